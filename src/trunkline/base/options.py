@@ -1,0 +1,105 @@
+"""Command lines as getopt_long(3) reads them, for every tool and daemon.
+
+Scripts rely on its habits: ``--db=X`` and ``--db X``, unambiguous abbreviations (``--time`` for
+``--timeout``), bundled short options (``-vvn``), ``--`` to end the options, options after arguments
+(`in_order` off) or not (`in_order` on, as ovs-vsctl and ovs-appctl have it), and on the very words of its
+errors.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+Takes = Literal["no", "required", "optional"]
+Found = list[tuple[str, str | None]]  # (long name, argument), in the order given
+
+
+class Option(NamedTuple):
+    """A long option and, where it has one, its letter.  `takes` says whether an argument follows."""
+
+    name: str
+    takes: Takes = "no"
+    short: str = ""
+
+
+class OptionError(Exception):
+    """The command line is wrong; the text is what getopt_long prints after ``PROGRAM: ``."""
+
+
+class Parsed(NamedTuple):
+    options: Found
+    arguments: list[str]
+
+
+def parse_options(argv: Sequence[str], table: Sequence[Option], *, in_order: bool = False) -> Parsed:
+    """Splits `argv` (without the program's name) into options and arguments.
+
+    Raises OptionError.  With `in_order`, the first argument that is no option ends the options.
+    """
+    options: Found = []
+    arguments: list[str] = []
+    position = 0
+    while position < len(argv):
+        word = argv[position]
+        position += 1
+        if word == "--":
+            arguments += argv[position:]
+            break
+        if word.startswith("--"):
+            position = _long(word[2:], argv, position, table, options)
+        elif word.startswith("-") and word != "-":
+            position = _short(word[1:], argv, position, table, options)
+        elif in_order:
+            arguments += argv[position - 1 :]
+            break
+        else:
+            arguments.append(word)
+    return Parsed(options, arguments)
+
+
+def _long(word: str, argv: Sequence[str], position: int, table: Sequence[Option], found: Found) -> int:
+    name, equals, value = word.partition("=")
+    option = _named(name, table)
+    if equals:
+        if option.takes == "no":
+            raise OptionError(f"option '--{option.name}' doesn't allow an argument")
+        found.append((option.name, value))
+    elif option.takes == "required":
+        if position == len(argv):
+            raise OptionError(f"option '--{option.name}' requires an argument")
+        found.append((option.name, argv[position]))
+        position += 1
+    else:
+        found.append((option.name, None))
+    return position
+
+
+def _named(name: str, table: Sequence[Option]) -> Option:
+    candidates = [option for option in table if option.name and option.name.startswith(name)]
+    for option in candidates:
+        if option.name == name:
+            return option
+    if not candidates:
+        raise OptionError(f"unrecognized option '--{name}'")
+    if len(candidates) > 1:
+        possibilities = " ".join(f"'--{option.name}'" for option in candidates)
+        raise OptionError(f"option '--{name}' is ambiguous; possibilities: {possibilities}")
+    return candidates[0]
+
+
+def _short(letters: str, argv: Sequence[str], position: int, table: Sequence[Option], found: Found) -> int:
+    while letters:
+        letter, letters = letters[0], letters[1:]
+        option = next((option for option in table if option.short == letter), None)
+        if option is None:
+            raise OptionError(f"invalid option -- '{letter}'")
+        if option.takes == "no":
+            found.append((option.name, None))
+            continue
+        if option.takes == "required" and not letters:
+            if position == len(argv):
+                raise OptionError(f"option requires an argument -- '{letter}'")
+            letters = argv[position]
+            position += 1
+        found.append((option.name, letters or None))
+        break
+    return position

@@ -1,0 +1,94 @@
+"""The one seam between the switch and a datapath.
+
+A datapath forwards packets by *megaflows*: (key, mask, actions).  A packet that no megaflow covers, or whose
+actions say so, comes back as an *upcall*; the switch answers with a new megaflow and puts the packet back
+with `execute`.  `sim` implements this in Python and is the executable specification; the kernel datapath
+implements the same calls, and nothing above this seam knows which one it talks to.
+
+Keys and masks are ints in the layout of flow/key.py, restricted to its DATAPATH (and RARE) region.  Ports are
+*datapath ports*; OpenFlow port numbers never cross this seam.  No call blocks.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from trunkline.packet.packet import Packet
+
+
+class Capabilities(NamedTuple):
+    """What a datapath can do; anything else becomes "send to the slow path", decided above the seam."""
+
+    name: str  # as dpif/show prints it: "system", "netdev"
+    fields: int  # mask of the key bits it can match
+    actions: frozenset[str]
+    max_vlan_headers: int = 2
+
+
+class DatapathPort(NamedTuple):
+    number: int
+    name: str
+    type: str  # "system", "internal", "tap", "dummy", ...
+
+
+class Statistics(NamedTuple):
+    packets: int = 0
+    bytes: int = 0
+    used: float | None = None  # Clock.monotonic() of the last packet
+    tcp_flags: int = 0
+
+
+class DatapathFlow(NamedTuple):
+    ufid: int  # 128 bits
+    key: int
+    mask: int
+    actions: tuple[Any, ...]  # datapath actions, dpif/actions.py
+    statistics: Statistics = Statistics()
+
+
+class FlowPut(NamedTuple):
+    """Adds, or with `replace` changes, a megaflow."""
+
+    ufid: int
+    key: int
+    mask: int
+    actions: tuple[Any, ...]
+    replace: bool = False
+
+
+class FlowDelete(NamedTuple):
+    ufid: int
+
+
+class Upcall(NamedTuple):
+    """`action` None: no flow covered the packet; else the userspace action that sent it."""
+
+    packet: Packet
+    key: int
+    action: Any = None
+
+
+class DatapathError(Exception):
+    """A call failed; the text says what, with the port or flow by name."""
+
+
+class Provider(Protocol):
+    def capabilities(self) -> Capabilities: ...
+
+    def port_add(self, name: str, type: str, number: int | None = None) -> int:
+        """The datapath port's number.  Raises DatapathError."""
+
+    def port_delete(self, number: int) -> None: ...
+
+    def ports(self) -> Iterator[DatapathPort]: ...
+
+    def change_flows(self, changes: Sequence[FlowPut | FlowDelete]) -> list[Statistics | DatapathError]:
+        """In order; for each change the flow's final (deleted) or present statistics, or why it failed."""
+
+    def dump_flows(self) -> Iterator[DatapathFlow]:
+        """A snapshot."""
+
+    def execute(self, packet: Packet, key: int, actions: tuple[Any, ...]) -> None: ...
+
+    def upcalls(self, limit: int) -> list[Upcall]: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,56 @@
+"""Control commands: what ``ovs-appctl`` asks a daemon to do.
+
+A command is declared once, as a `Command`, beside what it shows; the daemon that owns the state adds it to
+its `Commands`.  On the wire a control socket is JSON-RPC: the method is the command's name, the parameters
+are its arguments (strings), the result is text, and an error is text too (ovs-appctl(8), unixctl).
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import NamedTuple
+
+
+class CommandError(Exception):
+    """A control command refuses; the text is what ``ovs-appctl`` prints, with exit status 2."""
+
+
+Handler = Callable[[Sequence[str]], str | Awaitable[str]]
+
+
+class Command(NamedTuple):
+    """`usage` describes the arguments as ``list-commands`` shows them; `most` None means any number."""
+
+    name: str
+    usage: str
+    least: int
+    most: int | None
+    handler: Handler
+
+
+class Commands:
+    """The control commands of one daemon."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self) -> None:
+        self._table: dict[str, Command] = {}
+
+    def add(self, *commands: Command) -> None:
+        for command in commands:
+            self._table[command.name] = command
+
+    def run(self, name: str, arguments: Sequence[str]) -> str | Awaitable[str]:
+        """The command's text.  Raises CommandError."""
+        command = self._table.get(name)
+        if command is None:
+            raise CommandError(f'"{name}" is not a valid command (use "list-commands" to see a list of '
+                               "valid commands)")
+        if len(arguments) < command.least:
+            raise CommandError(f'"{name}" command requires at least {command.least} arguments')
+        if command.most is not None and len(arguments) > command.most:
+            raise CommandError(f'"{name}" command takes at most {command.most} arguments')
+        return command.handler(arguments)
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(sorted(self._table.values(), key=lambda command: command.name))
+
+
