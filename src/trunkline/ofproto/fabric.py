@@ -1,0 +1,90 @@
+"""What the bridges of one datapath share: who is where, and what has changed.
+
+A patch port leads into another bridge of the same datapath, a packet from the datapath belongs to the bridge
+that owns its port, and a change in one bridge concerns megaflows that began in another.  The fabric is the
+place where bridges meet: registers of interfaces by datapath port and of patch ports by name, and the journal
+of changes, which the upcall layer drains to find the megaflows that have read what changed.
+"""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from trunkline.ofproto.ports import PortStatistics
+
+if TYPE_CHECKING:
+    from trunkline.ofproto.bridge import Bridge
+    from trunkline.packet.packet import Packet
+
+
+class Place(NamedTuple):
+    """An interface: the bridge that has it and its OpenFlow port number there."""
+
+    bridge: "Bridge"
+    ofport: int
+
+
+class RuleChange(NamedTuple):
+    """A rule with this match came, went or changed in a flow table of a bridge."""
+
+    bridge: str
+    table: int
+    value: int
+    mask: int
+
+
+Change = Hashable
+"""What changed: a `RuleChange`, or the same token that a translation put among its reads."""
+
+
+def port_token(bridge: str, ofport: int) -> Hashable:
+    """Read by who looked at one port's state or VLAN settings."""
+    return ("port", bridge, ofport)
+
+
+def ports_token(bridge: str) -> Hashable:
+    """Read by who looked at all ports of a bridge, to flood."""
+    return ("ports", bridge)
+
+
+def bridge_token(bridge: str) -> Hashable:
+    """Read by who looked at settings of the bridge."""
+    return ("bridge", bridge)
+
+
+def mac_token(bridge: str, vlan: int, mac: int) -> Hashable:
+    """Read by who looked up a MAC address, found or not."""
+    return ("mac", bridge, vlan, mac)
+
+
+def patch_token(name: str) -> Hashable:
+    """Read by who went to the patch port of this name, there or not."""
+    return ("patch", name)
+
+
+class Host(Protocol):
+    """What the switch asks of whoever owns the devices."""
+
+    def port_statistics(self, bridge: str, ofport: int) -> PortStatistics: ...
+
+    def set_admin_state(self, bridge: str, ofport: int, up: bool) -> None:
+        """A port-mod set or cleared PORT_DOWN; the device follows and `change_interface` reports it."""
+
+
+class Fabric:
+    """Registers and journal of the bridges of one datapath."""
+
+    __slots__ = ("bridges", "by_datapath_port", "changes", "execute", "host", "patches")
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.bridges: dict[str, Bridge] = {}
+        self.by_datapath_port: dict[int, Place] = {}
+        self.patches: dict[str, Place] = {}
+        self.changes: list[Change] = []
+        self.execute: Execute | None = None
+
+
+class Execute(Protocol):
+    """Runs OpenFlow actions on a packet (packet-out); installed by the upcall layer."""
+
+    def __call__(self, bridge: "Bridge", in_port: int, packet: "Packet", actions: tuple[object, ...]) -> None: ...
