@@ -1,0 +1,57 @@
+"""Simulated machines on a wire."""
+
+import asyncio
+
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.l2 import ARP, Ether
+
+from trunkline.testing.machines import Machine, checksum
+
+
+def wired() -> tuple[Machine, Machine]:
+    one = Machine("one", "02:00:00:00:00:01", "10.0.0.1/24")
+    two = Machine("two", "02:00:00:00:00:02", "10.0.0.2/24")
+    one.transmit, two.transmit = two.receive, one.receive
+    return one, two
+
+
+def test_they_ping_each_other() -> None:
+    one, two = wired()
+    assert asyncio.run(one.ping(two.address))
+    assert asyncio.run(two.ping(one.address))
+    arp, request = (Ether(frame) for frame in two.frames[:2])
+    assert arp[ARP].psrc == "10.0.0.1"
+    assert arp.dst == "ff:ff:ff:ff:ff:ff"
+    assert (request[IP].src, request[IP].dst, request[ICMP].type) == ("10.0.0.1", "10.0.0.2", 8)
+    rebuilt = request.copy()
+    del rebuilt[IP].chksum
+    del rebuilt[ICMP].chksum
+    assert bytes(rebuilt) == bytes(request), "checksums"
+
+
+def test_nobody_answers() -> None:
+    one, two = wired()
+    one.transmit = lambda frame: None
+    assert not asyncio.run(one.ping(two.address, timeout=0.01))
+    one.transmit = two.receive
+    assert not asyncio.run(one.ping("10.0.0.3", timeout=0.01))
+    assert asyncio.run(one.ping(two.address, timeout=1))
+
+
+def test_a_lost_reply_is_no_answer() -> None:
+    one, two = wired()
+    assert asyncio.run(one.ping(two.address))
+    two.transmit = lambda frame: None
+    assert not asyncio.run(one.ping(two.address, timeout=0.01))
+
+
+def test_checksum_of_rfc_1071() -> None:
+    assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == bytes.fromhex("220d")
+    assert checksum(b"\xff") == b"\x00\xff"
+
+
+def test_rubbish_is_ignored() -> None:
+    one, _ = wired()
+    head = b"\xff" * 12
+    for frame in (b"", head + b"\xff", head + b"\x08\x06" + bytes(3), head + b"\x08\x00" + b"\x4f" * 30):
+        one.receive(frame)
