@@ -1,0 +1,93 @@
+"""JSON: what is printed is read back, in any chunking; arbitrary bytes give a value or JsonError."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.base.json import JsonError, JsonStream, dumps, encoded, loads
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXT
+    | st.integers(-(10**6), 10**6).map(lambda n: n / 1000 if n % 1000 else n // 1000),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5),
+    max_leaves=20,
+)
+ROOTS = st.lists(VALUES, max_size=4) | st.dictionaries(TEXT, VALUES, max_size=4)
+
+
+@given(ROOTS)
+def test_read_what_was_printed(value: object) -> None:
+    assert loads(dumps(value)) == value
+    assert loads(dumps(value, sort_keys=True)) == value
+    assert loads(dumps(value, pretty=True)) == value
+    assert json.loads(dumps(value)) == value
+
+
+@given(st.lists(ROOTS, max_size=5), st.lists(st.integers(1, 40), min_size=1))
+def test_any_chunking(values: list[object], sizes: list[int]) -> None:
+    data = b" \n".join(encoded(value) for value in values)
+    stream = JsonStream()
+    found = []
+    at = turn = 0
+    while at < len(data):
+        size = sizes[turn % len(sizes)]
+        found += stream.feed(data[at : at + size])
+        at, turn = at + size, turn + 1
+    assert found == values
+    assert JsonStream().feed(data) == values
+
+
+@given(st.lists(ROOTS, min_size=1, max_size=3), st.data())
+def test_damaged_bytes(values: list[object], draw: st.DataObject) -> None:
+    data = bytearray(b"".join(encoded(value) for value in values))
+    for _ in range(draw.draw(st.integers(1, 3))):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    try:
+        value = loads(bytes(data))
+    except JsonError:
+        pass
+    else:
+        assert loads(encoded(value)) == value
+    outcomes = []
+    for size in (1, 7, len(data)):
+        stream = JsonStream()
+        found = []
+        try:
+            for at in range(0, len(data), size):
+                found += stream.feed(bytes(data[at : at + size]))
+            stream.check()
+        except JsonError:
+            pass
+        outcomes.append(found)
+    assert outcomes[0] == outcomes[1] == outcomes[2] or not all(outcomes)
+
+
+@given(st.binary(max_size=60))
+def test_arbitrary_bytes(data: bytes) -> None:
+    for read in (loads, JsonStream().feed):
+        try:
+            read(data)
+        except JsonError:
+            pass
+
+
+def test_huge_message_in_small_chunks_is_linear() -> None:
+    value = {"rows": [["x" * 20, {"a\\b": ["map", [["k", "v"]]], "n": n}] for n in range(20_000)]}
+    data = encoded(value)
+    stream = JsonStream()
+    found = []
+    for at in range(0, len(data), 1000):
+        found += stream.feed(data[at : at + 1000])
+    assert found == [value]
+
+
+def test_nesting_is_bounded() -> None:
+    deep = b"[" * 1000 + b"]" * 1000
+    assert JsonStream().feed(deep)
+    with pytest.raises(JsonError, match="byte 1000: input exceeds maximum nesting depth 1000"):
+        loads(b"[" + deep + b"]")
+    with pytest.raises(JsonError):
+        JsonStream().feed(b"[" * 100_000)
