@@ -1,0 +1,162 @@
+"""Where the demo is played: in network namespaces with real traffic, or on simulated machines.
+
+Whatever a stage makes lives in namespaces of its own, in child processes that die with the demo, and in one
+temporary directory; so the machine is left as it was, however the demo ends.
+"""
+
+import asyncio
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from trunkline.cli.trunkline.demo.story import HOSTS, Host
+
+_PR_SET_PDEATHSIG = 1
+
+
+class StageError(Exception):
+    """The stage could not be set up, or a command of the story failed; the text says which and why."""
+
+
+class Stage(Protocol):
+    async def start(self) -> None: ...
+
+    async def command(self, line: str) -> None:
+        """Carries out a command of the story.  Raises StageError."""
+
+    async def ping(self, one: str, other: str) -> bool: ...
+
+    async def stop(self) -> None: ...
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """The variables that make daemons and tools meet in `directory`."""
+    names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")
+    return {**os.environ, **dict.fromkeys(names, str(directory))}
+
+
+async def run(*command: str, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """A command's exit status and everything it printed; cancelled, it takes the command along."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=variables,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,  # a Ctrl-C is for the demo, which then puts things away in order
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    return process.returncode or 0, output.decode(errors="replace").strip()
+
+
+async def checked(*command: str, variables: Mapping[str, str] | None = None) -> None:
+    """Runs a command that has to succeed in silence.  Raises StageError."""
+    status, output = await run(*command, variables=variables)
+    if status or output:
+        raise StageError(f"{' '.join(command)}: {output} (exit status {status})")
+
+
+async def run_line(line: str, variables: Mapping[str, str]) -> None:
+    """Runs a command of the story with the programs beside this Python.  Raises StageError."""
+    program, *arguments = line.split()
+    path = Path(sys.executable).with_name(program)
+    await checked(str(path), "--timeout=20", *arguments, variables=variables)
+
+
+class NamespaceStage:
+    """Machines are network namespaces, and so is the host of the switch: this process was started in one.
+
+    A machine's namespace is held by a child that does nothing else, and goes with it.
+    """
+
+    def __init__(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="trunkline-demo."))
+        self._children: list[asyncio.subprocess.Process] = []
+        self._holders: dict[str, int] = {}
+
+    async def start(self) -> None:
+        await checked("ip", "link", "set", "lo", "up")
+        await asyncio.gather(self._start_switch(), *(self._start_host(host) for host in HOSTS))
+
+    async def _start_switch(self) -> None:
+        log = self._directory / "up.log"
+        with log.open("wb") as output:
+            child = await self._child(
+                sys.executable, "-m", "trunkline.cli.trunkline", "up", output=output.fileno()
+            )
+        socket = self._directory / "db.sock"
+        for _ in range(200):
+            if socket.exists():
+                return
+            if child.returncode is not None:
+                break
+            await asyncio.sleep(0.05)
+        raise StageError(f"the switch did not start: {log.read_text(errors='replace').strip()}")
+
+    async def _start_host(self, host: Host) -> None:
+        child = await self._child("unshare", "--net", "sleep", "infinity")
+        self._holders[host.name] = child.pid
+        ours = os.readlink("/proc/self/ns/net")
+        for _ in range(200):
+            if child.returncode is not None:
+                raise StageError(f"no network namespace for {host.name} (exit status {child.returncode})")
+            if os.readlink(f"/proc/{child.pid}/ns/net") != ours:
+                break
+            await asyncio.sleep(0.01)
+        peer = ("peer", "name", "eth0", "address", host.mac, "netns", str(child.pid))
+        await checked("ip", "link", "add", host.name, "type", "veth", *peer)
+        await checked("ip", "link", "set", host.name, "up")
+        inside = ("nsenter", "--target", str(child.pid), "--net")
+        await checked(*inside, "ip", "addr", "add", host.address, "dev", "eth0")
+        await checked(*inside, "ip", "link", "set", "eth0", "up")
+
+    async def _child(
+        self, *command: str, output: int = asyncio.subprocess.DEVNULL
+    ) -> asyncio.subprocess.Process:
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            env=environment(self._directory),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=_die_with_parent,
+            start_new_session=True,  # as in run()
+        )
+        self._children.append(child)
+        return child
+
+    async def command(self, line: str) -> None:
+        await run_line(line, environment(self._directory))
+
+    async def ping(self, one: str, other: str) -> bool:
+        address = next(host.address for host in HOSTS if host.name == other).partition("/")[0]
+        inside = ("nsenter", "--target", str(self._holders[one]), "--net")
+        status, _ = await run(*inside, "ping", "-q", "-c", "1", "-w", "2", address)
+        return status == 0
+
+    async def stop(self) -> None:
+        for child in reversed(self._children):
+            if child.returncode is None:
+                child.send_signal(signal.SIGTERM)
+        for child in self._children:
+            try:
+                await asyncio.wait_for(child.wait(), 5)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

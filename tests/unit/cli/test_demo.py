@@ -1,0 +1,90 @@
+"""The demo's story and what it shows, on a stage that only pretends."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from trunkline.cli.trunkline import demo
+from trunkline.cli.trunkline.demo.screen import Lines
+from trunkline.cli.trunkline.demo.stage import StageError
+from trunkline.cli.trunkline.demo.story import HOSTS, PAIRS, STEPS, reaches
+
+
+class PretendedStage:
+    """Pings are answered as the story expects, but for the pairs in `wrong`."""
+
+    def __init__(self, wrong: frozenset[tuple[str, str]] = frozenset(), fails_at: str = "") -> None:
+        self.wrong, self.fails_at = wrong, fails_at
+        self.commands: list[str] = []
+        self.stopped = False
+
+    async def start(self) -> None:
+        pass
+
+    async def command(self, line: str) -> None:
+        if self.fails_at and self.fails_at in line:
+            raise StageError(f"{line}: refused")
+        self.commands.append(line)
+
+    async def ping(self, one: str, other: str) -> bool:
+        done = sum(set(step.commands) <= set(self.commands) for step in STEPS)
+        return reaches(STEPS[done - 1], one, other) != ((one, other) in self.wrong)
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+def play(stage: PretendedStage) -> int:
+    return asyncio.run(demo._play_until_signal(Lines(), stage, "Pretended.", 0))
+
+
+def test_every_expectation_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    stage = PretendedStage()
+    assert play(stage) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1] == "60 of 60 expectations held"
+    assert all(f"$ {command}" in shown for step in STEPS for command in step.commands)
+    assert stage.stopped
+
+
+def test_a_broken_expectation_shows_and_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(PretendedStage(frozenset({("ann", "bob")}))) == 1
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1] == "55 of 60 expectations held"
+    assert shown.count("YES?") == 1
+    assert shown.count("NO?") == 4
+
+
+def test_a_failing_command_ends_it_and_puts_away(capsys: pytest.CaptureFixture[str]) -> None:
+    stage = PretendedStage(fails_at="trunks=100")
+    assert play(stage) == 1
+    assert "trunks=100 -- set Port to-left trunks=100: refused" in capsys.readouterr().err
+    assert stage.stopped
+
+
+def test_a_signal_ends_it_and_puts_away() -> None:
+    class Slow(PretendedStage):
+        async def ping(self, one: str, other: str) -> bool:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(60)
+            return True
+
+    stage = Slow()
+    assert play(stage) == 128 + signal.SIGTERM
+    assert stage.stopped
+
+
+def test_the_story_is_sound() -> None:
+    names = {host.name for host in HOSTS}
+    assert len(PAIRS) == 12
+    for step in STEPS:
+        assert {name for group in step.groups for name in group.split()} <= names
+        assert all(command.startswith("ovs-vsctl ") for command in step.commands)
+
+
+@pytest.mark.parametrize("argv", [["--nonsense"], ["extra"], ["--pace=soon"]])
+def test_bad_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(argv) == 1
+    assert capsys.readouterr().err.startswith("trunkline demo: ")
