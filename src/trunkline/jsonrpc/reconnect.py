@@ -1,7 +1,7 @@
 """When to connect, when to ask whether the peer is alive, when to give up: one connection's state machine.
 
-Nothing here waits or reads a clock.  The owner tells what happened (`happened`), asks until when nothing is to
-be done (`deadline`), and then what is to be done (`due`).  The states and times are those of the originals, so
+Nothing here waits or reads a clock.  The owner tells what happened (`happened`), asks until when nothing is
+to be done (`deadline`), and then what is to be done (`due`).  States and times are those of the originals, so
 that log lines and tests that wait for "BACKOFF" mean the same.
 
 State        until                       then       that leads to
@@ -81,7 +81,8 @@ class Reconnect(NamedTuple):
 
     def _next_backoff(self, timing: Timing, now: float) -> float:
         """A connection that held longer than the backoff earns a fresh start, a short one does not."""
-        if self.state in ("ACTIVE", "IDLE") and now - self.connected_at >= max(self.backoff, timing.min_backoff):
+        held = now - self.connected_at if self.state in ("ACTIVE", "IDLE") else 0.0
+        if held >= max(self.backoff, timing.min_backoff):
             return 0.0
         return min(timing.max_backoff, max(timing.min_backoff, self.backoff * 2))
 
