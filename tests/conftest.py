@@ -1,0 +1,53 @@
+"""Which tests can run here, said loudly, and the fixtures that many tests use."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from support import originals
+
+
+@cache
+def namespaces() -> bool:
+    return os.geteuid() == 0 and subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode == 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("oracle") and not originals.installed():
+            item.add_marker(pytest.mark.skip(reason="THE C ORIGINALS ARE NOT INSTALLED"))
+        if item.get_closest_marker("system") and not namespaces():
+            item.add_marker(pytest.mark.skip(reason="NO ROOT, SO NO NETWORK NAMESPACES"))
+
+
+def pytest_report_header() -> list[str]:
+    return [
+        "C originals as judges: " + ("yes" if originals.installed() else "NO, the oracle tests are skipped"),
+        "network namespaces: " + ("yes" if namespaces() else "NO, the system tests are skipped"),
+    ]
+
+
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """A temporary directory whose path is short enough for unix sockets."""
+    directory = tempfile.mkdtemp(prefix="tl.", dir="/tmp")
+    try:
+        yield Path(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def original(short_directory: Path) -> Iterator[originals.Originals]:
+    """The originals, stopped at the end; the test starts what it needs."""
+    them = originals.Originals(short_directory)
+    try:
+        yield them
+    finally:
+        them.stop()

@@ -1,0 +1,105 @@
+"""The installed C originals, each set in a directory of its own, so that nothing collides."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+VSWITCH_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+PROGRAMS = {
+    name: path
+    for name, path in (
+        ("ovsdb-server", "/usr/sbin/ovsdb-server"),
+        ("ovs-vswitchd", "/usr/sbin/ovs-vswitchd"),
+        ("ovsdb-tool", "/usr/bin/ovsdb-tool"),
+        ("ovsdb-client", "/usr/bin/ovsdb-client"),
+        ("ovs-vsctl", "/usr/bin/ovs-vsctl"),
+        ("ovs-ofctl", "/usr/bin/ovs-ofctl"),
+        ("ovs-appctl", "/usr/bin/ovs-appctl"),
+        ("ovs-dpctl", "/usr/bin/ovs-dpctl"),
+    )
+    if os.path.exists(path)
+}
+
+
+def installed() -> bool:
+    return len(PROGRAMS) == 8 and shutil.which("ovs-vswitchd", path="/usr/sbin") is not None
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """Variables that keep originals and ours inside `directory`."""
+    names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")
+    return {**os.environ, **dict.fromkeys(names, str(directory))}
+
+
+class Originals:
+    """Originals that live in `directory` (keep its path short: unix sockets lie in it)."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.database = f"unix:{directory}/db.sock"
+        self._daemons: list[subprocess.Popen[bytes]] = []
+
+    def run(
+        self, program: str, *arguments: str, input: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """An original tool; its exit status, stdout and stderr."""
+        return subprocess.run(
+            [PROGRAMS[program], *arguments],
+            env=environment or globals()["environment"](self.directory),
+            capture_output=True,
+            text=True,
+            input=input,
+            timeout=60,
+        )
+
+    def start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """An original daemon in the foreground; `stop` ends it."""
+        log = (self.directory / f"{program}.out").open("wb")
+        daemon = subprocess.Popen(
+            [PROGRAMS[program], *arguments],
+            env=environment(self.directory),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        self._daemons.append(daemon)
+        return daemon
+
+    def start_database(self, schema: str = VSWITCH_SCHEMA, *arguments: str) -> None:
+        """ovsdb-server on a fresh conf.db, listening at `database`."""
+        self.run("ovsdb-tool", "create", f"{self.directory}/conf.db", schema)
+        options = (f"--remote=punix:{self.directory}/db.sock", "--pidfile", "--log-file", *arguments)
+        self.start("ovsdb-server", f"{self.directory}/conf.db", *options)
+        wait_for(self.directory / "db.sock")
+
+    def start_switch(self, *arguments: str) -> None:
+        """ovs-vswitchd with dummy devices only, on the database at `database`."""
+        self.run("ovs-vsctl", f"--db={self.database}", "--no-wait", "init")
+        options = ("--enable-dummy=override", "--disable-system", "--pidfile", "--log-file", *arguments)
+        self.start("ovs-vswitchd", self.database, *options)
+        wait_for(self.directory / "ovs-vswitchd.pid")
+
+    def stop(self) -> None:
+        for daemon in reversed(self._daemons):
+            if daemon.poll() is None:
+                daemon.send_signal(signal.SIGTERM)
+        for daemon in self._daemons:
+            try:
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        self._daemons.clear()
+
+
+def wait_for(path: Path, seconds: float = 20) -> None:
+    """Until `path` is there."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{path.name} did not appear within {seconds} s")
+        time.sleep(0.01)
