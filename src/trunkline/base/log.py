@@ -24,10 +24,7 @@ DBG: Final = 5
 LEVELS: Final = ("OFF", "EMER", "ERR", "WARN", "INFO", "DBG")
 SEVERITY: Final = (1, 1, 3, 4, 5, 7)  # by level, the severities of syslog (RFC 5424, 6.2.1)
 
-FACILITIES: Final = (
-    "kern user mail daemon auth syslog lpr news uucp clock ftp ntp audit alert clock2 "
-    "local0 local1 local2 local3 local4 local5 local6 local7"
-).split()
+FACILITIES: Final = ["kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock", "ftp", "ntp", "audit", "alert", "clock2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]
 # clock is 9, ftp 11 (RFC 5424, 6.2.1), with authpriv (10) left out.
 _FACILITY_CODE: Final = {name: code + (code >= 10) for code, name in enumerate(FACILITIES)}
 _FACILITY_CODE.update({f"local{n}": 16 + n for n in range(8)})
@@ -322,9 +319,7 @@ class Log:
                 logger.honour_limits = honour
 
     def _refresh(self, logger: Logger) -> None:
-        levels = [
-            level for level, sink in zip(logger.levels, self._sinks, strict=True) if sink is not None
-        ]
+        levels = [level for level, sink in zip(logger.levels, self._sinks, strict=True) if sink is not None]
         if self._target_sink is not None:
             levels.append(logger.levels[SYSLOG])
         logger.most = max(levels, default=OFF)

@@ -6,8 +6,21 @@ ones (``unix:FILE``, ``tcp:IP:PORT``, ``ssl:IP:PORT``) are dialled, passive ones
 them it came from; an embedded daemon gets in-memory streams (io/memory.py) with the very same interface.
 """
 
+import asyncio
+import errno
+import os
+import socket
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from trunkline.base.log import Log
+from trunkline.base.targets import OVSDB_PORT, PASSIVE, Target, TargetError, lacks_port, parse_target
+from trunkline.io.blocking import numeric_address
+from trunkline.io.files import error_text, socket_path
+from trunkline.io.tls import TlsError, TlsFiles, context
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class Stream(Protocol):
@@ -71,3 +84,346 @@ class Listener(Protocol):
 Accept = Callable[[Stream], None]
 Dial = Callable[[str], Awaitable[Stream]]
 Listen = Callable[[str, Accept], Awaitable[Listener]]
+
+
+class TransportStream(asyncio.Protocol):
+    """A Stream over an asyncio transport, that is over a socket, with TLS or without."""
+
+    HIGH = 262_144  # bytes that wait for `read` before the peer is held back
+
+    __slots__ = (
+        "_buffer",
+        "_drained",
+        "_ended",
+        "_error",
+        "_held",
+        "_made",
+        "_name",
+        "_receiver",
+        "_transport",
+        "_waiter",
+    )
+
+    def __init__(self, name: str = "", made: "Callable[[TransportStream], None] | None" = None) -> None:
+        self._name = name
+        self._made = made
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._receiver: Callable[[bytes], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._ended = False
+        self._error: OSError | None = None
+        self._held = False  # reading is paused because of the buffer
+
+    # what the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._made is not None:
+            self._made(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._receiver is not None:
+            self._receiver(data)
+            return
+        self._buffer += data
+        if len(self._buffer) > self.HIGH and not self._held:
+            self._held = True
+            self.pause()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        return False  # the transport closes itself, after what is queued
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if isinstance(exc, OSError):
+            self._error = exc
+        self._wake()
+        self.resume_writing()
+        if self._receiver is not None:
+            self._receiver(b"")
+
+    def pause_writing(self) -> None:
+        self._drained = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # what the owner calls
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def backlog(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    async def read(self, most: int = 65536) -> bytes:
+        while not self._buffer and not self._ended:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        data = bytes(self._buffer[:most])
+        if not data and self._error is not None:
+            raise self._error
+        del self._buffer[:most]
+        if self._held and len(self._buffer) <= self.HIGH // 2:
+            self._held = False
+            self.resume()
+        return data
+
+    def receive(self, receiver: Callable[[bytes], None]) -> None:
+        self._receiver = receiver
+        if self._held:
+            self._held = False
+            self.resume()
+        if self._buffer:
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            receiver(data)
+        if self._ended:
+            receiver(b"")
+
+    def pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        if self._drained is not None:
+            await self._drained
+
+    def close(self) -> None:
+        self._receiver = None
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._receiver = None
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class SocketListener:
+    """A Listener on a socket of the machine."""
+
+    def __init__(self, target: str, server: asyncio.Server, path: str, closed: Callable[..., None]) -> None:
+        self.target = target
+        self._server = server
+        self._path = path
+        self._closed = closed
+
+    def close(self) -> None:
+        self._server.close()
+        if self._path:
+            try:
+                os.unlink(self._path)
+            except OSError:
+                pass  # somebody else was quicker, or the directory has gone
+            self._path = ""
+        self._closed(self)
+
+
+class Sockets:
+    """The machine's sockets: `dial` and `listen` for the Env of a daemon that is a process.
+
+    `directory` is where relative unix paths start.  `tls` holds the files of ``ssl:`` and ``pssl:``; it may be
+    replaced at any time and holds for later connections.  What goes wrong with a target is logged as the
+    original logs it, and raised as OSError.
+    """
+
+    def __init__(self, log: Log, directory: str = "", tls: TlsFiles = TlsFiles()) -> None:  # noqa: B008
+        self.tls = tls
+        self._directory = directory
+        self._log = log
+        self._count = 0
+        self._listeners: set[SocketListener] = set()
+
+    def close(self) -> None:
+        """Closes every listener."""
+        for listener in list(self._listeners):
+            listener.close()
+
+    # active
+
+    async def dial(self, target: str, *, port: int = OVSDB_PORT) -> Stream:
+        """Connects.  Raises OSError."""
+        where = self._parse(target, port)
+        loop = asyncio.get_running_loop()
+        stream = TransportStream(target)
+        if where.method == "unix":
+            connection = await self._dial_unix(where.host)
+            await loop.create_unix_connection(lambda: stream, sock=connection)
+            return stream
+        security = self._context(server=False) if where.method == "ssl" else None
+        connection = await self._dial_ip(target, where)
+        hostname = "" if security is not None else None
+        await loop.create_connection(lambda: stream, sock=connection, ssl=security, server_hostname=hostname)
+        return stream
+
+    def _parse(self, text: str, port: int) -> Target:
+        if port == OVSDB_PORT and lacks_port(text):
+            message = "The default OVSDB port number has changed from 6632 to 6640"
+            self._log.module("stream").warn(message)
+        try:
+            return parse_target(text, port=port, directory=self._directory)
+        except TargetError as error:
+            if str(error):
+                self._log.module("socket_util").err("%s", error)
+            raise _unsupported() from None
+
+    async def _dial_unix(self, path: str) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            with socket_path(path) as short:
+                await asyncio.get_running_loop().sock_connect(connection, short)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _dial_ip(self, text: str, target: Target) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        try:
+            family, host, port = numeric_address(target)
+        except OSError as error:
+            found = await self._resolve(target)
+            if found is None:
+                self._log.module("stream_tcp").err("%s: connect: %s", text, error_text(error))
+                raise
+            family, host, port = found
+        connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            await loop.sock_connect(connection, (host, port))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _resolve(self, target: Target) -> tuple[socket.AddressFamily, str, int] | None:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                target.host, target.port, type=socket.SOCK_STREAM
+            )
+        except (OSError, UnicodeError):
+            return None
+        family, _, _, _, address = found[0]
+        return socket.AddressFamily(family), str(address[0]), target.port
+
+    def _context(self, *, server: bool) -> "ssl.SSLContext":
+        try:
+            return context(self.tls, server=server)
+        except TlsError as error:
+            for line in error.lines:
+                self._log.module("stream_ssl").err("%s", line)
+            raise
+
+    # passive
+
+    async def listen(self, target: str, accept: Accept, *, port: int = OVSDB_PORT) -> Listener:
+        """Listens; every connection is given to `accept`.  Raises OSError."""
+        where = self._parse(target, port)
+        if where.method not in PASSIVE:
+            raise _unsupported()
+        loop = asyncio.get_running_loop()
+        if where.method == "punix":
+            bound = self._bind_unix(where.host)
+            server: asyncio.Server = await loop.create_unix_server(self._accepted(accept, "unix"), sock=bound)
+            return self._listening(SocketListener(target, server, where.host, self._listeners.discard))
+        security = self._context(server=True) if where.method == "pssl" else None
+        bound = self._bind_ip(target.partition(":")[2], where)
+        factory = self._accepted(accept, where.method[1:])
+        server = await loop.create_server(factory, sock=bound, ssl=security)
+        port = bound.getsockname()[1]
+        if where.port == 0:
+            shown = target.partition(":")[2]
+            self._log.module("socket_util").info("%s: listening on port %d", shown, port)
+        text = f"{where.method}:{port}" + (f":{bracketed(where.host)}" if where.host else "")
+        return self._listening(SocketListener(text, server, "", self._listeners.discard))
+
+    def _listening(self, listener: SocketListener) -> SocketListener:
+        self._listeners.add(listener)
+        return listener
+
+    def _accepted(self, accept: Accept, method: str) -> Callable[[], TransportStream]:
+        def made(stream: TransportStream) -> None:
+            stream.name = self._peer(method, stream)
+            accept(stream)
+
+        return lambda: TransportStream("", made)
+
+    def _peer(self, method: str, stream: TransportStream) -> str:
+        if method == "unix":
+            self._count += 1
+            return f"unix#{self._count}"
+        assert stream._transport is not None
+        address = stream._transport.get_extra_info("peername") or ("", 0)
+        return f"{method}:{bracketed(str(address[0]))}:{address[1]}"
+
+    def _bind_unix(self, path: str) -> socket.socket:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            text = error_text(error)
+            self._log.module("socket_util_unix").warn('unlinking "%s": %s', path, text)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            os.fchmod(bound.fileno(), 0o770)  # before it has a name: nobody slips in
+            with socket_path(path) as short:
+                bound.bind(short)
+            bound.listen(64)
+        except OSError as error:
+            bound.close()
+            self._log.module("stream_unix").err("%s: binding failed: %s", path, error_text(error))
+            raise
+        return bound
+
+    def _bind_ip(self, text: str, target: Target) -> socket.socket:
+        family, host, port = (socket.AF_INET, "0.0.0.0", target.port)
+        if target.host:
+            family, host, port = numeric_address(target)
+        bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((host, port))
+            bound.listen(64)
+        except OSError as error:
+            bound.close()
+            self._log.module("socket_util").err("%s: bind: %s", text, error_text(error))
+            raise
+        return bound
+
+
+def bracketed(host: str) -> str:
+    """An address as targets show it: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _unsupported() -> OSError:
+    return OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))

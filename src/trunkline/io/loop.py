@@ -1,0 +1,148 @@
+"""The event loop of every daemon, whose time can be held, moved and jumped.
+
+asyncio asks its loop for the time and its selector for events.  `Loop` answers both itself, in one of three
+ways:
+
+- *real*: time passes as it does;
+- *stopped* (``time/stop``): time stands still, timers do not fire, input is still served; ``time/warp`` moves it
+  by so many milliseconds;
+- *virtual*: whenever nothing is left to do, time jumps to the next timer.  A test of an hour of MAC aging takes
+  milliseconds, and takes the same course every time.
+
+Only the monotonic time is touched.  Wall-clock time, which log lines and ``_date`` records show, goes on.
+
+The loop also knows when a daemon is idle, which is when garbage is collected (`Collector`).
+"""
+
+import asyncio
+import gc
+import selectors
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Literal, TypeVar
+
+Mode = Literal["real", "stopped", "virtual"]
+Result = TypeVar("Result")
+
+
+class _Selector(selectors.EpollSelector):
+    """Waits as long as the loop's kind of time says."""
+
+    loop: "Loop"
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout > 0:
+            loop = self.loop
+            if loop.on_idle is not None:
+                loop.on_idle()
+            if loop.mode == "stopped":
+                timeout = None
+            elif loop.mode == "virtual" and timeout is not None:
+                events = super().select(0)
+                if not events:
+                    loop.warp(timeout)
+                return events
+        return super().select(timeout)
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """`on_idle`, if set, is called each time before the loop waits."""
+
+    def __init__(self, mode: Mode = "real") -> None:
+        self.mode: Mode = mode
+        self.on_idle: Callable[[], None] | None = None
+        self._now = 0.0  # the time, unless it is real
+        self._skew = 0.0  # what real time is ahead of the machine's monotonic clock
+        if mode == "stopped":
+            self._now = time.monotonic()
+        selector = _Selector()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return time.monotonic() + self._skew if self.mode == "real" else self._now
+
+    def stop_time(self) -> None:
+        """From now on time stands still until `warp` moves it."""
+        self._now = self.time()
+        self.mode = "stopped"
+
+    def start_time(self) -> None:
+        """Real time again, from the point where it was held."""
+        self._skew = self.time() - time.monotonic()
+        self.mode = "real"
+
+    def warp(self, seconds: float) -> None:
+        """Moves held or virtual time.  Timers that are due then fire when the loop next turns."""
+        self._now += seconds
+
+
+class LoopClock:
+    """The `Clock` of a loop: its monotonic time, and the machine's wall clock (or `wall`)."""
+
+    __slots__ = ("_loop", "wall")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wall: Callable[[], float] = time.time) -> None:
+        self._loop = loop
+        self.wall = wall
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+
+async def settle(turns: int = 8) -> None:
+    """Lets everything that is ready, and what that makes ready, run."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+def run(main: Coroutine[Any, Any, Result], mode: Mode = "real") -> Result:
+    """asyncio.run on a loop of our own."""
+    with asyncio.Runner(loop_factory=lambda: Loop(mode)) as runner:
+        return runner.run(main)
+
+
+class Collector:
+    """The policy for garbage: nothing collects while packets or requests wait.
+
+    One full run of the cyclic collector over the state of a large switch stops it for a tenth of a second, and
+    long-lived state has no cycles anyhow.  So automatic collection is off; what a large load made is frozen
+    (`freeze`), which costs nothing and takes it out of the collector's sight; and young objects are collected
+    when the loop is idle, or when very many have gathered although it never is.
+    """
+
+    YOUNG: Final = 2_000  # young objects that make an idle collection worth while
+    MANY: Final = 200_000  # young objects that are collected in any case
+
+    __slots__ = ("_runs",)
+
+    def __init__(self) -> None:
+        self._runs = 0
+
+    def install(self, loop: Loop) -> None:
+        gc.disable()
+        gc.freeze()
+        loop.on_idle = self.idle
+
+    def idle(self) -> None:
+        if gc.get_count()[0] >= self.YOUNG:
+            self.collect()
+
+    def check(self) -> None:
+        """For a periodic timer: the case of a loop that is never idle."""
+        if gc.get_count()[0] >= self.MANY:
+            self.collect()
+
+    def collect(self) -> None:
+        """Collects the young; what has survived several runs is long-lived, and frozen."""
+        self._runs += 1
+        if self._runs % 10:
+            gc.collect(0)
+        else:
+            gc.collect(1)
+            gc.freeze()
+
+    @staticmethod
+    def freeze() -> None:
+        """To be called after a large load."""
+        gc.freeze()
