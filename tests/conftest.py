@@ -15,7 +15,8 @@ from support import originals
 
 @cache
 def namespaces() -> bool:
-    return os.geteuid() == 0 and subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode == 0
+    tried = subprocess.run(["unshare", "--net", "true"], capture_output=True)
+    return os.geteuid() == 0 and tried.returncode == 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

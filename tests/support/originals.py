@@ -44,12 +44,12 @@ class Originals:
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def run(
-        self, program: str, *arguments: str, input: str | None = None, environment: Mapping[str, str] | None = None
+        self, program: str, *arguments: str, input: str | None = None, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """An original tool; its exit status, stdout and stderr."""
         return subprocess.run(
             [PROGRAMS[program], *arguments],
-            env=environment or globals()["environment"](self.directory),
+            env=variables or environment(self.directory),
             capture_output=True,
             text=True,
             input=input,
