@@ -13,9 +13,9 @@ from trunkline.model.fields import FIELDS, PREREQUISITES, Field
 
 
 class TunnelOption(NamedTuple):
-    """Where a tun_metadata field lies in the slot of that name; `offset` counts bytes from its lowest end."""
+    """Where tun_metadata<number> lies in slot `tun_metadata`; `offset` counts bytes from its lowest end."""
 
-    index: int
+    number: int
     offset: int
     octets: int
 
