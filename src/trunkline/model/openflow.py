@@ -280,4 +280,4 @@ BUNDLE_FLAG_NAMES: Final = ((OFPBF_ATOMIC, "atomic"), (OFPBF_ORDERED, "ordered")
 NXFF_OPENFLOW10: Final = 0
 NXFF_NXM: Final = 2
 FLOW_FORMAT_NAMES: Final = {NXFF_OPENFLOW10: "openflow10", NXFF_NXM: "nxm"}
-PACKET_IN_FORMAT_NAMES: Final = {0: "openflow10", 1: "nxt_packet_in", 2: "nxt_packet_in2"}
+PACKET_IN_FORMAT_NAMES: Final = {0: "standard", 1: "nxt_packet_in", 2: "nxt_packet_in2"}
