@@ -112,6 +112,7 @@ class Replica:
         self._last_id = ZERO
         self._parser = JsonStream()
         self._monitored: set[str] = set()
+        self._server_schema: Json = {}
 
     # -- rows -----------------------------------------------------------------------------------------------
 
@@ -161,6 +162,10 @@ class Replica:
     def take_outcomes(self) -> list[Outcome]:
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
+
+    def put_back(self, outcomes: list[Outcome]) -> None:
+        """Outcomes that were taken and are another's."""
+        self._outcomes = outcomes + self._outcomes
 
     # -- the connection -------------------------------------------------------------------------------------
 

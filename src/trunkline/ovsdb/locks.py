@@ -1,0 +1,69 @@
+"""Locks that clients of a database server hold, wait for and steal (RFC 7047, 4.1.8 to 4.1.10).
+
+A lock is a name with a queue of sessions: the first one owns it.  ``lock`` joins at the end, ``steal`` at the
+front, ``unlock`` or the end of the session leaves.  Whoever becomes owner without having asked just now is told
+"locked"; whoever is pushed from the front is told "stolen" and stays in the queue, right behind the thief.
+"""
+
+from collections.abc import Hashable
+from typing import Literal, NamedTuple
+
+Session = Hashable
+
+
+class Notice(NamedTuple):
+    """A notification that a session must be sent."""
+
+    session: Session
+    method: Literal["locked", "stolen"]
+    name: str
+
+
+class LockError(Exception):
+    """The request is out of place; the text is the original's."""
+
+
+class Locks:
+    """The locks of one server."""
+
+    __slots__ = ("_queues",)
+
+    def __init__(self) -> None:
+        self._queues: dict[str, list[Session]] = {}
+
+    def owner(self, name: str) -> Session | None:
+        queue = self._queues.get(name)
+        return queue[0] if queue else None
+
+    def lock(self, session: Session, name: str, *, steal: bool = False) -> tuple[bool, list[Notice]]:
+        """Whether the session owns the lock now, and whom to tell what.  Raises LockError."""
+        queue = self._queues.setdefault(name, [])
+        method = "steal" if steal else "lock"
+        if session in queue:
+            raise LockError(f'must issue "unlock" before new "{method}"')
+        if not steal:
+            queue.append(session)
+            return len(queue) == 1, []
+        notices = [Notice(queue[0], "stolen", name)] if queue else []
+        queue.insert(0, session)
+        return True, notices
+
+    def unlock(self, session: Session, name: str) -> list[Notice]:
+        """Raises LockError."""
+        if session not in self._queues.get(name, ()):
+            raise LockError('"unlock" without "lock" or "steal"')
+        return self._leave(session, name)
+
+    def end(self, session: Session) -> list[Notice]:
+        """The session is over."""
+        names = [name for name, queue in self._queues.items() if session in queue]
+        return [notice for name in names for notice in self._leave(session, name)]
+
+    def _leave(self, session: Session, name: str) -> list[Notice]:
+        queue = self._queues[name]
+        was_owner = queue[0] == session
+        queue.remove(session)
+        if not queue:
+            del self._queues[name]
+            return []
+        return [Notice(queue[0], "locked", name)] if was_owner else []
