@@ -14,7 +14,7 @@ MEANING = {
     State.HONOURED: "configuration that takes effect",
     State.REPORTED: "status that the switch or the database server writes",
     State.DATA: "kept for others; no effect on the switch, as with the original",
-    State.NOT_YET: "stored and shown; whoever uses it finds one line in the log, and what happens instead is said here",
+    State.NOT_YET: "stored and shown; using it is logged once, and what happens instead is said here",
     State.NOT_HERE: "belongs to a part that Trunkline by design does not have; one line in the log",
     State.NOT_REPORTED: "status that stays empty so far",
 }

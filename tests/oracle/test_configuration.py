@@ -10,6 +10,8 @@ import pytest
 
 from trunkline.model.configuration import SETTINGS
 
+SETTING = re.compile(r"^ {7,20}(\w+)(?: : ([\w\-.:]+))?(?: +.*)?$")
+
 pytestmark = pytest.mark.oracle
 
 
@@ -31,9 +33,8 @@ def settings_of(page: str) -> Iterator[tuple[str, str]]:
             in_summary = True
         elif line.startswith("   Details:"):
             in_summary = False
-        elif in_summary and table and not line.rstrip().endswith(":"):
-            if found := re.match(r"^ {7,20}(\w+)(?: : ([\w\-.:]+))?(?: +.*)?$", line):
-                yield table, f"{found[1]}:{found[2]}" if found[2] else found[1]
+        elif in_summary and not line.rstrip().endswith(":") and (found := SETTING.match(line)):
+            yield table, f"{found[1]}:{found[2]}" if found[2] else found[1]
 
 
 @pytest.mark.skipif(shutil.which("man") is None, reason="man-db is not installed")
