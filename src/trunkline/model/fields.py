@@ -65,6 +65,7 @@ class Field(NamedTuple):
     of11: OldSupport
     shown: str  # the name that a printed match uses
     ids: tuple[Id, ...]
+    matched: int | None = None  # the bits that a match looks at, where that is not all of them
 
 
 class Condition(NamedTuple):
@@ -398,7 +399,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     ),
     Field(
         "nw_tos", (), 1, 8, "dec", False, "ip/ipv6", True, "nw_tos", 0, "exact", "exact", "nw_tos",
-        (Id("NXM_OF_IP_TOS", "NXM_OF", 5, None, "1.1"),),
+        (Id("NXM_OF_IP_TOS", "NXM_OF", 5, None, "1.1"),), 0xFC,
     ),
     Field(
         "ip_dscp", (), 1, 6, "dec", False, "ip/ipv6", True, "nw_tos", 2, "exact", "exact", "ip_dscp",
@@ -412,7 +413,7 @@ FIELDS: Final[tuple[Field, ...]] = (
         ),
     ),
     Field(
-        "arp_op", (), 2, 16, "dec", False, "arp", True, "nw_proto", 0, "exact", "exact", "arp_op",
+        "arp_op", (), 2, 8, "dec", False, "arp", True, "nw_proto", 0, "exact", "exact", "arp_op",
         (
             Id("OXM_OF_ARP_OP", "OXM_OF", 21, "1.2", "1.7"),
             Id("NXM_OF_ARP_OP", "NXM_OF", 15, None, "1.1"),

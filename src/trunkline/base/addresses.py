@@ -1,0 +1,143 @@
+"""MAC, IPv4 and IPv6 addresses as ints, and as text in the form of the C library and of Open vSwitch.
+
+Hand-written rather than `ipaddress`: a tool imports this at its start, and habits of C must be kept, such
+as `::1.2.3.4` where the first 96 bits are 0, or octets that wrap modulo 256 because they are scanned
+into a byte.
+"""
+
+import re
+from typing import Final
+
+_OCTET = r"\s*([+-]?\d+)"
+_IPV4: Final = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}")
+_HEX = r"\s*([+-]?(?:0[xX])?[0-9a-fA-F]+)"
+_MAC: Final = re.compile(":".join([_HEX] * 6))
+
+
+def format_mac(value: int) -> str:
+    digits = f"{value:012x}"
+    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def format_ipv4(value: int) -> str:
+    return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
+
+
+def format_ipv6(value: int) -> str:
+    """As inet_ntop(3) writes it: the first longest run of zero groups (of two or more) becomes `::`."""
+    groups = [value >> shift & 0xFFFF for shift in range(112, -1, -16)]
+    start, length = _longest_zeros(groups)
+    if start == 0 and (length == 6 or (length == 5 and groups[5] == 0xFFFF)):
+        return ("::" if length == 6 else "::ffff:") + format_ipv4(value & 0xFFFFFFFF)
+    words = [f"{group:x}" for group in groups]
+    if length < 2:
+        return ":".join(words)
+    return ":".join(words[:start]) + "::" + ":".join(words[start + length :])
+
+
+def _longest_zeros(groups: list[int]) -> tuple[int, int]:
+    best_start = best = run = 0
+    for i, group in enumerate([*groups, 1]):
+        if group == 0:
+            run += 1
+            continue
+        if run > best:
+            best_start, best = i - run, run
+        run = 0
+    return best_start, best
+
+
+def scan_mac(text: str, at: int = 0) -> tuple[int, int] | None:
+    """(address, where it ends) at `at` of `text`, or None.  As sscanf: short groups do, long ones wrap."""
+    found = _MAC.match(text, at)
+    if found is None:
+        return None
+    value = 0
+    for group in found.groups():
+        value = value << 8 | int(group, 16) & 255
+    return value, found.end()
+
+
+def scan_ipv4(text: str, at: int = 0) -> tuple[int, int] | None:
+    """(address, where it ends) at `at` of `text`, or None.  As sscanf: octets above 255 wrap."""
+    found = _IPV4.match(text, at)
+    if found is None:
+        return None
+    value = 0
+    for octet in found.groups():
+        value = value << 8 | int(octet) & 255
+    return value, found.end()
+
+
+def parse_mac(text: str) -> int | None:
+    found = scan_mac(text)
+    return found[0] if found and found[1] == len(text) else None
+
+
+def parse_ipv4(text: str) -> int | None:
+    found = scan_ipv4(text)
+    return found[0] if found and found[1] == len(text) else None
+
+
+def _strict_ipv4(text: str) -> int | None:
+    """As inet_pton(3): four decimal octets without leading zeros."""
+    parts = text.split(".")
+    if len(parts) != 4:
+        return None
+    value = 0
+    for part in parts:
+        if (
+            not (part.isascii() and part.isdigit())
+            or len(part) > 3
+            or int(part) > 255
+            or (part[0] == "0" and part != "0")
+        ):
+            return None
+        value = value << 8 | int(part)
+    return value
+
+
+def parse_ipv6(text: str) -> int | None:
+    """As inet_pton(3)."""
+    head, gap, tail = text.partition("::")
+    if "::" in tail:
+        return None
+    before = _groups(head, last=not gap)
+    after = _groups(tail, last=True) if gap else []
+    if before is None or after is None:
+        return None
+    missing = 8 - len(before) - len(after)
+    if (gap and missing < 1) or (not gap and missing):
+        return None
+    value = 0
+    for group in (*before, *([0] * missing), *after):
+        value = value << 16 | group
+    return value
+
+
+def _groups(text: str, last: bool) -> list[int] | None:
+    if not text:
+        return []
+    groups = []
+    words = text.split(":")
+    for i, word in enumerate(words):
+        if last and i == len(words) - 1 and "." in word:
+            ipv4 = _strict_ipv4(word)
+            if ipv4 is None:
+                return None
+            groups += [ipv4 >> 16, ipv4 & 0xFFFF]
+        elif re.fullmatch("[0-9a-fA-F]{1,4}", word):
+            groups.append(int(word, 16))
+        else:
+            return None
+    return groups
+
+
+def prefix_length(mask: int, bits: int) -> int | None:
+    """The length of a mask that is a prefix, of `bits` in all; None: it is none."""
+    inverse = mask ^ ((1 << bits) - 1)
+    return None if inverse & (inverse + 1) else bits - inverse.bit_length()
+
+
+def prefix_mask(length: int, bits: int) -> int:
+    return ((1 << length) - 1) << (bits - length)
