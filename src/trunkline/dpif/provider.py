@@ -37,6 +37,16 @@ class Statistics(NamedTuple):
     tcp_flags: int = 0
 
 
+class DatapathStatistics(NamedTuple):
+    """Lookups that found a megaflow, that found none, and upcalls that were lost for want of room."""
+
+    hits: int
+    misses: int
+    lost: int
+    flows: int
+    masks: int
+
+
 class DatapathFlow(NamedTuple):
     ufid: int  # 128 bits
     key: int
@@ -86,6 +96,10 @@ class Provider(Protocol):
 
     def dump_flows(self) -> Iterator[DatapathFlow]:
         """A snapshot."""
+
+    def flow(self, ufid: int) -> DatapathFlow | None: ...
+
+    def statistics(self) -> DatapathStatistics: ...
 
     def execute(self, packet: Packet, key: int, actions: tuple[Any, ...]) -> None: ...
 

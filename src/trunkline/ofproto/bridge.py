@@ -5,15 +5,33 @@ call that can change how packets are forwarded writes what changed into the fabr
 the megaflows that have looked at it are translated again.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from trunkline.base.clock import Clock
-from trunkline.ofproto.fabric import Fabric
-from trunkline.ofproto.ports import OfPort, PortConfig
+from trunkline.flow.match import Match
+from trunkline.model import openflow as of
+from trunkline.ofproto.clients import Clients
+from trunkline.ofproto.fabric import (
+    Fabric,
+    Place,
+    bridge_token,
+    mac_token,
+    patch_token,
+    port_token,
+    ports_token,
+)
+from trunkline.ofproto.flow_mods import Flows
+from trunkline.ofproto.ports import OfPort, PortConfig, PortError, PortStatistics
+from trunkline.ofproto.rules import Rule
+from trunkline.openflow import actions
+from trunkline.openflow.messages import Port, PortStatus
+from trunkline.proto.mac_learning import MacTable
+
+_STANDALONE_ORIGIN: Final = "fail-mode standalone"
 
 
 class BridgeConfig(NamedTuple):
-    """`datapath_id` 64 bits; `mac` the local port's; `protocols` OpenFlow wire versions (1 is 1.0, 4 is 1.3)."""
+    """`datapath_id` 64 bits; `protocols` OpenFlow wire versions (1 is 1.0, 4 is 1.3); `flood_vlans` vlan_bits."""
 
     name: str
     datapath_id: int
@@ -22,7 +40,7 @@ class BridgeConfig(NamedTuple):
     protocols: frozenset[int] = frozenset((1, 2, 3, 4, 5, 6))
     mac_aging_time: float = 300.0
     mac_table_size: int = 8192
-    flood_vlans: int = 0  # vlan_bits
+    flood_vlans: int = 0
     forward_bpdu: bool = False
     manufacturer: str = "Nicira, Inc."
     hardware: str = "Open vSwitch"
@@ -31,29 +49,229 @@ class BridgeConfig(NamedTuple):
     description: str = "None"
 
 
+class PatchCounters:
+    """What went through a patch port, which no device counts."""
+
+    __slots__ = ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
+
+    def __init__(self) -> None:
+        self.rx_packets = self.rx_bytes = self.tx_packets = self.tx_bytes = 0
+
+
 class Bridge:
     """One bridge on `fabric`, which it joins at once and leaves by `close`."""
 
-    def __init__(self, config: BridgeConfig, fabric: Fabric, clock: Clock) -> None: ...
+    def __init__(self, config: BridgeConfig, fabric: Fabric, clock: Clock) -> None:
+        self.config = config
+        self.name = config.name
+        self.fabric = fabric
+        self.clock = clock
+        self.interfaces: dict[int, OfPort] = {}
+        self.numbers: dict[str, int] = {}  # ofport by interface name
+        self.ports: dict[str, PortConfig] = {}
+        self.port_of: dict[int, PortConfig] = {}  # by the ofports of its interfaces
+        self.plugged_at: dict[int, float] = {}
+        self.patch_counters: dict[int, PatchCounters] = {}
+        self.macs = MacTable(config.mac_aging_time, config.mac_table_size)
+        self.macs.flood_vlans = config.flood_vlans
+        self.flows = Flows(config.name, fabric, clock)
+        self.clients = Clients()
+        fabric.bridges[config.name] = self
+        self._flows_of_fail_mode()
 
     def close(self) -> None:
-        """Leaves the fabric; its interfaces must be gone or go with it."""
+        """Leaves the fabric, interfaces and all."""
+        for ofport in list(self.interfaces):
+            self.remove_interface(ofport)
+        self.flows.clear()
+        del self.fabric.bridges[self.name]
+        self._changed(bridge_token(self.name))
+
+    # ---- configuration
 
     def configure(self, config: BridgeConfig) -> None:
-        """Changes settings; the name stays.  A change of fail_mode flushes the flows, as the original does."""
+        """Changes settings; the name stays.  A change of fail mode starts with its own flows, as the original does."""
+        old, self.config = self.config, config
+        if config.mac_aging_time != old.mac_aging_time:
+            self.macs.set_aging(config.mac_aging_time)
+        if config.mac_table_size != old.mac_table_size:
+            self._macs_changed(self.macs.set_limit(config.mac_table_size))
+        if config.flood_vlans != old.flood_vlans:
+            self.macs.set_flood_vlans(config.flood_vlans)
+            self._changed(bridge_token(self.name))
+        if config.forward_bpdu != old.forward_bpdu:
+            self._changed(bridge_token(self.name))
+        if (config.fail_mode, config.has_controllers) != (old.fail_mode, old.has_controllers):
+            self.flows.clear()
+            self._flows_of_fail_mode()
+
+    def _flows_of_fail_mode(self) -> None:
+        """A bridge that is to stand alone, with nobody to tell it more, is an ordinary switch."""
+        if self.config.fail_mode == "standalone" and not self.config.has_controllers:
+            normal = (actions.Output(of.OFPP_NORMAL),)
+            self.flows.install(
+                Rule(Match(0, 0), 0, 0, normal, self.clock.monotonic(), origin=_STANDALONE_ORIGIN)
+            )
 
     def add_interface(self, port: OfPort) -> None:
         """Raises PortError if its number, name or datapath port is taken."""
+        if port.ofport in self.interfaces:
+            raise PortError(f"{self.name}: OpenFlow port {port.ofport} of {port.name} is taken")
+        if port.name in self.numbers:
+            raise PortError(f"{self.name}: there is an interface named {port.name} already")
+        if port.datapath_port is not None:
+            if port.datapath_port in self.fabric.by_datapath_port:
+                raise PortError(f"{self.name}: datapath port {port.datapath_port} of {port.name} is taken")
+            self.fabric.by_datapath_port[port.datapath_port] = Place(self, port.ofport)
+        else:
+            self.fabric.patches[port.name] = Place(self, port.ofport)
+            self.patch_counters[port.ofport] = PatchCounters()
+            self._changed(patch_token(port.name))
+        self.interfaces[port.ofport] = port
+        self.numbers[port.name] = port.ofport
+        self.plugged_at[port.ofport] = self.clock.monotonic()
+        self._changed(port_token(self.name, port.ofport), ports_token(self.name))
+        self._tell(of.OFPPR_ADD, port)
 
     def change_interface(self, port: OfPort) -> None:
-        """Address, state, speeds...; name, ofport and datapath port stay.  `config` is kept as it is."""
+        """Address, state, speeds...; name, ofport and datapath port stay, and so does `config` (port-mod owns it).
+
+        Controllers are told if anything that they see has changed.
+        """
+        old = self.interfaces[port.ofport]
+        if (port.name, port.datapath_port) != (old.name, old.datapath_port):
+            raise PortError(f"{self.name}: {old.name} cannot become {port.name} or change its datapath port")
+        self._replace(old, port._replace(config=old.config))
+
+    def _replace(self, old: OfPort, port: OfPort) -> None:
+        if port == old:
+            return
+        self.interfaces[port.ofport] = port
+        if (port.peer, port.config, port.admin_up) != (old.peer, old.config, old.admin_up):
+            self._changed(port_token(self.name, port.ofport), ports_token(self.name))
+            if port.peer is not None:
+                self._changed(patch_token(port.name))
+        if describe(port) != describe(old):
+            self._tell(of.OFPPR_MODIFY, port)
+
+    def set_port_bits(self, ofport: int, config: int, mask: int) -> None:
+        """What a port-mod does.  PORT_DOWN is the device's; the others are the bridge's."""
+        old = self.interfaces[ofport]
+        if mask & of.OFPPC_PORT_DOWN:
+            self.fabric.host.set_admin_state(self.name, ofport, not config & of.OFPPC_PORT_DOWN)
+            old = self.interfaces[ofport]
+        mine = mask & ~of.OFPPC_PORT_DOWN
+        self._replace(old, old._replace(config=old.config & ~mine | config & mine))
 
     def remove_interface(self, ofport: int) -> None:
-        """Forgets what was learned on it.  A port that names it must be set anew or removed first or after."""
+        """Forgets what was learned on its port.  The port itself stays until it is set anew or removed."""
+        port = self.interfaces.pop(ofport)
+        del self.numbers[port.name]
+        del self.plugged_at[ofport]
+        if port.datapath_port is not None:
+            del self.fabric.by_datapath_port[port.datapath_port]
+        else:
+            del self.fabric.patches[port.name]
+            del self.patch_counters[ofport]
+            self._changed(patch_token(port.name))
+        if ofport in self.port_of:
+            self._macs_changed(self.macs.forget_port(self.port_of[ofport].name))
+        self._changed(port_token(self.name, ofport), ports_token(self.name))
+        self._tell(of.OFPPR_DELETE, port)
 
     def set_port(self, port: PortConfig) -> None:
         """Adds a port for NORMAL, or replaces the one of that name.  Raises PortError (bonds)."""
+        if len(port.interfaces) > 1:
+            raise PortError(
+                f"{self.name}: port {port.name} has several interfaces, but bonds are not there yet"
+            )
+        old = self.ports.get(port.name)
+        if old == port:
+            return
+        if old is not None:
+            self._unplug(old)
+            self._macs_changed(self.macs.forget_port(port.name))
+        self.ports[port.name] = port
+        for ofport in port.interfaces:
+            self.port_of[ofport] = port
+            self._changed(port_token(self.name, ofport))
+        self._changed(ports_token(self.name))
 
-    def remove_port(self, name: str) -> None: ...
+    def remove_port(self, name: str) -> None:
+        port = self.ports.pop(name)
+        self._unplug(port)
+        self._macs_changed(self.macs.forget_port(name))
+        self._changed(ports_token(self.name))
 
-    def interface(self, ofport: int) -> OfPort | None: ...
+    def _unplug(self, port: PortConfig) -> None:
+        for ofport in port.interfaces:
+            if self.port_of.get(ofport) is port:
+                del self.port_of[ofport]
+            self._changed(port_token(self.name, ofport))
+
+    def interface(self, ofport: int) -> OfPort | None:
+        return self.interfaces.get(ofport)
+
+    # ---- learned addresses
+
+    def learn(self, vlan: int, mac: int, port: str, now: float) -> None:
+        if port in self.ports:
+            self._macs_changed(self.macs.learn(vlan, mac, port, now))
+
+    def flush_macs(self) -> None:
+        self._macs_changed(self.macs.flush())
+
+    def _macs_changed(self, changed: list[tuple[int, int]]) -> None:
+        if changed:
+            self.fabric.changes += [mac_token(self.name, vlan, mac) for vlan, mac in changed]
+
+    # ---- time
+
+    def run(self, now: float) -> None:
+        """Lets addresses and flows expire; to be called after statistics have come from the datapath."""
+        self._macs_changed(self.macs.expire(now))
+        for removed in self.flows.expire(now):
+            self.clients.tell(removed)
+
+    def next_timer(self) -> float | None:
+        due = [when for when in (self.macs.next_expiry(), self.flows.next_deadline()) if when is not None]
+        return min(due) if due else None
+
+    # ---- what others see
+
+    def port_statistics(self, ofport: int) -> PortStatistics:
+        counters = self.patch_counters.get(ofport)
+        if counters is None:
+            return self.fabric.host.port_statistics(self.name, ofport)
+        unknown = PortStatistics(*(None,) * len(PortStatistics._fields))
+        return unknown._replace(
+            rx_packets=counters.rx_packets,
+            tx_packets=counters.tx_packets,
+            rx_bytes=counters.rx_bytes,
+            tx_bytes=counters.tx_bytes,
+        )
+
+    def _changed(self, *tokens: object) -> None:
+        self.fabric.changes += tokens
+
+    def _tell(self, reason: int, port: OfPort) -> None:
+        self.clients.tell(PortStatus(reason, describe(port)))
+
+
+def describe(port: OfPort) -> Port:
+    """A port as OpenFlow messages carry it."""
+    down = 0 if port.admin_up else of.OFPPC_PORT_DOWN
+    return Port(
+        port.ofport,
+        port.name,
+        port.mac,
+        port.config | down,
+        (0 if port.link_up else of.OFPPS_LINK_DOWN)
+        | (of.OFPPS_LIVE if port.link_up and port.admin_up else 0),
+        port.current,
+        port.advertised,
+        port.supported,
+        port.peer_features,
+        port.current_speed,
+        port.maximum_speed,
+    )

@@ -6,10 +6,11 @@ place where bridges meet: registers of interfaces by datapath port and of patch 
 of changes, which the upcall layer drains to find the megaflows that have read what changed.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from trunkline.ofproto.ports import PortStatistics
+from trunkline.openflow.actions import Action
 
 if TYPE_CHECKING:
     from trunkline.ofproto.bridge import Bridge
@@ -73,7 +74,7 @@ class Host(Protocol):
 class Fabric:
     """Registers and journal of the bridges of one datapath."""
 
-    __slots__ = ("bridges", "by_datapath_port", "changes", "execute", "host", "patches")
+    __slots__ = ("bridges", "by_datapath_port", "changes", "execute", "host", "patches", "refresh")
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -82,9 +83,16 @@ class Fabric:
         self.patches: dict[str, Place] = {}
         self.changes: list[Change] = []
         self.execute: Execute | None = None
+        self.refresh: Callable[[], None] = lambda: None
+        """Brings statistics from the datapath to the rules; installed by the upcall layer."""
 
 
 class Execute(Protocol):
-    """Runs OpenFlow actions on a packet (packet-out); installed by the upcall layer."""
+    """Runs OpenFlow actions on a packet (packet-out); installed by the upcall layer.
 
-    def __call__(self, bridge: "Bridge", in_port: int, packet: "Packet", actions: tuple[object, ...]) -> None: ...
+    `metadata` is a key with in_port and other pipeline fields.
+    """
+
+    def __call__(
+        self, bridge: "Bridge", metadata: int, packet: "Packet", actions: tuple[Action, ...]
+    ) -> None: ...

@@ -10,31 +10,6 @@ from typing import Final, NamedTuple
 
 from trunkline.dpif.provider import DatapathError
 
-# Reserved OpenFlow port numbers, in their 32-bit form (OpenFlow 1.3.5 section A.2.1).
-MAX: Final = 0xFFFFFF00
-IN_PORT: Final = 0xFFFFFFF8
-TABLE: Final = 0xFFFFFFF9
-NORMAL: Final = 0xFFFFFFFA
-FLOOD: Final = 0xFFFFFFFB
-ALL: Final = 0xFFFFFFFC
-CONTROLLER: Final = 0xFFFFFFFD
-LOCAL: Final = 0xFFFFFFFE
-NONE: Final = 0xFFFFFFFF
-
-# Configuration bits (OFPPC_*); the same numbers in every version that has them.
-PORT_DOWN: Final = 1 << 0
-NO_STP: Final = 1 << 1
-NO_RECV: Final = 1 << 2
-NO_RECV_STP: Final = 1 << 3
-NO_FLOOD: Final = 1 << 4
-NO_FWD: Final = 1 << 5
-NO_PACKET_IN: Final = 1 << 6
-
-# State bits (OFPPS_*).
-LINK_DOWN: Final = 1 << 0
-BLOCKED: Final = 1 << 1
-LIVE: Final = 1 << 2
-
 # VLAN modes (ovs-vswitchd.conf.db(5), Port:vlan_mode).
 ACCESS: Final = "access"
 TRUNK: Final = "trunk"

@@ -1,0 +1,298 @@
+"""Which rule matches a packet, and how little of the packet had to be looked at to know.
+
+Rules with the same mask form a *subtable*: a dict from masked key to the rules with that value, best first.
+A lookup walks the subtables by falling priority and stops when no later one can win (tuple-space search).
+
+Besides the rule, a lookup returns the bits it has looked at.  They become the mask of a megaflow, so fewer is
+better: a megaflow that depends on one bit less serves twice as many packets.  Where a subtable has the key,
+all of its mask counts.  Where it has not, something smaller proves that: each subtable keeps its values
+*sorted*, and the longest prefix that the key shares with any of them it shares with a neighbour in that order;
+so one binary search finds the first bit at which the key leaves every value.  A key has its fields in the order
+of looking (flow/key.py), and the same is kept for parts of the mask (destination, source, ports): the
+first part that proves the miss is taken, always in the same order, so that packets of one kind get the same
+mask.  Pipeline fields cost nothing, for no megaflow has them, and so the sorted lists are kept apart by them.
+
+Rules are versioned: one appears in the version `added` and is gone from the version `removed` on, and a lookup
+names its version.  So many changes can be prepared one by one and be seen all at once.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, Self, TypeVar
+
+from trunkline.flow import key as layout
+
+FOREVER: Final = 1 << 60
+_BLOCK: Final = 512  # values in a block of a sorted list; an insert moves at most twice as many
+_PIPELINE: Final = layout.PIPELINE
+# Every megaflow has these, so they cost nothing.
+ALWAYS: Final = layout.bits("dp_in_port", "recirc_id", "packet_type", "dl_type", "nw_frag")
+# Parts of a mask that may prove a miss by themselves, in the order in which they are tried.
+_PARTS: Final = (
+    layout.bits("net_dst"),
+    layout.bits("net_src"),
+    layout.bits("nw_proto", "tp_src", "tp_dst"),
+)
+
+
+class Entry:
+    """What a classifier needs of a rule; `next` belongs to the classifier."""
+
+    __slots__ = ("added", "mask", "next", "priority", "removed", "value")
+
+    value: int
+    mask: int
+    priority: int
+    added: int
+    removed: int
+    next: "Self | None"
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class _Sorted:
+    """Sorted distinct ints, cut into blocks."""
+
+    __slots__ = ("blocks", "firsts")
+
+    def __init__(self) -> None:
+        self.blocks: list[list[int]] = []
+        self.firsts: list[int] = []
+
+    def insert(self, value: int) -> None:
+        if not self.blocks:
+            self.blocks.append([value])
+            self.firsts.append(value)
+            return
+        at = max(bisect_right(self.firsts, value) - 1, 0)
+        block = self.blocks[at]
+        block.insert(bisect_left(block, value), value)
+        self.firsts[at] = block[0]
+        if len(block) > 2 * _BLOCK:
+            self.blocks.insert(at + 1, block[_BLOCK:])
+            self.firsts.insert(at + 1, block[_BLOCK])
+            del block[_BLOCK:]
+
+    def remove(self, value: int) -> None:
+        at = bisect_right(self.firsts, value) - 1
+        block = self.blocks[at]
+        del block[bisect_left(block, value)]
+        if block:
+            self.firsts[at] = block[0]
+        else:
+            del self.blocks[at]
+            del self.firsts[at]
+
+    def nearest(self, value: int) -> int:
+        """The XOR of an absent `value` with the value that shares the longest prefix with it."""
+        at = bisect_right(self.firsts, value) - 1
+        if at < 0:
+            return value ^ self.firsts[0]
+        block = self.blocks[at]
+        i = bisect_left(block, value)
+        below = value ^ block[i - 1]
+        if i < len(block):
+            above = value ^ block[i]
+        elif at + 1 < len(self.firsts):
+            above = value ^ self.firsts[at + 1]
+        else:
+            return below
+        return below if below < above else above
+
+
+class _Order:
+    """The values of a subtable cut to some of its bits, sorted for each value of the pipeline fields."""
+
+    __slots__ = ("count", "grain", "groups", "mask", "pipe")
+
+    def __init__(self, mask: int, grain: int) -> None:
+        self.mask = mask
+        self.pipe = mask & _PIPELINE
+        self.groups: dict[int, _Sorted] = {}
+        self.count: dict[int, int] = {}
+        self.grain = -grain
+
+    def add(self, value: int) -> None:
+        value &= self.mask
+        count = self.count.get(value, 0) + 1
+        self.count[value] = count
+        if count == 1:
+            group = self.groups.get(value & self.pipe)
+            if group is None:
+                group = self.groups[value & self.pipe] = _Sorted()
+            group.insert(value)
+
+    def discard(self, value: int) -> None:
+        value &= self.mask
+        self.count[value] -= 1
+        if not self.count[value]:
+            del self.count[value]
+            group = self.groups[value & self.pipe]
+            group.remove(value)
+            if not group.blocks:
+                del self.groups[value & self.pipe]
+
+    def proof(self, cut: int) -> int:
+        """Bits such that no value here agrees with `cut`, which is not here, on all of them."""
+        group = self.groups.get(cut & self.pipe)
+        if group is None:
+            return self.pipe
+        lowest = group.nearest(cut).bit_length() - 1 & self.grain
+        return self.mask >> lowest << lowest | self.pipe
+
+
+class _Subtable(Generic[E]):
+    __slots__ = ("count", "mask", "orders", "rules", "top", "whole")
+
+    def __init__(self, mask: int, grain: int) -> None:
+        self.mask = mask
+        self.rules: dict[int, E] = {}
+        self.count: dict[int, int] = {}  # rules by priority
+        self.top = -1
+        self.whole = _Order(mask, grain)
+        rest = mask & layout.PACKET & ~ALWAYS
+        self.orders = [
+            _Order(part & mask | self.whole.pipe, grain) for part in _PARTS if part & mask and rest & ~part
+        ]
+
+    def miss(self, masked: int) -> int:
+        for part in self.orders:
+            cut = masked & part.mask
+            if cut not in part.count:
+                return part.proof(cut)
+        return self.whole.proof(masked)
+
+
+class Classifier(Generic[E]):
+    """Rules by match and priority.  `grain`: a proof of a miss is cut at a multiple of that many bits."""
+
+    __slots__ = ("_grain", "_plan", "_subtables", "size")
+
+    def __init__(self, grain: int = 1) -> None:
+        self._subtables: dict[int, _Subtable[E]] = {}
+        self._plan: tuple[tuple[int, int, Callable[[int], E | None], Callable[[int], int]], ...] = ()
+        self._grain = grain
+        self.size = 0
+
+    def add(self, rule: E) -> None:
+        """A rule of equal match and priority may be there, in other versions; the newest comes first."""
+        subtable = self._subtables.get(rule.mask)
+        if subtable is None:
+            subtable = self._subtables[rule.mask] = _Subtable(rule.mask, self._grain)
+        self.size += 1
+        at = subtable.rules.get(rule.value)
+        if at is None:
+            subtable.whole.add(rule.value)
+            for order in subtable.orders:
+                order.add(rule.value)
+        if at is None or rule.priority >= at.priority:
+            rule.next, subtable.rules[rule.value] = at, rule
+        else:
+            here = at
+            while here.next is not None and here.next.priority > rule.priority:
+                here = here.next
+            rule.next, here.next = here.next, rule
+        subtable.count[rule.priority] = subtable.count.get(rule.priority, 0) + 1
+        if rule.priority > subtable.top:
+            self._replan(subtable)
+
+    def remove(self, rule: E) -> None:
+        """Takes the rule out of every version; to be called once no lookup names one that has it."""
+        subtable = self._subtables[rule.mask]
+        self.size -= 1
+        at = subtable.rules[rule.value]
+        if at is not rule:
+            while at.next is not rule:
+                assert at.next is not None
+                at = at.next
+            at.next = rule.next
+        elif rule.next is not None:
+            subtable.rules[rule.value] = rule.next
+        else:
+            del subtable.rules[rule.value]
+            subtable.whole.discard(rule.value)
+            for order in subtable.orders:
+                order.discard(rule.value)
+        rule.next = None
+        subtable.count[rule.priority] -= 1
+        if not subtable.count[rule.priority]:
+            del subtable.count[rule.priority]
+            if not subtable.count:
+                del self._subtables[rule.mask]
+            if rule.priority == subtable.top:
+                self._replan(subtable)
+
+    def _replan(self, subtable: _Subtable[E]) -> None:
+        subtable.top = max(subtable.count, default=-1)
+        ordered = sorted(self._subtables.values(), key=lambda one: -one.top)
+        self._plan = tuple((one.top, one.mask, one.rules.get, one.miss) for one in ordered)
+
+    def lookup(self, key: int, version: int) -> tuple[E | None, int]:
+        """The rule of highest priority that matches `key` in `version`, and the bits that decided."""
+        best: E | None = None
+        floor, looked = -1, 0
+        for top, mask, get, miss in self._plan:
+            if top <= floor:
+                break
+            masked = key & mask
+            rule = get(masked)
+            if rule is None:
+                looked |= miss(masked)
+                continue
+            looked |= mask
+            while rule is not None and not rule.added <= version < rule.removed:
+                rule = rule.next
+            if rule is not None and rule.priority > floor:
+                best, floor = rule, rule.priority
+        return best, looked
+
+    def find(self, value: int, mask: int, priority: int, version: int) -> E | None:
+        """The rule with exactly this match and priority."""
+        subtable = self._subtables.get(mask)
+        rule = subtable.rules.get(value) if subtable else None
+        while rule is not None:
+            if rule.priority == priority and rule.added <= version < rule.removed:
+                return rule
+            rule = rule.next
+        return None
+
+    def covered(self, value: int, mask: int, version: int) -> Iterator[E]:
+        """The rules that match a subset of what (value, mask) matches, itself included."""
+        for subtable in list(self._subtables.values()):
+            if subtable.mask & mask != mask:
+                continue
+            if subtable.mask == mask:
+                first = subtable.rules.get(value)
+                chosen = [first] if first is not None else []
+            else:
+                chosen = [rule for have, rule in subtable.rules.items() if have & mask == value]
+            yield from self._chains(chosen, version)
+
+    def overlapping(self, value: int, mask: int, priority: int, version: int) -> E | None:
+        """A rule of this priority that some packet matches together with (value, mask)."""
+        for subtable in self._subtables.values():
+            if priority in subtable.count:
+                common = subtable.mask & mask
+                chosen = [r for have, r in subtable.rules.items() if not (have ^ value) & common]
+                for rule in self._chains(chosen, version):
+                    if rule.priority == priority:
+                        return rule
+        return None
+
+    def _chains(self, firsts: list[E], version: int) -> Iterator[E]:
+        for first in firsts:
+            rule: E | None = first
+            while rule is not None:
+                following = rule.next
+                if rule.added <= version < rule.removed:
+                    yield rule
+                rule = following
+
+    def visible(self, version: int) -> Iterator[E]:
+        """All rules of `version`, in no particular order."""
+        for subtable in list(self._subtables.values()):
+            yield from self._chains(list(subtable.rules.values()), version)
+
+    def subtables(self) -> int:
+        return len(self._subtables)

@@ -1,0 +1,65 @@
+"""Which actions a flow may have here, and with what error the others are refused.
+
+An action that the switch cannot carry out is refused when it is installed, with OpenFlow's own error, so that
+a flow that is in a table means what it says.  `SUPPORTED` is the list; translate/compile.py has a function for
+each of these and a test holds the two together.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from trunkline.model import openflow as of
+from trunkline.model.fields import FIELD
+from trunkline.ofproto.rules import HIDDEN_TABLE
+from trunkline.openflow import actions as a
+
+SUPPORTED: Final = frozenset((
+    a.Output, a.Controller, a.SetVlanVid, a.SetVlanPcp, a.StripVlan, a.PushVlan, a.SetEthSrc,
+    a.SetEthDst, a.SetIpv4Src, a.SetIpv4Dst, a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.SetL4SrcPort, a.SetL4DstPort,
+    a.SetField, a.Load, a.Move, a.Resubmit, a.GotoTable, a.WriteMetadata, a.Note, a.Exit,
+))  # fmt: skip
+
+_VLAN_TYPES: Final = (0x8100, 0x88A8)
+_OUTPUTS: Final = frozenset(
+    (of.OFPP_IN_PORT, of.OFPP_NORMAL, of.OFPP_FLOOD, of.OFPP_ALL, of.OFPP_CONTROLLER, of.OFPP_LOCAL)
+)
+
+
+def refusal(actions: Sequence[a.Action], table: int, *, packet_out: bool = False) -> str | None:
+    """The name of the error with which these actions are refused, or None."""
+    for action in actions:
+        error = _refusal(action, table, packet_out)
+        if error is not None:
+            return error
+    return None
+
+
+def _refusal(action: a.Action, table: int, packet_out: bool) -> str | None:
+    match action:
+        case a.Output(port=port):
+            return _port_refusal(port, packet_out)
+        case a.GotoTable(table=target):
+            return "OFPBIC_BAD_TABLE_ID" if target <= table or target >= HIDDEN_TABLE else None
+        case a.PushVlan(ethertype=ethertype):
+            return None if ethertype in _VLAN_TYPES else "OFPBAC_BAD_ARGUMENT"
+        case a.SetVlanVid(vid=vid):
+            return None if vid < 0x1000 else "OFPBAC_BAD_ARGUMENT"
+        case a.SetVlanPcp(pcp=pcp):
+            return None if pcp < 8 else "OFPBAC_BAD_ARGUMENT"
+        case a.SetField(field=field) | a.Load(field=field):
+            return None if FIELD[field].writable else "OFPBAC_BAD_SET_ARGUMENT"
+        case a.Move(destination=field):
+            return None if FIELD[field].writable else "OFPBAC_BAD_SET_ARGUMENT"
+        case a.Group():
+            return "OFPBAC_BAD_OUT_GROUP"  # no group can exist: group-mods are refused
+        case a.Meter():
+            return "OFPMMFC_INVALID_METER"
+        case a.Enqueue():
+            return "OFPBAC_BAD_QUEUE"
+    return None if type(action) in SUPPORTED else "OFPBAC_BAD_TYPE"
+
+
+def _port_refusal(port: int, packet_out: bool) -> str | None:
+    if port < of.OFPP_MAX or port in _OUTPUTS or (port == of.OFPP_TABLE and packet_out):
+        return None
+    return "OFPBAC_BAD_OUT_PORT"

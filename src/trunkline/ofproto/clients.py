@@ -1,0 +1,99 @@
+"""Who is connected to a bridge by OpenFlow, and what each of them wants to be told unasked.
+
+A *primary* connection is a controller that the bridge was told to have; a *service* connection is somebody who
+came by, such as ovs-ofctl.  A controller has a role among its kind: one that is secondary may not change the
+switch and is told of ports only.
+"""
+
+from typing import Final
+
+from trunkline.model import openflow as of
+from trunkline.openflow.connection import Connection
+from trunkline.openflow.messages import AsyncConfig, FlowRemoved, Message, PacketIn, PortStatus, RoleStatus
+
+_OPENFLOW14: Final = 5
+_PRIMARY: Final = AsyncConfig(
+    packet_in=(0x3B, 0), port_status=(7, 7), flow_removed=(0x3F, 0), role_status=(7, 7)
+)
+_REASON_PRIMARY_REQUEST: Final = 0
+
+
+class Client:
+    """A connection of a bridge: its role, what it is told, how much of a packet it is sent."""
+
+    __slots__ = ("asynchronous", "config", "connection", "controller_id", "origin", "role", "service")
+
+    def __init__(self, connection: Connection, *, service: bool, origin: str) -> None:
+        self.connection = connection
+        self.service = service
+        self.origin = origin
+        self.role = of.OFPCR_ROLE_EQUAL
+        self.asynchronous = _PRIMARY
+        self.controller_id = 0
+        self.config = (of.OFPC_FRAG_NORMAL, 0 if service else 128, False)  # fragments, miss_send_len, bad ttl
+
+    def wants(self, message: Message) -> bool:
+        """Whether it is to be sent this message unasked."""
+        if self.service and not self.config[1]:
+            return False
+        secondary = self.role == of.OFPCR_ROLE_SECONDARY
+        match message:
+            case PacketIn(reason=reason):
+                wanted = self.asynchronous.packet_in
+                if self.config[2]:
+                    wanted = (wanted[0] | 1 << of.OFPR_INVALID_TTL, wanted[1])
+            case PortStatus(reason=reason):
+                wanted = self.asynchronous.port_status
+            case FlowRemoved(reason=reason):
+                wanted = self.asynchronous.flow_removed
+            case RoleStatus(reason=reason):
+                wanted = self.asynchronous.role_status
+                return bool(self.connection.version >= _OPENFLOW14 and wanted[secondary] >> reason & 1)
+            case _:
+                return False
+        return bool(wanted[secondary] >> reason & 1)
+
+
+class Clients:
+    """The connections of one bridge."""
+
+    __slots__ = ("_generation", "all")
+
+    def __init__(self) -> None:
+        self.all: list[Client] = []
+        self._generation: int | None = None
+
+    def attach(self, connection: Connection, *, service: bool, origin: str) -> Client:
+        client = Client(connection, service=service, origin=origin)
+        self.all.append(client)
+        return client
+
+    def detach(self, client: Client) -> None:
+        self.all.remove(client)
+
+    def tell(self, message: Message) -> None:
+        """Sends a message to all who want it."""
+        for client in self.all:
+            if client.connection.version and client.wants(message):
+                client.connection.send(message)
+
+    def request_role(self, client: Client, role: int, generation: int | None) -> str | None:
+        """A client asks for a role.  Returns the name of the error, or None."""
+        if role in (of.OFPCR_ROLE_PRIMARY, of.OFPCR_ROLE_SECONDARY) and generation is not None:
+            if self._generation is not None and (generation - self._generation) & 1 << 63:
+                return "OFPRRFC_STALE"
+            self._generation = generation
+        if role == of.OFPCR_ROLE_PRIMARY:
+            for other in self.all:
+                if other is not client and other.role == of.OFPCR_ROLE_PRIMARY:
+                    other.role = of.OFPCR_ROLE_SECONDARY
+                    status = RoleStatus(other.role, _REASON_PRIMARY_REQUEST, self._generation or 0)
+                    if other.wants(status):
+                        other.connection.send(status)
+        if role != of.OFPCR_ROLE_NOCHANGE:
+            client.role = role
+        return None
+
+    @property
+    def generation(self) -> int | None:
+        return self._generation

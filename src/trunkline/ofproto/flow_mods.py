@@ -1,0 +1,255 @@
+"""What flow-mods do to the tables, and which flows time out.
+
+OpenFlow has five commands: add, and modify and delete, each loose (all flows that the match covers) or strict
+(the one flow of that match and priority).  A command is first planned, which can fail and changes nothing, and
+then carried out as one new version of the tables.
+
+Source: OpenFlow 1.0.0 section 4.6, 1.3.5 section 6.4; where they leave room, the behaviour of the original:
+an add over an existing flow keeps its counters unless told otherwise (always told in 1.0 and 1.1), a modify
+that meets nothing adds in 1.0 and 1.1.
+"""
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import Final, NamedTuple
+
+from trunkline.base.clock import Clock
+from trunkline.flow.match import Match
+from trunkline.model import openflow as of
+from trunkline.ofproto.acceptance import refusal
+from trunkline.ofproto.fabric import Fabric, RuleChange
+from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule
+from trunkline.openflow.messages import FlowMod, FlowRemoved
+
+_KEPT_FLAGS: Final = of.OFPFF_SEND_FLOW_REM | of.OFPFF_NO_PKT_COUNTS | of.OFPFF_NO_BYT_COUNTS
+_OPENFLOW12: Final = 3
+MAX_FLOWS: Final = 1_000_000  # in a table, as table statistics say
+
+
+class Refused(Exception):
+    """A flow-mod changes nothing; `error` is the name of the OpenFlow error."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class Selection(NamedTuple):
+    """Which flows a command or a request for statistics means."""
+
+    match: Match
+    table: int = 255
+    cookie: int = 0
+    cookie_mask: int = 0
+    out_port: int = of.OFPP_ANY
+    out_group: int = of.OFPG_ANY
+
+
+class Flows:
+    """The flow tables of the bridge named `bridge`, under flow-mods and timeouts."""
+
+    __slots__ = ("_bridge", "_clock", "_fabric", "_serial", "_timers", "tables")
+
+    def __init__(self, bridge: str, fabric: Fabric, clock: Clock) -> None:
+        self.tables = FlowTables()
+        self._bridge = bridge
+        self._fabric = fabric
+        self._clock = clock
+        self._timers: list[tuple[float, int, Rule]] = []
+        self._serial = 0
+
+    # ---- selection
+
+    def select(self, selection: Selection) -> Iterator[Rule]:
+        value, mask, _ = selection.match
+        version = self.tables.version
+        for _, classifier in self.tables.chosen(selection.table):
+            for rule in classifier.covered(value, mask, version):
+                if _chosen(rule, selection):
+                    yield rule
+
+    def _select_strict(self, selection: Selection, priority: int) -> Iterator[Rule]:
+        value, mask, _ = selection.match
+        version = self.tables.version
+        for _, classifier in self.tables.chosen(selection.table):
+            rule = classifier.find(value, mask, priority, version)
+            if rule is not None and _chosen(rule, selection):
+                yield rule
+
+    # ---- flow-mods
+
+    def apply(self, message: FlowMod, version: int, origin: str) -> list[FlowRemoved]:
+        """Carries out a flow-mod that came in the given wire version.
+
+        Returns what controllers are to be told.  Raises Refused.
+        """
+        if message.table != 255 and message.table >= TABLES:
+            raise Refused("OFPBRC_EPERM")
+        deletes = message.command in (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT)
+        if not deletes:
+            error = refusal(message.actions, 0 if message.table == 255 else message.table)
+            if error is not None:
+                raise Refused(error)
+        elif message.out_group != of.OFPG_ANY:
+            return []  # there are no groups, and so no flow that sends to one
+        if message.command == of.OFPFC_ADD:
+            self._add(message, version, origin)
+            return []
+        selection = Selection(
+            message.match,
+            message.table,
+            message.cookie,
+            message.cookie_mask,
+            message.out_port if deletes else of.OFPP_ANY,
+        )
+        if message.command in (of.OFPFC_MODIFY_STRICT, of.OFPFC_DELETE_STRICT):
+            rules = list(self._select_strict(selection, message.priority))
+        else:
+            rules = list(self.select(selection))
+        if deletes:
+            return self._delete(rules)
+        if rules:
+            self._modify(rules, message)
+        elif not message.cookie_mask and version < _OPENFLOW12:
+            self._add(message, version, origin)
+        return []
+
+    def _add(self, message: FlowMod, version: int, origin: str) -> None:
+        table = 0 if message.table == 255 else message.table
+        now = self._clock.monotonic()
+        classifier = self.tables.tables.get(table)
+        value, mask, _ = message.match
+        old = None
+        if classifier is not None:
+            if message.flags & of.OFPFF_CHECK_OVERLAP and classifier.overlapping(
+                value, mask, message.priority, self.tables.version
+            ):
+                raise Refused("OFPFMFC_OVERLAP")
+            old = classifier.find(value, mask, message.priority, self.tables.version)
+            if old is None and classifier.size >= MAX_FLOWS:
+                raise Refused("OFPFMFC_TABLE_FULL")
+        counters = None
+        if old is not None:
+            counters = old.counters
+            if message.flags & of.OFPFF_RESET_COUNTS or version < _OPENFLOW12:
+                counters = Counters(counters.used)
+        rule = Rule(
+            message.match,
+            message.priority,
+            table,
+            message.actions,
+            now,
+            cookie=message.new_cookie or 0,
+            idle_timeout=message.idle_timeout,
+            hard_timeout=message.hard_timeout,
+            importance=message.importance,
+            flags=message.flags & _KEPT_FLAGS,
+            origin=origin,
+            counters=counters,
+        )
+        self._replace(() if old is None else (old,), (rule,))
+
+    def _modify(self, rules: list[Rule], message: FlowMod) -> None:
+        now = self._clock.monotonic()
+        new = []
+        for old in rules:
+            counters = old.counters
+            if message.flags & of.OFPFF_RESET_COUNTS:
+                counters = Counters(counters.used)
+            rule = Rule(
+                old.match,
+                old.priority,
+                old.table,
+                message.actions,
+                now,
+                cookie=old.cookie if message.new_cookie is None else message.new_cookie,
+                idle_timeout=old.idle_timeout,
+                hard_timeout=old.hard_timeout,
+                importance=old.importance,
+                flags=old.flags,
+                origin=old.origin,
+                counters=counters,
+            )
+            rule.created = old.created
+            new.append(rule)
+        self._replace(rules, new)
+
+    def _delete(self, rules: list[Rule]) -> list[FlowRemoved]:
+        removed = [
+            self._removed(rule, of.OFPRR_DELETE) for rule in rules if rule.flags & of.OFPFF_SEND_FLOW_REM
+        ]
+        self._replace(rules, ())
+        return removed
+
+    def install(self, rule: Rule) -> None:
+        """A flow of the switch's own."""
+        self._replace((), (rule,))
+
+    def clear(self) -> None:
+        """Takes out all flows, the switch's own included; nobody is told."""
+        self._replace(list(self.tables.rules(hidden=True)), ())
+
+    def _replace(self, old: "tuple[Rule, ...] | list[Rule]", new: "tuple[Rule, ...] | list[Rule]") -> None:
+        """One step from one version of the tables to the next."""
+        tables = self.tables
+        for rule in old:
+            tables.retire(rule)
+        for rule in new:
+            tables.insert(rule)
+            self._watch(rule)
+        tables.version += 1
+        for rule in old:
+            tables.discard(rule)  # nobody holds on to an older version yet
+        changed = {RuleChange(self._bridge, rule.table, rule.value, rule.mask) for rule in (*old, *new)}
+        self._fabric.changes += changed
+
+    # ---- time
+
+    def _watch(self, rule: Rule) -> None:
+        due = rule.deadline()
+        if due is not None:
+            self._serial += 1
+            heappush(self._timers, (due, self._serial, rule))
+
+    def next_deadline(self) -> float | None:
+        return self._timers[0][0] if self._timers else None
+
+    def expire(self, now: float) -> list[FlowRemoved]:
+        """Takes out the flows whose time is over; returns what controllers are to be told."""
+        told, gone = [], []
+        while self._timers and self._timers[0][0] <= now:
+            _, _, rule = heappop(self._timers)
+            if rule.removed <= self.tables.version:
+                continue
+            reason = rule.expired(now)
+            if reason is None:
+                self._watch(rule)
+                continue
+            gone.append(rule)
+            if rule.flags & of.OFPFF_SEND_FLOW_REM:
+                told.append(self._removed(rule, reason))
+        if gone:
+            self._replace(gone, ())
+        return told
+
+    def _removed(self, rule: Rule, reason: int) -> FlowRemoved:
+        return FlowRemoved(
+            rule.match,
+            rule.priority,
+            rule.cookie,
+            reason,
+            rule.table,
+            int((self._clock.monotonic() - rule.created) * 1e9),
+            rule.idle_timeout,
+            rule.hard_timeout,
+            rule.counters.packets,
+            rule.counters.bytes,
+        )
+
+
+def _chosen(rule: Rule, selection: Selection) -> bool:
+    if (rule.cookie ^ selection.cookie) & selection.cookie_mask:
+        return False
+    if selection.out_port != of.OFPP_ANY and not rule.outputs_to(selection.out_port):
+        return False
+    return selection.out_group == of.OFPG_ANY

@@ -1,0 +1,181 @@
+"""Rules, and the tables that hold them.
+
+A rule is never changed in place but for its timeouts: a flow-mod that modifies puts a new rule where the old
+one was.  What the packets did lives in `Counters`, which the new rule takes over, so that a megaflow that was
+translated with the old rule still counts for the new one.
+
+Tables are numbered 0 to 254; the last is the switch's own.  Each is a classifier that comes to be when a rule
+needs it.  A change is written to the fabric's journal, and is visible in the version that it makes.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from trunkline.flow.classifier import FOREVER, Classifier, Entry
+from trunkline.flow.match import Match
+from trunkline.model.openflow import OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
+from trunkline.openflow.actions import Action, Enqueue, Output, OutputTruncated, WriteActions
+
+TABLES: Final = 254  # that OpenFlow sees; table 254 is hidden
+HIDDEN_TABLE: Final = 254
+
+
+class Counters:
+    """What went through a rule; `used` is Clock.monotonic() of the last packet."""
+
+    __slots__ = ("bytes", "packets", "used")
+
+    def __init__(self, now: float) -> None:
+        self.packets = 0
+        self.bytes = 0
+        self.used = now
+
+
+class Rule(Entry):
+    """A flow.  `origin` says where it comes from (a connection, fail mode, a database row), for *why*.
+
+    `ops` is the compiled form of `actions`, made by the first translation that meets the rule.
+    """
+
+    __slots__ = (
+        "actions",
+        "cookie",
+        "counters",
+        "created",
+        "flags",
+        "goto",
+        "hard_timeout",
+        "idle_timeout",
+        "importance",
+        "modified",
+        "ops",
+        "origin",
+        "table",
+    )
+
+    def __init__(
+        self,
+        match: Match,
+        priority: int,
+        table: int,
+        actions: tuple[Action, ...],
+        now: float,
+        *,
+        cookie: int = 0,
+        idle_timeout: int = 0,
+        hard_timeout: int = 0,
+        importance: int = 0,
+        flags: int = 0,
+        origin: str = "",
+        counters: Counters | None = None,
+    ) -> None:
+        self.value = match.value
+        self.mask = match.mask
+        self.priority = priority
+        self.table = table
+        self.actions = actions
+        self.cookie = cookie
+        self.idle_timeout = idle_timeout
+        self.hard_timeout = hard_timeout
+        self.importance = importance
+        self.flags = flags
+        self.origin = origin
+        self.created = self.modified = now
+        self.counters = counters if counters is not None else Counters(now)
+        self.added = 0
+        self.removed = FOREVER
+        self.next: Rule | None = None
+        self.ops: tuple[tuple[object, object, object], ...] | None = None
+        self.goto: int | None = None
+
+    @property
+    def match(self) -> Match:
+        return Match(self.value, self.mask)
+
+    def outputs_to(self, port: int) -> bool:
+        return any(_outputs_to(action, port) for action in self.actions)
+
+    def expired(self, now: float) -> int | None:
+        """The OFPRR_* reason why it is to go, or None while it lives."""
+        if self.hard_timeout and now >= self.modified + self.hard_timeout:
+            return OFPRR_HARD_TIMEOUT
+        if self.idle_timeout and now >= self.counters.used + self.idle_timeout:
+            return OFPRR_IDLE_TIMEOUT
+        return None
+
+    def deadline(self) -> float | None:
+        """When it may be due: a timer's hint, for a packet may put off an idle timeout."""
+        due = []
+        if self.hard_timeout:
+            due.append(self.modified + self.hard_timeout)
+        if self.idle_timeout:
+            due.append(self.counters.used + self.idle_timeout)
+        return min(due) if due else None
+
+
+def _outputs_to(action: Action, port: int) -> bool:
+    if isinstance(action, WriteActions):
+        return any(_outputs_to(one, port) for one in action.actions)
+    return isinstance(action, (Output, OutputTruncated, Enqueue)) and action.port == port
+
+
+class TableCounters:
+    """Lookups in a table, and how many found a rule."""
+
+    __slots__ = ("lookups", "matched")
+
+    def __init__(self) -> None:
+        self.lookups = 0
+        self.matched = 0
+
+
+class FlowTables:
+    """The flow tables of a bridge, and the version that a lookup is to name."""
+
+    __slots__ = ("counters", "size", "tables", "version")
+
+    def __init__(self) -> None:
+        self.tables: dict[int, Classifier[Rule]] = {}
+        self.counters: dict[int, TableCounters] = {}
+        self.version = 0
+        self.size = 0
+
+    def count(self, table: int) -> TableCounters:
+        counters = self.counters.get(table)
+        if counters is None:
+            counters = self.counters[table] = TableCounters()
+        return counters
+
+    def lookup(self, table: int, key: int, version: int) -> tuple[Rule | None, int]:
+        classifier = self.tables.get(table)
+        return classifier.lookup(key, version) if classifier is not None else (None, 0)
+
+    def chosen(self, table: int) -> list[tuple[int, Classifier[Rule]]]:
+        """The table of that number, or with 255 all that OpenFlow sees."""
+        if table == 255:
+            return [(number, c) for number, c in sorted(self.tables.items()) if number < TABLES]
+        return [(table, self.tables[table])] if table in self.tables else []
+
+    def insert(self, rule: Rule) -> None:
+        """Visible from the next version on."""
+        classifier = self.tables.get(rule.table)
+        if classifier is None:
+            classifier = self.tables[rule.table] = Classifier()
+        rule.added = self.version + 1
+        classifier.add(rule)
+        self.size += 1
+
+    def retire(self, rule: Rule) -> None:
+        """Invisible from the next version on; `discard` it once nobody names an older one."""
+        rule.removed = self.version + 1
+
+    def discard(self, rule: Rule) -> None:
+        self.tables[rule.table].remove(rule)
+        self.size -= 1
+        if not self.tables[rule.table].size:
+            del self.tables[rule.table]
+
+    def rules(self, table: int = 255, hidden: bool = False) -> Iterator[Rule]:
+        for number, classifier in sorted(self.tables.items()):
+            if (hidden or number < TABLES) and table in (255, number):
+                yield from classifier.visible(self.version)

@@ -1,0 +1,280 @@
+"""The datapath in Python: forwards packets by megaflows; the executable specification of every datapath.
+
+    sim = Sim("ovs-netdev", clock)
+    number = sim.port_add("eth0", "system")
+    sim.attach(number, device.transmit)       # where packets of that port go
+    sim.receive(number, packets)              # packets that came in there, in order
+
+A packet is parsed to a key, the key is looked up, the flow's actions are run.  A lookup tries one mask after
+the other; the masked slice of the key, as bytes, leads to the flow.  (Bytes, not the int: whoever can send
+packets chooses the keys, and only the hash of bytes is keyed.)  Masks that hit often come first.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from trunkline.base.clock import Clock
+from trunkline.dpif.provider import (
+    Capabilities,
+    DatapathError,
+    DatapathFlow,
+    DatapathPort,
+    DatapathStatistics,
+    FlowDelete,
+    FlowPut,
+    Statistics,
+    Upcall,
+)
+from trunkline.flow import key as layout
+from trunkline.packet.packet import Packet
+from trunkline.packet.parse import parse
+from trunkline.sim.execute import Executor
+
+Transmit = Callable[[Packet], None]
+
+_PORT: Final = layout.OFFSET["dp_in_port"]
+_SHIFT: Final = layout.DATAPATH_SHIFT
+_INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
+_INNER_TPID: Final = layout.OFFSET["vlan1_tpid"]
+_TYPE: Final = layout.OFFSET["dl_type"]
+_LAYER2: Final = layout.bits(
+    "dl_src", "dl_dst", "vlan_tci", "vlan_tpid", "packet_type", "dp_in_port", "recirc_id"
+)
+_MAX_UPCALLS: Final = 4096
+_ACTIONS: Final = frozenset(
+    ("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop")
+)
+
+
+class SimPort:
+    """A port and its counters, as the datapath sees it."""
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "dropped",
+        "name",
+        "number",
+        "packets_in",
+        "packets_out",
+        "transmit",
+        "type",
+    )
+
+    def __init__(self, number: int, name: str, type: str) -> None:
+        self.number = number
+        self.name = name
+        self.type = type
+        self.transmit: Transmit | None = None
+        self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = self.dropped = 0
+
+
+class SimFlow:
+    """A megaflow."""
+
+    __slots__ = ("actions", "bytes", "key", "mask", "packets", "tcp_flags", "ufid", "used")
+
+    def __init__(self, ufid: int, key: int, mask: int, actions: tuple[Any, ...]) -> None:
+        self.ufid = ufid
+        self.key = key
+        self.mask = mask
+        self.actions = actions
+        self.packets = self.bytes = self.tcp_flags = 0
+        self.used: float | None = None
+
+    def statistics(self) -> Statistics:
+        return Statistics(self.packets, self.bytes, self.used, self.tcp_flags)
+
+
+class _Table:
+    """The megaflows of one mask.  `length` bytes from `shift` on hold every bit of the mask."""
+
+    __slots__ = ("flows", "hits", "length", "mask", "shift")
+
+    def __init__(self, mask: int) -> None:
+        self.mask = mask
+        self.shift = (mask & -mask).bit_length() - 1 & ~7
+        self.length = (mask.bit_length() - self.shift + 7) // 8
+        self.flows: dict[bytes, SimFlow] = {}
+        self.hits = 0
+
+    def slice(self, key: int) -> bytes:
+        return ((key & self.mask) >> self.shift).to_bytes(self.length, "big")
+
+
+class Sim:
+    """A Provider.  `name` as ``dpif/show`` has it after the @."""
+
+    def __init__(self, name: str, clock: Clock, *, vlan_limit: int = 1) -> None:
+        self.name = name
+        self.clock = clock
+        self.vlan_limit = vlan_limit
+        self.hits = self.misses = self.lost = 0
+        self._ports: dict[int, SimPort] = {}
+        self._names: dict[str, int] = {}
+        self._tables: dict[int, _Table] = {}
+        self._order: list[_Table] = []
+        self._flows: dict[int, SimFlow] = {}
+        self._upcalls: deque[Upcall] = deque()
+        self._lookups = 0
+        self._executor = Executor(self)
+
+    # ---- ports
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(self.name, layout.DATAPATH | layout.RARE, _ACTIONS, 2)
+
+    def port_add(self, name: str, type: str, number: int | None = None) -> int:
+        if name in self._names:
+            raise DatapathError(f"{self.name}: there is a port named {name} already")
+        if number is None:
+            number = 1
+            while number in self._ports:
+                number += 1
+        elif number in self._ports:
+            raise DatapathError(f"{self.name}: port number {number} is taken by {self._ports[number].name}")
+        self._ports[number] = SimPort(number, name, type)
+        self._names[name] = number
+        return number
+
+    def attach(self, number: int, transmit: Transmit | None) -> None:
+        """Says where packets for a port go; None: they are dropped."""
+        self._ports[number].transmit = transmit
+
+    def port_delete(self, number: int) -> None:
+        port = self._ports.pop(number, None)
+        if port is None:
+            raise DatapathError(f"{self.name}: there is no port number {number}")
+        del self._names[port.name]
+
+    def ports(self) -> Iterator[DatapathPort]:
+        for number, port in sorted(self._ports.items()):
+            yield DatapathPort(number, port.name, port.type)
+
+    def port(self, number: int) -> SimPort | None:
+        return self._ports.get(number)
+
+    # ---- packets
+
+    def receive(self, number: int, packets: Sequence[Packet]) -> None:
+        """Packets that came in on a port, in the order in which they came."""
+        port = self._ports.get(number)
+        if port is None:
+            return
+        now = self.clock.monotonic()
+        octets = 0
+        key_of, lookup, run = self.key_of, self.lookup, self._executor.run
+        for packet in packets:
+            frame = packet.frame
+            size = len(frame)
+            octets += size
+            key = key_of(frame, number)
+            flow = lookup(key)
+            if flow is None:
+                self.misses += 1
+                self.upcall(packet, key, None)
+                continue
+            self.hits += 1
+            flow.packets += 1
+            flow.bytes += size
+            flow.used = now
+            run(packet, key, flow.actions)
+        port.packets_in += len(packets)
+        port.bytes_in += octets
+
+    def key_of(self, frame: bytes, number: int) -> int:
+        """The key of a frame that came in on a port."""
+        key = parse(frame) | number << _PORT
+        if key & _INNER and self.vlan_limit == 1:
+            tpid = key >> _INNER_TPID & 0xFFFF
+            key = key & _LAYER2 | tpid << _TYPE
+        return key
+
+    def lookup(self, key: int) -> SimFlow | None:
+        """The megaflow that covers the key."""
+        for table in self._order:
+            flow = table.flows.get(((key & table.mask) >> table.shift).to_bytes(table.length, "big"))
+            if flow is not None:
+                table.hits += 1
+                return flow
+        return None
+
+    def upcall(self, packet: Packet, key: int, action: Any) -> None:
+        """Hands a packet to the switch."""
+        if len(self._upcalls) >= _MAX_UPCALLS:
+            self.lost += 1
+            return
+        self._upcalls.append(Upcall(packet, key, action))
+
+    def execute(self, packet: Packet, key: int, actions: tuple[Any, ...]) -> None:
+        self._executor.run(packet, key, actions)
+
+    def upcalls(self, limit: int) -> list[Upcall]:
+        waiting = self._upcalls
+        return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+
+    # ---- megaflows
+
+    def change_flows(self, changes: Sequence[FlowPut | FlowDelete]) -> list[Statistics | DatapathError]:
+        return [self._change(change) for change in changes]
+
+    def _change(self, change: FlowPut | FlowDelete) -> Statistics | DatapathError:
+        flow = self._flows.get(change.ufid)
+        if isinstance(change, FlowDelete):
+            if flow is None:
+                return DatapathError(f"{self.name}: there is no flow {change.ufid:032x}")
+            del self._flows[change.ufid]
+            table = self._tables[flow.mask]
+            del table.flows[table.slice(flow.key)]
+            if not table.flows:
+                del self._tables[flow.mask]
+                self._order.remove(table)
+            return flow.statistics()
+        if flow is not None:
+            if not change.replace:
+                return DatapathError(f"{self.name}: there is a flow {change.ufid:032x} already")
+            if (flow.key, flow.mask) != (change.key, change.mask):
+                return DatapathError(f"{self.name}: flow {change.ufid:032x} has another match")
+            flow.actions = change.actions
+            return flow.statistics()
+        return self._add(change)
+
+    def _add(self, change: FlowPut) -> Statistics | DatapathError:
+        table = self._tables.get(change.mask)
+        if table is None:
+            table = self._tables[change.mask] = _Table(change.mask)
+            self._order.append(table)
+        name = table.slice(change.key)
+        if name in table.flows:
+            return DatapathError(f"{self.name}: another flow has the match of {change.ufid:032x}")
+        flow = SimFlow(change.ufid, change.key & change.mask, change.mask, change.actions)
+        table.flows[name] = self._flows[change.ufid] = flow
+        return flow.statistics()
+
+    def sort_masks(self) -> None:
+        """Puts the masks that hit most first; to be called now and then."""
+        self._order.sort(key=lambda table: -table.hits)
+        for table in self._order:
+            table.hits >>= 1
+
+    def dump_flows(self) -> Iterator[DatapathFlow]:
+        for flow in list(self._flows.values()):
+            yield DatapathFlow(flow.ufid, flow.key, flow.mask, flow.actions, flow.statistics())
+
+    def flow(self, ufid: int) -> DatapathFlow | None:
+        flow = self._flows.get(ufid)
+        return (
+            None if flow is None else DatapathFlow(ufid, flow.key, flow.mask, flow.actions, flow.statistics())
+        )
+
+    def statistics(self) -> DatapathStatistics:
+        return DatapathStatistics(self.hits, self.misses, self.lost, len(self._flows), len(self._order))
+
+    def close(self) -> None:
+        self._ports.clear()
+        self._names.clear()
+        self._flows.clear()
+        self._tables.clear()
+        self._order.clear()
+        self._upcalls.clear()

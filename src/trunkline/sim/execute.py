@@ -1,0 +1,129 @@
+"""What datapath actions do to a packet: their meaning, for every datapath.
+
+Actions run in order on a packet that changes as they go; an output sends it as it is at that moment.  Its key
+is kept beside it only where something needs it: a masked set, a recirculation, an upcall.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from trunkline.dpif import actions as dp
+from trunkline.flow import key as layout
+from trunkline.packet.packet import Packet
+from trunkline.packet.rewrite import pop_vlan, push_vlan, set_fields
+
+if TYPE_CHECKING:
+    from trunkline.sim.datapath import Sim
+
+_RECIRC: Final = layout.OFFSET["recirc_id"]
+_RECIRC_MASK: Final = layout.MASK["recirc_id"]
+_KEPT: Final = layout.bits(
+    "dp_in_port", "recirc_id", "dp_hash", "skb_priority", "pkt_mark", "ct_state", "ct_zone"
+)
+_MAX_RECIRCULATIONS: Final = 6
+
+
+class _Run:
+    """One packet under a list of actions.  `key` is that of the packet as it is at the moment."""
+
+    __slots__ = ("depth", "key", "packet", "sim", "truncate")
+
+    def __init__(self, sim: "Sim", packet: Packet, key: int, depth: int) -> None:
+        self.sim = sim
+        self.packet = packet
+        self.key = key
+        self.depth = depth
+        self.truncate: int | None = None
+
+    def change(self, packet: Packet) -> None:
+        """The packet has changed: its key follows, but for what is not in the frame."""
+        self.packet = packet
+        self.key = self.sim.key_of(packet.frame, 0) | self.key & _KEPT
+
+    def cut(self) -> Packet:
+        """The packet to be sent, cut if a truncation came before; that holds for one output."""
+        if self.truncate is None:
+            return self.packet
+        frame, self.truncate = self.packet.frame[: self.truncate], None
+        return Packet(frame, self.packet.offload if len(frame) == len(self.packet.frame) else None)
+
+
+class Executor:
+    """Runs actions on behalf of a `Sim`."""
+
+    __slots__ = ("_sim",)
+
+    def __init__(self, sim: "Sim") -> None:
+        self._sim = sim
+
+    def run(self, packet: Packet, key: int, actions: tuple[Any, ...], depth: int = 0) -> None:
+        """Runs a list of actions.  Most are a single output: that is done at once."""
+        if len(actions) == 1 and type(actions[0]) is dp.Output:
+            _send(self._sim, packet, actions[0].port)
+            return
+        state = _Run(self._sim, packet, key, depth)
+        for action in actions:
+            _ACTIONS[type(action)](state, action)
+
+
+def _send(sim: "Sim", packet: Packet, number: int) -> None:
+    port = sim.port(number)
+    if port is None or port.transmit is None:
+        if port is not None:
+            port.dropped += 1
+        return
+    port.packets_out += 1
+    port.bytes_out += len(packet.frame)
+    port.transmit(packet)
+
+
+def _output(state: _Run, action: dp.Output) -> None:
+    _send(state.sim, state.cut(), action.port)
+
+
+def _push_vlan(state: _Run, action: dp.PushVlan) -> None:
+    state.change(push_vlan(state.packet, action.tpid, action.tci))
+
+
+def _pop_vlan(state: _Run, action: dp.PopVlan) -> None:
+    state.change(pop_vlan(state.packet))
+
+
+def _set(state: _Run, action: dp.Set) -> None:
+    state.change(set_fields(state.packet, state.key, action.value, action.mask))
+
+
+def _userspace(state: _Run, action: dp.Userspace) -> None:
+    state.sim.upcall(state.cut(), state.key, action)
+
+
+def _truncate(state: _Run, action: dp.Truncate) -> None:
+    state.truncate = action.max_len
+
+
+def _recirculate(state: _Run, action: dp.Recirc) -> None:
+    if state.depth >= _MAX_RECIRCULATIONS:
+        return
+    key = state.key & ~_RECIRC_MASK | action.id << _RECIRC
+    sim = state.sim
+    flow = sim.lookup(key)
+    if flow is None:
+        sim.misses += 1
+        sim.upcall(state.packet, key, None)
+        return
+    sim.hits += 1
+    flow.packets += 1
+    flow.bytes += len(state.packet.frame)
+    flow.used = sim.clock.monotonic()
+    Executor(sim).run(state.packet, key, flow.actions, state.depth + 1)
+
+
+_ACTIONS: Final[dict[type, Callable[[_Run, Any], None]]] = {
+    dp.Output: _output,
+    dp.PushVlan: _push_vlan,
+    dp.PopVlan: _pop_vlan,
+    dp.Set: _set,
+    dp.Userspace: _userspace,
+    dp.Truncate: _truncate,
+    dp.Recirc: _recirculate,
+}

@@ -1,0 +1,46 @@
+"""The words of an explanation: a tree of nodes to the text that ``ofproto/trace`` prints."""
+
+from collections.abc import Iterator
+
+from trunkline.ofproto.rules import Rule
+from trunkline.translate.result import ACTION, BRIDGE, DETAIL, ERROR, TABLE, WARNING, Node
+
+
+def lines(nodes: list[Node], level: int = 0) -> Iterator[str]:
+    """The lines of a list of nodes.  What follows the last step of a list is not indented any further."""
+    for i, node in enumerate(nodes):
+        more = i + 1 < len(nodes)
+        indent = "    " * (level + more)
+        inner = level + 2 * more
+        if node.kind == BRIDGE:
+            yield ""
+            yield indent + node.text
+            yield indent + "-" * len(node.text)
+            yield from lines(node.children, inner)
+        elif node.kind == TABLE:
+            yield indent + node.text
+            yield from lines(node.children, inner)
+        else:
+            yield "    " * (level + 1) + _PREFIX[node.kind] + node.text + _SUFFIX.get(node.kind, "")
+
+
+_PREFIX = {ACTION: "", DETAIL: " -> ", WARNING: " >> ", ERROR: " >>>> "}
+_SUFFIX = {ERROR: " <<<<"}
+
+
+def rule_text(rule: Rule | None) -> str:
+    """A rule as the line of its table shows it."""
+    if rule is None:
+        return "No match."
+    from trunkline.flow.text import format_match
+
+    match = format_match(rule.match)
+    parts = [match] if match else []
+    parts.append(f"priority {rule.priority}")
+    if rule.cookie:
+        parts.append(f"cookie {rule.cookie:#x}")
+    return ", ".join(parts)
+
+
+def action_text(action: object) -> str:
+    return repr(action)

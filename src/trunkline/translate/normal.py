@@ -1,0 +1,132 @@
+"""NORMAL: what an ordinary learning switch does with a packet.
+
+It lets the packet in or not (reserved addresses, the port's VLAN mode), notes where its sender is, and sends it
+to where its receiver was last seen, or else to every port that carries its VLAN.
+"""
+
+from typing import Final
+
+from trunkline.flow import key as layout
+from trunkline.model import openflow as of
+from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.fabric import bridge_token, mac_token, port_token, ports_token
+from trunkline.ofproto.ports import PortConfig
+from trunkline.translate.output import in_port_of, send
+from trunkline.translate.result import Learn
+from trunkline.translate.vlan import Vlans, carries, inward, outward, refusal, tags_on_wire, vlans_of
+from trunkline.translate.walk import OUTER, VLANS, Walk, tag_bits, tags_of
+
+_ADDRESSES: Final = layout.bits("dl_src", "dl_dst")
+_BROADCAST: Final = (1 << 48) - 1
+_SOURCE, _DESTINATION = layout.OFFSET["dl_src"], layout.OFFSET["dl_dst"]
+
+# Addresses that bridges keep to themselves, unless other_config:forward-bpdu says otherwise, as
+# (value, mask).  Source: ovs-vswitchd.conf.db(5), and what the original drops.
+_RESERVED: Final = (
+    (0x0180C2000000, 0xFFFFFFFFFFF0),
+    (0x00E02B000000, 0xFFFFFFFFFFFF),
+    (0x00E02B000004, 0xFFFFFFFFFFFF),
+    (0x00E02B000006, 0xFFFFFFFFFFFF),
+    (0x01000C000000, 0xFFFFFFFFFFFF),
+    (0x01000CCCCCCC, 0xFFFFFFFFFFFF),
+    (0x01000CCCCCCD, 0xFFFFFFFFFFFF),
+    (0x01000CCDCDCD, 0xFFFFFFFFFFFF),
+    (0x01000CCCCCC0, 0xFFFFFFFFFFF0),
+)
+
+
+def is_reserved(mac: int) -> bool:
+    return any(mac & mask == value for value, mask in _RESERVED)
+
+
+def normal(x: Walk, _: object = None, __: object = None) -> None:
+    x.look(_ADDRESSES | OUTER)
+    bridge = x.bridge
+    port = _port_of(x, bridge, in_port_of(x))
+    if port is None:
+        x.warn("no input bundle, dropping")
+        return
+    x.reads.append(bridge_token(bridge.name))
+    source = x.key >> _SOURCE & _BROADCAST
+    destination = x.key >> _DESTINATION & _BROADCAST
+    if is_reserved(destination) and not bridge.config.forward_bpdu:
+        x.note("packet has reserved destination MAC, dropping")
+        return
+    tags = tags_of(x.key)
+    if tags:
+        x.look(VLANS)
+    wire = vlans_of(tags)
+    refused = refusal(port, wire)
+    if refused is not None:
+        x.warn(refused)
+        return
+    inside = inward(port, wire)
+    vlan = inside[0].vid
+    x.effects.append(Learn(bridge, vlan, source, port.name))
+    x.reads.append(mac_token(bridge.name, vlan, destination))
+    entry = bridge.macs.lookup(vlan, destination)
+    if entry is None:
+        x.note("no learned MAC for destination, flooding")
+        _flood(x, port, inside)
+    elif entry.port == port.name:
+        x.note("learned port is input port, dropping")
+    else:
+        x.note("forwarding to learned port")
+        _to_port(x, port, bridge.ports[entry.port], inside)
+
+
+def _port_of(x: Walk, bridge: Bridge, ofport: int) -> PortConfig | None:
+    x.reads.append(port_token(bridge.name, ofport))
+    if ofport not in bridge.interfaces:
+        x.error(f"received packet on unknown port {ofport}")
+        return None
+    return bridge.port_of.get(ofport)
+
+
+def _flood(x: Walk, came: PortConfig, inside: Vlans) -> None:
+    bridge = x.bridge
+    x.reads.append(ports_token(bridge.name))
+    for port in list(bridge.ports.values()):
+        if (
+            port is not came
+            and carries(port, inside)
+            and not (port.protected and came.protected)
+            and _floodable(bridge, port)
+        ):
+            _send(x, port, inside)
+
+
+def _floodable(bridge: Bridge, port: PortConfig) -> bool:
+    interfaces = bridge.interfaces
+    return not any(
+        interfaces[ofport].config & of.OFPPC_NO_FLOOD for ofport in port.interfaces if ofport in interfaces
+    )
+
+
+def _to_port(x: Walk, came: PortConfig, port: PortConfig, inside: Vlans) -> None:
+    """To where the receiver is known to be."""
+    if port.protected and came.protected:
+        return
+    for ofport in port.interfaces:
+        x.reads.append(port_token(x.bridge.name, ofport))
+    if carries(port, inside):
+        _send(x, port, inside)
+
+
+def _send(x: Walk, port: PortConfig, inside: Vlans) -> None:
+    """Out of a port, with the tags that it wants; what follows sees the packet as before."""
+    if not port.interfaces:
+        return
+    tags = tags_on_wire(port, outward(port, inside))
+    saved = x.key
+    changed = x.key & ~VLANS | tag_bits(tags)
+    if changed != saved:
+        x.look(VLANS)
+        x.key = changed
+    send(x, port.interfaces[0])
+    x.key = saved
+
+
+def describe_learning(effect: Learn) -> str:
+    mac = ":".join(f"{octet:02x}" for octet in effect.mac.to_bytes(6, "big"))
+    return f"learned that {mac} is on port {effect.port} in VLAN {effect.vlan}"

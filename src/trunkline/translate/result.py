@@ -1,0 +1,97 @@
+"""What a translation yields, as data.
+
+A translation changes nothing.  What it would change is a list of *effects*, which the upcall layer applies for
+the packet, again for each push of statistics, and which a trace leaves alone.  What it consulted is a list of
+*reads*, by which a change in the configuration finds exactly the megaflows that it concerns.  Why it decided as
+it did is a tree of *nodes*, made only when somebody asks.
+"""
+
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+from trunkline.ofproto.bridge import Bridge, PatchCounters
+from trunkline.ofproto.rules import Rule, TableCounters
+
+
+class CountRule(NamedTuple):
+    rule: Rule
+
+
+class CountTable(NamedTuple):
+    """A lookup in a table; `matched` says whether it found a rule."""
+
+    counters: TableCounters
+    matched: bool
+
+
+class CountPatch(NamedTuple):
+    """A packet leaves a bridge by one patch port and comes into another by its peer."""
+
+    sent: PatchCounters
+    received: PatchCounters
+
+
+class Learn(NamedTuple):
+    """A source address was seen on a port."""
+
+    bridge: Bridge
+    vlan: int
+    mac: int
+    port: str
+
+
+Effect = CountRule | CountTable | CountPatch | Learn
+
+
+class TableRead(NamedTuple):
+    """A lookup: the key at that moment and the bits of it that decided."""
+
+    bridge: str
+    table: int
+    key: int
+    looked: int
+
+
+class SendToController(NamedTuple):
+    """What a userspace action of a megaflow tells the upcall layer to do with the packet."""
+
+    bridge: Bridge
+    reason: int
+    table: int
+    cookie: int
+    controller_id: int
+    max_length: int
+    userdata: bytes
+    metadata: int  # the pipeline fields at that moment
+
+
+class Result(NamedTuple):
+    """`actions` for the datapath; `wildcards` the bits that were looked at: the megaflow's mask."""
+
+    actions: tuple[Any, ...]
+    wildcards: int
+    effects: tuple[Effect, ...]
+    reads: tuple[TableRead | Hashable, ...]
+    final_key: int  # as the last action left it; what was changed behind a patch port is not in it
+
+
+# ---- the explanation: kinds of nodes
+
+BRIDGE = "bridge"
+TABLE = "table"
+ACTION = "action"
+DETAIL = "detail"  # "-> ..."
+WARNING = "warning"  # ">> ..."
+ERROR = "error"  # ">>>> ... <<<<"
+
+
+class Node:
+    """A step of the explanation; of `what`, the bridge, rule or action is for those who ask further."""
+
+    __slots__ = ("children", "kind", "text", "what")
+
+    def __init__(self, kind: str, text: str, what: object = None) -> None:
+        self.kind = kind
+        self.text = text
+        self.what = what
+        self.children: list[Node] = []

@@ -1,0 +1,51 @@
+"""Actions on VLAN tags."""
+
+from trunkline.flow import key as layout
+from trunkline.flow.key import VLAN_CFI
+from trunkline.translate.fields import write
+from trunkline.translate.walk import OUTER, Walk, tags_of
+
+_TCI = layout.OFFSET["vlan_tci"]
+_TPID = layout.OFFSET["vlan_tpid"]
+_DOT1Q = 0x8100
+
+
+def _set_bits(x: Walk, push: bool, keep: int, bits: int) -> None:
+    """Writes VID or PCP into the outer tag; where there is none, pushes one if `push`."""
+    x.look(OUTER)
+    tci = x.key >> _TCI & 0xFFFF
+    if tci & VLAN_CFI:
+        write(x, OUTER, x.key & OUTER & ~(0xFFFF << _TCI) | (tci & keep | bits) << _TCI)
+    elif push:
+        write(x, OUTER, _DOT1Q << _TPID | (VLAN_CFI | bits) << _TCI)
+
+
+def set_vid(x: Walk, vid: int, push: bool) -> None:
+    _set_bits(x, push, 0xF000, vid)
+
+
+def set_pcp(x: Walk, pcp: int, push: bool) -> None:
+    _set_bits(x, push, 0x1FFF, pcp << 13)
+
+
+def pop(x: Walk, _: object, __: object) -> None:
+    x.look(OUTER)
+    tags = tags_of(x.key)
+    if tags:
+        x.set_tags(tags[1:])
+
+
+def push(x: Walk, tpid: int, _: object) -> None:
+    tags = tags_of(x.key)
+    x.set_tags(((tpid, VLAN_CFI), *tags)[:2])
+
+
+def write_tci(x: Walk, mask: int, value: int) -> None:
+    """vlan_tci and its parts, as fields: a tag comes and goes with the CFI bit."""
+    write(x, mask, value)
+    tagged = x.key >> _TCI & VLAN_CFI
+    if not tagged:
+        x.look(OUTER)
+        x.fresh &= ~OUTER
+    elif not x.key >> _TPID & 0xFFFF:
+        write(x, 0xFFFF << _TPID, _DOT1Q << _TPID)

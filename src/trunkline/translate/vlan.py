@@ -1,0 +1,118 @@
+"""VLAN modes: what a port accepts, how its tags map to the bridge's VLANs, and back on the way out.
+
+Inside a bridge a packet is in one VLAN, with its priority, and may carry a second tag that the bridge leaves
+alone unless a dot1q-tunnel port is concerned.  A port's mode says how packets on its wire relate to that:
+
+access           untagged on the wire (a priority tag is allowed); VLAN `tag` inside
+trunk            the wire's tag is the VLAN
+native-tagged    as trunk; untagged packets are in VLAN `tag`
+native-untagged  as native-tagged; VLAN `tag` leaves untagged
+dot1q-tunnel     whatever comes is a customer's; VLAN `tag` is put around it, with the port's TPID
+
+Source: ovs-vswitchd.conf.db(5), Port: VLAN Configuration.
+"""
+
+from typing import Final, NamedTuple
+
+from trunkline.flow.key import VLAN_CFI
+from trunkline.ofproto.ports import ACCESS, DOT1Q_TUNNEL, NATIVE_TAGGED, NATIVE_UNTAGGED, TRUNK, PortConfig
+from trunkline.translate.walk import Tags
+
+_VID: Final = 0xFFF
+_DOT1Q: Final = 0x8100
+
+
+class Header(NamedTuple):
+    """A VLAN header in the abstract; `vid` 0 with `pcp` 0 may mean that there is none."""
+
+    tpid: int
+    vid: int
+    pcp: int
+
+
+NO_HEADER: Final = Header(0, 0, 0)
+Vlans = tuple[Header, Header]
+"""The outer and inner header of a packet."""
+
+
+def vlans_of(tags: Tags) -> Vlans:
+    headers = [Header(tpid, tci & _VID, tci >> 13) for tpid, tci in tags]
+    return (*headers, NO_HEADER, NO_HEADER)[:2]  # type: ignore[return-value]
+
+
+def refusal(port: PortConfig, wire: Vlans) -> str | None:
+    """Why a packet with these headers is not let in, or None."""
+    vid = wire[0].vid
+    mode = port.vlan_mode
+    if mode == ACCESS:
+        if vid:
+            return (
+                f"dropping VLAN {vid} tagged packet received on port {port.name} "
+                f"configured as VLAN {port.tag} access port"
+            )
+        return None
+    if mode in (NATIVE_TAGGED, NATIVE_UNTAGGED) and not vid:
+        return None
+    if mode == DOT1Q_TUNNEL:
+        if not port.cvlans >> vid & 1:
+            return f"dropping VLAN {vid} packet received on dot1q-tunnel port {port.name} that excludes this VLAN"
+        return None
+    if not _trunks(port, vid):
+        return (
+            f"dropping VLAN {vid} packet received on port {port.name} not configured for trunking VLAN {vid}"
+        )
+    return None
+
+
+def _trunks(port: PortConfig, vid: int) -> bool:
+    if port.vlan_mode != TRUNK and vid == port.tag:
+        return True
+    return bool(port.trunks >> vid & 1)
+
+
+def inward(port: PortConfig, wire: Vlans) -> Vlans:
+    """From the wire of the port where the packet came in to the bridge."""
+    tag = port.tag or 0
+    mode = port.vlan_mode
+    if mode == ACCESS:
+        return Header(_DOT1Q, tag, wire[0].pcp), NO_HEADER
+    if mode in (NATIVE_TAGGED, NATIVE_UNTAGGED) and not wire[0].vid:
+        return Header(_DOT1Q, tag, wire[0].pcp), NO_HEADER
+    if mode == DOT1Q_TUNNEL:
+        return Header(port.qinq_ethtype, tag, 0), wire[0]
+    return wire
+
+
+def carries(port: PortConfig, inside: Vlans) -> bool:
+    """Whether packets of this VLAN go out of the port."""
+    vid = inside[0].vid
+    if port.vlan_mode == ACCESS:
+        return vid == port.tag and not inside[1].vid
+    if port.vlan_mode == DOT1Q_TUNNEL:
+        return vid == port.tag and bool(port.cvlans >> inside[1].vid & 1)
+    return _trunks(port, vid)
+
+
+def outward(port: PortConfig, inside: Vlans) -> Vlans:
+    """From the bridge to the wire of the port where the packet goes out."""
+    outer = inside[0]
+    if port.vlan_mode == ACCESS:
+        return Header(0, 0, outer.pcp), NO_HEADER
+    if port.vlan_mode == NATIVE_UNTAGGED and outer.vid == port.tag:
+        return Header(0, 0, outer.pcp), NO_HEADER
+    if port.vlan_mode == DOT1Q_TUNNEL:
+        return inside[1], NO_HEADER
+    return inside
+
+
+def tags_on_wire(port: PortConfig, wire: Vlans) -> Tags:
+    """The tags to send.  VLAN 0 needs a tag only to carry a priority, if the port wants that."""
+    tags = []
+    for header in wire:
+        bare = not header.vid and not (header.pcp and port.priority_tags == "if-nonzero")
+        if bare and port.priority_tags != "always":
+            break
+        tags.append((header.tpid or _DOT1Q, header.vid | header.pcp << 13 | VLAN_CFI))
+        if port.priority_tags == "always":
+            break
+    return tuple(tags)

@@ -1,0 +1,150 @@
+"""The state of one translation: the packet's key as the actions have left it, and what is known of the rest.
+
+Three ints carry the packet.  `key` is what the pipeline sees now; `base` is what the datapath's packet looks
+like after the datapath actions that have been put out so far; their difference is put out, as set, push and
+pop, when a packet leaves (`commit`).  `fresh` marks the bits of `key` that are still the packet's own: only
+these, when somebody looks at them, make the megaflow narrower.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+from trunkline.dpif import actions as dp
+from trunkline.flow import key as layout
+from trunkline.flow.classifier import ALWAYS
+from trunkline.ofproto.bridge import Bridge
+from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, TableRead
+
+PACKET: Final = layout.PACKET
+OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
+INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
+VLANS: Final = OUTER | INNER
+IN_PORT: Final = layout.MASK["in_port"]
+_ETHERNET: Final = layout.bits("dl_src", "dl_dst")
+MAX_DEPTH: Final = 64
+MAX_LOOKUPS: Final = 4096
+
+_TCI, _TPID = layout.OFFSET["vlan_tci"], layout.OFFSET["vlan_tpid"]
+_TCI1, _TPID1 = layout.OFFSET["vlan1_tci"], layout.OFFSET["vlan1_tpid"]
+
+Tags = tuple[tuple[int, int], ...]
+"""VLAN tags, outermost first, as (TPID, TCI); the TCI has its CFI bit set."""
+
+
+class Walk:
+    """One translation on its way."""
+
+    __slots__ = (
+        "base",
+        "bridge",
+        "depth",
+        "effects",
+        "exit",
+        "fresh",
+        "key",
+        "lookups",
+        "out",
+        "reads",
+        "rule",
+        "table",
+        "visit",
+        "why",
+        "wild",
+    )
+
+    def __init__(
+        self, bridge: Bridge, key: int, visit: "Callable[[Walk, int], None]", why: list[Node] | None
+    ) -> None:
+        self.bridge = bridge
+        self.key = self.base = key
+        self.fresh = PACKET
+        self.wild = ALWAYS
+        self.out: list[Any] = []
+        self.effects: list[Effect] = []
+        self.reads: list[TableRead | Hashable] = []
+        self.depth = 0
+        self.exit = False  # an exit action was met: the whole translation ends
+        self.lookups = 0
+        self.table = 0
+        self.rule: Any = None
+        self.visit = visit
+        self.why = why
+
+    def look(self, bits: int) -> None:
+        """The decision that follows depends on these bits of the key."""
+        self.wild |= bits & self.fresh
+
+    def set(self, bits: int, value: int) -> None:
+        """Changes packet fields.  What was there counts as looked at: if it is equal, nothing is put out."""
+        self.wild |= bits & self.fresh
+        self.fresh &= ~bits
+        self.key = self.key & ~bits | value
+
+    def note(self, text: str) -> None:
+        if self.why is not None:
+            self.why.append(Node(DETAIL, text))
+
+    def warn(self, text: str) -> None:
+        if self.why is not None:
+            self.why.append(Node(WARNING, text))
+
+    def error(self, text: str) -> None:
+        if self.why is not None:
+            self.why.append(Node(ERROR, text))
+
+    def set_tags(self, tags: Tags) -> None:
+        """Gives the packet these tags, of which the key has room for two."""
+        self.wild |= VLANS & self.fresh
+        self.fresh &= ~VLANS
+        self.key = self.key & ~VLANS | tag_bits(tags)
+
+    def commit(self) -> None:
+        """Puts out what makes the datapath's packet equal to the key."""
+        changed = (self.key ^ self.base) & PACKET
+        if not changed:
+            return
+        if changed & VLANS:
+            _commit_tags(self.out, tags_of(self.base), tags_of(self.key))
+            changed &= ~VLANS
+        if changed:
+            self.wild |= changed & self.fresh
+            if changed & _ETHERNET:
+                self._put(changed & _ETHERNET)
+            if changed & ~_ETHERNET:
+                self._put(changed & ~_ETHERNET)
+        self.base = self.key
+
+    def _put(self, changed: int) -> None:
+        self.out.append(dp.Set(self.key & changed, changed))
+
+
+def tag_bits(tags: Tags) -> int:
+    bits = 0
+    if tags:
+        tpid, tci = tags[0]
+        bits = tpid << _TPID | tci << _TCI
+        if len(tags) > 1:
+            tpid, tci = tags[1]
+            bits |= tpid << _TPID1 | tci << _TCI1
+    return bits
+
+
+def tags_of(key: int) -> Tags:
+    tci = key >> _TCI & 0xFFFF
+    if not tci & layout.VLAN_CFI:
+        return ()
+    outer = (key >> _TPID & 0xFFFF, tci)
+    tci = key >> _TCI1 & 0xFFFF
+    if not tci & layout.VLAN_CFI:
+        return (outer,)
+    return outer, (key >> _TPID1 & 0xFFFF, tci)
+
+
+def _commit_tags(out: list[Any], base: Tags, tags: Tags) -> None:
+    """Pops down to the innermost tags that both share, and pushes what is missing."""
+    common = 0
+    while common < min(len(base), len(tags)) and base[-1 - common] == tags[-1 - common]:
+        common += 1
+    out += [dp.PopVlan()] * (len(base) - common)
+    for tpid, tci in reversed(tags[: len(tags) - common]):
+        out.append(dp.PushVlan(tpid, tci))

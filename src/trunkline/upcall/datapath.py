@@ -1,0 +1,253 @@
+"""Between the bridges and a datapath: misses, the megaflow cache, revalidation, statistics, time.
+
+A packet that the datapath has no megaflow for comes up.  It is translated, the result is put into the datapath
+as a megaflow, and the packet is sent on its way by the same actions.  The effects of the translation are applied
+for that packet, and again for the packets that the datapath has counted, whenever statistics are fetched.
+
+A change in a bridge stands in the fabric's journal.  Of all megaflows only those that have read what changed are
+translated again; a megaflow whose actions and mask stay is left in place, another is replaced or goes.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from trunkline.base.clock import Clock
+from trunkline.dpif import actions as dp
+from trunkline.dpif.provider import DatapathError, FlowDelete, FlowPut, Provider, Statistics, Upcall
+from trunkline.flow import key as layout
+from trunkline.flow.match import Match
+from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.fabric import Fabric
+from trunkline.openflow.actions import Action
+from trunkline.openflow.messages import PacketIn
+from trunkline.packet.packet import Packet
+from trunkline.packet.parse import parse
+from trunkline.translate.result import Result, SendToController
+from trunkline.translate.translate import translate, translate_actions
+from trunkline.upcall.effects import apply
+from trunkline.upcall.megaflows import Index, Megaflow
+
+_DP_PORT: Final = layout.OFFSET["dp_in_port"]
+_IN_PORT: Final = layout.OFFSET["in_port"]
+_IN_PORT_MASK: Final = layout.MASK["in_port"]
+_BATCH: Final = 64  # upcalls between two looks at the journal
+_SECOND: Final = 0.5  # between two fetches of statistics
+
+
+class Datapath:
+    """The bridges of `fabric` on one datapath; `type_name` as ``dpif/show`` has it before the @."""
+
+    def __init__(self, type_name: str, provider: Provider, fabric: Fabric, clock: Clock) -> None:
+        self.type_name = type_name
+        self.provider = provider
+        self.fabric = fabric
+        self.clock = clock
+        self.max_idle = 10.0
+        self.flow_limit = 200_000
+        self.megaflows: dict[int, Megaflow] = {}
+        self.upcalls = 0
+        self._index = Index()
+        self._next_ufid = 1
+        self._next_fetch = clock.monotonic() + _SECOND
+        self._most = 0
+        self._userspace: list[dp.Userspace] = []
+        fabric.execute = self._packet_out
+        fabric.refresh = self.fetch_statistics
+
+    # ---- driving
+
+    def run(self, now: float | None = None) -> None:
+        """Does what is due: changes, upcalls, statistics, expiry.  To be called after packets, after changes
+        and at `next_timer()`."""
+        now = self.clock.monotonic() if now is None else now
+        if self.fabric.changes:
+            self.revalidate()
+        while upcalls := self.provider.upcalls(_BATCH):
+            for upcall in upcalls:
+                self._handle(upcall, now)
+                if self.fabric.changes:
+                    self.revalidate()
+        if now >= self._next_fetch:
+            self._next_fetch = now + _SECOND
+            self.fetch_statistics()
+            self._expire(now)
+        for bridge in self.fabric.bridges.values():
+            due = bridge.next_timer()
+            if due is not None and due <= now:
+                self.fetch_statistics()
+                bridge.run(now)
+        if self.fabric.changes:
+            self.revalidate()
+
+    def next_timer(self) -> float | None:
+        """When `run` is due again, if nothing happens before; None: not until something happens."""
+        due = [when for bridge in self.fabric.bridges.values() if (when := bridge.next_timer()) is not None]
+        if self.megaflows:
+            due.append(self._next_fetch)
+        return min(due) if due else None
+
+    # ---- misses
+
+    def key_for(self, key: int) -> tuple[Bridge, int] | None:
+        """The bridge that a datapath key belongs to, and the key with the OpenFlow port in it."""
+        place = self.fabric.by_datapath_port.get(key >> _DP_PORT & 0xFFFFFFFF)
+        if place is None:
+            return None
+        return place.bridge, key & layout.PACKET | place.ofport << _IN_PORT
+
+    def _handle(self, upcall: Upcall, now: float) -> None:
+        self.upcalls += 1
+        if upcall.action is not None:
+            self._to_controller(upcall)
+            return
+        found = self.key_for(upcall.key)
+        octets = len(upcall.packet.frame)
+        if found is None:
+            self._drop_unknown(upcall)
+            return
+        bridge, key = found
+        result = translate(bridge, key)
+        apply(result.effects, 1, octets, now)
+        if len(self.megaflows) < self.flow_limit:
+            self._put(bridge, key, result, now)
+        self.provider.execute(upcall.packet, upcall.key, result.actions)
+
+    def _drop_unknown(self, upcall: Upcall) -> None:
+        """A packet from a port that no bridge has (any more)."""
+
+    def _put(self, bridge: Bridge, key: int, result: Result, now: float) -> None:
+        mask = result.wildcards & layout.PACKET
+        ufid = self._next_ufid
+        outcome = self.provider.change_flows([FlowPut(ufid, key & mask, mask, result.actions)])[0]
+        if isinstance(outcome, DatapathError):
+            return  # one that covers it came in the same batch
+        self._next_ufid += 1
+        self.megaflows[ufid] = Megaflow(ufid, key, mask, result.actions, bridge.name, result, now)
+        self._index.add(ufid, result.reads)
+        self._most = max(self._most, len(self.megaflows))
+
+    def _to_controller(self, upcall: Upcall) -> None:
+        what = upcall.action.what
+        if not isinstance(what, SendToController):
+            return
+        frame = upcall.packet.frame
+        metadata = what.metadata
+        mask = _IN_PORT_MASK | (layout.PIPELINE if metadata & ~_IN_PORT_MASK else 0)
+        data = frame[: what.max_length]
+        message = PacketIn(
+            data,
+            Match(metadata & mask, mask),
+            what.reason,
+            what.table,
+            what.cookie,
+            len(frame),
+            what.userdata,
+        )
+        what.bridge.clients.tell(message)
+
+    def _packet_out(self, bridge: Bridge, metadata: int, packet: Packet, actions: tuple[Action, ...]) -> None:
+        in_port = (metadata & _IN_PORT_MASK) >> _IN_PORT
+        interface = bridge.interfaces.get(in_port)
+        number = interface.datapath_port if interface is not None else None
+        key = parse(packet.frame) | (number or 0) << _DP_PORT
+        result = translate_actions(bridge, key | metadata & layout.PIPELINE, actions)
+        now = self.clock.monotonic()
+        apply(result.effects, 1, len(packet.frame), now)
+        self.provider.execute(packet, key, result.actions)
+
+    # ---- changes
+
+    def revalidate(self) -> None:
+        """Brings the megaflows up to the present configuration."""
+        changes = self.fabric.changes
+        self.fabric.changes = []
+        if not self.megaflows:
+            return
+        concerned = self._index.concerned(dict.fromkeys(changes))
+        if concerned:
+            self._translate_again(sorted(concerned))
+
+    def revalidate_all(self) -> None:
+        self._translate_again(sorted(self.megaflows))
+
+    def _translate_again(self, ufids: Iterable[int]) -> None:
+        changes: list[FlowPut | FlowDelete] = []
+        for ufid in ufids:
+            megaflow = self.megaflows.get(ufid)
+            if megaflow is None:
+                continue
+            found = self.key_for(megaflow.key)
+            if found is None or found[0].name != megaflow.bridge:
+                changes.append(FlowDelete(ufid))
+                continue
+            bridge, key = found
+            result = translate(bridge, key)
+            if result.wildcards & layout.PACKET != megaflow.mask:
+                changes.append(FlowDelete(ufid))
+                continue
+            if result.actions != megaflow.actions:
+                changes.append(
+                    FlowPut(ufid, megaflow.key & megaflow.mask, megaflow.mask, result.actions, replace=True)
+                )
+            self._renew(megaflow, key, result)
+        self._change(changes)
+
+    def _renew(self, megaflow: Megaflow, key: int, result: Result) -> None:
+        """What went through so far is counted by the old effects, what follows by the new."""
+        self._index.remove(megaflow.ufid, megaflow.result.reads)
+        self._index.add(megaflow.ufid, result.reads)
+        if result.effects != megaflow.result.effects:
+            self._fetch_one(megaflow)
+        megaflow.key = key
+        megaflow.result = result
+        megaflow.actions = result.actions
+
+    def _fetch_one(self, megaflow: Megaflow) -> None:
+        flow = self.provider.flow(megaflow.ufid)
+        if flow is not None:
+            self._push(megaflow, flow.statistics)
+
+    def _change(self, changes: list[FlowPut | FlowDelete]) -> None:
+        outcomes = self.provider.change_flows(changes)
+        for change, outcome in zip(changes, outcomes, strict=True):
+            if isinstance(change, FlowDelete):
+                megaflow = self.megaflows.pop(change.ufid)
+                self._index.remove(megaflow.ufid, megaflow.result.reads)
+                if isinstance(outcome, Statistics):
+                    self._push(megaflow, outcome)
+
+    # ---- statistics and time
+
+    def fetch_statistics(self) -> None:
+        """Pushes what the datapath has counted since the last time to rules, ports and addresses."""
+        for flow in self.provider.dump_flows():
+            megaflow = self.megaflows.get(flow.ufid)
+            if megaflow is not None:
+                self._push(megaflow, flow.statistics)
+
+    def _push(self, megaflow: Megaflow, statistics: Statistics) -> None:
+        packets = statistics.packets - megaflow.packets
+        if packets <= 0 or statistics.used is None:
+            return
+        octets = statistics.bytes - megaflow.bytes
+        megaflow.packets = statistics.packets
+        megaflow.bytes = statistics.bytes
+        megaflow.used = max(megaflow.used, statistics.used)
+        apply(megaflow.result.effects, packets, octets, statistics.used)
+
+    def _expire(self, now: float) -> None:
+        old = [FlowDelete(ufid) for ufid, flow in self.megaflows.items() if now - flow.used >= self.max_idle]
+        if old:
+            self._change(list(old))
+
+    def purge(self) -> None:
+        """Takes all megaflows out of the datapath; what they have counted is kept."""
+        self._change([FlowDelete(ufid) for ufid in list(self.megaflows)])
+
+    @property
+    def most_megaflows(self) -> int:
+        return self._most
+
+    def close(self) -> None:
+        self.purge()
+        self.provider.close()
