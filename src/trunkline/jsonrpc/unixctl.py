@@ -40,17 +40,20 @@ class Commands:
 
     def run(self, name: str, arguments: Sequence[str]) -> str | Awaitable[str]:
         """The command's text.  Raises CommandError."""
+        return self.check(name, len(arguments)).handler(arguments)
+
+    def check(self, name: str, arguments: int) -> Command:
+        """The command, if it takes that many arguments.  Raises CommandError."""
         command = self._table.get(name)
         if command is None:
-            raise CommandError(f'"{name}" is not a valid command (use "list-commands" to see a list of '
-                               "valid commands)")
-        if len(arguments) < command.least:
+            raise CommandError(
+                f'"{name}" is not a valid command (use "list-commands" to see a list of valid commands)'
+            )
+        if arguments < command.least:
             raise CommandError(f'"{name}" command requires at least {command.least} arguments')
-        if command.most is not None and len(arguments) > command.most:
+        if command.most is not None and arguments > command.most:
             raise CommandError(f'"{name}" command takes at most {command.most} arguments')
-        return command.handler(arguments)
+        return command
 
     def __iter__(self) -> Iterator[Command]:
         return iter(sorted(self._table.values(), key=lambda command: command.name))
-
-

@@ -1,0 +1,79 @@
+"""The asking side of control sockets: what ovs-appctl does, in a blocking way."""
+
+import errno
+import os
+from collections.abc import Sequence
+
+from trunkline.base.json import JsonError, JsonStream
+from trunkline.base.log import Log
+from trunkline.io.blocking import BlockingStream, dial
+from trunkline.io.pidfile import read_pidfile
+from trunkline.jsonrpc.message import ErrorReply, MessageError, Reply, Request, encode, message
+
+
+class ControlError(Exception):
+    """The daemon cannot be asked.  The text is what ovs-appctl prints after its name."""
+
+
+class Refused(Exception):
+    """The daemon answered with an error; the text is the daemon's."""
+
+
+def socket_of(target: str, run_directory: str, log: Log) -> str:
+    """The path of the control socket of `target`: a path, or a daemon's name with a pid file.
+
+    Raises ControlError.
+    """
+    if target.startswith("/"):
+        return target
+    path = f"{run_directory}/{target}.pid"
+    try:
+        pid = read_pidfile(path)
+    except OSError as error:
+        text = os.strerror(error.errno or errno.EIO)
+        if error.errno not in (errno.ESRCH, errno.EINVAL):
+            log.module("daemon_unix").warn("%s: open: %s", path, text)
+        raise ControlError(f'cannot read pidfile "{path}" ({text})') from None
+    return f"{run_directory}/{target}.{pid}.ctl"
+
+
+def connect(path: str, log: Log, timeout: float | None = None) -> BlockingStream:
+    """Connects to a control socket.  Raises ControlError."""
+    try:
+        return dial(f"unix:{path}", timeout)
+    except OSError as error:
+        log.module("unixctl").warn("failed to connect to %s", path)
+        text = os.strerror(error.errno) if error.errno else str(error)
+        raise ControlError(f'cannot connect to "{path}" ({text})') from None
+
+
+def call(stream: BlockingStream, name: str, arguments: Sequence[str], log: Log, target: str) -> str:
+    """Runs one command; returns the daemon's text.  Raises Refused, ControlError."""
+    request = Request(name, list(arguments), 0)
+    logger = log.module("jsonrpc")
+    logger.dbg('%s: send request, method="%s", params=%s, id=0', stream.name, name, request.params)
+    messages = JsonStream()
+    try:
+        stream.write(encode(request))
+        while True:
+            data = stream.read()
+            if not data:
+                raise ControlError(f"{target}: transaction error (End of file)")
+            for value in messages.feed(data):
+                answer = message(value)
+                if isinstance(answer, Reply) and answer.id == 0:
+                    return _text(answer.result, target)
+                if isinstance(answer, ErrorReply) and answer.id == 0:
+                    raise Refused(_text(answer.error, target))
+    except OSError as error:
+        text = os.strerror(error.errno) if error.errno else str(error)
+        raise ControlError(f"{target}: transaction error ({text})") from None
+    except (JsonError, MessageError) as broken:
+        logger.warn("%s: error parsing stream: %s", stream.name, broken)
+        raise ControlError(f"{target}: transaction error (Protocol error)") from None
+
+
+def _text(value: object, target: str) -> str:
+    if not isinstance(value, str):
+        raise ControlError(f"{target}: unexpected JSON type in reply, string wanted")
+    return value
