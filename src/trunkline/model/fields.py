@@ -228,7 +228,7 @@ FIELDS: Final[tuple[Field, ...]] = (
         (Id("NXM_OF_IN_PORT", "NXM_OF", 0, None, "1.1"),),
     ),
     Field(
-        "in_port_oxm", (), 4, 32, "port", False, "", True, "in_port", 0, "no", "exact", "in_port_oxm",
+        "in_port_oxm", (), 4, 16, "port", False, "", True, "in_port", 0, "no", "exact", "in_port_oxm",
         (Id("OXM_OF_IN_PORT", "OXM_OF", 0, "1.2", "1.7"),),
     ),
     Field("skb_priority", (), 4, 32, "hex", False, "", False, "skb_priority", 0, "no", "no", "skb_priority", ()),
@@ -237,7 +237,7 @@ FIELDS: Final[tuple[Field, ...]] = (
         (Id("NXM_NX_PKT_MARK", "NXM_NX", 33, None, "2.0"),),
     ),
     Field(
-        "actset_output", (), 4, 32, "port", False, "", False, "actset_output", 0, "no", "no", "actset_output",
+        "actset_output", (), 4, 16, "port", False, "", False, "actset_output", 0, "no", "no", "actset_output",
         (
             Id("ONFOXM_ET_ACTSET_OUTPUT", "ONFOXM_ET", 43, "1.3", "2.4"),
             Id("OXM_OF_ACTSET_OUTPUT", "OXM_OF", 43, "1.5", "2.4"),

@@ -1,0 +1,591 @@
+"""Matches and flow keys as text, just as ovs-ofctl and ovs-vswitchd write and read them.
+
+Reading: a flow's text is a list of words, `key` or `key=value` (`key_values`).  Each one that says something
+about the match goes into a `Draft`, which in the end becomes a Match; what makes no sense beside the rest is
+then left out (`normalize`), and the original logs what it left out.
+
+Writing: the order of the fields, their names and their forms are the table `_LAYOUT`; a row is printed when
+the match constrains it and its group of packets is the one that the match is for.
+"""
+
+from collections.abc import Callable, Iterator
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW, VLAN_CFI, WIDTH, bits, get
+from trunkline.flow.match import Match, TunnelOption, ethernet_type, exact_value, satisfied
+from trunkline.flow.values import (
+    NO_CONTEXT,
+    TextContext,
+    TextError,
+    format_port,
+    parse_value,
+    write_ct_state,
+    write_decimal,
+    write_fragment,
+    write_hex,
+    write_ipv4,
+    write_ipv6,
+    write_mac,
+    write_tcp_flags,
+    write_tun_flags,
+)
+from trunkline.model.fields import FIELD, Field
+
+_IPV4, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
+_MPLS, _MPLS_MULTICAST, _NSH = 0x8847, 0x8848, 0x894F
+
+# word -> (dl_type, nw_proto)
+SHORTHANDS: Final = MappingProxyType(
+    {
+        "eth": (None, None),
+        "ip": (_IPV4, None),
+        "ipv4": (_IPV4, None),
+        "ip4": (_IPV4, None),
+        "icmp": (_IPV4, 1),
+        "tcp": (_IPV4, 6),
+        "udp": (_IPV4, 17),
+        "sctp": (_IPV4, 132),
+        "ipv6": (_IPV6, None),
+        "ip6": (_IPV6, None),
+        "icmp6": (_IPV6, 58),
+        "tcp6": (_IPV6, 6),
+        "udp6": (_IPV6, 17),
+        "sctp6": (_IPV6, 132),
+        "arp": (_ARP, None),
+        "rarp": (_RARP, None),
+        "mpls": (_MPLS, None),
+        "mplsm": (_MPLS_MULTICAST, None),
+    }
+)
+# What a match with this dl_type (and nw_proto) is called; the pair before the type alone.
+_CALLED: Final = MappingProxyType(
+    {pair: name for name, pair in SHORTHANDS.items() if name not in ("eth", "ipv4", "ip4", "ip6")}
+)
+
+
+# ---- reading
+
+
+def key_values(text: str) -> Iterator[tuple[str, str | None]]:
+    """The words of a flow: (key, value), value None where there is no `=` or `:`.
+
+    Words are separated by commas and white space; a value may hold separators within parentheses.
+    """
+    at, end = 0, len(text)
+    while at < end:
+        while at < end and text[at] in ", \t\r\n":
+            at += 1
+        start = at
+        while at < end and text[at] not in ":=(, \t\r\n":
+            at += 1
+        key = text[start:at]
+        if at < end and text[at] == "(":
+            start, at = at + 1, _closing(text, at)
+            yield key, text[start : at - 1]
+        elif at < end and text[at] in ":=":
+            start = at = at + 1
+            while at < end and text[at] not in ", \t\r\n":
+                at = _closing(text, at) if text[at] == "(" else at + 1
+            yield key, text[start:at]
+        elif key:
+            yield key, None
+
+
+def _closing(text: str, at: int) -> int:
+    """Behind the parenthesis that closes the one at `at`, or the end of the text."""
+    depth = 0
+    for i in range(at, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[i], 0)
+        if not depth:
+            return i + 1
+    return len(text)
+
+
+class Draft:
+    """A match while its words are read.  IPv6 addresses wait apart: which family is meant shows at the end."""
+
+    def __init__(self) -> None:
+        self.value = self.mask = 0
+        self.ipv6: dict[str, tuple[int, int]] = {}
+        self.options: list[TunnelOption] = []
+
+    def assign(self, name: str, value: int, mask: int) -> None:
+        """Changes just the bits of the field `name`."""
+        shift, ones, place = VIEW[name]
+        mask &= ones
+        self.value = self.value & ~place | (value & mask) << shift
+        self.mask = self.mask & ~place | mask << shift
+
+    def assign_tci(self, value: int, mask: int, clear: int) -> None:
+        tci, tci_mask = (half >> OFFSET["vlan_tci"] & 0xFFFF for half in (self.value, self.mask))
+        self.assign("vlan_tci", tci & ~clear | value & mask, tci_mask & ~clear | mask)
+
+    def assume_ethernet(self) -> None:
+        view = VIEW["packet_type"]
+        if not self.mask & view.mask:
+            self.mask |= view.mask
+
+
+def set_shorthand(draft: Draft, word: str) -> bool:
+    """`ip`, `tcp6`, ...; False: `word` is none of them."""
+    found = SHORTHANDS.get(word)
+    if found is None:
+        return False
+    kind, protocol = found
+    draft.assume_ethernet()
+    if kind is not None:
+        draft.assign("dl_type", kind, 0xFFFF)
+    if protocol is not None:
+        draft.assign("nw_proto", protocol, 0xFF)
+    return True
+
+
+def set_field(draft: Draft, field: Field, text: str, context: TextContext = NO_CONTEXT) -> None:
+    """`field=text`.  Raises TextError."""
+    value, mask = parse_value(field, text, context)
+    if field.name.startswith("tun_metadata"):
+        _set_option(draft, field, value, mask)
+        return
+    if _needs_ethernet(field.prerequisite) or field.name == "eth_type":
+        draft.assume_ethernet()
+    special = _VLAN.get(field.name)
+    if special is not None:
+        special(draft, value, mask)
+    elif field.name.endswith(("ipv6_src", "ipv6_dst")) and not field.name.startswith("tun"):
+        draft.ipv6[field.name] = value, mask
+    else:
+        draft.assign(field.name, value, mask if field.matched is None else mask & field.matched)
+
+
+def _needs_ethernet(prerequisite: str) -> bool:
+    return prerequisite in ("eth", "vlan")
+
+
+def _set_vlan(draft: Draft, value: int, mask: int) -> None:
+    if not mask:
+        draft.assign_tci(0, 0, 0x1FFF)
+    elif value == 0xFFFF:
+        draft.assign("vlan_tci", 0, 0xFFFF)
+    else:
+        draft.assign_tci(value & 0xFFF | VLAN_CFI, 0x1FFF, 0x1FFF)
+
+
+def _set_vid(draft: Draft, value: int, mask: int) -> None:
+    draft.assign_tci(value & 0x1FFF, mask & 0x1FFF, 0x1FFF)
+
+
+def _set_pcp(draft: Draft, value: int, mask: int) -> None:
+    if not mask:
+        draft.assign_tci(0, 0, 0xE000)
+    else:
+        draft.assign_tci((value & 7) << 13 | VLAN_CFI, 0xF000, 0xF000)
+
+
+_VLAN: Final = MappingProxyType(
+    {"dl_vlan": _set_vlan, "vlan_vid": _set_vid, "dl_vlan_pcp": _set_pcp, "vlan_pcp": _set_pcp}
+)
+
+
+def _set_option(draft: Draft, field: Field, value: int, mask: int) -> None:
+    number = int(field.name[len("tun_metadata") :])
+    if any(option.number == number for option in draft.options):
+        raise TextError(f"field {field.name} set multiple times")
+    exact = mask == (1 << field.bits) - 1
+    octets = max(1, ((value if exact else mask).bit_length() + 7) // 8)
+    offset = sum(option.octets for option in draft.options)
+    if offset + octets > 256:
+        raise TextError(f"field {field.name} exceeds maximum size for tunnel metadata (used 256, max 256)")
+    draft.options.append(TunnelOption(number, offset, octets))
+    shift = OFFSET["tun_metadata"] + offset * 8
+    mask &= (1 << octets * 8) - 1
+    draft.value |= (value & mask) << shift | 1 << OFFSET["tun_metadata_present"] + number
+    draft.mask |= mask << shift | 1 << OFFSET["tun_metadata_present"] + number
+
+
+def finish(draft: Draft) -> Match:
+    """The match of a draft; not yet normalized."""
+    family = ethernet_type(Match(draft.value, draft.mask))
+    if family == _IPV6:
+        for name in ("nw_src", "nw_dst", "ct_nw_src", "ct_nw_dst"):
+            draft.assign(name, 0, 0)
+        for name, (value, mask) in draft.ipv6.items():
+            draft.assign(name, value, mask)
+    return Match(draft.value, draft.mask, tuple(draft.options))
+
+
+def set_word(draft: Draft, key: str, value: str | None, context: TextContext = NO_CONTEXT) -> bool:
+    """One word of a flow; False: it says nothing of the match.  Raises TextError."""
+    if set_shorthand(draft, key):
+        return True
+    field = FIELD.get(key)
+    if field is None:
+        return False
+    set_field(draft, field, value or "", context)
+    return True
+
+
+def parse_match(text: str, context: TextContext = NO_CONTEXT) -> Match:
+    """The match that `text` describes, not yet normalized.  Raises TextError, also for words of other kinds."""
+    draft = Draft()
+    for key, value in key_values(text):
+        if not set_word(draft, key, value, context):
+            raise TextError(f"unknown keyword {key}" if value is not None else f"field {key} missing value")
+    return finish(draft)
+
+
+# ---- leaving out what makes no sense
+
+_L3 = (
+    ("ip/ipv6", ("nw_tos", "nw_ttl", "nw_frag")),
+    ("ipv6", ("ipv6_label",)),
+    ("nsh", tuple(name for name in OFFSET if name.startswith("nsh_"))),
+    ("mpls", ("mpls0", "mpls1", "mpls2")),
+)
+
+
+def normalize(match: Match) -> Match:
+    """`match` without the L3 and L4 fields whose prerequisites it lacks."""
+    keep = -1
+    kind = ethernet_type(match)
+    for prerequisite, slots in _L3:
+        if not satisfied(match, prerequisite):
+            keep &= ~_bits(slots)
+    if kind not in (_IPV4, _IPV6, _ARP, _RARP):
+        keep &= ~_bits(("net_src", "net_dst", "nw_proto"))
+    protocol = exact_value(match, "nw_proto")
+    ip = kind in (_IPV4, _IPV6)
+    has_ports = ip and protocol in (6, 17, 132, 1 if kind == _IPV4 else 58)
+    if not has_ports:
+        keep &= ~_bits(("tp_src", "tp_dst"))
+    neighbour = satisfied(match, "nd")
+    if not neighbour:
+        keep &= ~_bits(("nd_target", "igmp_group"))
+    if not ((ip and protocol == 6) or neighbour):
+        keep &= ~_bits(("tcp_flags",))
+    if kind not in (_ARP, _RARP):
+        keep &= ~_bits(("arp_sha",) if not satisfied(match, "nd solicit") else ())
+        keep &= ~_bits(("arp_tha",) if not satisfied(match, "nd advert") else ())
+    packet_type = exact_value(match, "packet_type")
+    if packet_type:
+        keep &= ~_bits(("dl_src", "dl_dst", "vlan_tci"))
+    return match if keep == -1 else Match(match.value & keep, match.mask & keep, match.options)
+
+
+def _bits(slots: tuple[str, ...]) -> int:
+    mask = 0
+    for slot in slots:
+        mask |= ((1 << WIDTH[slot]) - 1) << OFFSET[slot]
+    return mask
+
+
+def normalization_notes(before: Match, after: Match, context: TextContext = NO_CONTEXT) -> tuple[str, ...]:
+    """The lines that the original logs (module ofp_match, level INFO) when `normalize` left something out."""
+    if before == after:
+        return ()
+    return (
+        "normalization changed ofp_match, details:",
+        " pre: " + format_match(before, context),
+        "post: " + format_match(after, context),
+    )
+
+
+# ---- writing
+
+_Form = Callable[[int, int, int, TextContext], str]
+
+
+def _write_label(value: int, mask: int, bits: int, context: TextContext) -> str:
+    return f"{value:#07x}" if mask == (1 << bits) - 1 else f"{value:#07x}/{mask:#07x}"
+
+
+def _write_type(value: int, mask: int, bits: int, context: TextContext) -> str:
+    return f"{value:#06x}" if mask == 0xFFFF else f"{value:#06x}/{mask:#06x}"
+
+
+def _write_port(value: int, mask: int, bits: int, context: TextContext) -> str:
+    return format_port(value, context)
+
+
+def _write_octet(value: int, mask: int, bits: int, context: TextContext) -> str:
+    return str(value) if mask == 0xFF else f"{value:#04x}/{mask:#04x}"
+
+
+class _Row(NamedTuple):
+    shown: str
+    field: str  # or slot
+    form: _Form
+    group: str = ""  # "" always
+
+
+def _rows(group: str, *rows: tuple[str, str, _Form]) -> tuple[_Row, ...]:
+    return tuple(_Row(shown, field or shown, form, group) for shown, field, form in rows)
+
+
+_METADATA: Final = (
+    *_rows(
+        "",
+        ("pkt_mark", "", write_hex),
+        ("recirc_id", "", write_hex),
+        ("dp_hash", "", write_hex),
+        ("conj_id", "", write_decimal),
+        ("skb_priority", "", write_hex),
+        ("actset_output", "", _write_port),
+        ("ct_state", "", write_ct_state),
+        ("ct_zone", "", write_decimal),
+        ("ct_mark", "", write_hex),
+        ("ct_label", "", write_hex),
+    ),
+    *_rows("ipv4", ("ct_nw_src", "", write_ipv4), ("ct_nw_dst", "", write_ipv4)),
+    *_rows("ipv6", ("ct_ipv6_src", "", write_ipv6), ("ct_ipv6_dst", "", write_ipv6)),
+    *_rows(
+        "ct",
+        ("ct_nw_proto", "", write_decimal),
+        ("ct_tp_src", "", write_decimal),
+        ("ct_tp_dst", "", write_decimal),
+    ),
+)
+_REGISTERS: Final = tuple(_Row(f"reg{i}", f"reg{i}", write_hex) for i in range(16))
+_TUNNEL: Final = _rows(
+    "",
+    ("tun_id", "", write_hex),
+    ("tun_src", "", write_ipv4),
+    ("tun_dst", "", write_ipv4),
+    ("tun_ipv6_src", "", write_ipv6),
+    ("tun_ipv6_dst", "", write_ipv6),
+    ("tun_gbp_id", "", write_decimal),
+    ("tun_gbp_flags", "", write_hex),
+    ("tun_tos", "", write_hex),
+    ("tun_ttl", "", write_decimal),
+    ("tun_erspan_ver", "", write_decimal),
+    ("tun_erspan_idx", "", write_hex),
+    ("tun_erspan_dir", "", write_decimal),
+    ("tun_erspan_hwid", "", write_hex),
+    ("gtpu_flags", "tun_gtpu_flags", write_hex),
+    ("gtpu_msgtype", "tun_gtpu_msgtype", write_decimal),
+    ("tun_flags", "", write_tun_flags),
+)
+_PORT: Final = _rows("", ("metadata", "", write_hex), ("in_port", "", _write_port))
+_ETHERNET: Final = _rows("", ("dl_src", "", write_mac), ("dl_dst", "", write_mac))
+_NETWORK: Final = (
+    *_rows(
+        "ipv6",
+        ("ipv6_src", "", write_ipv6),
+        ("ipv6_dst", "", write_ipv6),
+        ("ipv6_label", "", _write_label),
+    ),
+    *_rows("arp", ("arp_spa", "", write_ipv4), ("arp_tpa", "", write_ipv4)),
+    *_rows("not arp or ipv6", ("nw_src", "", write_ipv4), ("nw_dst", "", write_ipv4)),
+    *_rows("arp", ("arp_op", "", write_decimal)),
+    *_rows("protocol", ("nw_proto", "", write_decimal)),
+    *_rows("arp", ("arp_sha", "", write_mac), ("arp_tha", "", write_mac)),
+    *_rows(
+        "nsh",
+        ("nsh_flags", "", _write_octet),
+        ("nsh_ttl", "", write_decimal),
+        ("nsh_mdtype", "", write_decimal),
+        ("nsh_np", "", write_decimal),
+        ("nsh_spi", "", write_hex),
+        ("nsh_si", "", write_decimal),
+    ),
+    *_rows("nsh md1", *((f"nsh_c{i}", "", write_hex) for i in range(1, 5))),
+    *_rows(
+        "",
+        ("nw_tos", "ip_dscp", lambda value, mask, bits, context: str(value << 2)),
+        ("nw_ecn", "", write_decimal),
+        ("nw_ttl", "", write_decimal),
+        ("mpls_label", "", write_decimal),
+        ("mpls_tc", "", write_decimal),
+        ("mpls_ttl", "", write_decimal),
+        ("mpls_bos", "", write_decimal),
+        ("mpls_lse1", "mpls1", write_hex),
+        ("mpls_lse2", "mpls2", write_hex),
+        ("nw_frag", "", write_fragment),
+    ),
+    *_rows("icmp", ("icmp_type", "", write_decimal), ("icmp_code", "", write_decimal)),
+    *_rows("not icmp", ("tp_src", "", write_decimal), ("tp_dst", "", write_decimal)),
+    *_rows(
+        "nd",
+        ("nd_target", "", write_ipv6),
+        ("nd_sll", "", write_mac),
+        ("nd_tll", "", write_mac),
+        ("nd_reserved", "", write_decimal),
+        ("nd_options_type", "", write_decimal),
+    ),
+    *_rows("tcp", ("tcp_flags", "", write_tcp_flags)),
+)
+
+
+_BY_TYPE: Final = MappingProxyType(
+    {
+        _IPV4: frozenset(["ipv4"]),
+        _IPV6: frozenset(["ipv6"]),
+        _ARP: frozenset(["arp"]),
+        _RARP: frozenset(["arp"]),
+        _NSH: frozenset(["nsh"]),
+    }
+)
+
+
+def _groups(match: Match, called: str) -> frozenset[str]:
+    """Which groups of rows a match is for."""
+    kind = ethernet_type(match)
+    protocol = exact_value(match, "nw_proto")
+    groups = {"", "ct"}
+    groups |= {_IPV4: {"ipv4"}, _IPV6: {"ipv6"}, _ARP: {"arp"}, _RARP: {"arp"}, _NSH: {"nsh"}}.get(
+        kind or 0, set()
+    )
+    if kind not in (_IPV6, _ARP, _RARP):
+        groups.add("not arp or ipv6")
+    if kind == _NSH and exact_value(match, "nsh_mdtype") == 1:
+        groups.add("nsh md1")
+    if kind not in (_ARP, _RARP) and SHORTHANDS.get(called, (None, None))[1] is None:
+        groups.add("protocol")
+    if (kind, protocol) in ((_IPV4, 1), (_IPV6, 58)):
+        groups |= {"icmp", "nd"} if satisfied(match, "nd") else {"icmp"}
+    else:
+        groups.add("not icmp")
+    if protocol == 6 and kind in (_IPV4, _IPV6):
+        groups.add("tcp")
+    return frozenset(groups)
+
+
+def _written(
+    match: Match, rows: tuple[_Row, ...], groups: frozenset[str], context: TextContext
+) -> Iterator[str]:
+    value, mask = match.value, match.mask
+    for shown, name, form, group in rows:
+        view = VIEW[name]
+        if mask & view.mask and group in groups:
+            part = form(
+                value >> view.shift & view.ones, mask >> view.shift & view.ones, _bits_of(name), context
+            )
+            yield f"{shown}={part}"
+
+
+def _bits_of(name: str) -> int:
+    return VIEW[name].ones.bit_length()
+
+
+def _written_type(match: Match) -> tuple[list[str], str]:
+    """(words for packet type and shorthand, the shorthand or "")."""
+    words = []
+    kind = exact_value(match, "dl_type")
+    packet_type = exact_value(match, "packet_type")
+    if packet_type == 0:
+        if exact_value(match, "recirc_id") is not None:
+            words.append("eth")
+    elif packet_type is not None:
+        text = f"{packet_type & 0xFFFF:#x}" if packet_type & 0xFFFF else "0"
+        words.append(f"packet_type=({packet_type >> 16},{text})")
+        return words, ""
+    called = _CALLED.get((kind, exact_value(match, "nw_proto"))) or _CALLED.get((kind, None)) or ""
+    return words + ([called] if called else []), called
+
+
+def _written_vlan(match: Match, slot: str, suffix: str) -> Iterator[str]:
+    value, mask = match.value >> OFFSET[slot] & 0xFFFF, match.mask >> OFFSET[slot] & 0xFFFF
+    if not mask:
+        return
+    if value & VLAN_CFI and mask in (0x1FFF, 0xF000, 0xFFFF):
+        if mask & 0xFFF:
+            yield f"dl_vlan{suffix}={value & 0xFFF}"
+        if mask & 0xE000:
+            yield f"dl_vlan_pcp{suffix}={value >> 13}"
+    else:
+        yield f"vlan_tci{suffix}={value:#06x}" + ("" if mask == 0xFFFF else f"/{mask:#06x}")
+
+
+def _written_options(match: Match, options: tuple[TunnelOption, ...]) -> Iterator[str]:
+    present = match.mask >> OFFSET["tun_metadata_present"]
+    for number, offset, octets in sorted(options):
+        if not present >> number & 1:
+            continue
+        shift, ones = OFFSET["tun_metadata"] + offset * 8, (1 << octets * 8) - 1
+        mask = match.mask >> shift & ones
+        word = f"tun_metadata{number}"
+        yield f"{word}={write_hex(match.value >> shift & ones, mask, octets * 8)}" if mask else word
+
+
+def format_match(
+    match: Match,
+    context: TextContext = NO_CONTEXT,
+    priority: int = 0x8000,
+    options: tuple[TunnelOption, ...] | None = None,
+) -> str:
+    """A match as text, with a priority in front unless that is the default.
+
+    `options` is the bridge's layout of tun_metadata, where the match does not bring its own.
+    """
+    words, called = _written_type(match)
+    groups = _groups(match, called)
+    parts = [f"priority={priority}"] if priority != 0x8000 else []
+    parts += _written(match, _METADATA, groups, context)
+    parts += words
+    parts += _written(match, (*_REGISTERS, *_TUNNEL), groups, context)
+    parts += _written_options(match, match.options or options or ())
+    parts += _written(match, _PORT, groups, context)
+    parts += _written_vlan(match, "vlan_tci", "")
+    parts += _written_vlan(match, "vlan1_tci", "1")
+    parts += _written(match, _ETHERNET, groups, context)
+    if not called and (kind_mask := match.mask & VIEW["dl_type"].mask):
+        shift = VIEW["dl_type"].shift
+        kind = match.value >> shift & 0xFFFF
+        parts.append(f"dl_type={_write_type(kind, kind_mask >> shift, 16, context)}")
+    parts += _written(match, _NETWORK, groups, context)
+    return ",".join(parts)
+
+
+# ---- keys
+
+# What is printed of any packet; the rest of a key only where it is not zero, or by _PACKET.
+_ALWAYS: Final = bits("in_port", "dl_src", "dl_dst", "dl_type", "vlan_tci")
+_IP: Final = bits("nw_proto", "nw_tos", "nw_ttl", "nw_frag")
+_PACKET: Final = MappingProxyType(
+    {
+        _IPV4: bits("nw_src", "nw_dst") | _IP,
+        _IPV6: bits("ipv6_src", "ipv6_dst", "ipv6_label") | _IP,
+        _ARP: bits("arp_spa", "arp_tpa", "arp_op", "arp_sha", "arp_tha"),
+        _RARP: bits("arp_spa", "arp_tpa", "arp_op", "arp_sha", "arp_tha"),
+        _MPLS: bits("mpls0"),
+        _MPLS_MULTICAST: bits("mpls0"),
+        _NSH: bits(*(name for name in OFFSET if name.startswith("nsh_"))),
+    }
+)
+_IF_SET: Final = (
+    *(row.field for row in (*_METADATA, *_REGISTERS, *_TUNNEL) if not row.field.startswith("ct_")),
+    *("ct_state", "ct_zone", "ct_mark", "ct_label", "metadata", "packet_type", "vlan1_tci"),
+)
+
+
+def flow_mask(key: int) -> int:
+    """The bits of a packet's key that say something: what it has, by its types, and metadata that is set."""
+    mask = _ALWAYS
+    for name in _IF_SET:
+        place = VIEW[name].mask
+        if key & place:
+            mask |= place
+    whole = Match(key, -1)
+    kind = ethernet_type(whole) or 0
+    mask |= _PACKET.get(kind, 0)
+    for slot, name in (("mpls0", "mpls1"), ("mpls1", "mpls2")):
+        if kind in (_MPLS, _MPLS_MULTICAST) and not key >> OFFSET[slot] & 0x100:
+            mask |= VIEW[name].mask
+    if get(key, "nw_frag") & FRAG_LATER or kind not in (_IPV4, _IPV6):
+        return mask
+    protocol = get(key, "nw_proto")
+    if protocol in (6, 17, 132, 1 if kind == _IPV4 else 58) or (protocol == 2 and kind == _IPV4):
+        mask |= bits("tp_src", "tp_dst")
+    if protocol == 6:
+        mask |= VIEW["tcp_flags"].mask
+    elif protocol == 58 and satisfied(whole, "nd"):
+        mask |= bits("nd_target", "nd_sll", "nd_tll")
+    return mask
+
+
+def format_flow(
+    key: int, context: TextContext = NO_CONTEXT, options: tuple[TunnelOption, ...] | None = None
+) -> str:
+    """A packet's key as text, as in the output of parse-pcap and ofproto/trace."""
+    mask = flow_mask(key)
+    return format_match(Match(key & mask, mask), context, options=options)

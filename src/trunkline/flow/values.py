@@ -1,0 +1,402 @@
+"""The values of fields as text: one way to read and one to write for each `format` of the table of fields.
+
+Flow matches, `set_field` and `load` actions and the control commands all write values alike: `80`,
+`0x1/0xff`, `10.0.0.0/8`, `syn|ack`, `+trk-new`.  A reader gets the field for its width and name and raises
+`TextError` with the original's words.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from trunkline.base.addresses import (
+    format_ipv4,
+    format_ipv6,
+    format_mac,
+    parse_ipv6,
+    prefix_length,
+    prefix_mask,
+    scan_ipv4,
+    scan_mac,
+)
+from trunkline.flow.key import CT_STATE_FLAGS, TCP_FLAGS
+from trunkline.model.fields import Field
+
+
+class TextError(Exception):
+    """What a person wrote does not make sense; the text is the original's."""
+
+
+class TextContext(NamedTuple):
+    """What text may mean beside itself: names of ports."""
+
+    port_numbers: Mapping[str, int] = MappingProxyType({})
+    port_names: Mapping[int, str] = MappingProxyType({})  # empty: print numbers
+    warn: Callable[[str, str], None] = lambda module, text: None  # WARN lines, with the module that logs them
+
+
+NO_CONTEXT: Final = TextContext()
+Parsed = tuple[int, int]  # value, mask
+
+PORT_NAMES: Final = MappingProxyType(
+    {
+        "MAX": 0xFF00,
+        "UNSET": 0xFFF7,
+        "IN_PORT": 0xFFF8,
+        "TABLE": 0xFFF9,
+        "NORMAL": 0xFFFA,
+        "FLOOD": 0xFFFB,
+        "ALL": 0xFFFC,
+        "CONTROLLER": 0xFFFD,
+        "LOCAL": 0xFFFE,
+        "ANY": 0xFFFF,
+    }
+)
+_RESERVED: Final = MappingProxyType({number: name for name, number in PORT_NAMES.items() if name != "MAX"})
+_FRAGMENTS: Final = MappingProxyType(
+    {"no": (0, 3), "yes": (1, 1), "first": (1, 3), "later": (3, 3), "not_later": (0, 2)}
+)
+TUN_FLAGS: Final = ("oam",)
+
+
+def parse_value(field: Field, text: str, context: TextContext = NO_CONTEXT) -> Parsed:
+    """(value, mask) of a field from text; `*` is the empty mask.  Raises TextError."""
+    if text in ("", "*"):
+        return 0, 0
+    value, mask = _READERS[field.format](field, text, context)
+    if not field.maskable and mask not in (0, _ones(field)):
+        raise TextError(f"{text}: invalid mask for field {field.name}")
+    return value & mask, mask
+
+
+def format_value(field: Field, value: int, mask: int, context: TextContext = NO_CONTEXT) -> str:
+    """A field's value as text, with `/mask` unless the mask covers the field."""
+    if not mask:
+        return "ANY"
+    return _WRITERS[field.format](value, mask, field.bits, context)
+
+
+def _ones(field: Field) -> int:
+    return (1 << field.octets * 8) - 1
+
+
+# ---- integers
+
+
+def scan_integer(text: str) -> int | None:
+    """As strtoull(3) with base 0 over all of `text`, but hexadecimal of any length.  None: no integer."""
+    found = re.fullmatch(r"\s*([+-]?)(?:0[xX]([0-9a-fA-F]*)|(0[0-7]*)|([1-9][0-9]*))", text)
+    if found is None:
+        return None
+    sign, hexadecimal, octal, decimal = found.groups()
+    value = int(hexadecimal or octal or decimal or "0", 16 if hexadecimal else 8 if octal else 10)
+    return value if sign != "-" else value and (1 << 64) - value
+
+
+def _integer(field: Field, text: str, whole: str, what: str) -> int:
+    value = scan_integer(text)
+    if value is None:
+        raise TextError(f"{whole}: bad syntax for {field.name} {what}")
+    if value >> field.octets * 8:
+        raise TextError(f"{whole}: {what} too large for {field.octets}-byte field {field.name}")
+    return value
+
+
+def _read_integer(field: Field, text: str, context: TextContext) -> Parsed:
+    first, slash, second = text.partition("/")
+    value = _integer(field, first, text, "value")
+    return value, _integer(field, second, text, "mask") if slash else _ones(field)
+
+
+def write_hex(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
+    if mask == (1 << bits) - 1:
+        return f"{value:#x}" if value else "0"
+    return f"{f'{value:#x}' if value else '0'}/{mask:#x}"
+
+
+def write_decimal(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
+    return str(value) if mask == (1 << bits) - 1 else f"{value:#x}/{mask:#x}"
+
+
+# ---- addresses
+
+
+def _read_mac(field: Field, text: str, context: TextContext) -> Parsed:
+    found = scan_mac(text)
+    if found is not None:
+        value, end = found
+        if end == len(text):
+            return value, (1 << 48) - 1
+        second = scan_mac(text, end + 1) if text[end] == "/" else None
+        if second is not None and second[1] == len(text):
+            return value, second[0]
+    raise TextError(f"{text}: invalid Ethernet address")
+
+
+def write_mac(value: int, mask: int, bits: int = 48, context: TextContext = NO_CONTEXT) -> str:
+    return format_mac(value) if mask == (1 << 48) - 1 else f"{format_mac(value)}/{format_mac(mask)}"
+
+
+def _read_ipv4(field: Field, text: str, context: TextContext) -> Parsed:
+    found = scan_ipv4(text)
+    if found is not None:
+        value, end = found
+        if end == len(text):
+            return value, 0xFFFFFFFF
+        if text[end] == "/":
+            second = scan_ipv4(text, end + 1)
+            if second is not None and second[1] == len(text):
+                return value, second[0]
+            length = _prefix(text, text[end + 1 :], 32, "IPv4")
+            if length is not None:
+                return value, prefix_mask(length, 32)
+    raise TextError(f"{text}: invalid IP address")
+
+
+def _prefix(whole: str, text: str, most: int, family: str) -> int | None:
+    if not re.fullmatch(r"\s*[+-]?\d+", text):
+        return None
+    length = int(text)
+    if not 0 <= length <= most:
+        raise TextError(f"{whole}: {family} network prefix bits not between 0 and {most}, inclusive")
+    return length
+
+
+def write_ipv4(value: int, mask: int, bits: int = 32, context: TextContext = NO_CONTEXT) -> str:
+    length = prefix_length(mask, 32)
+    if length == 32:
+        return format_ipv4(value)
+    return f"{format_ipv4(value)}/{format_ipv4(mask) if length is None else length}"
+
+
+def _read_ipv6(field: Field, text: str, context: TextContext) -> Parsed:
+    first, slash, second = text.partition("/")
+    value = parse_ipv6(first)
+    if value is not None:
+        if not slash:
+            return value, (1 << 128) - 1
+        length = _prefix(text, second, 128, "IPv6")
+        mask = parse_ipv6(second) if length is None else prefix_mask(length, 128)
+        if mask is not None:
+            return value, mask
+    raise TextError(f"{text}: invalid IPv6 address")
+
+
+def write_ipv6(value: int, mask: int, bits: int = 128, context: TextContext = NO_CONTEXT) -> str:
+    length = prefix_length(mask, 128)
+    if length == 128:
+        return format_ipv6(value)
+    return f"{format_ipv6(value)}/{format_ipv6(mask) if length is None else length}"
+
+
+# ---- ports
+
+
+def parse_port(text: str, context: TextContext = NO_CONTEXT) -> int | None:
+    """The number of a port given by number, by the name of a reserved one, or by a name that `context` knows.
+
+    None: there is no such port.  A name may be in double quotes.
+    """
+    if re.fullmatch(r"\s*[+]?\d+", text):
+        return _port_number(int(text), context)
+    if re.fullmatch(r"\s*-\d+", text):
+        context.warn("ofp_port", f"Negative value {int(text)} is not a valid port number.")
+        return None
+    if text.upper() == "NONE":
+        return 0xFFFF
+    number = PORT_NAMES.get(text.upper())
+    if number is not None and number != 0xFF00:
+        return number
+    name = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    return context.port_numbers.get(name)
+
+
+def _port_number(number: int, context: TextContext) -> int | None:
+    if number > 0xFFFFFFFF:
+        return None
+    if 0xFF00 <= number <= 0xFFFF:
+        if number in _RESERVED:
+            context.warn(
+                "ofp_port",
+                f"referring to port {_RESERVED[number]} as {number} is deprecated for compatibility "
+                "with OpenFlow 1.1 and later",
+            )
+        else:
+            context.warn(
+                "ofp_port",
+                f"port {number} is a reserved OF1.0 port number that will be translated to "
+                f"{number + 0xFFFF0000} when talking to an OF1.1 or later controller",
+            )
+        return number
+    if number < 0xFF00:
+        return number
+    if number >= 0xFFFFFF00:
+        return number & 0xFFFF
+    context.warn(
+        "ofp_port",
+        f"port {number} is outside the supported range 0 through ffff or 0xffffff00 through 0xffffffff",
+    )
+    return None
+
+
+def format_port(number: int, context: TextContext = NO_CONTEXT) -> str:
+    reserved = _RESERVED.get(number)
+    if reserved is not None:
+        return reserved
+    name = context.port_names.get(number)
+    if name is None:
+        return str(number)
+    return name if re.fullmatch("[A-Za-z_][A-Za-z0-9_-]*", name) else f'"{name}"'
+
+
+def _read_port(field: Field, text: str, context: TextContext) -> Parsed:
+    number = parse_port(text, context)
+    if number is None:
+        problem = "invalid or unknown port" if field.format == "port10" else "port value out of range"
+        raise TextError(f"{text}: {problem} for {field.name}")
+    return number, _ones(field)
+
+
+def _write_port(value: int, mask: int, bits: int, context: TextContext) -> str:
+    return format_port(value, context)
+
+
+# ---- flags and names
+
+
+def _read_fragment(field: Field, text: str, context: TextContext) -> Parsed:
+    found = _FRAGMENTS.get(text)
+    if found is None:
+        raise TextError(
+            f'{text}: unknown fragment type (valid types are "no", "yes", "first", "later", "not_later"'
+        )
+    value, mask = found
+    return value, _ones(field) if mask == 3 else mask
+
+
+def write_fragment(value: int, mask: int, bits: int = 2, context: TextContext = NO_CONTEXT) -> str:
+    for name, pair in _FRAGMENTS.items():
+        if pair == (value & 3, mask & 3):
+            return name
+    return "<error>"
+
+
+def parse_flags(text: str, names: Sequence[str], what: str, width: int) -> Parsed:
+    """`+a-b` (a set, b clear), `a|b` (just these), or integers `value[/mask]`.  Raises TextError."""
+    if text[:1].isdigit():
+        first, slash, second = text.partition("/")
+        value = scan_integer(first)
+        mask = scan_integer(second) if slash else (1 << width) - 1
+        allowed = (1 << len(names)) - 1
+        if value is None or mask is None or value & ~allowed or (slash and mask & ~allowed):
+            raise TextError(f"{text}: unknown {what} flag(s)")
+        return value, mask
+    if text[0] not in "+-":
+        return _listed_flags(text, names, what), (1 << width) - 1
+    value = mask = 0
+    for sign, name in re.findall(r"([+-])([^+-]*)", text):
+        if name not in names:
+            raise TextError(f"{name}: unknown {what} flag(s)")
+        bit = 1 << names.index(name)
+        if mask & bit:
+            raise TextError(f"{name}: Each {what} flag can be specified only once")
+        mask |= bit
+        value |= bit if sign == "+" else 0
+    return value, mask
+
+
+def _listed_flags(text: str, names: Sequence[str], what: str) -> int:
+    value = 0
+    for name in text.split("|"):
+        if name not in names:
+            raise TextError(f"{text}: unknown {what} flag(s)")
+        value |= 1 << names.index(name)
+    return value
+
+
+def write_flags(value: int, mask: int, names: Sequence[str], full: int) -> str:
+    """`a|b` under a mask that covers `full`, else `+a-b`."""
+    if mask & full == full:
+        return "|".join(name for i, name in enumerate(names) if value >> i & 1) or "0"
+    return "".join(("+" if value >> i & 1 else "-") + name for i, name in enumerate(names) if mask >> i & 1)
+
+
+def _read_tcp_flags(field: Field, text: str, context: TextContext) -> Parsed:
+    return parse_flags(text, TCP_FLAGS, "TCP", 16)
+
+
+def _read_tun_flags(field: Field, text: str, context: TextContext) -> Parsed:
+    return parse_flags(text, TUN_FLAGS, "tunnel", 16)
+
+
+def _read_ct_state(field: Field, text: str, context: TextContext) -> Parsed:
+    return parse_flags(text, CT_STATE_FLAGS, "ct_state", 32)
+
+
+def write_tcp_flags(value: int, mask: int, bits: int = 12, context: TextContext = NO_CONTEXT) -> str:
+    return write_flags(value, mask, TCP_FLAGS, 0xFFF)
+
+
+def write_tun_flags(value: int, mask: int, bits: int = 1, context: TextContext = NO_CONTEXT) -> str:
+    return write_flags(value, mask, TUN_FLAGS, 2)  # one flag alone always has its sign
+
+
+def write_ct_state(value: int, mask: int, bits: int = 32, context: TextContext = NO_CONTEXT) -> str:
+    return write_flags(value, mask, CT_STATE_FLAGS, 0xFF)
+
+
+def _read_packet_type(field: Field, text: str, context: TextContext) -> Parsed:
+    if not text.startswith("("):
+        raise TextError(f"{text}: bad syntax for packet type missing '('")
+    namespace, comma, kind = text[1:].partition(",")
+    if not comma:
+        raise TextError(f"{text[1:]}: bad syntax for packet type missing ','")
+    numbers = []
+    for part, what in ((namespace, "namespace"), (kind.rstrip(")"), "type")):
+        number = scan_integer(part)
+        if number is None or number > 0xFFFF:
+            raise TextError(f"{text}: bad syntax for packet type {what}")
+        numbers.append(number)
+    return numbers[0] << 16 | numbers[1], 0xFFFFFFFF
+
+
+def write_packet_type(value: int, mask: int, bits: int = 32, context: TextContext = NO_CONTEXT) -> str:
+    return f"({value >> 16},{value & 0xFFFF:#x})" if value & 0xFFFF else f"({value >> 16},0)"
+
+
+_Reader = Callable[[Field, str, TextContext], Parsed]
+_Writer = Callable[[int, int, int, TextContext], str]
+
+_READERS: Final[Mapping[str, _Reader]] = MappingProxyType(
+    {
+        "dec": _read_integer,
+        "hex": _read_integer,
+        "ipv4": _read_ipv4,
+        "ipv6": _read_ipv6,
+        "mac": _read_mac,
+        "port10": _read_port,
+        "port": _read_port,
+        "frag": _read_fragment,
+        "tcp flags": _read_tcp_flags,
+        "tun flags": _read_tun_flags,
+        "ct state": _read_ct_state,
+        "packet type": _read_packet_type,
+    }
+)
+_WRITERS: Final[Mapping[str, _Writer]] = MappingProxyType(
+    {
+        "dec": write_decimal,
+        "hex": write_hex,
+        "ipv4": write_ipv4,
+        "ipv6": write_ipv6,
+        "mac": write_mac,
+        "port10": _write_port,
+        "port": _write_port,
+        "frag": write_fragment,
+        "tcp flags": write_tcp_flags,
+        "tun flags": write_tun_flags,
+        "ct state": write_ct_state,
+        "packet type": write_packet_type,
+    }
+)
