@@ -2,8 +2,8 @@
 
 A *coverage counter* counts an event (an upcall, a poll); ``coverage/show`` shows those that were hit, with
 their average rates over the last five seconds, minute and hour.  The rates come from samples that `sample`
-takes every five seconds.  *Memory usage* is a set of named sizes that the parts of a daemon report when asked;
-``memory/show`` adds them up.
+takes every five seconds.  *Memory usage* is a set of named sizes that the parts of a daemon report when
+asked; ``memory/show`` adds them up.
 """
 
 from collections import deque
@@ -42,10 +42,12 @@ class Counter:
 
     def line(self) -> str:
         """The counter in ``coverage/show``; all rates are per second."""
-        return (
-            f"{self.name:<24} {self._since(1) / SAMPLE_SECONDS:5.1f}/sec "
-            f"{self._since(_MINUTE) / 60:9.3f}/sec {self._since(_HOUR) / 3600:13.4f}/sec   total: {self.total}"
+        second, minute, hour = (
+            self._since(1) / SAMPLE_SECONDS,
+            self._since(_MINUTE) / 60,
+            self._since(_HOUR) / 3600,
         )
+        return f"{self.name:<24} {second:5.1f}/sec {minute:9.3f}/sec {hour:13.4f}/sec   total: {self.total}"
 
 
 class Counters:

@@ -1,13 +1,14 @@
 """vlog: the log of a daemon or a tool, as ovs-appctl(8) describes it.
 
 A `Log` is an object that a program owns and hands down; ``log.module("bridge")`` is the `Logger` that the
-bridge code uses.  A message has a level and a module, and goes to up to three *destinations* (syslog, console,
-file).  Each destination has a level for every module, a *pattern* that makes the line, and, when it is
+bridge code uses.  A message has a level and a module, and goes to up to three *destinations* (syslog,
+console, file).  Each destination has a level for every module, a *pattern* that makes the line, and, when it is
 attached, a *sink* that takes the line: this module itself writes nowhere (io/log_sinks.py does).
 
 Three texts steer it, and all are the original's to the letter: ``-v`` and ``vlog/set`` specifications
-(`Log.set`), patterns (`_parse_pattern`), and the listings (`listing`, `pattern_listing`).  The rule for speed:
-a message below every level costs one comparison, and arguments are formatted only when somebody listens.
+(`Log.set`), patterns (`_parse_pattern`), and the listings (`listing`, `pattern_listing`).  The rule for
+speed: a message below every level costs one comparison, and arguments are formatted only when somebody
+listens.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +25,12 @@ DBG: Final = 5
 LEVELS: Final = ("OFF", "EMER", "ERR", "WARN", "INFO", "DBG")
 SEVERITY: Final = (1, 1, 3, 4, 5, 7)  # by level, the severities of syslog (RFC 5424, 6.2.1)
 
-FACILITIES: Final = ["kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock", "ftp", "ntp", "audit", "alert", "clock2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]
+FACILITIES: Final = tuple(
+    (
+        "kern user mail daemon auth syslog lpr news uucp clock ftp ntp audit alert clock2 "
+        "local0 local1 local2 local3 local4 local5 local6 local7"
+    ).split()  # noqa: SIM905 - a table of names
+)
 # clock is 9, ftp 11 (RFC 5424, 6.2.1), with authpriv (10) left out.
 _FACILITY_CODE: Final = {name: code + (code >= 10) for code, name in enumerate(FACILITIES)}
 _FACILITY_CODE.update({f"local{n}": 16 + n for n in range(8)})
@@ -153,8 +159,8 @@ class Logger:
 class Log:
     """The log of a program.
 
-    `program`, `pid` and `host` are what %A, %P and %E show; `names` are the modules of the beginning.  `level`
-    is the console's level at the start; syslog and file start at INFO.  Nothing is written before a sink is
+    `program`, `pid` and `host` are what %A, %P and %E show; `names` are the modules of the beginning.
+    `console` is the console's level at the start; syslog and file start at INFO.  Nothing is written before a sink is
     attached.
     """
 
@@ -249,7 +255,7 @@ class Log:
 
     def set(self, specification: str) -> None:
         """Does what ``-v SPEC`` and ``vlog/set SPEC`` ask.  Raises LogError; then nothing has changed."""
-        head, colon, rest = specification.partition(":")
+        head, _, rest = specification.partition(":")
         if head.upper() == "PATTERN":
             self._set_pattern(rest)
         elif head.upper() == "FACILITY":

@@ -1,15 +1,67 @@
 """A daemon as a process: the options that every daemon has, and the road from a command line to `run(env)`.
 
-(skeleton, being filled in)
+`main` reads the command line, sets up log and pid file, forks as asked (io/daemonize.py), and only then makes
+the event loop, the control socket and the Env.  SIGTERM, SIGINT and SIGHUP ask the daemon to stop; when it
+has returned, its sockets and its pid file are removed and the process ends by the same signal, as whoever
+waits for it expects.  An exception that nobody caught is logged and ends in SIGABRT, which ``--monitor``
+takes for what it is: a crash.
 """
 
+import asyncio
+import gc
+import os
+import random
+import signal
+import sys
+import traceback
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
-from trunkline.base.options import Option, Parsed
+from trunkline.base.counters import SAMPLE_SECONDS, Counters
+from trunkline.base.directories import Directories, from_environment
+from trunkline.base.log import INFO, Log
+from trunkline.base.options import Found, Option, OptionError, Parsed, parse_options
+from trunkline.base.targets import absolute
+from trunkline.base.version import version_text
+from trunkline.daemons.commands import common_commands
 from trunkline.daemons.env import Env
+from trunkline.io import log_options
+from trunkline.io.daemonize import Daemonize, set_name
+from trunkline.io.files import error_text
+from trunkline.io.loop import Collector, Loop, LoopClock
+from trunkline.io.pidfile import PidfileError
+from trunkline.io.privileges import PrivilegeError, become
+from trunkline.io.streams import Sockets
+from trunkline.io.tls import TlsFiles
+from trunkline.io.unixctl import ControlServer
+from trunkline.jsonrpc.unixctl import Commands
 
 Run = Callable[[Env], Coroutine[Any, Any, None]]
+
+DAEMON_OPTIONS: Final = (
+    Option("help", short="h"),
+    Option("version", short="V"),
+    Option("detach"),
+    Option("monitor"),
+    Option("no-chdir"),
+    Option("no-self-confinement"),
+    Option("pidfile", "optional"),
+    Option("overwrite-pidfile"),
+    Option("user", "required"),
+    Option("unixctl", "required"),
+)
+TLS_OPTIONS: Final = (
+    Option("private-key", "required", "p"),
+    Option("certificate", "required", "c"),
+    Option("ca-cert", "required", "C"),
+    Option("bootstrap-ca-cert", "required"),
+    Option("peer-ca-cert", "required"),
+    Option("ssl-protocols", "required"),
+    Option("ssl-ciphers", "required"),
+)
+COMMON_OPTIONS: Final = (*DAEMON_OPTIONS, *log_options.OPTIONS, *TLS_OPTIONS)
+_COMMON_NAMES: Final = frozenset(option.name for option in COMMON_OPTIONS)
+STOP_SECONDS: Final = 5  # that a daemon has to stop after a signal
 
 
 class Fatal(Exception):
@@ -26,20 +78,235 @@ class Fatal(Exception):
 class Program(NamedTuple):
     """A daemon, as `main` runs it.
 
-    `usage` is the head of ``--help``, up to and without the common options; `tail` the text after them.
-    `options` are the daemon's own, beside the common ones.  `configure` is given only the daemon's own options
-    and the arguments, before anything is forked; it returns the daemon.  `schemas` are the more lines of
-    ``--version``.
+    `usage` makes the whole ``--help`` (base/usage.py has the parts that daemons share).  `options` are the
+    daemon's own, beside the common ones.  `configure` is given the daemon's own options and the arguments,
+    before anything is forked, and returns the daemon.  `version` are more lines of ``--version``.  `datapath`
+    says that the daemon works with devices, for the capabilities that ``--user`` leaves it.
     """
 
     name: str
-    usage: str
-    tail: str
+    usage: Callable[[Directories], str]
     version: Sequence[str]
     options: Sequence[Option]
-    configure: Callable[[Parsed], Run]
+    configure: Callable[[Parsed, Directories], Run]
+    datapath: bool = False
+
+
+class _Settings(NamedTuple):
+    """The common options, read."""
+
+    daemonize: Daemonize
+    unixctl: str | None  # a path, "" for the default, None for no control socket
+    user: str
+    tls: TlsFiles
+    confined: bool
 
 
 def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the daemon from the command line `argv` (default: sys.argv[1:]) and exits."""
-    raise NotImplementedError
+    directories = from_environment(os.environ)
+    log = log_options.machine_log(program.name, console=INFO)
+    daemonize: Daemonize | None = None
+    try:
+        parsed = parse_options(sys.argv[1:] if argv is None else argv, [*COMMON_OPTIONS, *program.options])
+        _informative(program, parsed.options, directories)
+        log_options.attach_syslog(log)
+        log_options.apply_options(log, parsed.options, directories)
+        own = [option for option in parsed.options if option[0] not in _COMMON_NAMES]
+        settings = _settings(program.name, log, parsed.options, directories)
+        run = program.configure(Parsed(own, parsed.arguments), directories)
+        if settings.user:
+            become(settings.user, datapath=program.datapath)
+        daemonize = settings.daemonize
+        daemonize.start()
+        log.pid = os.getpid()
+        set_name(program.name)
+        ended_by = _serve(program.name, run, log, directories, settings)
+    except (OptionError, log_options.LogOptionError, PrivilegeError) as error:
+        _die(program.name, str(error))
+    except PidfileError as error:
+        _die(program.name, error.text)
+    except Fatal as error:
+        if daemonize is not None:
+            daemonize.remove_pidfile()
+        _die(program.name, str(error), error.status)
+    except Exception:
+        _crash(log)
+    daemonize.remove_pidfile()
+    if ended_by:
+        signal.signal(ended_by, signal.SIG_DFL)
+        os.kill(os.getpid(), ended_by)
+    _flush()
+    os._exit(0)
+
+
+def _die(program: str, text: str, status: int = 1) -> NoReturn:
+    sys.stderr.write(f"{program}: {text}\n")
+    _flush()
+    os._exit(status)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # nobody reads it any more
+
+
+def _crash(log: Log) -> NoReturn:
+    logger = log.module("util")
+    for line in traceback.format_exc().splitlines():
+        logger.emer("%s", line)
+    signal.signal(signal.SIGABRT, signal.SIG_DFL)
+    _flush()
+    os.abort()
+
+
+def _informative(program: Program, options: Found, directories: Directories) -> None:
+    for name, _ in options:
+        if name in ("help", "version"):
+            text = program.usage(directories)
+            if name == "version":
+                text = version_text(program.name, *program.version)
+            sys.stdout.write(text)
+            _flush()
+            os._exit(0)
+
+
+def _settings(program: str, log: Log, options: Found, directories: Directories) -> _Settings:
+    given = dict(options)
+    pidfile = ""
+    if "pidfile" in given:
+        pidfile = absolute(given["pidfile"] or f"{program}.pid", directories.run)
+    if given.get("bootstrap-ca-cert"):
+        raise Fatal(
+            "--bootstrap-ca-cert is not there yet; fetch the CA certificate and pass it with --ca-cert"
+        )
+    if given.get("peer-ca-cert"):
+        raise Fatal("--peer-ca-cert is not there yet; append the CA certificate to the --certificate file")
+    unixctl = given.get("unixctl") or ""
+    return _Settings(
+        Daemonize(
+            log,
+            detach="detach" in given,
+            monitor="monitor" in given,
+            change_directory="no-chdir" not in given,
+            pidfile=pidfile,
+            overwrite="overwrite-pidfile" in given,
+        ),
+        None if unixctl == "none" else absolute(unixctl, directories.run) if unixctl else "",
+        given.get("user") or "",
+        TlsFiles(
+            given.get("private-key") or "",
+            given.get("certificate") or "",
+            given.get("ca-cert") or "",
+            given.get("peer-ca-cert") or "",
+            given.get("ssl-protocols") or "",
+            given.get("ssl-ciphers") or "",
+        ),
+        "no-self-confinement" not in given,
+    )
+
+
+def _serve(program: str, run: Run, log: Log, directories: Directories, settings: _Settings) -> int:
+    """Runs the daemon's event loop; returns the signal that ended it, or 0."""
+    collector = Collector()
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, Loop)
+        loop.set_exception_handler(lambda _, context: _log_failure(log, context))
+        collector.install(loop)
+        try:
+            return runner.run(_supervise(loop, program, run, log, directories, settings, collector))
+        finally:
+            gc.enable()
+
+
+def _log_failure(log: Log, context: dict[str, Any]) -> None:
+    """An exception in a callback or a forgotten task: our error, which must not touch other clients."""
+    error = context.get("exception")
+    logger = log.module("util")
+    logger.err("internal error: %s", context.get("message"))
+    for line in "".join(traceback.format_exception(error)).splitlines() if error is not None else ():
+        logger.err("%s", line)
+
+
+async def _supervise(
+    loop: Loop,
+    program: str,
+    run: Run,
+    log: Log,
+    directories: Directories,
+    settings: _Settings,
+    collector: Collector,
+) -> int:
+    log.clock = LoopClock(loop)
+    sockets = Sockets(log, directories.run, settings.tls)
+    env = _environment(loop, program, log, directories, settings, sockets)
+    server = ControlServer(env.commands, log)
+    path = settings.unixctl
+    if path is not None:
+        path = path or f"{directories.run}/{program}.{os.getpid()}.ctl"
+        try:
+            await server.start(sockets.listen, path)
+        except OSError as error:
+            text = f"{path}: could not initialize control socket ({error_text(error)})"
+            raise Fatal(text) from None
+    ended_by: list[int] = []
+    daemon = loop.create_task(run(env), name="daemon")
+
+    def stop(number: int) -> None:
+        if not ended_by:
+            name = signal.strsignal(number)
+            log.module("fatal_signal").warn("terminating with signal %d (%s)", number, name)
+            ended_by.append(number)
+            env.stopping.set()
+            loop.call_later(STOP_SECONDS, daemon.cancel)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop, number)
+    periodic = loop.create_task(_periodic(env.counters, collector))
+    try:
+        await daemon
+    except asyncio.CancelledError:
+        if not ended_by:
+            raise
+    finally:
+        periodic.cancel()
+        await server.stop()
+        sockets.close()
+    return ended_by[0] if ended_by else 0
+
+
+async def _periodic(counters: Counters, collector: Collector) -> None:
+    while True:
+        await asyncio.sleep(SAMPLE_SECONDS)
+        counters.sample()
+        collector.check()
+
+
+def _environment(
+    loop: Loop, program: str, log: Log, directories: Directories, settings: _Settings, sockets: Sockets
+) -> Env:
+    counters, commands = Counters(), Commands()
+    commands.add(*common_commands(program, commands, log, counters))
+
+    def set_tls(files: TlsFiles) -> None:
+        sockets.tls = files
+
+    return Env(
+        program=program,
+        clock=log.clock,
+        log=log,
+        counters=counters,
+        commands=commands,
+        directories=directories,
+        dial=sockets.dial,
+        listen=sockets.listen,
+        random=random.SystemRandom(),
+        ready=settings.daemonize.complete,
+        tls=settings.tls,
+        set_tls=set_tls,
+        confined=settings.confined,
+    )

@@ -1,7 +1,7 @@
 """Streams for tools: the targets of io/streams.py, dialled and read in a blocking way.
 
-A tool has one connection and nothing else to do, so it needs no event loop, and must not pay for the import of
-one.  The names and errors are those of the asynchronous streams.
+A tool has one connection and nothing else to do, so it needs no event loop, and must not pay for the import
+of one.  The names and errors are those of the asynchronous streams.
 """
 
 import errno

@@ -4,10 +4,10 @@ asyncio asks its loop for the time and its selector for events.  `Loop` answers 
 ways:
 
 - *real*: time passes as it does;
-- *stopped* (``time/stop``): time stands still, timers do not fire, input is still served; ``time/warp`` moves it
-  by so many milliseconds;
-- *virtual*: whenever nothing is left to do, time jumps to the next timer.  A test of an hour of MAC aging takes
-  milliseconds, and takes the same course every time.
+- *stopped* (``time/stop``): time stands still, timers do not fire, input is still served; ``time/warp``
+  moves it by so many milliseconds;
+- *virtual*: whenever nothing is left to do, time jumps to the next timer.  A test of an hour of MAC aging
+  takes milliseconds, and takes the same course every time.
 
 Only the monotonic time is touched.  Wall-clock time, which log lines and ``_date`` records show, goes on.
 
@@ -105,8 +105,8 @@ def run(main: Coroutine[Any, Any, Result], mode: Mode = "real") -> Result:
 class Collector:
     """The policy for garbage: nothing collects while packets or requests wait.
 
-    One full run of the cyclic collector over the state of a large switch stops it for a tenth of a second, and
-    long-lived state has no cycles anyhow.  So automatic collection is off; what a large load made is frozen
+    One full run of the cyclic collector over the state of a large switch stops it for a tenth of a second,
+    and long-lived state has no cycles anyhow.  So automatic collection is off; what a large load made is frozen
     (`freeze`), which costs nothing and takes it out of the collector's sight; and young objects are collected
     when the loop is idle, or when very many have gathered although it never is.
     """

@@ -1,8 +1,8 @@
 """Pid files: the decimal pid of a running daemon, and a lock that proves that it runs.
 
-The lock is a POSIX record lock (fcntl(2)) on the whole file, which the original's tools look at as well: a file
-that nobody holds is left over, whatever number it holds.  Such locks belong to a process and *vanish when the
-process closes any descriptor of the file*; so a pid file that this process holds is never opened again here.
+The lock is a POSIX record lock (fcntl(2)) on the whole file, which the original's tools look at as well: a
+file that nobody holds is left over, whatever number it holds.  Such locks belong to a process and *vanish when
+the process closes any descriptor of the file*; so a pid file that this process holds is never opened again.
 """
 
 import errno
@@ -77,7 +77,8 @@ def check_free(path: str) -> None:
         if error.errno in (errno.ENOENT, errno.ESRCH, errno.EINVAL):
             return
         number = error.errno or errno.EIO
-        raise PidfileError(number, f"{path}: pidfile check failed ({os.strerror(number)}), aborting") from None
+        text = f"{path}: pidfile check failed ({os.strerror(number)}), aborting"
+        raise PidfileError(number, text) from None
     raise PidfileError(errno.EEXIST, f"{path}: already running as pid {pid}, aborting")
 
 

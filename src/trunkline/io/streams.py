@@ -1,7 +1,7 @@
 """Byte streams between daemons and their peers: one interface over unix, TCP, TLS and memory.
 
-A *target* is the text that OVSDB and OpenFlow use to name an end point (ovsdb(7), "Connection Methods").  Active
-ones (``unix:FILE``, ``tcp:IP:PORT``, ``ssl:IP:PORT``) are dialled, passive ones (``punix:FILE``,
+A *target* is the text that OVSDB and OpenFlow use to name an end point (ovsdb(7), "Connection Methods").
+Active ones (``unix:FILE``, ``tcp:IP:PORT``, ``ssl:IP:PORT``) are dialled, passive ones (``punix:FILE``,
 ``ptcp:[PORT][:IP]``, ``pssl:[PORT][:IP]``) are listened on.  Whoever holds a `Stream` cannot tell which of
 them it came from; an embedded daemon gets in-memory streams (io/memory.py) with the very same interface.
 """
@@ -250,8 +250,8 @@ class SocketListener:
 class Sockets:
     """The machine's sockets: `dial` and `listen` for the Env of a daemon that is a process.
 
-    `directory` is where relative unix paths start.  `tls` holds the files of ``ssl:`` and ``pssl:``; it may be
-    replaced at any time and holds for later connections.  What goes wrong with a target is logged as the
+    `directory` is where relative unix paths start.  `tls` holds the files of ``ssl:`` and ``pssl:``; it may
+    be replaced at any time and holds for later connections.  What goes wrong with a target is logged as the
     original logs it, and raised as OSError.
     """
 

@@ -1,0 +1,96 @@
+"""The logging options that every tool and daemon has, applied to its `Log`; no asyncio here.
+
+A tool does ``log = tool_log("ovs-appctl")``, then gives each option that `OPTIONS` names to `apply_option`.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from trunkline.base.directories import Directories
+from trunkline.base.log import WARN, Log, LogError
+from trunkline.base.options import Option
+from trunkline.io.log_sinks import SinkError, open_file, to_stderr, use_syslog, use_syslog_target
+from trunkline.model.log_modules import modules
+
+OPTIONS: Final = (
+    Option("verbose", "optional", "v"),
+    Option("log-file", "optional"),
+    Option("syslog-method", "required"),
+    Option("syslog-target", "required"),
+)
+
+
+class LogOptionError(Exception):
+    """A logging option is wrong; the text follows the program's name."""
+
+
+class MachineClock:
+    """The machine's own clocks."""
+
+    monotonic = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+
+
+def machine_log(program: str, *, console: int) -> Log:
+    """A Log of this process that writes to standard error."""
+    log = Log(
+        program,
+        MachineClock(),
+        modules(program),
+        console=console,
+        pid=os.getpid(),
+        host=socket.gethostname().partition(".")[0],
+    )
+    log.attach("console", to_stderr)
+    return log
+
+
+def tool_log(program: str) -> Log:
+    """The log of a tool: warnings and errors on standard error.
+
+    The system log is attached when OVS_SYSLOG_METHOD or an option asks, or by `attach_syslog`.
+    """
+    return machine_log(program, console=WARN)
+
+
+def attach_syslog(log: Log) -> None:
+    """The system log, as OVS_SYSLOG_METHOD says.  Raises LogOptionError."""
+    try:
+        use_syslog(log, os.environ.get("OVS_SYSLOG_METHOD") or "libc")
+    except SinkError as error:
+        raise LogOptionError(str(error)) from None
+
+
+def apply_option(log: Log, name: str, argument: str | None, directories: Directories) -> bool:
+    """Does what one option says; whether it was a logging option.  Raises LogOptionError."""
+    if name == "verbose":
+        set_levels(log, argument)
+    elif name == "log-file":
+        open_file(log, argument or f"{directories.log}/{log.program}.log")
+    elif name == "syslog-method":
+        try:
+            use_syslog(log, argument or "")
+        except SinkError as error:
+            raise LogOptionError(str(error)) from None
+    elif name == "syslog-target":
+        use_syslog_target(log, argument or "")
+    else:
+        return False
+    return True
+
+
+def set_levels(log: Log, argument: str | None) -> None:
+    """``-v``, ``-vSPEC``.  Raises LogOptionError."""
+    try:
+        log.set(argument or "")
+    except LogError as error:
+        raise LogOptionError(f'processing "{argument}": {error}') from None
+
+
+def apply_options(log: Log, options: Iterable[tuple[str, str | None]], directories: Directories) -> None:
+    """Does what the logging options among `options` say, in their order.  Raises LogOptionError."""
+    for name, argument in options:
+        apply_option(log, name, argument, directories)

@@ -1,0 +1,76 @@
+"""Rights of the process: another user with a few capabilities, memory that stays."""
+
+import ctypes
+import grp
+import os
+import pwd
+import struct
+from typing import Final
+
+# Numbers of capabilities (capabilities(7)).
+_NET_BIND_SERVICE, _NET_BROADCAST, _NET_ADMIN, _NET_RAW, _IPC_LOCK = 10, 11, 12, 13, 14
+_PR_SET_KEEPCAPS: Final = 8
+_CAPABILITY_VERSION_3: Final = 0x20080522
+_MCL_CURRENT: Final = 1
+_MCL_FUTURE: Final = 2
+
+
+class PrivilegeError(Exception):
+    """The text follows the program's name."""
+
+
+def find_user(text: str) -> tuple[int, int]:
+    """User and group ids of ``USER[:GROUP]`` or ``:GROUP``.  Raises PrivilegeError."""
+    user, colon, group = text.partition(":")
+    uid, gid = os.getuid(), os.getgid()
+    if user:
+        try:
+            entry = pwd.getpwnam(user)
+        except KeyError:
+            raise PrivilegeError(f"user {user} not found, aborting.") from None
+        uid, gid = entry.pw_uid, entry.pw_gid
+    if colon and group:
+        try:
+            gid = grp.getgrnam(group).gr_gid
+        except KeyError:
+            raise PrivilegeError(f"group {group} not found, aborting.") from None
+    return uid, gid
+
+
+def become(text: str, *, datapath: bool) -> None:
+    """Changes this process to ``USER[:GROUP]``, keeping the capabilities that a daemon needs.
+
+    `datapath` daemons keep those for devices as well.  Raises PrivilegeError.
+    """
+    uid, gid = find_user(text)
+    if os.geteuid() != 0:
+        raise PrivilegeError("--user option requires root privileges, aborting.")
+    kept = [_IPC_LOCK, _NET_BIND_SERVICE]
+    if datapath:
+        kept += [_NET_ADMIN, _NET_BROADCAST, _NET_RAW]
+    library = ctypes.CDLL(None, use_errno=True)
+    user = text.partition(":")[0]
+    try:
+        if library.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_KEEPCAPS)")
+        os.setgid(gid)
+        if user:
+            os.initgroups(user, gid)
+        else:
+            os.setgroups([gid])
+        os.setuid(uid)
+        mask = sum(1 << number for number in kept)
+        header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+        low, high = mask & 0xFFFFFFFF, mask >> 32
+        if library.capset(header, struct.pack("6I", low, low, 0, high, high, 0)):
+            raise OSError(ctypes.get_errno(), "capset")
+    except OSError as error:
+        raise PrivilegeError(f"cannot run as {text} ({os.strerror(error.errno or 0)}), aborting.") from None
+
+
+def lock_memory() -> str:
+    """mlockall(2), after forking.  "" or what the log should say."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.mlockall(_MCL_CURRENT | _MCL_FUTURE):
+        return f"mlockall failed: {os.strerror(ctypes.get_errno())}"
+    return ""
