@@ -311,6 +311,10 @@ def _write_octet(value: int, mask: int, bits: int, context: TextContext) -> str:
     return str(value) if mask == 0xFF else f"{value:#04x}/{mask:#04x}"
 
 
+def _write_nsh(value: int, mask: int, bits: int, context: TextContext) -> str:
+    return f"{value:#x}" if mask == (1 << bits) - 1 else f"{value:#x}/{mask:#x}"
+
+
 class _Row(NamedTuple):
     shown: str
     field: str  # or slot
@@ -377,18 +381,18 @@ _NETWORK: Final = (
     *_rows("arp", ("arp_spa", "", write_ipv4), ("arp_tpa", "", write_ipv4)),
     *_rows("not arp or ipv6", ("nw_src", "", write_ipv4), ("nw_dst", "", write_ipv4)),
     *_rows("arp", ("arp_op", "", write_decimal)),
-    *_rows("protocol", ("nw_proto", "", write_decimal)),
-    *_rows("arp", ("arp_sha", "", write_mac), ("arp_tha", "", write_mac)),
     *_rows(
         "nsh",
         ("nsh_flags", "", _write_octet),
         ("nsh_ttl", "", write_decimal),
         ("nsh_mdtype", "", write_decimal),
         ("nsh_np", "", write_decimal),
-        ("nsh_spi", "", write_hex),
+        ("nsh_spi", "", _write_nsh),
         ("nsh_si", "", write_decimal),
     ),
-    *_rows("nsh md1", *((f"nsh_c{i}", "", write_hex) for i in range(1, 5))),
+    *_rows("nsh md1", *((f"nsh_c{i}", "", _write_nsh) for i in range(1, 5))),
+    *_rows("protocol", ("nw_proto", "", write_decimal)),
+    *_rows("arp", ("arp_sha", "", write_mac), ("arp_tha", "", write_mac)),
     *_rows(
         "",
         ("nw_tos", "ip_dscp", lambda value, mask, bits, context: str(value << 2)),
@@ -398,8 +402,8 @@ _NETWORK: Final = (
         ("mpls_tc", "", write_decimal),
         ("mpls_ttl", "", write_decimal),
         ("mpls_bos", "", write_decimal),
-        ("mpls_lse1", "mpls1", write_hex),
-        ("mpls_lse2", "mpls2", write_hex),
+        ("mpls_lse1", "mpls1", write_decimal),
+        ("mpls_lse2", "mpls2", write_decimal),
         ("nw_frag", "", write_fragment),
     ),
     *_rows("icmp", ("icmp_type", "", write_decimal), ("icmp_code", "", write_decimal)),
@@ -547,15 +551,23 @@ _PACKET: Final = MappingProxyType(
         _IPV6: bits("ipv6_src", "ipv6_dst", "ipv6_label") | _IP,
         _ARP: bits("arp_spa", "arp_tpa", "arp_op", "arp_sha", "arp_tha"),
         _RARP: bits("arp_spa", "arp_tpa", "arp_op", "arp_sha", "arp_tha"),
-        _MPLS: bits("mpls0"),
-        _MPLS_MULTICAST: bits("mpls0"),
-        _NSH: bits(*(name for name in OFFSET if name.startswith("nsh_"))),
+        _NSH: _IP | bits(*(name for name in OFFSET if name.startswith("nsh_"))),
     }
 )
 _IF_SET: Final = (
     *(row.field for row in (*_METADATA, *_REGISTERS, *_TUNNEL) if not row.field.startswith("ct_")),
     *("ct_state", "ct_zone", "ct_mark", "ct_label", "metadata", "packet_type", "vlan1_tci"),
 )
+
+
+def _label_stack(key: int) -> int:
+    """The labels down to the bottom of the stack."""
+    mask = 0
+    for slot in ("mpls0", "mpls1", "mpls2"):
+        mask |= VIEW[slot].mask
+        if get(key, slot) & 0x100:
+            break
+    return mask
 
 
 def flow_mask(key: int) -> int:
@@ -568,13 +580,14 @@ def flow_mask(key: int) -> int:
     whole = Match(key, -1)
     kind = ethernet_type(whole) or 0
     mask |= _PACKET.get(kind, 0)
-    for slot, name in (("mpls0", "mpls1"), ("mpls1", "mpls2")):
-        if kind in (_MPLS, _MPLS_MULTICAST) and not key >> OFFSET[slot] & 0x100:
-            mask |= VIEW[name].mask
+    if get(key, "vlan_tci"):
+        mask |= VIEW["vlan1_tci"].mask
+    if kind in (_MPLS, _MPLS_MULTICAST):
+        mask |= _label_stack(key)
     if get(key, "nw_frag") & FRAG_LATER or kind not in (_IPV4, _IPV6):
         return mask
     protocol = get(key, "nw_proto")
-    if protocol in (6, 17, 132, 1 if kind == _IPV4 else 58) or (protocol == 2 and kind == _IPV4):
+    if protocol in (1, 2, 6, 17, 58, 132):
         mask |= bits("tp_src", "tp_dst")
     if protocol == 6:
         mask |= VIEW["tcp_flags"].mask

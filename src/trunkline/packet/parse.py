@@ -102,7 +102,7 @@ def parse(frame: bytes) -> int:
     if kind != IPV4 or version != 0x45 or fragment & 0x3FFF or not 40 <= total <= len(frame) - 14:
         return _ethernet(frame)
     # Two ints of the key's low and high end: shifting and joining is cheaper while they are short.
-    if protocol == TCP and len(frame) >= 54:
+    if protocol == TCP and 5 <= flags >> 12 <= (total - 20) >> 2:
         low = (flags & 0xFFF) << _TCP_FLAGS | tp_src << _TP_SRC | tp_dst << _TP_DST
         high = _TCP4
     elif protocol == UDP:
@@ -190,23 +190,17 @@ def _ipv6(frame: bytes, at: int) -> int:
     first, length, following, ttl = _IPV6_HEADER(frame, at)
     if length > room:
         return 0
-    key = (
-        int.from_bytes(frame[at + 8 : at + 24], "big") << _SRC
-        | int.from_bytes(frame[at + 24 : at + 40], "big") << _DST
-        | (first & 0xFFFFF) << _LABEL
-        | (first >> 20 & 0xFF) << _TOS
-        | ttl << _TTL
-    )
+    key = int.from_bytes(frame[at + 8 : at + 24], "big") << _SRC
+    key |= int.from_bytes(frame[at + 24 : at + 40], "big") << _DST
     payload = frame[at + 40 : at + 40 + length]
     extensions = _extensions(payload, following)
     if extensions is None:
-        return 0
+        return key
     protocol, fragment, start = extensions
+    key |= (first & 0xFFFFF) << _LABEL | (first >> 20 & 0xFF) << _TOS | ttl << _TTL
     key |= protocol << _PROTO | fragment << _FRAG
     if fragment & FRAG_LATER:
         return key
-    if protocol == ICMPV6:
-        return key | _icmpv6(payload[start:])
     return key | _transport(payload[start:], protocol)
 
 
@@ -222,7 +216,7 @@ def _extensions(payload: bytes, following: int) -> tuple[int, int, int] | None:
         if following == _FRAGMENT:
             following_now, bits = payload[at], payload[at + 2] << 8 | payload[at + 3]
             at += 8
-            if bits & 0xFFF9:
+            if bits:
                 fragment = FRAG_ANY
                 if bits & 0xFFF8:
                     return _FRAGMENT, FRAG_ANY | FRAG_LATER, at
@@ -237,13 +231,12 @@ def _extensions(payload: bytes, following: int) -> tuple[int, int, int] | None:
 
 
 def _transport(segment: bytes, protocol: int) -> int:
-    """TCP, UDP, SCTP, ICMP and IGMP; each is there only if its whole header is."""
+    """What IP carries; each is there only if its whole header is."""
     size = len(segment)
     if protocol == TCP:
-        if size < 20:
+        if size < 20 or not 20 <= (segment[12] >> 4) * 4 <= size:
             return 0
-        flags = (segment[12] << 8 | segment[13]) & 0xFFF
-        return _ports(segment) | flags << _TCP_FLAGS
+        return _ports(segment) | ((segment[12] & 15) << 8 | segment[13]) << _TCP_FLAGS
     if protocol == UDP:
         return _ports(segment) if size >= 8 else 0
     if protocol == SCTP:
@@ -255,6 +248,8 @@ def _transport(segment: bytes, protocol: int) -> int:
             return 0
         group = int.from_bytes(segment[4:8], "big")
         return segment[0] << _TP_SRC | segment[1] << _TP_DST | group << _GROUP
+    if protocol == ICMPV6:
+        return _icmpv6(segment)
     return 0
 
 
@@ -269,26 +264,26 @@ def _icmpv6(segment: bytes) -> int:
     key = kind << _TP_SRC | code << _TP_DST
     if code or kind not in (135, 136):
         return key
-    return key | _neighbour(segment, 1 if kind == 135 else 2)
+    return key | _neighbour(segment)
 
 
-def _neighbour(segment: bytes, option: int) -> int:
-    """Target and link-layer address of a neighbour solicitation (its option 1) or advertisement (2)."""
+def _neighbour(segment: bytes) -> int:
+    """Target and link-layer addresses (options 1 and 2) of a neighbour solicitation or advertisement."""
     if len(segment) < 24:
         return 0
-    target = int.from_bytes(segment[8:24], "big")
-    address = 0
+    addresses = [0, 0]
     at = 24
     while len(segment) - at >= 8:
         size = segment[at + 1] * 8
         if not size or size > len(segment) - at:
-            return 0
-        if segment[at] == option and size == 8:
-            if address:
+            break
+        which = segment[at] - 1
+        if size == 8 and which in (0, 1):
+            if addresses[which]:
                 return 0
-            address = int.from_bytes(segment[at + 2 : at + 8], "big")
+            addresses[which] = int.from_bytes(segment[at + 2 : at + 8], "big")
         at += size
-    return target << _TARGET | address << (_SHA if option == 1 else _THA)
+    return int.from_bytes(segment[8:24], "big") << _TARGET | addresses[0] << _SHA | addresses[1] << _THA
 
 
 def _arp(frame: bytes, at: int) -> int:
@@ -322,7 +317,7 @@ def _nsh(frame: bytes, at: int) -> int:
         return 0
     first, kind, following, path = _NSH_HEADER(frame, at)
     size = (first & 0x3F) * 4
-    if first >> 14 or size < 8 or len(frame) - at < size or (kind == 1 and size != 24):
+    if first >> 14 or len(frame) - at < size or (kind == 1 and size != 24) or (kind == 2 and size < 8):
         return 0
     fields = (first >> 12 & 3) << 24 | (first >> 6 & 0x3F) << 16 | kind << 8 | following
     key = fields << OFFSET["nsh_np"] | path << OFFSET["nsh_si"]
