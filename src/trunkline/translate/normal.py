@@ -13,11 +13,12 @@ from trunkline.ofproto.fabric import bridge_token, mac_token, port_token, ports_
 from trunkline.ofproto.ports import PortConfig
 from trunkline.translate.output import in_port_of, send
 from trunkline.translate.result import Learn
-from trunkline.translate.vlan import Vlans, carries, inward, outward, refusal, tags_on_wire, vlans_of
+from trunkline.translate.vlan import Vlans, carries, inward, refusal, tags_on_wire, vlans_of
 from trunkline.translate.walk import OUTER, VLANS, Walk, tag_bits, tags_of
 
 _ADDRESSES: Final = layout.bits("dl_src", "dl_dst")
 _BROADCAST: Final = (1 << 48) - 1
+_TYPE: Final = layout.OFFSET["dl_type"]
 _SOURCE, _DESTINATION = layout.OFFSET["dl_src"], layout.OFFSET["dl_dst"]
 
 # Addresses that bridges keep to themselves, unless other_config:forward-bpdu says otherwise, as
@@ -55,24 +56,32 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
     tags = tags_of(x.key)
     if tags:
         x.look(VLANS)
+    elif x.key >> _TYPE & 0xFFFF == 0x8100:  # a tag that is cut short, or deeper than tags are looked for
+        x.error(f"dropping packet with partial VLAN tag received on port {port.name}")
+        x.warn("partial VLAN tag, dropping")
+        return
     wire = vlans_of(tags)
     refused = refusal(port, wire)
     if refused is not None:
-        x.warn(refused)
+        x.error(refused)
+        x.warn("disallowed VLAN VID for this input port, dropping")
         return
     inside = inward(port, wire)
     vlan = inside[0].vid
     x.effects.append(Learn(bridge, vlan, source, port.name))
     x.reads.append(mac_token(bridge.name, vlan, destination))
     entry = bridge.macs.lookup(vlan, destination)
-    if entry is None:
+    target = entry.port if entry is not None else None
+    if destination == source and bridge.macs.would_learn(vlan, source, port.name):
+        target = port.name  # as the packet itself is about to tell
+    if target is None:
         x.note("no learned MAC for destination, flooding")
         _flood(x, port, inside)
-    elif entry.port == port.name:
+    elif target == port.name:
         x.note("learned port is input port, dropping")
     else:
         x.note("forwarding to learned port")
-        _to_port(x, port, bridge.ports[entry.port], inside)
+        _to_port(x, port, bridge.ports[target], inside)
 
 
 def _port_of(x: Walk, bridge: Bridge, ofport: int) -> PortConfig | None:
@@ -87,13 +96,8 @@ def _flood(x: Walk, came: PortConfig, inside: Vlans) -> None:
     bridge = x.bridge
     x.reads.append(ports_token(bridge.name))
     for port in list(bridge.ports.values()):
-        if (
-            port is not came
-            and carries(port, inside)
-            and not (port.protected and came.protected)
-            and _floodable(bridge, port)
-        ):
-            _send(x, port, inside)
+        if port is not came and carries(port, inside) and _floodable(bridge, port):
+            _to_port(x, came, port, inside)
 
 
 def _floodable(bridge: Bridge, port: PortConfig) -> bool:
@@ -104,21 +108,20 @@ def _floodable(bridge: Bridge, port: PortConfig) -> bool:
 
 
 def _to_port(x: Walk, came: PortConfig, port: PortConfig, inside: Vlans) -> None:
-    """To where the receiver is known to be."""
     if port.protected and came.protected:
+        x.warn("Flow is between protected ports, skipping output.")
         return
     for ofport in port.interfaces:
         x.reads.append(port_token(x.bridge.name, ofport))
-    if carries(port, inside):
-        _send(x, port, inside)
+    _send(x, port, inside)
 
 
 def _send(x: Walk, port: PortConfig, inside: Vlans) -> None:
     """Out of a port, with the tags that it wants; what follows sees the packet as before."""
     if not port.interfaces:
         return
-    tags = tags_on_wire(port, outward(port, inside))
     saved = x.key
+    tags = tags_on_wire(port, inside, tags_of(saved))
     changed = x.key & ~VLANS | tag_bits(tags)
     if changed != saved:
         x.look(VLANS)

@@ -65,9 +65,11 @@ def refusal(port: PortConfig, wire: Vlans) -> str | None:
 
 
 def _trunks(port: PortConfig, vid: int) -> bool:
-    if port.vlan_mode != TRUNK and vid == port.tag:
-        return True
-    return bool(port.trunks >> vid & 1)
+    if port.vlan_mode == TRUNK:
+        return bool(port.trunks >> vid & 1)
+    if not vid:
+        return False  # on the wire it would pass for the native VLAN
+    return vid == port.tag or bool(port.trunks >> vid & 1)
 
 
 def inward(port: PortConfig, wire: Vlans) -> Vlans:
@@ -75,9 +77,9 @@ def inward(port: PortConfig, wire: Vlans) -> Vlans:
     tag = port.tag or 0
     mode = port.vlan_mode
     if mode == ACCESS:
-        return Header(_DOT1Q, tag, wire[0].pcp), NO_HEADER
+        return Header(wire[0].tpid, tag, wire[0].pcp), NO_HEADER
     if mode in (NATIVE_TAGGED, NATIVE_UNTAGGED) and not wire[0].vid:
-        return Header(_DOT1Q, tag, wire[0].pcp), NO_HEADER
+        return Header(wire[0].tpid, tag, wire[0].pcp), wire[1]
     if mode == DOT1Q_TUNNEL:
         return Header(port.qinq_ethtype, tag, 0), wire[0]
     return wire
@@ -95,24 +97,26 @@ def carries(port: PortConfig, inside: Vlans) -> bool:
 
 def outward(port: PortConfig, inside: Vlans) -> Vlans:
     """From the bridge to the wire of the port where the packet goes out."""
-    outer = inside[0]
     if port.vlan_mode == ACCESS:
-        return Header(0, 0, outer.pcp), NO_HEADER
-    if port.vlan_mode == NATIVE_UNTAGGED and outer.vid == port.tag:
-        return Header(0, 0, outer.pcp), NO_HEADER
-    if port.vlan_mode == DOT1Q_TUNNEL:
+        return NO_HEADER, NO_HEADER
+    if port.vlan_mode == DOT1Q_TUNNEL or (port.vlan_mode == NATIVE_UNTAGGED and inside[0].vid == port.tag):
         return inside[1], NO_HEADER
     return inside
 
 
-def tags_on_wire(port: PortConfig, wire: Vlans) -> Tags:
-    """The tags to send.  VLAN 0 needs a tag only to carry a priority, if the port wants that."""
+def tags_on_wire(port: PortConfig, inside: Vlans, came: Tags) -> Tags:
+    """The tags to send; `came` are those that the packet has at the moment.
+
+    A port with priority tags keeps the priority that the packet has, in a tag for VLAN 0 if need be; with
+    "always" a tag without VLAN and priority stays where there is one.
+    """
+    outer, inner = outward(port, inside)
+    if port.priority_tags != "never":
+        outer = outer._replace(pcp=came[0][1] >> 13 if came else 0)
     tags = []
-    for header in wire:
-        bare = not header.vid and not (header.pcp and port.priority_tags == "if-nonzero")
-        if bare and port.priority_tags != "always":
-            break
-        tags.append((header.tpid or _DOT1Q, header.vid | header.pcp << 13 | VLAN_CFI))
-        if port.priority_tags == "always":
+    for header in (outer, inner):
+        if header.vid or header.pcp or (header.tpid and port.priority_tags == "always"):
+            tags.append((header.tpid or _DOT1Q, header.vid | header.pcp << 13 | VLAN_CFI))
+        else:
             break
     return tuple(tags)
