@@ -221,6 +221,16 @@ class Bridge:
     def flush_macs(self) -> None:
         self._macs_changed(self.macs.flush())
 
+    def add_static_mac(self, vlan: int, mac: int, port: str) -> None:
+        self._macs_changed(self.macs.add_static(vlan, mac, port))
+
+    def remove_static_mac(self, vlan: int, mac: int) -> bool:
+        """False if there is none."""
+        found = self.macs.remove_static(vlan, mac)
+        if found:
+            self._macs_changed([(vlan, mac)])
+        return found
+
     def _macs_changed(self, changed: list[tuple[int, int]]) -> None:
         if changed:
             self.fabric.changes += [mac_token(self.name, vlan, mac) for vlan, mac in changed]

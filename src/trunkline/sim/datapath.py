@@ -10,6 +10,7 @@ the other; the masked slice of the key, as bytes, leads to the flow.  (Bytes, no
 packets chooses the keys, and only the hash of bytes is keyed.)  Masks that hit often come first.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -42,6 +43,7 @@ _LAYER2: Final = layout.bits(
     "dl_src", "dl_dst", "vlan_tci", "vlan_tpid", "packet_type", "dp_in_port", "recirc_id"
 )
 _MAX_UPCALLS: Final = 4096
+_MAX_DUMMY: Final = 1 << 16
 _ACTIONS: Final = frozenset(
     ("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop")
 )
@@ -129,13 +131,23 @@ class Sim:
         if name in self._names:
             raise DatapathError(f"{self.name}: there is a port named {name} already")
         if number is None:
-            number = 1
-            while number in self._ports:
-                number += 1
+            number = self._free_number(name, type)
         elif number in self._ports:
             raise DatapathError(f"{self.name}: port number {number} is taken by {self._ports[number].name}")
         self._ports[number] = SimPort(number, name, type)
         self._names[name] = number
+        return number
+
+    def _free_number(self, name: str, type: str) -> int:
+        """A dummy port is numbered after its name, as the original does, so that scripts can rely on it."""
+        if type.startswith("dummy"):
+            digits = re.search(r"\d+", name)
+            number = (100 if name.startswith("br") else 0) + int(digits[0]) if digits else 0
+            if 0 < number < _MAX_DUMMY and number not in self._ports:
+                return number
+        number = 1
+        while number in self._ports:
+            number += 1
         return number
 
     def attach(self, number: int, transmit: Transmit | None) -> None:

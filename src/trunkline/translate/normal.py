@@ -6,6 +6,7 @@ to where its receiver was last seen, or else to every port that carries its VLAN
 
 from typing import Final
 
+from trunkline.base.addresses import format_mac
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
@@ -69,6 +70,8 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
     inside = inward(port, wire)
     vlan = inside[0].vid
     x.effects.append(Learn(bridge, vlan, source, port.name))
+    if x.telling and bridge.macs.would_learn(vlan, source, port.name):
+        x.note(f"learned that {format_mac(source)} is on port {port.name} in VLAN {vlan}")
     x.reads.append(mac_token(bridge.name, vlan, destination))
     entry = bridge.macs.lookup(vlan, destination)
     target = entry.port if entry is not None else None
@@ -128,8 +131,3 @@ def _send(x: Walk, port: PortConfig, inside: Vlans) -> None:
         x.key = changed
     send(x, port.interfaces[0])
     x.key = saved
-
-
-def describe_learning(effect: Learn) -> str:
-    mac = ":".join(f"{octet:02x}" for octet in effect.mac.to_bytes(6, "big"))
-    return f"learned that {mac} is on port {effect.port} in VLAN {effect.vlan}"

@@ -17,9 +17,10 @@ from trunkline.translate.result import ACTION, BRIDGE, TABLE, CountRule, CountTa
 from trunkline.translate.walk import Walk
 
 
-def translate(bridge: Bridge, key: int, why: list[Node] | None = None) -> Result:
-    """What happens to packets like this one."""
+def translate(bridge: Bridge, key: int, why: list[Node] | None = None, *, telling: bool = False) -> Result:
+    """What happens to packets like this one.  `telling`: the explanation names effects, for they will be applied."""
     x = _start(bridge, key, why)
+    x.telling = telling
     receive(x)
     return _finish(x)
 

@@ -47,6 +47,7 @@ class Walk:
         "reads",
         "rule",
         "table",
+        "telling",
         "visit",
         "why",
         "wild",
@@ -69,6 +70,7 @@ class Walk:
         self.rule: Any = None
         self.visit = visit
         self.why = why
+        self.telling = False  # the effects will take place, so the explanation may name them
 
     def look(self, bits: int) -> None:
         """The decision that follows depends on these bits of the key."""

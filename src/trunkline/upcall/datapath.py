@@ -50,6 +50,8 @@ class Datapath:
         self._next_ufid = 1
         self._next_fetch = clock.monotonic() + _SECOND
         self._most = 0
+        self.average_megaflows = 0
+        self.fetch_seconds = 0.0
         self._userspace: list[dp.Userspace] = []
         fabric.execute = self._packet_out
         fabric.refresh = self.fetch_statistics
@@ -218,12 +220,20 @@ class Datapath:
 
     # ---- statistics and time
 
+    @property
+    def title(self) -> str:
+        """As commands name it: type@name."""
+        return f"{self.type_name}@{self.provider.capabilities().name}"
+
     def fetch_statistics(self) -> None:
         """Pushes what the datapath has counted since the last time to rules, ports and addresses."""
+        began = self.clock.monotonic()
         for flow in self.provider.dump_flows():
             megaflow = self.megaflows.get(flow.ufid)
             if megaflow is not None:
                 self._push(megaflow, flow.statistics)
+        self.average_megaflows = (self.average_megaflows + len(self.megaflows)) // 2
+        self.fetch_seconds = self.clock.monotonic() - began
 
     def _push(self, megaflow: Megaflow, statistics: Statistics) -> None:
         packets = statistics.packets - megaflow.packets
