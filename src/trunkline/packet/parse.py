@@ -133,11 +133,11 @@ def _ethernet(frame: bytes) -> int:
         tci = frame[at + 2] << 8 | frame[at + 3] | VLAN_CFI
         key |= tci << tci_at | kind << tpid_at
         at += 4
-    kind, at = _ethernet_type(frame, at)
+    kind, at = payload_type(frame, at)
     return key | kind << _DL_TYPE | network(frame, at, kind)
 
 
-def _ethernet_type(frame: bytes, at: int) -> tuple[int, int]:
+def payload_type(frame: bytes, at: int) -> tuple[int, int]:
     """The type at `at` and where its payload begins; below 0x600 it is a length, then LLC and SNAP follow."""
     kind = frame[at] << 8 | frame[at + 1]
     at += 2
@@ -193,7 +193,7 @@ def _ipv6(frame: bytes, at: int) -> int:
     key = int.from_bytes(frame[at + 8 : at + 24], "big") << _SRC
     key |= int.from_bytes(frame[at + 24 : at + 40], "big") << _DST
     payload = frame[at + 40 : at + 40 + length]
-    extensions = _extensions(payload, following)
+    extensions = extension_headers(payload, following)
     if extensions is None:
         return key
     protocol, fragment, start = extensions
@@ -207,7 +207,7 @@ def _ipv6(frame: bytes, at: int) -> int:
 _IPV6_HEADER: _Unpack = Struct(">IHBB").unpack_from
 
 
-def _extensions(payload: bytes, following: int) -> tuple[int, int, int] | None:
+def extension_headers(payload: bytes, following: int) -> tuple[int, int, int] | None:
     """(protocol, nw_frag, where its header begins) behind the extension headers; None: cut short."""
     at, fragment = 0, 0
     while following in (_HOP_BY_HOP, _ROUTING, _DESTINATION, _AUTHENTICATION, _FRAGMENT):
