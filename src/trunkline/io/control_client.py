@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Sequence
+from typing import Final
 
 from trunkline.base.json import JsonError, JsonStream
 from trunkline.base.log import Log
@@ -53,27 +54,41 @@ def call(stream: BlockingStream, name: str, arguments: Sequence[str], log: Log, 
     logger = log.module("jsonrpc")
     logger.dbg('%s: send request, method="%s", params=%s, id=0', stream.name, name, request.params)
     messages = JsonStream()
+    unixctl = log.module("unixctl")
     try:
         stream.write(encode(request))
-        while True:
-            data = stream.read()
-            if not data:
-                raise ControlError(f"{target}: transaction error (End of file)")
+        while data := stream.read():
             for value in messages.feed(data):
                 answer = message(value)
                 if isinstance(answer, Reply) and answer.id == 0:
-                    return _text(answer.result, target)
+                    return _text(answer.result, "unexpected result type in JSON rpc reply", stream.name, log)
                 if isinstance(answer, ErrorReply) and answer.id == 0:
-                    raise Refused(_text(answer.error, target))
+                    text = "unexpected error type in JSON RPC reply"
+                    raise Refused(_text(answer.error, text, stream.name, log))
+        failure = "End of file"
     except OSError as error:
-        text = os.strerror(error.errno) if error.errno else str(error)
-        raise ControlError(f"{target}: transaction error ({text})") from None
-    except (JsonError, MessageError) as broken:
+        failure = os.strerror(error.errno) if error.errno else str(error)
+    except JsonError as broken:
         logger.warn("%s: error parsing stream: %s", stream.name, broken)
-        raise ControlError(f"{target}: transaction error (Protocol error)") from None
+        failure = "Protocol error"
+    except MessageError as broken:
+        logger.warn("%s: received bad JSON-RPC message: %s", stream.name, broken)
+        failure = "Protocol error"
+    except _UnexpectedType:
+        raise ControlError(f"{target}: transaction error (Invalid argument)") from None
+    unixctl.warn("error communicating with %s: %s", stream.name, failure)
+    raise ControlError(f"{target}: transaction error ({failure})")
 
 
-def _text(value: object, target: str) -> str:
+class _UnexpectedType(Exception):
+    pass
+
+
+_TYPES: Final = {list: "array", dict: "object", bool: "boolean", int: "integer", float: "real"}
+
+
+def _text(value: object, complaint: str, name: str, log: Log) -> str:
     if not isinstance(value, str):
-        raise ControlError(f"{target}: unexpected JSON type in reply, string wanted")
+        log.module("unixctl").warn("%s: %s: %s", name, complaint, _TYPES.get(type(value), "null"))
+        raise _UnexpectedType
     return value
