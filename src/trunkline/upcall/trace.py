@@ -1,0 +1,122 @@
+"""``ofproto/trace``: why a packet goes where it goes.
+
+A trace translates a packet as an upcall would, with the explanation switched on and, unless -generate asks for
+them, without the effects.  What is printed is made from the tree that the translation leaves.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from trunkline.dpif.actions import format_actions
+from trunkline.flow import key as layout
+from trunkline.flow.match import Match
+from trunkline.flow.text import format_flow, format_match, parse_match
+from trunkline.flow.values import TextContext, TextError
+from trunkline.jsonrpc.unixctl import Command, CommandError
+from trunkline.ofproto.bridge import Bridge
+from trunkline.packet.build import build
+from trunkline.packet.packet import Packet
+from trunkline.packet.parse import parse
+from trunkline.translate.explain import lines
+from trunkline.translate.result import Node, Result
+from trunkline.translate.translate import translate
+from trunkline.upcall.commands import Datapaths, find_bridge
+from trunkline.upcall.datapath import Datapath
+
+_IN_PORT: Final = layout.OFFSET["in_port"]
+_IN_PORT_MASK: Final = layout.MASK["in_port"]
+_DP_PORT: Final = layout.OFFSET["dp_in_port"]
+_DP_PORT_MASK: Final = layout.MASK["dp_in_port"]
+_FRAGMENT: Final = layout.MASK["nw_frag"]
+_NOT_YET: Final = ("-ct-next", "--ct-next", "-consistent")
+
+
+class Request(NamedTuple):
+    """What is to be traced; `packet` is there if it came as bytes or is to be sent on its way."""
+
+    datapath: Datapath
+    bridge: Bridge
+    key: int
+    packet: Packet | None
+    generate: bool
+
+
+def trace_commands(datapaths: Datapaths) -> list[Command]:
+    usage = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
+    return [Command("ofproto/trace", usage, 1, None, lambda arguments: _trace(datapaths, arguments))]
+
+
+def _trace(datapaths: Datapaths, arguments: Sequence[str]) -> str:
+    request = _parse(datapaths, list(arguments))
+    datapath = request.datapath
+    why: list[Node] = []
+    result = translate(request.bridge, request.key, why, telling=request.generate)
+    text = render(request.bridge, request.key, result, why)
+    if request.generate:
+        packet = request.packet or Packet(build(request.key))
+        datapath.carry_out(packet, request.key, result)
+    return text
+
+
+def render(bridge: Bridge, key: int, result: Result, why: list[Node]) -> str:
+    """The text of a trace."""
+    final = result.final_key
+    unchanged = final == key
+    wild = result.wildcards & layout.PACKET & ~_DP_PORT_MASK | _IN_PORT_MASK
+    if layout.get(key, "dl_type") not in (0x0800, 0x86DD):
+        wild &= ~_FRAGMENT
+    out = [
+        f"Flow: {format_flow(key & ~_DP_PORT_MASK)}",
+        *lines(why),
+        "",
+        "Final flow: " + ("unchanged" if unchanged else format_flow(final & ~_DP_PORT_MASK)),
+        f"Megaflow: {format_match(Match(key & wild, wild))}",
+        f"Datapath actions: {format_actions(result.actions)}",
+    ]
+    return "\n".join(out) + "\n"
+
+
+def _parse(datapaths: Datapaths, arguments: list[str]) -> Request:
+    generate = False
+    rest = []
+    for word in arguments:
+        if word in ("-generate", "--generate"):
+            generate = True
+        elif word.startswith(_NOT_YET):
+            raise CommandError(f"ofproto/trace {word} is not implemented yet: connection tracking comes later")
+        else:
+            rest.append(word)
+    packet = None
+    if len(rest) > 1 and _is_hex(rest[-1]) and (len(rest) > 2 or "(" not in rest[0]):
+        packet = Packet(bytes.fromhex(rest.pop()))
+        if len(rest) == 1:
+            raise CommandError("Unspecified bridge or flow before the packet")
+    if len(rest) != 2 or "(" in rest[1]:
+        if len(rest) in (1, 2) and "(" in rest[-1]:
+            raise CommandError("ofproto/trace of a datapath flow is not implemented yet: name a bridge and a flow")
+        raise CommandError(f"syntax error at {rest[0] if rest else ''} (or the bridge name was omitted)")
+    name, flow = rest
+    datapath, bridge = find_bridge(datapaths, name, f"{name}: unknown bridge")
+    context = TextContext(bridge.numbers, {})
+    try:
+        match = parse_match(flow, context)
+    except TextError as error:
+        raise CommandError(f"Bad openflow flow syntax: {flow}: {error}") from None
+    return Request(datapath, bridge, _key(bridge, match, packet), packet, generate)
+
+
+def _is_hex(word: str) -> bool:
+    try:
+        return len(bytes.fromhex(word)) >= 14
+    except ValueError:
+        return False
+
+
+def _key(bridge: Bridge, match: Match, packet: Packet | None) -> int:
+    """The key of the packet that is meant, with the datapath's number for its port."""
+    key = match.value
+    if packet is not None:
+        key = parse(packet.frame) | key & layout.PIPELINE
+    interface = bridge.interfaces.get((key & _IN_PORT_MASK) >> _IN_PORT)
+    number = interface.datapath_port if interface is not None else None
+    return key & ~_DP_PORT_MASK | (number or 0) << _DP_PORT

@@ -1,0 +1,135 @@
+"""The classifier against the plainest one that there is: go through all rules."""
+
+import random
+
+import pytest
+
+from trunkline.flow import key as layout
+from trunkline.flow.classifier import FOREVER, Classifier, Entry, _Sorted
+
+FIELDS = ("nw_dst", "nw_src", "tp_dst", "dl_dst", "reg0", "in_port", "nw_proto")
+
+
+class Rule(Entry):
+    __slots__ = ()
+
+    def __init__(self, value: int, mask: int, priority: int, added: int = 0) -> None:
+        self.value, self.mask, self.priority = value, mask, priority
+        self.added, self.removed, self.next = added, FOREVER, None
+
+
+def random_match(rnd: random.Random) -> tuple[int, int]:
+    fields: dict[str, int | tuple[int, int]] = {}
+    for name in rnd.sample(FIELDS, rnd.randint(0, 3)):
+        bits = layout.VIEW[name].ones.bit_length()
+        value = rnd.choice((0, 1, 2, 5, 1 << bits - 1, (1 << bits) - 1))
+        length = rnd.choice((bits, bits, bits // 2, 1))
+        fields[name] = (value, (1 << bits) - (1 << bits - length))
+    return layout.pack(fields)
+
+
+def random_key(rnd: random.Random) -> int:
+    fields = {}
+    for name in FIELDS:
+        bits = layout.VIEW[name].ones.bit_length()
+        fields[name] = rnd.choice((0, 1, 2, 3, 5, 1 << bits - 1, (1 << bits) - 1, rnd.getrandbits(bits)))
+    return layout.pack(fields)[0]
+
+
+def plain(rules: list[Rule], key: int, version: int) -> int | None:
+    """The highest priority of a rule that matches."""
+    return max(
+        (r.priority for r in rules if r.added <= version < r.removed and key & r.mask == r.value), default=None
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_lookup_finds_the_best_rule_and_its_proof_is_sound(seed: int) -> None:
+    rnd = random.Random(seed)
+    classifier: Classifier[Rule] = Classifier(rnd.choice((1, 4, 8)))
+    rules = []
+    for number in range(150):
+        value, mask = random_match(rnd)
+        if classifier.find(value, mask, number, 0) is None:
+            rule = Rule(value, mask, number)
+            rules.append(rule)
+            classifier.add(rule)
+    for rule in rnd.sample(rules, 40):
+        classifier.remove(rule)
+        rules.remove(rule)
+    assert classifier.size == len(rules) == sum(1 for _ in classifier.visible(0))
+    checked = 0
+    for _ in range(400):
+        key = random_key(rnd)
+        best, looked = classifier.lookup(key, 0)
+        assert (best.priority if best else None) == plain(rules, key, 0)
+        for _ in range(5):  # whatever was not looked at may differ
+            other = key & looked | random_key(rnd) & ~looked & layout.PACKET | key & layout.PIPELINE
+            assert plain(rules, other, 0) == (best.priority if best else None)
+            checked += other != key
+    assert checked > 1000
+
+
+def test_a_proof_that_forgets_a_bit_is_caught() -> None:
+    """The control for the test above: proofs are as small as they can be."""
+    classifier: Classifier[Rule] = Classifier()
+    value, mask = layout.pack(nw_dst=0x0A000001)
+    classifier.add(Rule(value, mask, 1))
+    key = layout.pack(nw_dst=0x0A000003)[0]
+    best, looked = classifier.lookup(key, 0)
+    assert best is None
+    assert layout.get(looked, "nw_dst") == 0xFFFFFFFE
+    lowest = looked & -looked
+    assert classifier.lookup(key ^ lowest, 0)[0] is not None
+
+
+def test_rules_come_and_go_by_version() -> None:
+    classifier: Classifier[Rule] = Classifier()
+    value, mask = layout.pack(tp_dst=80)
+    old, new = Rule(value, mask, 5, added=1), Rule(value, mask, 5, added=3)
+    old.removed = 3
+    classifier.add(old)
+    classifier.add(new)
+    found = [classifier.lookup(value, version)[0] for version in range(5)]
+    assert found == [None, old, old, new, new]
+    assert classifier.find(value, mask, 5, 2) is old
+    assert list(classifier.visible(4)) == [new]
+    classifier.remove(old)
+    assert classifier.lookup(value, 4)[0] is new
+    assert classifier.size == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_covered_and_overlapping_are_what_they_say(seed: int) -> None:
+    rnd = random.Random(seed)
+    classifier: Classifier[Rule] = Classifier()
+    rules = []
+    for _ in range(120):
+        value, mask = random_match(rnd)
+        priority = rnd.randint(1, 4)
+        if classifier.find(value, mask, priority, 0) is None:
+            rules.append(Rule(value, mask, priority))
+            classifier.add(rules[-1])
+    for _ in range(50):
+        value, mask = random_match(rnd)
+        want = {id(r) for r in rules if r.mask & mask == mask and r.value & mask == value}
+        assert {id(r) for r in classifier.covered(value, mask, 0)} == want
+        overlaps = any(r.priority == 2 and not (r.value ^ value) & r.mask & mask for r in rules)
+        assert (classifier.overlapping(value, mask, 2, 0) is not None) == overlaps
+
+
+def test_sorted_blocks_stay_sorted_and_find_the_nearest() -> None:
+    rnd = random.Random(3)
+    values = rnd.sample(range(1 << 30), 5000)
+    sorted_blocks = _Sorted()
+    for value in values:
+        sorted_blocks.insert(value)
+    for value in values[:3000]:
+        sorted_blocks.remove(value)
+    left = sorted(values[3000:])
+    assert [v for block in sorted_blocks.blocks for v in block] == left
+    assert sorted_blocks.firsts == [block[0] for block in sorted_blocks.blocks]
+    for _ in range(500):
+        absent = rnd.getrandbits(30)
+        if absent not in left:
+            assert sorted_blocks.nearest(absent).bit_length() == min(absent ^ v for v in left).bit_length()
