@@ -1,0 +1,125 @@
+"""Datums: the value of one column in one row (RFC 7047 section 3.1, ovsdb(7)).
+
+Every datum is a tuple, which makes it immutable, comparable and shareable between versions of a row:
+
+    scalar, optional, set    sorted atoms, no two alike      ("trunk",)   ()   (1, 2, 5)
+    map                      (key, value) pairs, by key      (("a", "x"), ("b", "y"))
+"""
+
+from typing import Any, Final
+
+from trunkline.base.json import Json
+from trunkline.ovsdb.atoms import (
+    DEFAULT,
+    Atom,
+    AtomicType,
+    NamedUuids,
+    Uuid,
+    atom_from_json,
+    atom_to_json,
+)
+from trunkline.ovsdb.errors import INTERNAL, OvsdbError, syntax_error
+from trunkline.ovsdb.types import UNLIMITED, BaseType, ColumnType
+
+Datum = tuple[Any, ...]
+
+EMPTY: Final[Datum] = ()
+
+
+def default(type: ColumnType) -> Datum:
+    """The value of a column that an insert does not mention."""
+    if type.min == 0:
+        return EMPTY
+    key = DEFAULT[type.key.type]
+    return (key,) if type.value is None else ((key, DEFAULT[type.value.type]),)
+
+
+def is_default(type: ColumnType, datum: Datum) -> bool:
+    return datum == default(type)
+
+
+def datum_from_json(type: ColumnType, json: Json, named: NamedUuids | None = None) -> Datum:
+    """The datum that `json` stands for, checked against the column's constraints.
+
+    `named` resolves named-uuids (see atoms.py).  Raises OvsdbError.
+    """
+    if type.value is not None:
+        return _map_from_json(type, type.key, type.value, json, named)
+    if json.__class__ is list and json and json[0] == "set":
+        return _set_from_json(type, json, named)
+    return (_element(type.key, json, named),)
+
+
+def unchecked_datum_from_json(type: ColumnType, json: Json, named: NamedUuids | None = None) -> Datum:
+    """Like `datum_from_json`, but any number of elements is right: for conditions and mutations, whose
+    right-hand side may be any set of the column's elements.
+    """
+    return datum_from_json(type._replace(min=0, max=UNLIMITED), json, named)
+
+
+def _element(base: BaseType, json: Json, named: NamedUuids | None) -> Atom:
+    atom = atom_from_json(base.type, json, named)
+    if base.enum is not None or base.minimum is not None or base.maximum is not None:
+        base.check(atom)
+    return atom
+
+
+def _set_from_json(type: ColumnType, json: list[Json], named: NamedUuids | None) -> Datum:
+    if len(json) != 2 or not isinstance(json[1], list):
+        raise syntax_error(json, 'expected ["set", <array>]')
+    _check_size(type, json, len(json[1]))
+    atoms = sorted(_element(type.key, element, named) for element in json[1])
+    if len(set(atoms)) != len(atoms):
+        raise OvsdbError(INTERNAL, "set contains duplicate")
+    return tuple(atoms)
+
+
+def _map_from_json(
+    type: ColumnType, key: BaseType, value: BaseType, json: Json, named: NamedUuids | None
+) -> Datum:
+    if not (isinstance(json, list) and len(json) == 2 and json[0] == "map" and isinstance(json[1], list)):
+        raise syntax_error(json, 'expected ["map", <array>]')
+    _check_size(type, json, len(json[1]))
+    pairs: dict[Atom, Atom] = {}
+    for pair in json[1]:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise syntax_error(pair, "expected 2-element array")
+        one = _element(key, pair[0], named)
+        other = _element(value, pair[1], named)
+        if one in pairs:
+            raise OvsdbError(INTERNAL, "map contains duplicate key")
+        pairs[one] = other
+    return tuple(sorted(pairs.items()))
+
+
+def _check_size(type: ColumnType, json: Json, size: int) -> None:
+    if type.min <= size <= type.max:
+        return
+    kind = "set" if type.value is None else "map"
+    if type.min == type.max == 1:
+        raise syntax_error(json, f"{kind} must have exactly one member but {size} are present")
+    raise syntax_error(json, f"{kind} must have {type.min} to {type.max} members but {size} are present")
+
+
+def datum_to_json(type: ColumnType, datum: Datum) -> Json:
+    """The shortest form, as the originals write it: one element of a set stands alone."""
+    key = type.key.type
+    if type.value is not None:
+        value = type.value.type
+        pairs: list[Json] = [[atom_to_json(key, one), atom_to_json(value, other)] for one, other in datum]
+        return ["map", pairs]
+    if len(datum) == 1:
+        return ["uuid", datum[0]] if key is AtomicType.UUID else datum[0]
+    return ["set", [atom_to_json(key, atom) for atom in datum]]
+
+
+def references(type: ColumnType, datum: Datum) -> tuple[tuple[str, str, Uuid], ...]:
+    """The (table, "strong" or "weak", uuid) of every reference in `datum`."""
+    key, value = type.key, type.value
+    found: list[tuple[str, str, Uuid]] = []
+    if key.ref_table is not None:
+        atoms = datum if value is None else tuple(pair[0] for pair in datum)
+        found += ((key.ref_table, key.ref_type, uuid) for uuid in atoms)
+    if value is not None and value.ref_table is not None:
+        found += ((value.ref_table, value.ref_type, pair[1]) for pair in datum)
+    return tuple(found)

@@ -1,0 +1,43 @@
+"""Errors as OVSDB reports them: a tag that programs read, details for a person, and the JSON to blame.
+
+RFC 7047 section 3.1 defines the object on the wire: ``{"error": tag, "details": text}``; the originals add
+the offending JSON, as text, in ``"syntax"``.
+"""
+
+from typing import Final
+
+from trunkline.base.json import Json, dumps
+
+SYNTAX: Final = "syntax error"
+CONSTRAINT: Final = "constraint violation"
+UNKNOWN_COLUMN: Final = "unknown column"
+UNKNOWN_TABLE: Final = "unknown table"
+INTERNAL: Final = "ovsdb error"  # what the originals say where no tag was thought of
+
+
+
+class OvsdbError(Exception):
+    """`error` is the tag; `syntax` the JSON text of the place, or None."""
+
+    def __init__(self, error: str, details: str, syntax: str | None = None) -> None:
+        super().__init__(details)
+        self.error = error
+        self.details = details
+        self.syntax = syntax
+
+    def to_json(self) -> dict[str, Json]:
+        """The object on the wire."""
+        shown: dict[str, Json] = {"error": self.error, "details": self.details}
+        if self.syntax is not None:
+            shown["syntax"] = self.syntax
+        return shown
+
+    def __str__(self) -> str:
+        """One line, as the original tools print it: ``syntax "...": syntax error: details``."""
+        place = f'syntax "{self.syntax}": ' if self.syntax is not None else ""
+        return f"{place}{self.error}: {self.details}"
+
+
+def syntax_error(json: Json, details: str) -> OvsdbError:
+    """An error about the form of `json`, which it quotes with sorted members as the originals do."""
+    return OvsdbError(SYNTAX, details, dumps(json, sort_keys=True))
