@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from trunkline.base.json import Json
 from trunkline.ovsdb.atoms import AtomicType
-from trunkline.ovsdb.schema import BaseType, Column, ColumnType, Schema, Table
+from trunkline.ovsdb.schema import Column, Schema, Table
+from trunkline.ovsdb.types import BaseType, ColumnType
 
 Uuid = str
 Row = Any  # a named tuple with `uuid` and the columns; model/*.pyi says which

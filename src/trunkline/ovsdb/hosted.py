@@ -1,0 +1,124 @@
+"""A database as a server hosts it: the data, its history, who watches it and what waits for it.
+
+A commit runs through here: it is applied, recorded for the log, kept in the history (so that a client that
+reconnects gets only what it missed), and composed once for each shape of monitor.  Transaction ids are random,
+so one from another run, from before a restore or a conversion, is never found.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from trunkline.base.json import Json, dumps
+from trunkline.ovsdb.database import Changes, Database
+from trunkline.ovsdb.monitor import Shape, TableMonitor, merge, shape_key
+
+HISTORY: Final = 100  # transactions kept
+HISTORY_ROWS: Final = 20_000  # and rows in them
+ZERO: Final = "00000000-0000-0000-0000-000000000000"
+
+
+class Past(NamedTuple):
+    txn_id: str
+    changes: Changes
+    rows: int
+
+
+class Record(NamedTuple):
+    """What the log must hold before the commit is acknowledged.  `durable`: fsync, too."""
+
+    changes: Changes
+    comment: str
+    durable: bool
+
+
+class Hosted:
+    """One database of a server.  `logged` says that commits are written to a file."""
+
+    __slots__ = (
+        "_new_id", "_schema_text", "database", "generation", "history", "history_rows", "last_id", "logged", "name",
+        "read_only", "records", "shapes",
+    )
+
+    def __init__(self, database: Database, new_id: Callable[[], str], *, logged: bool, read_only: bool) -> None:
+        self.name = database.schema.name
+        self.database = database
+        self.logged = logged
+        self.read_only = read_only  # for clients
+        self.generation = 0
+        self.records: list[Record] = []
+        self.shapes: dict[str, Shape] = {}
+        self.history: deque[Past] = deque()
+        self.history_rows = 0
+        self.last_id = new_id()
+        self._new_id = new_id
+        self._schema_text = ""
+
+    @property
+    def schema_text(self) -> str:
+        if not self._schema_text:
+            self._schema_text = dumps(self.database.schema.to_json())
+        return self._schema_text
+
+    def commit(self, changes: Changes, comment: str, durable: bool) -> None:
+        """Applies what a transaction changed.  The updates of the shapes are the caller's next step."""
+        self.database.apply(changes)
+        self.generation += 1
+        self.last_id = self._new_id()
+        if self.logged:
+            self.records.append(Record(changes, comment, durable))
+        rows = sum(len(table) for table in changes.values())
+        self.history.append(Past(self.last_id, changes, rows))
+        self.history_rows += rows
+        while self.history and (len(self.history) > HISTORY or self.history_rows > HISTORY_ROWS):
+            self.history_rows -= self.history.popleft().rows
+
+    def since(self, txn_id: str) -> Changes | None:
+        """All that changed after the transaction `txn_id`; None when the history does not reach so far."""
+        if txn_id == self.last_id:
+            return {}
+        found = None
+        for place, past in enumerate(self.history):
+            if past.txn_id == txn_id:
+                found = place
+        if found is None:
+            return None
+        merged: Changes = {}
+        for place, past in enumerate(self.history):
+            if place > found:
+                merge(merged, past.changes)
+        return merged
+
+    def shape(self, version: int, tables: dict[str, TableMonitor]) -> Shape:
+        """The shape of a monitor; one that is there already when it is the same."""
+        key = shape_key(self.name, version, tables)
+        shape = self.shapes.get(key)
+        if shape is None:
+            shape = self.shapes[key] = Shape(key, version, tables)
+        return shape
+
+    def leave(self, shape: Shape, member: object) -> None:
+        """A monitor goes; the last one takes its shape with it."""
+        shape.members.pop(member, None)
+        if not shape.members:
+            self.shapes.pop(shape.key, None)
+
+    def replace(self, database: Database) -> None:
+        """Another database in its place (a conversion): the history ends."""
+        self.database = database
+        self.history.clear()
+        self.history_rows = 0
+        self.last_id = self._new_id()
+        self.generation += 1
+        self._schema_text = ""
+
+
+def server_row(hosted: Hosted) -> dict[str, Json]:
+    """The row of the _Server database's table Database (ovsdb-server(5))."""
+    return {
+        "name": hosted.name,
+        "model": "standalone",
+        "schema": hosted.schema_text,
+        "connected": True,
+        "leader": True,
+    }
