@@ -1,8 +1,8 @@
 """Atoms: the five kinds of value from which an OVSDB database is built (ovsdb(7), RFC 7047 section 3.1).
 
 An atom is a plain Python value, int, float, bool or str; the column's type tells a uuid, which is its
-canonical lower-case text, from a string.  Text order of canonical uuids is their numeric order, so every kind sorts by
-Python's own comparison.
+canonical lower-case text, from a string.  Text order of canonical uuids is their numeric order, so every kind
+sorts by Python's own comparison.
 """
 
 import re
