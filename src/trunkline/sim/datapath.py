@@ -30,7 +30,7 @@ from trunkline.dpif.provider import (
 from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
 from trunkline.packet.parse import parse
-from trunkline.sim.execute import Executor
+from trunkline.sim.execute import Executor, unknown
 
 Transmit = Callable[[Packet], None]
 
@@ -243,6 +243,8 @@ class Sim:
                 del self._tables[flow.mask]
                 self._order.remove(table)
             return flow.statistics()
+        if action := unknown(change.actions):
+            return DatapathError(f"{self.name}: there is no action {action} here")
         if flow is not None:
             if not change.replace:
                 return DatapathError(f"{self.name}: there is a flow {change.ufid:032x} already")

@@ -118,6 +118,27 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
     Executor(sim).run(state.packet, key, flow.actions, state.depth + 1)
 
 
+def _clone(state: _Run, action: dp.Clone) -> None:
+    saved = state.packet, state.key, state.truncate
+    for inner in action.actions:
+        _ACTIONS[type(inner)](state, inner)
+    state.packet, state.key, state.truncate = saved
+
+
+def _drop(state: _Run, action: dp.Drop) -> None:
+    """Nothing follows it: translation sees to that."""
+
+
+def unknown(actions: tuple[Any, ...]) -> str | None:
+    """The name of an action that is not in the table, or None."""
+    for action in actions:
+        if type(action) not in _ACTIONS:
+            return type(action).__name__
+        if isinstance(action, dp.Clone) and (name := unknown(action.actions)):
+            return name
+    return None
+
+
 _ACTIONS: Final[dict[type, Callable[[_Run, Any], None]]] = {
     dp.Output: _output,
     dp.PushVlan: _push_vlan,
@@ -126,4 +147,6 @@ _ACTIONS: Final[dict[type, Callable[[_Run, Any], None]]] = {
     dp.Userspace: _userspace,
     dp.Truncate: _truncate,
     dp.Recirc: _recirculate,
+    dp.Clone: _clone,
+    dp.Drop: _drop,
 }
