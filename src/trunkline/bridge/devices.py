@@ -1,0 +1,90 @@
+"""What the bridges ask of devices: the interface between configuration (this package) and io/netdev.
+
+A *device* is where packets of an interface come from and go to: a network interface of the kernel, the visible
+end of an internal port, or memory.  Configuration opens devices by name and type, gives them settings, and reads
+their state; it knows nothing of sockets.  A test, or an embedding program, hands in a factory of its own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from trunkline.ofproto.ports import PortStatistics
+from trunkline.packet.packet import Packet
+
+
+class DeviceError(Exception):
+    """A device cannot be had or does not do what it was told.
+
+    The text is the reason alone, such as ``No such device``; who reports it puts what was tried before it.
+    """
+
+
+class DeviceState(NamedTuple):
+    """What can be seen of a device now.
+
+    `mac` an int; `mtu` bytes, None where there is no such thing (patch); `speed` bit/s and `full_duplex` None
+    where unknown; `link_resets` how often the carrier changed; `status` goes to Interface.status.
+    """
+
+    mac: int = 0
+    mtu: int | None = 1500
+    admin_up: bool = True
+    link_up: bool = True
+    ifindex: int | None = None
+    link_resets: int = 0
+    speed: int | None = None
+    full_duplex: bool | None = None
+    status: Mapping[str, str] = {}
+
+
+class Device(Protocol):
+    """An open device.  `name` is the interface's, `type` the device's type as dpif/show prints it."""
+
+    name: str
+    type: str
+
+    def transmit(self, packet: Packet) -> None:
+        """Sends a packet, or drops and counts it; never blocks and never raises."""
+
+    def start(self, receive: Callable[[Sequence[Packet]], None]) -> None:
+        """From now on hands every batch of packets that come in to `receive`."""
+
+    def present(self) -> bool:
+        """Whether the device is still there; if not, it is of no more use and can only be closed."""
+
+    def state(self) -> DeviceState: ...
+
+    def statistics(self) -> PortStatistics:
+        """Counters as the switch sees them: rx is what came from the device into the switch."""
+
+    def configure(self, options: Mapping[str, str]) -> None:
+        """Takes Interface.options as they are now.  Raises DeviceError."""
+
+    def set_mac(self, mac: int) -> None:
+        """Raises DeviceError."""
+
+    def set_mtu(self, mtu: int) -> None:
+        """Raises DeviceError."""
+
+    def set_admin_state(self, up: bool) -> None:
+        """Raises DeviceError."""
+
+    def close(self, *, remove: bool) -> None:
+        """Lets go of the device and puts back what was changed on it.
+
+        `remove` also takes a device that exists only for the switch (internal) out of the system; without it
+        such a device stays, for the next process to take up.
+        """
+
+
+class Devices(Protocol):
+    """Makes devices."""
+
+    def open(self, name: str, type: str, options: Mapping[str, str]) -> Device:
+        """Raises DeviceError."""
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """From now on calls `changed` with the name of a device that came, went or changed."""
+
+    def forget_others(self, names: frozenset[str]) -> None:
+        """Removes internal devices of an earlier process whose names are not among these."""

@@ -1,0 +1,248 @@
+"""Devices of the kernel: what they have in common, those that are there anyway, and the pair behind an internal port.
+
+A *system* device is there before the switch and after it: it is opened by name, and on removal everything that
+was changed on it is put back.
+
+An *internal* device is made by the switch: a veth pair, whose *visible* end carries the port's name and belongs
+to the host, and whose *hidden* end is attached to the switch like any other device.  The pair outlives the
+process: the hidden end keeps its carrier up, addresses and routes stay on the visible end, and the next process
+takes the pair up again.  It knows it by the hidden end's name, which is made of the run directory (several
+switches can share a namespace) and of the port's name; so a visible end that was moved to another namespace is
+still recognized.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from trunkline.bridge.devices import DeviceError, DeviceState
+from trunkline.io.files import error_text
+from trunkline.io.netdev.ethtool import Ethtool
+from trunkline.io.netdev.packet_socket import PacketSocket
+from trunkline.io.netlink import IFF_LOOPBACK, Link, Netlink, NetlinkError
+from trunkline.ofproto.ports import PortStatistics
+from trunkline.packet.packet import Packet
+
+Receive = Callable[[Sequence[Packet]], None]
+NAME_LIMIT: Final = 15
+
+
+class Readers(Protocol):
+    """The part of an event loop that devices need."""
+
+    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> object: ...
+
+    def remove_reader(self, descriptor: int) -> object: ...
+
+
+class Kernel:
+    """What devices share: the loop, and the sockets for questions and orders."""
+
+    def __init__(self, readers: Readers) -> None:
+        self.readers = readers
+        self.netlink = Netlink()
+        self.ethtool = Ethtool()
+
+    def close(self) -> None:
+        self.netlink.close()
+        self.ethtool.close()
+
+
+def counters(link: Link) -> PortStatistics:
+    """A device's counters; what the device received is what came into the switch."""
+    s = link.statistics
+    if s is None:
+        return PortStatistics()
+    return PortStatistics(
+        s.rx_packets, s.tx_packets, s.rx_bytes, s.tx_bytes, s.rx_dropped, s.tx_dropped, s.rx_errors, s.tx_errors,
+        s.rx_frame_errors, s.rx_over_errors, s.rx_crc_errors, s.collisions,
+    )  # fmt: skip
+
+
+class SystemDevice:
+    """A device that is there, by its name."""
+
+    type = "system"
+
+    def __init__(self, name: str, kernel: Kernel) -> None:
+        self.name = name
+        self._kernel = kernel
+        link = kernel.netlink.link(name)
+        if link is None:
+            raise DeviceError("No such device")
+        if link.flags & IFF_LOOPBACK:
+            raise DeviceError("Invalid argument")
+        self.index = link.index
+        self._original_mtu: int | None = None
+        self._original_mac: int | None = None
+        self._first_changes = link.carrier_changes
+        self._packets = self._open(link.index)
+        self.transmit = self._packets.transmit
+        self._reading = False
+
+    def _open(self, index: int) -> PacketSocket:
+        try:
+            return PacketSocket(index)
+        except OSError as error:
+            raise DeviceError(error_text(error)) from None
+
+    def start(self, receive: Receive) -> None:
+        take = self._packets.receive
+
+        def readable() -> None:
+            packets = take()
+            if packets:
+                receive(packets)
+
+        self._kernel.readers.add_reader(self._packets.fileno(), readable)
+        self._reading = True
+
+    def _link(self) -> Link | None:
+        """The link that carries name, address and state."""
+        return self._kernel.netlink.link_at(self.index)
+
+    def state(self) -> DeviceState:
+        link = self._link()
+        if link is None or link.name != self.name:
+            return DeviceState(admin_up=False, link_up=False, mtu=None)
+        settings = self._kernel.ethtool.settings(link.name)
+        return DeviceState(
+            mac=link.mac,
+            mtu=link.mtu,
+            admin_up=link.up,
+            link_up=link.carrier,
+            ifindex=link.index,
+            link_resets=link.carrier_changes - self._first_changes,
+            speed=settings.speed,
+            full_duplex=settings.full_duplex,
+            status=self._status(link.name),
+        )
+
+    def present(self) -> bool:
+        """Whether the device is still there, under its name."""
+        link = self._kernel.netlink.link_at(self.index)
+        return link is not None and link.name == self.name
+
+    def _status(self, name: str) -> Mapping[str, str]:
+        driver = self._kernel.ethtool.driver(name)
+        if driver is None:
+            return {}
+        return {
+            "driver_name": driver.name,
+            "driver_version": driver.version,
+            "firmware_version": driver.firmware,
+        }
+
+    def statistics(self) -> PortStatistics:
+        link = self._kernel.netlink.link_at(self.index)
+        return PortStatistics() if link is None else counters(link)
+
+    def configure(self, options: Mapping[str, str]) -> None:
+        """A system device has no options."""
+
+    def _change(self, *, mac: int | None = None, mtu: int | None = None, up: bool | None = None) -> None:
+        link = self._link()
+        if link is None:
+            raise DeviceError("No such device")
+        try:
+            self._kernel.netlink.change(link.index, mac=mac, mtu=mtu, up=up)
+        except NetlinkError as error:
+            raise DeviceError(error_text(error)) from None
+
+    def set_mac(self, mac: int) -> None:
+        link = self._link()
+        if link is not None and link.mac != mac:
+            self._change(mac=mac)
+            if self._original_mac is None:
+                self._original_mac = link.mac
+
+    def set_mtu(self, mtu: int) -> None:
+        link = self._link()
+        if link is not None and link.mtu != mtu:
+            self._change(mtu=mtu)
+            if self._original_mtu is None:
+                self._original_mtu = link.mtu
+
+    def set_admin_state(self, up: bool) -> None:
+        self._change(up=up)
+
+    def _stop(self) -> None:
+        if self._reading:
+            self._kernel.readers.remove_reader(self._packets.fileno())
+            self._reading = False
+        self._packets.close()
+
+    def close(self, *, remove: bool) -> None:
+        if remove and self.present():
+            try:
+                self._change(mac=self._original_mac, mtu=self._original_mtu)
+            except DeviceError:
+                pass  # it has just gone
+        self._stop()
+
+
+def hidden_name(run_directory: str, name: str) -> str:
+    """The name of the hidden end: 15 characters, the longest that there is."""
+    return hidden_prefix(run_directory) + hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:9]
+
+
+def hidden_prefix(run_directory: str) -> str:
+    return "t" + hashlib.sha256(run_directory.encode(errors="surrogateescape")).hexdigest()[:5]
+
+
+class InternalDevice(SystemDevice):
+    """A veth pair: `index` is the hidden end's."""
+
+    type = "internal"
+
+    def __init__(self, name: str, kernel: Kernel, run_directory: str) -> None:
+        self._hidden = hidden_name(run_directory, name)
+        try:
+            index = self._take_up(name, kernel.netlink)
+        except NetlinkError as error:
+            raise DeviceError(error_text(error)) from None
+        super().__init__(self._hidden, kernel)
+        self.name = name
+        self.index = index
+
+    def _take_up(self, name: str, netlink: Netlink) -> int:
+        hidden = netlink.link(self._hidden)
+        if hidden is None:
+            if len(name.encode(errors="surrogateescape")) > NAME_LIMIT:
+                raise DeviceError("Numerical result out of range")
+            netlink.add_veth(name, self._hidden)
+            hidden = netlink.link(self._hidden)
+            if hidden is None:
+                raise DeviceError("No such device")
+            alias = f"hidden end of internal port {name}"
+            netlink.change(hidden.index, no_ipv6_address=True, alias=alias)
+        if not hidden.up:
+            netlink.change(hidden.index, up=True)
+        return hidden.index
+
+    def _open(self, index: int) -> PacketSocket:
+        try:
+            return PacketSocket(index, bypass=True)
+        except OSError as error:
+            raise DeviceError(error_text(error)) from None
+
+    def _link(self) -> Link | None:
+        """The visible end, if it is in this namespace."""
+        hidden = self._kernel.netlink.link_at(self.index)
+        if hidden is None or hidden.elsewhere:
+            return None
+        return self._kernel.netlink.link_at(hidden.peer)
+
+    def present(self) -> bool:
+        return self._kernel.netlink.link_at(self.index) is not None
+
+    def _status(self, name: str) -> Mapping[str, str]:
+        return {"driver_name": "openvswitch"}
+
+    def close(self, *, remove: bool) -> None:
+        self._stop()
+        if remove:
+            try:
+                self._kernel.netlink.delete(self.index)
+            except NetlinkError:
+                pass  # gone already

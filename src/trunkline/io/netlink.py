@@ -1,0 +1,261 @@
+"""Network interfaces of the kernel, by rtnetlink (RFC 3549; rtnetlink(7)).
+
+Only what the switch needs: look at links, set them up, make and remove veth pairs, and hear of changes.  A
+request goes to the kernel and its answer is there when `send` returns, so these calls do not block.  (pyroute2
+does far more, and takes 250 ms to import; the switch must be up before that.)
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_ERROR, _DONE = 2, 3
+_REQUEST, _ACK, _DUMP = 1, 4, 0x300
+_CREATE_EXCLUSIVE = 0x600
+_MULTICAST_LINK: Final = 1
+
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 4, 5, 18
+_IFLA_IFALIAS, _IFLA_STATS64, _IFLA_AF_SPEC, _IFLA_CARRIER, _IFLA_CARRIER_CHANGES = 20, 23, 26, 33, 35
+_IFLA_NETNSID, _IFLA_WIRELESS = 37, 11
+_INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
+_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
+
+IFF_UP: Final = 1
+IFF_LOOPBACK: Final = 8
+IFF_RUNNING: Final = 0x40
+
+_HEADER: Final = struct.Struct("=IHHII")
+_LINK: Final = struct.Struct("=BxHiII")
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_STATS: Final = struct.Struct("=24Q")
+
+
+class LinkStatistics(NamedTuple):
+    """The first fields of struct rtnl_link_stats64, in its order."""
+
+    rx_packets: int
+    tx_packets: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_errors: int
+    tx_errors: int
+    rx_dropped: int
+    tx_dropped: int
+    multicast: int
+    collisions: int
+    rx_length_errors: int
+    rx_over_errors: int
+    rx_crc_errors: int
+    rx_frame_errors: int
+    rx_fifo_errors: int
+    rx_missed_errors: int
+
+
+class Link(NamedTuple):
+    """A network interface.  `peer` is the ifindex of a veth's other end, `elsewhere` whether that is in
+    another namespace; `kind` is the driver's name for virtual devices ("veth", "tun", ...), else ""."""
+
+    index: int
+    name: str
+    flags: int
+    mtu: int
+    mac: int
+    carrier: bool
+    carrier_changes: int
+    kind: str
+    peer: int
+    elsewhere: bool
+    statistics: LinkStatistics | None
+
+    @property
+    def up(self) -> bool:
+        return bool(self.flags & IFF_UP)
+
+
+class LinkEvent(NamedTuple):
+    link: Link
+    gone: bool
+
+
+class NetlinkError(OSError):
+    """The kernel refused; errno and strerror say why."""
+
+
+def _attribute(kind: int, data: bytes) -> bytes:
+    return _ATTRIBUTE.pack(4 + len(data), kind) + data + bytes(-len(data) % 4)
+
+
+def _attributes(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    at, end = 0, len(data)
+    while at + 4 <= end:
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, data[at + 4 : at + length]
+        at += length + 3 & ~3
+
+
+def _text(data: memoryview) -> str:
+    return bytes(data).rstrip(b"\0").decode(errors="surrogateescape")
+
+
+def _name(text: str) -> bytes:
+    return text.encode(errors="surrogateescape") + b"\0"
+
+
+def _link(body: memoryview) -> Link:
+    _, _, index, flags, _ = _LINK.unpack_from(body)
+    name = kind = ""
+    mtu = mac = peer = changes = 0
+    carrier, elsewhere = bool(flags & IFF_RUNNING), False
+    statistics = None
+    for number, value in _attributes(body[_LINK.size :]):
+        if number == _IFLA_IFNAME:
+            name = _text(value)
+        elif number == _IFLA_MTU:
+            mtu = int.from_bytes(value, "little")
+        elif number == _IFLA_ADDRESS:
+            mac = int.from_bytes(value[:6], "big")
+        elif number == _IFLA_LINK:
+            peer = int.from_bytes(value, "little")
+        elif number == _IFLA_NETNSID:
+            elsewhere = True
+        elif number == _IFLA_CARRIER:
+            carrier = bool(value[0])
+        elif number == _IFLA_CARRIER_CHANGES:
+            changes = int.from_bytes(value, "little")
+        elif number == _IFLA_STATS64:
+            statistics = LinkStatistics(*struct.unpack_from("=16Q", value))
+        elif number == _IFLA_LINKINFO:
+            kind = next((_text(data) for what, data in _attributes(value) if what == _INFO_KIND), "")
+    return Link(index, name, flags, mtu, mac, carrier, changes, kind, peer, elsewhere, statistics)
+
+
+class Netlink:
+    """A socket for requests about links of the process's network namespace."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket.bind((0, 0))
+        self._serial = 0
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _request(self, kind: int, flags: int, body: bytes) -> list[memoryview]:
+        """The bodies of the answers.  Raises NetlinkError."""
+        self._serial += 1
+        self._socket.send(_HEADER.pack(_HEADER.size + len(body), kind, flags | _REQUEST, self._serial, 0) + body)
+        answers: list[memoryview] = []
+        while True:
+            data = memoryview(self._socket.recv(1 << 18))
+            at = 0
+            while at + _HEADER.size <= len(data):
+                length, answer, _, serial, _ = _HEADER.unpack_from(data, at)
+                content = data[at + _HEADER.size : at + length]
+                at += length + 3 & ~3
+                if serial != self._serial:
+                    continue
+                if answer == _DONE:
+                    return answers
+                if answer == _ERROR:
+                    code = -int.from_bytes(content[:4], "little", signed=True)
+                    if code:
+                        raise NetlinkError(code, os.strerror(code))
+                    return answers
+                answers.append(content)
+                if not flags & (_ACK | 0x300):
+                    return answers
+
+    # ---- looking
+
+    def link(self, name: str) -> Link | None:
+        """The link of that name, with statistics."""
+        return self._get(0, _attribute(_IFLA_IFNAME, _name(name)))
+
+    def link_at(self, index: int) -> Link | None:
+        return self._get(index, b"")
+
+    def _get(self, index: int, attributes: bytes) -> Link | None:
+        try:
+            answers = self._request(_GETLINK, 0, _LINK.pack(0, 0, index, 0, 0) + attributes)
+        except NetlinkError:
+            return None
+        return _link(answers[0])
+
+    def links(self) -> list[Link]:
+        return [_link(body) for body in self._request(_GETLINK, _DUMP, _LINK.pack(0, 0, 0, 0, 0))]
+
+    # ---- changing; all raise NetlinkError
+
+    def change(
+        self,
+        index: int,
+        *,
+        up: bool | None = None,
+        mtu: int | None = None,
+        mac: int | None = None,
+        alias: str | None = None,
+        no_ipv6_address: bool = False,
+    ) -> None:
+        attributes = b""
+        if mtu is not None:
+            attributes += _attribute(_IFLA_MTU, mtu.to_bytes(4, "little"))
+        if mac is not None:
+            attributes += _attribute(_IFLA_ADDRESS, mac.to_bytes(6, "big"))
+        if alias is not None:
+            attributes += _attribute(_IFLA_IFALIAS, alias.encode())
+        if no_ipv6_address:
+            mode = _attribute(_INET6_ADDR_GEN_MODE, bytes((_ADDR_GEN_NONE,)))
+            attributes += _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode))
+        flags, mask = (0, 0) if up is None else (IFF_UP if up else 0, IFF_UP)
+        self._request(_NEWLINK, _ACK, _LINK.pack(0, 0, index, flags, mask) + attributes)
+
+    def add_veth(self, name: str, peer: str) -> None:
+        header = _LINK.pack(0, 0, 0, 0, 0)
+        other = _attribute(_VETH_PEER, header + _attribute(_IFLA_IFNAME, _name(peer)))
+        information = _attribute(_INFO_KIND, b"veth") + _attribute(_INFO_DATA, other)
+        attributes = _attribute(_IFLA_IFNAME, _name(name)) + _attribute(_IFLA_LINKINFO, information)
+        self._request(_NEWLINK, _ACK | _CREATE_EXCLUSIVE, header + attributes)
+
+    def delete(self, index: int) -> None:
+        self._request(_DELLINK, _ACK, _LINK.pack(0, 0, index, 0, 0))
+
+
+class LinkEvents:
+    """News of links; `fileno` for a selector."""
+
+    def __init__(self) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket.bind((0, _MULTICAST_LINK))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def read(self) -> list[LinkEvent] | None:
+        """What has happened since the last call; None: some news was lost, look at everything anew."""
+        events: list[LinkEvent] = []
+        while True:
+            try:
+                data = memoryview(self._socket.recv(1 << 16))
+            except BlockingIOError:
+                return events
+            except OSError:
+                return None  # ENOBUFS
+            at = 0
+            while at + _HEADER.size <= len(data):
+                length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+                body = data[at + _HEADER.size : at + length]
+                at += length + 3 & ~3
+                if kind in (_NEWLINK, _DELLINK) and len(body) >= _LINK.size:
+                    link = _link(body)
+                    if link.name and body[0] == 0:  # AF_UNSPEC; bridges and IPv6 send news of their own
+                        events.append(LinkEvent(link, kind == _DELLINK))
