@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from trunkline.base.json import Json, dumps
 from trunkline.base.options import Found, Option
 from trunkline.ovsdb.datum import Datum, datum_to_json
-from trunkline.ovsdb.schema import ColumnType
 from trunkline.ovsdb.text import datum_to_bare, datum_to_text
+from trunkline.ovsdb.types import ColumnType
 
 OPTIONS: Final = (
     Option("format", "required", "f"),

@@ -1,0 +1,205 @@
+"""Bridges, fake bridges, ports and interfaces as commands speak of them, found by name.
+
+A *fake bridge* is a port that stands for a VLAN of its parent: `fake_bridge` is set, and every port of the parent
+with the same tag counts as the fake bridge's.  The port that bears a bridge's own name is its local port and is
+no "port" to any command.
+"""
+
+from typing import Final, NamedTuple
+
+from trunkline.dbctl.grammar import UsageError
+from trunkline.dbctl.run import Call
+from trunkline.dbctl.work import Row, TryAgain, Work
+
+SWITCH: Final = "Open_vSwitch"
+
+
+class Bridge(NamedTuple):
+    """A bridge by its name.  `row` is the real Bridge; a fake one has its port and VLAN besides."""
+
+    name: str
+    row: Row
+    fake: Row | None = None
+    vlan: int = 0
+
+
+class Port(NamedTuple):
+    name: str
+    row: Row
+    bridge: Bridge
+
+
+def text(work: Work, row: Row, column: str) -> str:
+    """A column that holds one string."""
+    return str(work.get(row, column)[0])
+
+
+def switch(work: Work) -> Row:
+    """The one row of Open_vSwitch."""
+    rows = work.all(SWITCH)
+    if not rows:
+        raise TryAgain
+    return rows[0]
+
+
+def initialize(work: Work) -> None:
+    """Makes the one row, when the database is empty."""
+    if not work.all(SWITCH):
+        work.must_be_empty(SWITCH)
+        work.insert(SWITCH)
+
+
+def _bridge_row(work: Work, port: Row) -> Row | None:
+    rows = work.find("Bridge", "ports", port.uuid, ("name",))
+    return rows[0] if rows else None
+
+
+def _is_fake(work: Work, port: Row) -> bool:
+    return bool(work.get(port, "fake_bridge")[0] and work.get(port, "tag"))
+
+
+def _fake(work: Work, port: Row, row: Row) -> Bridge:
+    return Bridge(text(work, port, "name"), row, port, int(work.get(port, "tag")[0]))
+
+
+def fakes(work: Work, row: Row | None = None) -> list[Bridge]:
+    """Fake bridges, of one parent or of all."""
+    found = []
+    for port in work.find("Port", "fake_bridge", True, ("name", "tag")):
+        parent = _bridge_row(work, port)
+        if parent is not None and (row is None or parent is row) and work.get(port, "tag"):
+            found.append(_fake(work, port, parent))
+    return found
+
+
+def child(work: Work, row: Row, vlan: int) -> Bridge | None:
+    """The fake bridge of the real bridge `row` on `vlan`."""
+    return next((fake for fake in fakes(work, row) if fake.vlan == vlan), None)
+
+
+def find_bridge(work: Work, name: str) -> Bridge | None:
+    rows = work.find("Bridge", "name", name, verify=True)
+    if rows:
+        return Bridge(name, rows[0])
+    for port in work.find("Port", "name", name, ("fake_bridge", "tag"), verify=True):
+        row = _bridge_row(work, port)
+        if row is not None and _is_fake(work, port):
+            return _fake(work, port, row)
+    return None
+
+
+def bridge(work: Work, name: str) -> Bridge:
+    found = find_bridge(work, name)
+    if found is None:
+        raise UsageError(f"no bridge named {name}")
+    return found
+
+
+def real_bridge(work: Work, name: str) -> Bridge:
+    found = bridge(work, name)
+    if found.fake is not None:
+        raise UsageError(f"{name} is a fake bridge")
+    return found
+
+
+def _port(work: Work, row: Row) -> Port | None:
+    """`row` as a port; None if it is a local port, a fake bridge, or of no bridge."""
+    name = text(work, row, "name")
+    parent = _bridge_row(work, row)
+    if parent is None or _is_fake(work, row) or text(work, parent, "name") == name:
+        return None
+    tag = work.get(row, "tag")
+    owner = child(work, parent, int(tag[0])) if tag else None
+    return Port(name, row, owner or Bridge(text(work, parent, "name"), parent))
+
+
+def find_port(work: Work, name: str) -> Port | None:
+    rows = work.find("Port", "name", name, ("fake_bridge", "tag"), verify=True)
+    return _port(work, rows[0]) if rows else None
+
+
+def port(work: Work, name: str) -> Port:
+    found = find_port(work, name)
+    if found is None:
+        raise UsageError(f"no port named {name}")
+    return found
+
+
+def find_interface(work: Work, name: str) -> tuple[Row, Port] | None:
+    """The interface and the port that has it."""
+    for row in work.find("Interface", "name", name, verify=True):
+        for holder in work.find("Port", "interfaces", row.uuid, ("name", "fake_bridge", "tag")):
+            found = _port(work, holder)
+            if found is not None:
+                return row, found
+    return None
+
+
+def interface(work: Work, name: str) -> tuple[Row, Port]:
+    found = find_interface(work, name)
+    if found is None:
+        raise UsageError(f"no interface named {name}")
+    return found
+
+
+def interfaces(work: Work, row: Row) -> list[Row]:
+    """The interfaces of a port."""
+    return [work.known("Interface", str(uuid), ("name",)) for uuid in work.get(row, "interfaces")]
+
+
+def check_free(work: Work, name: str, what: str) -> None:
+    """Raises UsageError when a bridge, port or interface named `name` exists."""
+    if find_bridge(work, name) is not None:
+        raise UsageError(f"{what} because a bridge named {name} already exists")
+    held = find_port(work, name)
+    if held is not None:
+        raise UsageError(f"{what} because a port named {name} already exists on bridge {held.bridge.name}")
+    found = find_interface(work, name)
+    if found is not None:
+        owner = found[1].bridge.name
+        raise UsageError(f"{what} because an interface named {name} already exists on bridge {owner}")
+
+
+def ports(work: Work, owner: Bridge) -> list[Row]:
+    """The ports of a bridge, without local ports; those on a fake bridge's VLAN are the fake bridge's."""
+    work.load({"Bridge": ("name", "ports"), "Port": ("name", "tag", "fake_bridge", "interfaces")})
+    taken = {fake.vlan for fake in fakes(work, owner.row)}
+    local = text(work, owner.row, "name")
+    found = []
+    for uuid in work.get(owner.row, "ports"):
+        row = work.known("Port", str(uuid))
+        if _is_fake(work, row) or text(work, row, "name") == local:
+            continue
+        tag = work.get(row, "tag")
+        if owner.fake is None:
+            mine = not tag or int(tag[0]) not in taken
+        else:
+            mine = bool(tag) and int(tag[0]) == owner.vlan
+        if mine:
+            found.append(row)
+    return found
+
+
+def delete_port(work: Work, row: Row, parent: Row) -> None:
+    """Takes a port out of its bridge; it and its interfaces vanish, for nothing else refers to them."""
+    for one in work.get(row, "interfaces"):
+        work.delete(work.known("Interface", str(one)))
+    work.remove(parent, "ports", (row.uuid,))
+    work.delete(row)
+
+
+def new_interface(call: Call, name: str, kind: str = "") -> Row:
+    """A new interface, whose errors are reported when the switch has seen it."""
+    row = call.work.insert("Interface")
+    call.work.set(row, "name", (name,))
+    if kind:
+        call.work.set(row, "type", (kind,))
+    expected = call.state.setdefault("new interfaces", [])
+    assert isinstance(expected, list)
+    expected.append(row.uuid)
+    return row
+
+
+def print_sorted(call: Call, names: "list[str]") -> None:
+    for name in sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape")):
+        call.print(name)

@@ -1,0 +1,208 @@
+"""One run of a database tool: plan, read, change, commit; again when somebody else was quicker.
+
+The order is the original's and is visible in its errors: the whole line is parsed; every command's `prepare`
+checks what needs no database; then all commands run against one `Work`; then the transaction is sent.  Output is
+kept back until it has succeeded.  This module talks to the database by a `Connection`, which io/ provides.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from trunkline.base.json import Json, dumps
+from trunkline.base.log import Log
+from trunkline.dbctl.grammar import Parsed, UsageError
+from trunkline.dbctl.names import Lookup
+from trunkline.dbctl.tables import Table
+from trunkline.dbctl.work import TryAgain, TryLater, Work
+from trunkline.ovsdb.atoms import Uuid
+from trunkline.ovsdb.schema import Schema
+
+RETRY: Final = "timed out"
+"""The error of an operation ``wait`` whose condition does not hold."""
+
+
+class Connection(Protocol):
+    """What a run needs of a database server, already chosen and connected."""
+
+    def transact(self, operations: Sequence[Json]) -> list[Json]:
+        """The results, one per operation, errors among them."""
+        ...
+
+    def change(self, tables: Sequence[str]) -> None:
+        """Returns after a table among `tables` has changed.  The first call for a table may return at once."""
+        ...
+
+
+class Tool(NamedTuple):
+    """What makes one tool different from another.
+
+    `show` is the outline that ``show`` prints, `lookups` how rows are named in each table, `preamble` what every
+    run begins with (such as making the one row there has to be), `epilogue` adds the tool's own operations to a
+    transaction that changes something, and `committed` sees their results.
+    """
+
+    program: str
+    module: str
+    schema: Schema
+    lookups: dict[str, tuple[Lookup, ...]]
+    preamble: Callable[[Work], None] | None = None
+
+
+class Plan(NamedTuple):
+    """What `prepare` sees: everything but the database."""
+
+    tool: Tool
+    parsed: Parsed
+
+
+class Call:
+    """One command at work: its arguments, the database as this run sees it, and what it has to say."""
+
+    __slots__ = ("arguments", "log", "options", "output", "parsed", "result", "state", "table", "tool", "work")
+
+    def __init__(self, tool: Tool, parsed: Parsed, work: Work, log: Log, state: dict[str, object]) -> None:
+        self.tool = tool
+        self.parsed = parsed
+        self.arguments = parsed.arguments
+        self.options = parsed.options
+        self.work = work
+        self.log = log
+        self.output: list[str] = []
+        self.table: Table | None = None
+        self.result: Uuid | None = None
+        self.state = state
+        """What commands of one run share, by name of a family."""
+
+    def print(self, line: str) -> None:
+        self.output.append(line + "\n")
+
+    def warn(self, text: str) -> None:
+        self.log.module("db_ctl_base").warn("%s", text)
+
+
+class Settings(NamedTuple):
+    """Of one run: the comment of its transaction, whether to leave the database as it is, and operations to
+    append when something changes."""
+
+    comment: str
+    dry_run: bool = False
+    appended: tuple[Json, ...] = ()
+
+
+class Outcome(NamedTuple):
+    """The commands as they ended, and the results of the appended operations (None when nothing changed)."""
+
+    calls: list[Call]
+    appended: list[Json] | None
+    work: Work
+
+
+class Exit(Exception):
+    """A command ends the whole run at once, without output, with `status`."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class TransactionError(UsageError):
+    """The server refused the transaction."""
+
+
+def prepare(tool: Tool, commands: Sequence[Parsed]) -> None:
+    """Checks what can be checked without the database.  Raises UsageError."""
+    for parsed in commands:
+        if parsed.command.prepare is not None:
+            parsed.command.prepare(Plan(tool, parsed))
+
+
+def run(
+    tool: Tool,
+    commands: Sequence[Parsed],
+    connection: Connection,
+    log: Log,
+    new_uuid: Callable[[], Uuid],
+    settings: Settings,
+) -> Outcome:
+    """Runs `commands` until their transaction succeeds or cannot.  Raises UsageError."""
+    while True:
+        try:
+            outcome = _attempt(tool, commands, connection, log, new_uuid, settings)
+        except TryAgain:
+            continue
+        except TryLater as later:
+            connection.change([later.table])
+            continue
+        if outcome is not None:
+            return outcome
+
+
+def _attempt(
+    tool: Tool,
+    commands: Sequence[Parsed],
+    connection: Connection,
+    log: Log,
+    new_uuid: Callable[[], Uuid],
+    settings: Settings,
+) -> Outcome | None:
+    def ask(operations: Sequence[Json]) -> list[Json]:
+        results = connection.transact(operations)
+        for result in results:
+            if result is None or "error" in result:
+                raise _refused(log, result)
+        return results
+
+    work = Work(tool.schema, ask, new_uuid)
+    if tool.preamble is not None:
+        tool.preamble(work)
+    state: dict[str, object] = {}
+    calls = []
+    for parsed in commands:
+        call = Call(tool, parsed, work, log, state)
+        calls.append(call)
+        parsed.command.run(call)
+    _check_symbols(tool, work, log)
+    operations = work.operations()
+    if not operations or settings.dry_run:
+        return Outcome(calls, None, work)
+    appended = [*settings.appended]
+    comment = {"op": "comment", "comment": settings.comment}
+    results = connection.transact([*operations, *appended, comment])
+    for result in results:
+        if result is not None and "error" in result:
+            if result["error"] == RETRY:
+                return None
+            raise _refused(log, result)
+    for operation, result in zip(operations, results):
+        if operation["op"] == "insert":
+            _settle(work, operation, result)
+    for call in calls:
+        if call.parsed.command.finish is not None:
+            call.parsed.command.finish(call)
+    return Outcome(calls, results[len(operations) : len(operations) + len(appended)], work)
+
+
+def _refused(log: Log, error: Json) -> UsageError:
+    text = f"transaction error: {dumps(error, sort_keys=True)}"
+    log.module("ovsdb_idl").warn("%s", text)
+    return TransactionError(text)
+
+
+def _settle(work: Work, operation: Json, result: Json) -> None:
+    name = operation["uuid-name"]
+    provisional = name[3:].replace("_", "-")
+    work.real[provisional] = result["uuid"][1]
+
+
+def _check_symbols(tool: Tool, work: Work, log: Log) -> None:
+    for name, symbol in work.symbols.items():
+        if not symbol.created:
+            raise UsageError(
+                f'row id "{name}" is referenced but never created (e.g. with "-- --id={name} create ...")'
+            )
+        if not symbol.referenced and symbol.fragile:
+            log.module(tool.module).warn(
+                "%s",
+                f'row id "{name}" was created but no reference to it was inserted, '
+                "so it will not actually appear in the database",
+            )
