@@ -8,6 +8,7 @@ FILES: Final = {
     "Open_vSwitch": "vswitch.ovsschema",
     "hardware_vtep": "vtep.ovsschema",
     "Local_Config": "local-config.ovsschema",
+    "_Server": "server.ovsschema",
 }
 
 
