@@ -54,7 +54,9 @@ class SetVlanPcp(NamedTuple):
 
 
 class StripVlan(NamedTuple):
-    pass
+    """`pop`: written pop_vlan, the name since 1.1; the meaning is the same."""
+
+    pop: bool = False
 
 
 class PushVlan(NamedTuple):
@@ -227,6 +229,20 @@ class CtClear(NamedTuple):
     pass
 
 
+class CheckPacketLarger(NamedTuple):
+    length: int
+    field: str
+    offset: int
+
+
+class DeleteField(NamedTuple):
+    field: str
+
+
+class Clone(NamedTuple):
+    actions: "tuple[Action, ...]"
+
+
 class DecapAny(NamedTuple):
     packet_type: int | None = None
 
@@ -308,6 +324,9 @@ Action = (
     | Conjunction
     | Sample
     | CtClear
+    | CheckPacketLarger
+    | DeleteField
+    | Clone
     | DecapAny
     | Meter
     | ClearActions

@@ -11,9 +11,26 @@ understanding (a length under 8, no common version) ends the connection, `closed
     connection.to_send()                       # -> bytes for the socket
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from trunkline.openflow.messages import Message
+from trunkline.model.openflow import NXFF_NXM, NXFF_OPENFLOW10
+from trunkline.openflow.codec import decode, encode
+from trunkline.openflow.control import decode_hello, versions_text
+from trunkline.openflow.messages import (
+    EchoReply,
+    EchoRequest,
+    Error,
+    FlowModTableId,
+    Hello,
+    Message,
+    SetFlowFormat,
+    SetPacketInFormat,
+)
+from trunkline.openflow.wire import HEADER, DecodeError, Envelope, Framer, Protocol, kind_named
+
+_ERROR_TYPE: Final = 1
+_ERROR_DATA: Final = 64  # bytes of a refused message that its error carries
+_HELLO: Final = kind_named(1, "OFPT_HELLO")
 
 
 class Received(NamedTuple):
@@ -27,33 +44,123 @@ class Received(NamedTuple):
 class Connection:
     """`version` is the agreed wire version (1 is OpenFlow 1.0, 4 is 1.3), 0 until both hellos are there.
 
-    `versions` are the allowed ones, a bitmap as in `messages.Hello`.
+    `versions` are the allowed ones, a bitmap as in `messages.Hello`.  `closed` says why the connection must
+    end, once it must: the owner writes what `to_send` still returns and closes.
     """
 
-    version: int
-    closed: str | None
-    flow_format: int  # of OpenFlow 1.0: 0, or 2 once NXT_SET_FLOW_FORMAT asked for NXM (kept by the connection)
-    flow_mod_table_id: bool  # as NXT_FLOW_MOD_TABLE_ID set it (kept by the connection)
-    packet_in_format: int  # as NXT_SET_PACKET_IN_FORMAT set it (kept by the connection)
-
     def __init__(self, versions: int) -> None:
-        raise NotImplementedError
+        self.versions = versions
+        self.version = 0
+        self.closed: str | None = None
+        self.flow_format = 0  # of 1.0: 0, or 2 since NXT_SET_FLOW_FORMAT asked for NXM
+        self.flow_mod_table_id = False  # as NXT_FLOW_MOD_TABLE_ID set it
+        self.packet_in_format = 0  # as NXT_SET_PACKET_IN_FORMAT set it
+        self._framer = Framer()
+        self._out: list[bytes] = []
+        self._next_xid = 1
+        self._asked: tuple[int, bool] = (0, False)  # the last flow request's xid, and whether it was Nicira's
+        top = versions.bit_length() - 1
+        self._write(Protocol(top), Hello(versions), self.fresh_xid())
+
+    def fresh_xid(self) -> int:
+        xid = self._next_xid
+        self._next_xid = xid % 0xFFFFFFFF + 1
+        return xid
+
+    @property
+    def protocol(self) -> Protocol:
+        nxm = self.version == 1 and self.flow_format == NXFF_NXM
+        return Protocol(self.version or 1, nxm, self.flow_mod_table_id, self.packet_in_format)
 
     def feed(self, data: bytes) -> list[Received]:
         """Takes bytes from the peer; returns the messages that they complete.  Never raises."""
-        raise NotImplementedError
+        received = []
+        for raw in self._framer.feed(data):
+            if self.closed is not None:
+                break
+            if not self.version:
+                self._greet(raw)
+                continue
+            message = self._take(raw)
+            if message is not None:
+                received.append(message)
+        if self._framer.broken and self.closed is None:
+            self.closed = "received too-short ofp_header"
+        return received
 
     def send(self, message: Message, xid: int | None = None) -> int:
         """Queues `message` in the agreed version; without `xid` takes a fresh one.  Returns the xid.
 
         Raises EncodeError when the agreed version cannot carry it, with nothing queued.
         """
-        raise NotImplementedError
+        protocol = self.protocol
+        if xid is None:
+            xid = self.fresh_xid()
+        elif xid == self._asked[0] and protocol.version == 1:
+            protocol = protocol._replace(nxm=self._asked[1])  # a reply has the form of its request
+        self._write(protocol, message, xid)
+        return xid
 
     def refuse(self, received: Received, error: str) -> None:
         """Queues the Error named `error` for a message that came."""
-        raise NotImplementedError
+        self._refuse(received.raw, received.xid, error)
 
     def to_send(self) -> bytes:
         """What is to be written to the socket now; each byte is returned once."""
-        raise NotImplementedError
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def _write(self, protocol: Protocol, message: Message, xid: int) -> None:
+        self._out += encode(protocol, message, xid)
+
+    def _refuse(self, raw: bytes, xid: int, error: str) -> None:
+        self._write(self.protocol, Error(error, raw[:_ERROR_DATA]), xid)
+
+    def _greet(self, raw: bytes) -> None:
+        """The first message must be a hello; its version is agreed upon, or the connection ends."""
+        version, kind, _, xid = HEADER.unpack_from(raw)
+        if kind != 0:
+            self.closed = "received non-hello message before version negotiation"
+            return
+        envelope = Envelope(version, xid, _HELLO, raw[8:], False)
+        peer = decode_hello(envelope).versions
+        common = self.versions & peer
+        if common <= 1:
+            ours, theirs = versions_text(self.versions), versions_text(peer)
+            text = f"We support versions {ours}, you support versions {theirs}, no common versions."
+            spoken = min(max(version, 1), self.versions.bit_length() - 1, 6)
+            self._write(Protocol(spoken), Error("OFPHFC_INCOMPATIBLE", text.encode()), xid)
+            self.closed = f"version negotiation failed (we support versions {ours}, peer supports versions {theirs})"
+            return
+        self.version = common.bit_length() - 1
+
+    def _take(self, raw: bytes) -> Received | None:
+        version, kind, _, xid = HEADER.unpack_from(raw)
+        if version != self.version:
+            self._refuse(raw, xid, "OFPBRC_BAD_VERSION")
+            return None
+        try:
+            incoming = decode(raw, table_id=self.flow_mod_table_id)
+        except DecodeError as error:
+            if kind != _ERROR_TYPE:  # an error never answers an error
+                self._refuse(raw, xid, error.error)
+            return None
+        message = incoming.message
+        if incoming.kind.endswith(" request"):
+            self._asked = xid, incoming.kind.startswith("NXST")
+        if isinstance(message, EchoRequest):
+            self._write(self.protocol, EchoReply(message.data), xid)
+            return None
+        if isinstance(message, Hello):
+            return None
+        if isinstance(message, SetFlowFormat):
+            if message.format not in (NXFF_OPENFLOW10, NXFF_NXM):
+                self._refuse(raw, xid, "OFPBRC_EPERM")
+                return None
+            self.flow_format = message.format
+        elif isinstance(message, FlowModTableId):
+            self.flow_mod_table_id = message.enabled
+        elif isinstance(message, SetPacketInFormat):
+            self.packet_in_format = message.format
+        return Received(xid, message, raw)

@@ -144,8 +144,7 @@ def decode_ports(envelope: Envelope, position: int = 0) -> tuple[m.Port, ...]:
 
 
 def port_description_text(port: m.Port, style: Style) -> str:
-    name = port.name
-    label = f"{port_text(port.number, style)}({name})" if style.ports is None else _named_label(port, style)
+    label = f"{port_text(port.number)}({port.name})"
     lines = [
         f" {label}: addr:{mac_text(port.hardware_address)}",
         f"     config:     {flags_text(of.PORT_CONFIG_NAMES, port.config)}",
@@ -162,10 +161,6 @@ def port_description_text(port: m.Port, style: Style) -> str:
     now, most = port.current_speed // 1000, port.maximum_speed // 1000
     lines.append(f"     speed: {now} Mbps now, {most} Mbps max")
     return "\n".join(lines) + "\n"
-
-
-def _named_label(port: m.Port, style: Style) -> str:
-    return f"{port_text(port.number, Style())}({port.name})"
 
 
 def _state_text(state: int) -> str:

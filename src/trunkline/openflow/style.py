@@ -3,39 +3,27 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from trunkline.model.openflow import OFPP_MAX, OFPTT_ALL, PORT_BY_NAME, PORT_NAMES, VERSION_SHORT
-from trunkline.openflow.wire import DecodeError
+from trunkline.flow.values import NO_CONTEXT, TextContext, format_port
+from trunkline.model.openflow import VERSION_SHORT
 
 
 class Style(NamedTuple):
-    """`verbosity` as of ``ovs-ofctl --more``; `ports` and `tables` map numbers to names, or are None."""
+    """`verbosity` as of ``ovs-ofctl --more``; `context` names ports, `tables` maps numbers to names of tables.
+
+    Without `statistics`, flows are shown without counters and ages.
+    """
 
     verbosity: int = 0
-    ports: Mapping[int, str] | None = None
+    context: TextContext = NO_CONTEXT
     tables: Mapping[int, str] | None = None
     statistics: bool = True
 
 
 PLAIN = Style()
-_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
-
-
-def quoted_name(name: str) -> str:
-    """A port's or table's name as text that parses back: quoted unless it looks like an identifier."""
-    if name and (name[0].isalpha() or name[0] == "_") and all(c.isalnum() or c in "_-." for c in name):
-        return name
-    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def port_text(port: int, style: Style = PLAIN) -> str:
-    name = PORT_NAMES.get(port)
-    if name is not None:
-        return name
-    if style.ports is not None:
-        given = style.ports.get(port)
-        if given is not None:
-            return quoted_name(given)
-    return str(port)
+    return format_port(port, style.context)
 
 
 def table_text(table: int, style: Style = PLAIN) -> str:
@@ -46,24 +34,11 @@ def table_text(table: int, style: Style = PLAIN) -> str:
     return str(table)
 
 
-def port_number(word: str, names: Mapping[str, int] | None = None) -> int | None:
-    """The port that `word` names (a number, a reserved name, or a name of `names`), or None."""
-    if word[:1].isdigit():
-        number = integer(word)
-        if number is not None:
-            if number < OFPP_MAX or number <= 0xFFFF:
-                return number
-            if 0xFFFFFF00 <= number <= 0xFFFFFFFF:
-                return number & 0xFFFF
-            return None
-    reserved = PORT_BY_NAME.get(word.upper())
-    if reserved is not None:
-        return reserved
-    if names is not None:
-        if word[:1] == '"' and word[-1:] == '"' and len(word) > 1:
-            word = word[1:-1]
-        return names.get(word)
-    return None
+def quoted_name(name: str) -> str:
+    """A table's name as text that parses back: quoted unless it looks like an identifier."""
+    if name and (name[0].isalpha() or name[0] == "_") and all(c.isalnum() or c in "_-." for c in name):
+        return name
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def integer(word: str) -> int | None:
@@ -136,9 +111,3 @@ def printable(data: bytes) -> str:
     )
 
 
-def table_is_all(table: int) -> bool:
-    return table == OFPTT_ALL
-
-
-def bad(error: str, detail: str = "") -> DecodeError:
-    return DecodeError(error, detail)

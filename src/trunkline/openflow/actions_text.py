@@ -1,0 +1,719 @@
+"""Actions as text, both ways, in the words of ovs-actions(7).
+
+A row for each keyword reads; a row for each record writes.  What is wrong raises TextError with the words that
+ovs-ofctl uses for it.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+from trunkline.base.addresses import format_ipv4, format_mac, scan_ipv4, scan_mac
+from trunkline.flow.text import key_values
+from trunkline.flow.values import (
+    NO_CONTEXT,
+    TextContext,
+    TextError,
+    format_value,
+    parse_port,
+    parse_value,
+)
+from trunkline.model import openflow as of
+from trunkline.model.fields import FIELD, Field
+from trunkline.openflow import actions as a
+from trunkline.openflow import oxm
+from trunkline.openflow.style import PLAIN, Style, integer, port_text, quoted_name, table_text
+
+# ---- writing ----------------------------------------------------------------------------------------------------
+
+
+def format_actions(actions: Iterable[a.Action], style: Style = PLAIN) -> str:
+    """Actions as ovs-ofctl prints them; an empty list is ``drop``."""
+    return ",".join([_WRITERS[type(action)](action, style) for action in actions]) or "drop"
+
+
+def _subfield(name: str, offset: int, bits: int) -> str:
+    field = FIELD[name]
+    title = _title(field)
+    if offset == 0 and bits == field.bits:
+        return f"{title}[]"
+    return f"{title}[{offset}]" if bits == 1 else f"{title}[{offset}..{offset + bits - 1}]"
+
+
+def _title(field: Field) -> str:
+    """The name of a field within an action: that of its extension id where it has one."""
+    vendor, number = oxm.field_id(field, oxm.NXM)
+    for code in field.ids:
+        if (code.vendor, code.number) == (vendor, number):
+            return code.name
+    return field.name
+
+
+def _write_output(x: a.Output, style: Style) -> str:
+    if x.port < of.OFPP_MAX:
+        return f"output:{port_text(x.port, style)}"
+    name = port_text(x.port, style)
+    return f"{name}:{x.max_len}" if x.port == of.OFPP_CONTROLLER else name
+
+
+def _write_controller(x: a.Controller, style: Style) -> str:
+    if x.reason == 1 and not x.controller_id and x.userdata is None and not x.pause and x.meter is None:
+        return f"CONTROLLER:{x.max_len}"
+    words = []
+    if x.reason != 1:
+        words.append(f"reason={of.PACKET_IN_REASON_NAMES.get(x.reason, x.reason)}")
+    if x.max_len != 0xFFFF:
+        words.append(f"max_len={x.max_len}")
+    if x.controller_id:
+        words.append(f"id={x.controller_id}")
+    if x.userdata:
+        words.append(f"userdata={dotted(x.userdata)}")
+    if x.pause:
+        words.append("pause")
+    if x.meter is not None:
+        words.append(f"meter_id={x.meter}")
+    return f"controller({','.join(words)})"
+
+
+def dotted(data: bytes) -> str:
+    return ".".join(f"{byte:02x}" for byte in data)
+
+
+def _write_resubmit(x: a.Resubmit, style: Style) -> str:
+    if x.port != of.OFPP_IN_PORT and x.table == 255:
+        return f"resubmit:{port_text(x.port, style)}"
+    port = "" if x.port == of.OFPP_IN_PORT else port_text(x.port, style)
+    table = "" if x.table == 255 else table_text(x.table, style)
+    return f"resubmit({port},{table}{',ct' if x.with_ct_orig else ''})"
+
+
+def _write_set_field(x: a.SetField, style: Style) -> str:
+    field = FIELD[x.field]
+    if field.name == "vlan_vid" and x.mask == 0x1FFF:
+        return f"set_field:{x.value}->vlan_vid"
+    return f"set_field:{format_value(field, x.value, x.mask, style.context)}->{field.name}"
+
+
+def _write_sample(x: a.Sample, style: Style) -> str:
+    text = (
+        f"sample(probability={x.probability},collector_set_id={x.collector_set},"
+        f"obs_domain_id={x.observation_domain},obs_point_id={x.observation_point}"
+    )
+    if x.sampling_port not in (None, of.OFPP_NONE):
+        text += f",sampling_port={port_text(x.sampling_port or 0, style)}"
+    return text + {1: ",ingress", 2: ",egress"}.get(x.direction, "") + ")"
+
+
+def _write_metadata(x: a.WriteMetadata, style: Style) -> str:
+    mask = "" if x.mask == 0xFFFFFFFFFFFFFFFF else f"/0x{x.mask:x}"
+    return f"write_metadata:{_hex(x.value)}{mask}"
+
+
+def _hex(value: int) -> str:
+    return f"0x{value:x}"
+
+
+def _write_tunnel(x: a.SetTunnel, style: Style) -> str:
+    wide = "64" if x.wide or x.tunnel_id >> 32 else ""
+    return f"set_tunnel{wide}:{_hex(x.tunnel_id)}"
+
+
+def _write_fin_timeout(x: a.FinTimeout, style: Style) -> str:
+    words = [f"idle_timeout={x.idle}"] if x.idle else []
+    words += [f"hard_timeout={x.hard}"] if x.hard else []
+    return f"fin_timeout({','.join(words)})"
+
+
+def _write_decap(x: a.DecapAny, style: Style) -> str:
+    if x.packet_type is None:
+        return "decap()"
+    return f"decap(packet_type(ns={x.packet_type >> 16},type={_hex(x.packet_type & 0xFFFF)}))"
+
+
+_WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
+    a.Output: _write_output,
+    a.Controller: _write_controller,
+    a.OutputTruncated: lambda x, s: f"output(port={port_text(x.port, s)},max_len={x.max_len})",
+    a.OutputRegister: lambda x, s: f"output:{_subfield(x.field, x.offset, x.bits)}",
+    a.Enqueue: lambda x, s: f"enqueue:{port_text(x.port, s)}:{x.queue}",
+    a.SetVlanVid: lambda x, s: f"{'mod' if x.push else 'set'}_vlan_vid:{x.vid}",
+    a.SetVlanPcp: lambda x, s: f"{'mod' if x.push else 'set'}_vlan_pcp:{x.pcp}",
+    a.StripVlan: lambda x, s: "pop_vlan" if x.pop else "strip_vlan",
+    a.PushVlan: lambda x, s: f"push_vlan:0x{x.ethertype:04x}",
+    a.SetEthSrc: lambda x, s: f"mod_dl_src:{format_mac(x.address)}",
+    a.SetEthDst: lambda x, s: f"mod_dl_dst:{format_mac(x.address)}",
+    a.SetIpv4Src: lambda x, s: f"mod_nw_src:{format_ipv4(x.address)}",
+    a.SetIpv4Dst: lambda x, s: f"mod_nw_dst:{format_ipv4(x.address)}",
+    a.SetIpDscp: lambda x, s: f"mod_nw_tos:{x.tos}",
+    a.SetIpEcn: lambda x, s: f"mod_nw_ecn:{x.ecn}",
+    a.SetIpTtl: lambda x, s: f"mod_nw_ttl:{x.ttl}",
+    a.SetL4SrcPort: lambda x, s: f"mod_tp_src:{x.port}",
+    a.SetL4DstPort: lambda x, s: f"mod_tp_dst:{x.port}",
+    a.SetField: _write_set_field,
+    a.Load: lambda x, s: f"load:{_hex(x.value)}->{_subfield(x.field, x.offset, x.bits)}",
+    a.Move: lambda x, s: (
+        f"move:{_subfield(x.source, x.source_offset, x.bits)}"
+        f"->{_subfield(x.destination, x.destination_offset, x.bits)}"
+    ),
+    a.StackPush: lambda x, s: f"push:{_subfield(x.field, x.offset, x.bits)}",
+    a.StackPop: lambda x, s: f"pop:{_subfield(x.field, x.offset, x.bits)}",
+    a.DecTtl: lambda x, s: (
+        "dec_ttl" if x.controllers in ((0,), ()) else f"dec_ttl({','.join(map(str, x.controllers))})"
+    ),
+    a.DecNshTtl: lambda x, s: "dec_nsh_ttl",
+    a.SetMplsLabel: lambda x, s: f"set_mpls_label({x.label})",
+    a.SetMplsTc: lambda x, s: f"set_mpls_tc({x.tc})",
+    a.SetMplsTtl: lambda x, s: f"set_mpls_ttl({x.ttl})",
+    a.DecMplsTtl: lambda x, s: "dec_mpls_ttl",
+    a.PushMpls: lambda x, s: f"push_mpls:0x{x.ethertype:04x}",
+    a.PopMpls: lambda x, s: f"pop_mpls:0x{x.ethertype:04x}",
+    a.SetTunnel: _write_tunnel,
+    a.SetQueue: lambda x, s: f"set_queue:{x.queue}",
+    a.PopQueue: lambda x, s: "pop_queue",
+    a.FinTimeout: _write_fin_timeout,
+    a.Resubmit: _write_resubmit,
+    a.Group: lambda x, s: f"group:{x.group}",
+    a.Exit: lambda x, s: "exit",
+    a.Note: lambda x, s: f"note:{dotted(x.data)}",
+    a.Conjunction: lambda x, s: f"conjunction({x.id},{x.clause + 1}/{x.clauses})",
+    a.Sample: _write_sample,
+    a.CtClear: lambda x, s: "ct_clear",
+    a.CheckPacketLarger: lambda x, s: f"check_pkt_larger({x.length})->{_subfield(x.field, x.offset, 1)}",
+    a.DeleteField: lambda x, s: f"delete_field:{FIELD[x.field].name}",
+    a.Clone: lambda x, s: f"clone({format_actions(x.actions, s) if x.actions else ''})",
+    a.DecapAny: _write_decap,
+    a.Meter: lambda x, s: f"meter:{x.meter}",
+    a.ClearActions: lambda x, s: "clear_actions",
+    a.WriteActions: lambda x, s: f"write_actions({format_actions(x.actions, s)})",
+    a.WriteMetadata: _write_metadata,
+    a.GotoTable: lambda x, s: f"goto_table:{table_text(x.table, s)}",
+    a.Unknown: lambda x, s: f"{x.name}(not implemented yet)",
+}
+
+# ---- reading ----------------------------------------------------------------------------------------------------
+
+
+class ActionContext(NamedTuple):
+    """What names in actions may mean: ports by `text`, tables by `tables`."""
+
+    text: TextContext = NO_CONTEXT
+    tables: dict[str, int] | None = None
+
+
+NO_NAMES: Final = ActionContext()
+NOT_YET: Final = frozenset(
+    "learn ct nat ct_next multipath bundle bundle_load encap output_reg trunc unroll_xlate debug_recirc "
+    "debug_slow copy_field".split()
+)
+_ORDER: Final = {a.Meter: 1, a.ClearActions: 4, a.WriteActions: 5, a.WriteMetadata: 6, a.GotoTable: 7}
+_INSTRUCTION_NAMES: Final = {
+    1: "meter",
+    3: "apply_actions",
+    4: "clear_actions",
+    5: "write_actions",
+    6: "write_metadata",
+    7: "goto_table",
+}
+
+
+def parse_actions(text: str, context: ActionContext = NO_NAMES, nested: str = "") -> tuple[a.Action, ...]:
+    """The actions that `text` lists.  Raises TextError.  `nested` names the action that they are within."""
+    actions: list[a.Action] = []
+    drop = count = 0
+    for key, value in key_values(text):
+        count += 1
+        if key == "drop":
+            drop += 1
+            continue
+        actions.append(_parse_action(key, value or "", context))
+    if drop and count > 1:
+        raise TextError('"drop" must not be accompanied by any other action or instruction')
+    if any(type(action) in _ORDER for action in actions):
+        if nested:
+            name = _INSTRUCTION_NAMES[next(_ORDER[type(x)] for x in actions if type(x) in _ORDER)]
+            raise TextError(f"{name} instruction not allowed here")
+        _check_order(actions)
+    return tuple(actions)
+
+
+def _check_order(actions: list[a.Action]) -> None:
+    """Instructions stand in the order of their execution, each once."""
+    last = 0
+    for action in actions:
+        rank = _ORDER.get(type(action), 3)
+        if rank == last and rank != 3:
+            raise TextError(
+                f"duplicate {_INSTRUCTION_NAMES[rank]} instruction not allowed, for OpenFlow 1.1+ compatibility"
+            )
+        if rank < last:
+            raise TextError(
+                f"invalid instruction ordering: {_INSTRUCTION_NAMES[rank]} must appear before "
+                f"{_INSTRUCTION_NAMES[last]}, for OpenFlow 1.1+ compatibility"
+            )
+        last = rank
+
+
+def _parse_action(key: str, value: str, context: ActionContext) -> a.Action:
+    reader = _READERS.get(key) or _READERS.get(key.lower())
+    if reader is not None:
+        return reader(value, context)
+    if key in NOT_YET:
+        raise TextError(f"{key}: action is not implemented yet")
+    port = _known_port(key, context)
+    if port is not None:
+        return _make_output(port)
+    raise TextError(f"unknown action {key}")
+
+
+def _known_port(word: str, context: ActionContext) -> int | None:
+    if not word or "[" in word:
+        return None
+    return parse_port(word, context.text)
+
+
+def _make_output(port: int) -> a.Output:
+    return a.Output(port, 0xFFFF if port == of.OFPP_CONTROLLER else 0)
+
+
+def _number(value: str, most: int, what: str) -> int:
+    """A number of limited width, as the original complains about it."""
+    number = integer(value)
+    if number is None or number > most:
+        raise TextError(f'invalid {what} "{value}"')
+    return number
+
+
+def parse_u32(value: str) -> int:
+    return parse_u64(value) & 0xFFFFFFFF
+
+
+def parse_u64(value: str) -> int:
+    if not value:
+        raise TextError("missing required numeric argument")
+    number = integer(value)
+    if number is None:
+        if value[0] == "-" and (negative := integer(value[1:])) is not None:
+            return -negative & 0xFFFFFFFFFFFFFFFF
+        raise TextError(f"invalid numeric format {value}")
+    return number
+
+
+def _read_output(value: str, context: ActionContext) -> a.Action:
+    port = _known_port(value, context)
+    if port is not None:
+        return _make_output(port)
+    if "port" in value and "max_len" in value:
+        return _read_truncated(value, context)
+    if "[" in value or value.partition("[")[0] in FIELD:
+        field, offset, bits = parse_subfield(value)
+        return a.OutputRegister(field.name, offset, bits)
+    raise TextError(f"{value}: output to unknown port")
+
+
+def _read_truncated(value: str, context: ActionContext) -> a.Action:
+    port = max_len = None
+    for key, word in key_values(value):
+        if key == "port":
+            port = _known_port(word or "", context)
+            if port is None:
+                raise TextError(f"output to unknown truncate port: {word}")
+        elif key == "max_len":
+            max_len = parse_u32(word or "")
+            if max_len < 14:
+                raise TextError(f"max_len {max_len} is less than the minimum value 14")
+        else:
+            raise TextError(f"invalid key '{key}' in output_trunc argument")
+    return a.OutputTruncated(port or 0, max_len or 0)
+
+
+def _read_controller(value: str, context: ActionContext) -> a.Action:
+    if not value:
+        return a.Output(of.OFPP_CONTROLLER, 0xFFFF)
+    if value[0].isdigit():
+        return a.Output(of.OFPP_CONTROLLER, _number(value, 0xFFFF, "max_len"))
+    fields: dict[str, Any] = {}
+    for key, word in key_values(value):
+        word = word or ""
+        if key == "reason":
+            reasons = {name: number for number, name in of.PACKET_IN_REASON_NAMES.items()}
+            if word not in reasons:
+                raise TextError(f'unknown reason "{word}"')
+            fields["reason"] = reasons[word]
+        elif key == "max_len":
+            fields["max_len"] = _number(word, 0xFFFF, "max_len")
+        elif key == "id":
+            fields["controller_id"] = _number(word, 0xFFFF, "id")
+        elif key == "userdata":
+            fields["userdata"] = _hex_bytes(word, "bad hex digit in `controller' action `userdata'")
+        elif key == "pause":
+            fields["pause"] = True
+        elif key == "meter_id":
+            fields["meter"] = parse_u32(word)
+        else:
+            raise TextError(f'unknown key "{key}" parsing controller action')
+    action = a.Controller(**fields)
+    if action == a.Controller(action.max_len):
+        return a.Output(of.OFPP_CONTROLLER, action.max_len)
+    return action
+
+
+def _hex_bytes(value: str, complaint: str) -> bytes:
+    digits = value.replace(".", "")
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        raise TextError(complaint) from None
+
+
+_SUBFIELD: Final = re.compile(r"([^\[]+)(?:\[(?:(\d+)(?:\.\.(\d+))?)?\])?$")
+_BY_TITLE: Final = {code.name: field for field in FIELD.values() for code in field.ids}
+
+
+def parse_subfield(text: str) -> tuple[Field, int, int]:
+    """(field, offset, bits) of ``field[first..last]``.  Raises TextError."""
+    found = _SUBFIELD.match(text)
+    name = found.group(1) if found else text.partition("[")[0]
+    field = FIELD.get(name) or _BY_TITLE.get(name) or _BY_TITLE.get(name.removesuffix("_W"))
+    if field is None:
+        raise TextError(f"{text}: unknown field `{name}'")
+    if found is None:
+        raise TextError(f"{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
+    if found.group(2) is None:
+        return field, 0, field.bits
+    start = int(found.group(2))
+    end = start if found.group(3) is None else int(found.group(3))
+    if start > end:
+        raise TextError(f"{text}: starting bit {start} is after ending bit {end}")
+    for title, bit in (("starting", start), ("ending", end)):
+        if bit >= field.bits:
+            raise TextError(
+                f"{text}: {title} bit {bit} is not valid because field is only {field.bits} bits wide"
+            )
+    return field, start, end - start + 1
+
+
+def _arrow(value: str) -> tuple[str, str]:
+    before, arrow, after = value.partition("->")
+    if not arrow:
+        raise TextError(f"{value}: missing `->'")
+    return before, after
+
+
+def _read_load(value: str, context: ActionContext) -> a.Action:
+    text, destination = _arrow(value)
+    field, offset, bits = parse_subfield(destination)
+    number = integer(text)
+    if number is None:
+        if text[:1] == "-":
+            number = parse_u64(text) & ((1 << bits) - 1)
+        else:
+            number, _ = parse_value(field, text, context.text)
+    if number >> bits:
+        raise TextError(f"{value}: value 0x{number:x} does not fit into {bits} bits")
+    return a.Load(field.name, offset, bits, number)
+
+
+def _read_set_field(value: str, context: ActionContext) -> a.Action:
+    text, name = _arrow(value)
+    field = FIELD.get(name) or _BY_TITLE.get(name)
+    if field is None:
+        if "[" in name:
+            inner, offset, bits = parse_subfield(name)
+            number, _ = parse_value(inner, text, context.text)
+            return a.SetField(inner.name, number << offset, (1 << bits) - 1 << offset)
+        raise TextError(f"{name} is not a valid OXM field name")
+    if not field.writable:
+        raise TextError(f"{name} is read-only")
+    number, mask = parse_value(field, text, context.text)
+    if field.name.startswith("ct_"):
+        raise TextError("cannot set CT fields outside of ct action")
+    if number & ~((1 << field.bits) - 1):
+        raise TextError(f"{text}: value is not valid for field {name}")
+    return a.SetField(field.name, number & mask, mask)
+
+
+def _read_move(value: str, context: ActionContext) -> a.Action:
+    source, arrow, destination = value.partition("->")
+    if not arrow:
+        raise TextError(f"{value}: missing `->' following source")
+    from_field, from_offset, bits = parse_subfield(source)
+    to_field, to_offset, to_bits = parse_subfield(destination)
+    if bits != to_bits:
+        raise TextError(
+            f"{value}: source field is {bits} bits wide but destination is {to_bits} bits wide"
+        )
+    return a.Move(from_field.name, from_offset, to_field.name, to_offset, bits)
+
+
+def _read_stack(make: Callable[[str, int, int], a.Action]) -> Callable[[str, ActionContext], a.Action]:
+    def read(value: str, context: ActionContext) -> a.Action:
+        field, offset, bits = parse_subfield(value)
+        return make(field.name, offset, bits)
+
+    return read
+
+
+def _read_enqueue(value: str, context: ActionContext) -> a.Action:
+    words = re.split("[:,]", value, maxsplit=1)
+    if len(words) < 2:
+        raise TextError('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"')
+    port = _known_port(words[0], context)
+    if port is None:
+        raise TextError(f"{words[0]}: enqueue to unknown port")
+    return a.Enqueue(port, parse_u32(words[1]))
+
+
+def _read_resubmit(value: str, context: ActionContext) -> a.Action:
+    words = [word.strip() for word in value.split(",")]
+    port, table = of.OFPP_IN_PORT, 255
+    if words[0]:
+        number = _known_port(words[0], context)
+        if number is None:
+            raise TextError(f"{words[0]}: resubmit to unknown port")
+        port = number
+    if len(words) > 1 and words[1]:
+        found = parse_table(words[1], context)
+        if found is None:
+            raise TextError(f"{words[1]}: resubmit to unknown table")
+        table = found
+    with_ct = len(words) > 2 and words[2] == "ct"
+    if len(words) > 2 and words[2] and not with_ct:
+        raise TextError(f"{words[2]}: unknown parameter")
+    if port == of.OFPP_IN_PORT and table == 255:
+        raise TextError('at least one "in_port" or "table" must be specified on resubmit')
+    return a.Resubmit(port, table, with_ct)
+
+
+def parse_table(word: str, context: ActionContext) -> int | None:
+    """A table by number or name; None: there is none."""
+    number = integer(word)
+    if number is None:
+        name = word[1:-1] if len(word) > 1 and word[0] == word[-1] == '"' else word
+        return (context.tables or {}).get(name)
+    if number > 255:
+        context.text.warn("ofp_table", f"table {number} is outside the supported range 0 through 255")
+        return None
+    return number
+
+
+def _read_goto(value: str, context: ActionContext) -> a.Action:
+    table = parse_table(value, context)
+    if table is None:
+        raise TextError(f'unknown table "{value}"')
+    return a.GotoTable(table)
+
+
+def _read_vid(value: str, context: ActionContext) -> a.Action:
+    vid = _number(value, 0xFFFF, "VLAN VID")
+    if vid > 0xFFF:
+        raise TextError(f"{value}: not a valid VLAN VID")
+    return a.SetVlanVid(vid)
+
+
+def _limited(make: Callable[[int], a.Action], what: str, bits: int, mask: int, size: int = 0xFF) -> Any:
+    def read(value: str, context: ActionContext) -> a.Action:
+        number = _number(value, size, what)
+        if number & ~mask:
+            raise TextError(f"{value}: not a valid {what}")
+        return make(number)
+
+    return read
+
+
+def _read_mac(make: Callable[[int], a.Action]) -> Callable[[str, ActionContext], a.Action]:
+    def read(value: str, context: ActionContext) -> a.Action:
+        found = scan_mac(value)
+        if found is None or found[1] != len(value):
+            raise TextError(f"invalid mac address {value}")
+        return make(found[0])
+
+    return read
+
+
+def _read_ip(make: Callable[[int], a.Action]) -> Callable[[str, ActionContext], a.Action]:
+    def read(value: str, context: ActionContext) -> a.Action:
+        found = scan_ipv4(value)
+        if found is None or found[1] != len(value):
+            raise TextError(f"{value}: could not convert to IP address")
+        return make(found[0])
+
+    return read
+
+
+def _read_ethertype(make: Callable[[int], a.Action], only: tuple[int, ...]) -> Callable[[str, ActionContext], a.Action]:
+    def read(value: str, context: ActionContext) -> a.Action:
+        number = _number(value, 0xFFFF, "ethertype")
+        if only and number not in only:
+            raise TextError(f"{value}: not a valid VLAN ethertype")
+        return make(number)
+
+    return read
+
+
+def _read_mpls_label(value: str, context: ActionContext) -> a.Action:
+    number = _number(value, 0xFFFFFFFF, "MPLS label")
+    if number > 0xFFFFF:
+        raise TextError(f"{value}: not a valid MPLS label")
+    return a.SetMplsLabel(number)
+
+
+def _read_metadata(value: str, context: ActionContext) -> a.Action:
+    number, slash, mask = value.partition("/")
+    full = 0xFFFFFFFFFFFFFFFF
+    return a.WriteMetadata(parse_u64(number), parse_u64(mask) if slash else full)
+
+
+def _read_dec_ttl(value: str, context: ActionContext) -> a.Action:
+    if not value:
+        return a.DecTtl((0,))
+    ids = []
+    for word in re.split("[, ]+", value):
+        digits = re.match(r"\d+", word)
+        ids.append((int(digits.group()) if digits else 0) & 0xFFFF)
+    if not ids:
+        raise TextError("dec_ttl_cnt_ids: expected at least one controller id.")
+    return a.DecTtl(tuple(ids))
+
+
+def _read_fin_timeout(value: str, context: ActionContext) -> a.Action:
+    idle = hard = 0
+    for key, word in key_values(value):
+        if key == "idle_timeout":
+            idle = _number(word or "", 0xFFFF, key)
+        elif key == "hard_timeout":
+            hard = _number(word or "", 0xFFFF, key)
+        else:
+            raise TextError(f"invalid key '{key}' in 'fin_timeout' argument")
+    return a.FinTimeout(idle, hard)
+
+
+def _read_note(value: str, context: ActionContext) -> a.Action:
+    data = _hex_bytes(value, "bad hex digit in `note' argument")
+    return a.Note(data + bytes(-(10 + len(data)) % 8))
+
+
+_CONJUNCTION: Final = re.compile(r"\s*(\w+)\s*,\s*(\d+)\s*/\s*(\d+)\s*$")
+
+
+def _read_conjunction(value: str, context: ActionContext) -> a.Action:
+    found = _CONJUNCTION.match(value)
+    number = integer(found.group(1)) if found else None
+    if found is None or number is None:
+        raise TextError('"conjunction" syntax is "conjunction(id,i/n)"')
+    clause, clauses = int(found.group(2)), int(found.group(3))
+    if clauses < 2:
+        raise TextError("conjunction must have at least 2 clauses")
+    if clauses > 64:
+        raise TextError("conjunction must have at most 64 clauses")
+    if clause < 1:
+        raise TextError("clause index must be positive")
+    if clause > clauses:
+        raise TextError("clause index must be less than or equal to number of clauses")
+    return a.Conjunction(number, clause - 1, clauses)
+
+
+def _read_sample(value: str, context: ActionContext) -> a.Action:
+    fields: dict[str, Any] = {"probability": 0, "collector_set": 0, "observation_domain": 0, "observation_point": 0}
+    names = {"collector_set_id": "collector_set", "obs_domain_id": "observation_domain"}
+    names["obs_point_id"] = "observation_point"
+    for key, word in key_values(value):
+        if key == "probability":
+            fields[key] = _number(word or "", 0xFFFF, "probability")
+            if not fields[key]:
+                raise TextError(f'invalid probability value "{word}"')
+        elif key in names:
+            fields[names[key]] = parse_u32(word or "")
+        elif key == "sampling_port":
+            fields[key] = _known_port(word or "", context)
+            if fields[key] is None:
+                raise TextError(f"{word}: unknown port")
+        elif key in ("ingress", "egress"):
+            fields["direction"] = 1 if key == "ingress" else 2
+        else:
+            raise TextError(f'invalid key "{key}" in "sample" argument')
+    if not fields["probability"]:
+        raise TextError('non-zero "probability" must be specified on sample')
+    return a.Sample(**fields)
+
+
+def _read_check_larger(value: str, context: ActionContext) -> a.Action:
+    raise TextError("check_pkt_larger: action is not implemented yet")
+
+
+def _read_delete_field(value: str, context: ActionContext) -> a.Action:
+    field = FIELD.get(value)
+    if field is None:
+        raise TextError(f"{value}: unknown field `{value}'")
+    return a.DeleteField(field.name)
+
+
+def _simple(action: a.Action) -> Callable[[str, ActionContext], a.Action]:
+    return lambda value, context: action
+
+
+def _reserved(port: int) -> Callable[[str, ActionContext], a.Action]:
+    return _simple(a.Output(port, 0))
+
+
+_READERS: Final[dict[str, Callable[[str, ActionContext], a.Action]]] = {
+    "output": _read_output,
+    "controller": _read_controller,
+    "normal": _reserved(of.OFPP_NORMAL),
+    "flood": _reserved(of.OFPP_FLOOD),
+    "all": _reserved(of.OFPP_ALL),
+    "local": _reserved(of.OFPP_LOCAL),
+    "in_port": _reserved(of.OFPP_IN_PORT),
+    "table": _reserved(of.OFPP_TABLE),
+    "enqueue": _read_enqueue,
+    "mod_vlan_vid": _read_vid,
+    "set_vlan_vid": lambda v, c: _read_vid(v, c)._replace(push=False),  # type: ignore[union-attr]
+    "mod_vlan_pcp": _limited(a.SetVlanPcp, "VLAN PCP", 3, 7),
+    "set_vlan_pcp": _limited(lambda n: a.SetVlanPcp(n, False), "VLAN PCP", 3, 7),
+    "strip_vlan": _simple(a.StripVlan()),
+    "pop_vlan": _simple(a.StripVlan(True)),
+    "push_vlan": _read_ethertype(a.PushVlan, (0x8100, 0x88A8)),
+    "mod_dl_src": _read_mac(a.SetEthSrc),
+    "mod_dl_dst": _read_mac(a.SetEthDst),
+    "mod_nw_src": _read_ip(a.SetIpv4Src),
+    "mod_nw_dst": _read_ip(a.SetIpv4Dst),
+    "mod_nw_tos": _limited(a.SetIpDscp, "TOS", 8, 0xFC),
+    "mod_nw_ecn": _limited(a.SetIpEcn, "ECN", 2, 3),
+    "mod_nw_ttl": _limited(a.SetIpTtl, "TTL", 8, 0xFF),
+    "mod_tp_src": _limited(a.SetL4SrcPort, "source port", 16, 0xFFFF, 0xFFFF),
+    "mod_tp_dst": _limited(a.SetL4DstPort, "destination port", 16, 0xFFFF, 0xFFFF),
+    "set_field": _read_set_field,
+    "load": _read_load,
+    "move": _read_move,
+    "push": _read_stack(a.StackPush),
+    "pop": _read_stack(a.StackPop),
+    "dec_ttl": _read_dec_ttl,
+    "dec_nsh_ttl": _simple(a.DecNshTtl()),
+    "set_mpls_label": _read_mpls_label,
+    "set_mpls_tc": _limited(a.SetMplsTc, "MPLS TC", 3, 7),
+    "set_mpls_ttl": _limited(a.SetMplsTtl, "MPLS TTL", 8, 0xFF),
+    "dec_mpls_ttl": _simple(a.DecMplsTtl()),
+    "push_mpls": _read_ethertype(a.PushMpls, ()),
+    "pop_mpls": _read_ethertype(a.PopMpls, ()),
+    "set_tunnel": lambda v, c: a.SetTunnel(parse_u64(v)),
+    "set_tunnel64": lambda v, c: a.SetTunnel(parse_u64(v), True),
+    "set_queue": lambda v, c: a.SetQueue(parse_u32(v)),
+    "pop_queue": _simple(a.PopQueue()),
+    "fin_timeout": _read_fin_timeout,
+    "resubmit": _read_resubmit,
+    "group": lambda v, c: a.Group(parse_u32(v)),
+    "exit": _simple(a.Exit()),
+    "note": _read_note,
+    "conjunction": _read_conjunction,
+    "sample": _read_sample,
+    "ct_clear": _simple(a.CtClear()),
+    "check_pkt_larger": _read_check_larger,
+    "delete_field": _read_delete_field,
+    "clone": lambda v, c: a.Clone(parse_actions(v, c, "clone")),
+    "decap": _simple(a.DecapAny()),
+    "meter": lambda v, c: a.Meter(parse_u32(v)),
+    "clear_actions": _simple(a.ClearActions()),
+    "write_actions": lambda v, c: a.WriteActions(parse_actions(v, c, "write_actions")),
+    "write_metadata": _read_metadata,
+    "goto_table": _read_goto,
+}
+__all__ = ["ActionContext", "format_actions", "parse_actions", "parse_subfield", "quoted_name"]

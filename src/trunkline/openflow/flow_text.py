@@ -1,0 +1,423 @@
+"""Flows as text: what ovs-ofctl prints of flow-mods and flow statistics, and what it reads.
+
+A flow's text is words of the match mixed with words of the flow (priority, cookie, timeouts, flags), and at
+the end ``actions=``.  `parse_flow` also says which flow formats can carry the flow: that is what ovs-ofctl
+negotiates by.
+"""
+
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from trunkline.flow.key import VIEW
+from trunkline.flow.match import Match, satisfied
+from trunkline.flow.text import (
+    SHORTHANDS,
+    Draft,
+    finish,
+    format_match,
+    key_values,
+    normalization_notes,
+    normalize,
+    set_word,
+)
+from trunkline.flow.values import TextError
+from trunkline.model import openflow as of
+from trunkline.model.fields import FIELD
+from trunkline.openflow import actions as a
+from trunkline.openflow import match10
+from trunkline.openflow import messages as m
+from trunkline.openflow.actions_text import (
+    NO_NAMES,
+    ActionContext,
+    format_actions,
+    parse_actions,
+    parse_table,
+    parse_u32,
+    parse_u64,
+)
+from trunkline.openflow.style import PLAIN, Style, duration_text, flags_text, integer, port_text, table_text
+
+# ---- flow formats: what ovs-ofctl calls protocols --------------------------------------------------------------
+
+OF10, OF10_TID, NXM, NXM_TID, OF11, OF12, OF13, OF14, OF15 = (1 << bit for bit in range(9))
+ANY_OF10: Final = OF10 | OF10_TID
+ANY_NXM: Final = NXM | NXM_TID
+ANY_OXM: Final = OF12 | OF13 | OF14 | OF15
+ANY: Final = ANY_OF10 | ANY_NXM | OF11 | ANY_OXM
+FORMAT_NAMES: Final = (
+    (ANY, "any"),
+    (ANY_OF10, "OpenFlow10"),
+    (OF10, "OpenFlow10-table_id"),
+    (OF10_TID, "OpenFlow10+table_id"),
+    (ANY_NXM, "NXM"),
+    (NXM, "NXM-table_id"),
+    (NXM_TID, "NXM+table_id"),
+    (ANY_OXM, "OXM"),
+    (OF11, "OpenFlow11"),
+    (OF12, "OXM-OpenFlow12"),
+    (OF13, "OXM-OpenFlow13"),
+    (OF14, "OXM-OpenFlow14"),
+    (OF15, "OXM-OpenFlow15"),
+)
+FORMAT_VERSIONS: Final = {OF10: 1, OF10_TID: 1, NXM: 1, NXM_TID: 1, OF11: 2, OF12: 3, OF13: 4, OF14: 5, OF15: 6}
+
+
+def formats_text(formats: int) -> str:
+    """Flow formats as ovs-ofctl names them, groups first."""
+    if not formats:
+        return "none"
+    words = []
+    for bits, name in FORMAT_NAMES:
+        if formats & bits == bits:
+            words.append(name)
+            formats &= ~bits
+    return ",".join(words)
+
+
+def formats_named(text: str) -> int | None:
+    """The formats of a comma-separated list; None when a name is unknown."""
+    known = {name.lower(): bits for bits, name in FORMAT_NAMES}
+    formats = 0
+    for word in text.split(","):
+        if word:
+            bits = known.get(word.lower())
+            if bits is None:
+                return None
+            formats |= bits
+    return formats
+
+
+# ---- writing ----------------------------------------------------------------------------------------------------
+
+
+def format_flow_mod(mod: m.FlowMod, style: Style = PLAIN, version: int = 6) -> str:
+    """A flow-mod as ofp-print shows it."""
+    command = of.FLOW_COMMAND_NAMES[mod.command]
+    words = [command]
+    if mod.table not in (0, 0xFF):
+        words[0] += f" table:{table_text(mod.table, style)}"
+    elif mod.table == 0xFF and version > 1:
+        words[0] += " table:255"
+    match = format_match(mod.match, style.context, mod.priority)
+    if match:
+        words.append(match)
+    if mod.new_cookie:
+        words.append(f"cookie:0x{mod.new_cookie:x}")
+    if mod.cookie_mask:
+        words.append(f"cookie:0x{mod.cookie:x}/0x{mod.cookie_mask:x}")
+    if mod.idle_timeout:
+        words.append(f"idle:{mod.idle_timeout}")
+    if mod.hard_timeout:
+        words.append(f"hard:{mod.hard_timeout}")
+    if mod.importance:
+        words.append(f"importance:{mod.importance}")
+    if mod.buffer is not None:
+        words.append(f"buf:0x{mod.buffer:x}")
+    if mod.out_port != of.OFPP_ANY:
+        words.append(f"out_port:{port_text(mod.out_port, style)}")
+    flags = mod.flags & ~(of.OFPFF_RESET_COUNTS if version <= 2 else 0)
+    if flags:
+        words.append(_flags(flags))
+    return f"{' '.join(words)} actions={format_actions(mod.actions, style)}"
+
+
+def _flags(flags: int) -> str:
+    return flags_text((*of.FLOW_FLAG_NAMES, (of.OFPFF_EMERG, "emerg")), flags)
+
+
+def format_flow_stats(flow: m.FlowStats, style: Style = PLAIN) -> str:
+    """A flow of a statistics reply, as dump-flows shows it, without the space in front."""
+    parts = []
+    if style.statistics or flow.cookie:
+        parts.append(f"cookie=0x{flow.cookie:x}, ")
+    if style.statistics:
+        parts.append(f"duration={duration_text(flow.duration)}, ")
+    if style.statistics or flow.table:
+        parts.append(f"table={table_text(flow.table, style)}, ")
+    if style.statistics:
+        packets = "unavailable" if flow.packets is None else flow.packets
+        octets = "unavailable" if flow.bytes is None else flow.bytes
+        parts.append(f"n_packets={packets}, n_bytes={octets}, ")
+    if flow.idle_timeout:
+        parts.append(f"idle_timeout={flow.idle_timeout}, ")
+    if flow.hard_timeout:
+        parts.append(f"hard_timeout={flow.hard_timeout}, ")
+    if flow.flags:
+        parts.append(_flags(flow.flags) + " ")
+    if flow.importance:
+        parts.append(f"importance={flow.importance}, ")
+    if style.statistics:
+        if flow.idle_age is not None:
+            parts.append(f"idle_age={flow.idle_age}, ")
+        if flow.hard_age is not None and flow.hard_age != flow.duration // 1_000_000_000:
+            parts.append(f"hard_age={flow.hard_age}, ")
+    match = format_match(flow.match, style.context, flow.priority)
+    parts.append(f"{match} " if match else "")
+    parts.append(f"actions={format_actions(flow.actions, style)}")
+    return "".join(parts)
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------
+
+
+class ParsedFlow(NamedTuple):
+    """`formats` are those that can carry the flow; `notes` are INFO lines of module ofp_match."""
+
+    mod: m.FlowMod
+    formats: int
+    notes: tuple[str, ...]
+
+
+_FLAGS: Final = {
+    "send_flow_rem": (of.OFPFF_SEND_FLOW_REM, ANY),
+    "check_overlap": (of.OFPFF_CHECK_OVERLAP, ANY),
+    "reset_counts": (of.OFPFF_RESET_COUNTS, ANY_OXM),
+    "no_packet_counts": (of.OFPFF_NO_PKT_COUNTS, OF13 | OF14 | OF15),
+    "no_byte_counts": (of.OFPFF_NO_BYT_COUNTS, OF13 | OF14 | OF15),
+    "allow_hidden_fields": (0, ANY),
+}
+_IGNORED: Final = frozenset(("duration", "n_packets", "n_bytes", "idle_age", "hard_age"))
+_COMMANDS: Final = {
+    "add": of.OFPFC_ADD,
+    "delete": of.OFPFC_DELETE,
+    "delete_strict": of.OFPFC_DELETE_STRICT,
+    "modify": of.OFPFC_MODIFY,
+    "modify_strict": of.OFPFC_MODIFY_STRICT,
+}
+
+
+
+
+def _split_actions(text: str) -> tuple[str, str | None]:
+    """The flow without its actions, and the actions, None without any."""
+    at = text.find("action")
+    if at < 0:
+        return text, None
+    equals = text.find("=", at)
+    if equals < 0:
+        raise TextError("must specify an action")
+    return text[:at], text[equals + 1 :]
+
+
+class _Draft:
+    """What the words of a flow have said so far."""
+
+    def __init__(self) -> None:
+        self.match = Draft()
+        self.formats = ANY
+        self.fields: dict[str, Any] = {}
+        self.flags = 0
+
+
+def parse_flow(text: str, command: int | None, context: ActionContext = NO_NAMES) -> ParsedFlow:
+    """Reads a flow for `command` (OFPFC_*), or, with None, for the command that the text starts with (add if
+    none).  Raises TextError."""
+    if command is None:
+        word, _, rest = text.strip().partition(" ")
+        first = word.partition(",")[0]
+        if first in _COMMANDS:
+            command, text = _COMMANDS[first], text.strip()[len(first) :].lstrip(", \t")
+        else:
+            command = of.OFPFC_ADD
+    deletes = command >= of.OFPFC_DELETE
+    actions_text: str | None = None
+    if not deletes:
+        text, actions_text = _split_actions(text)
+        if actions_text is None:
+            raise TextError("must specify an action")
+    draft = _Draft()
+    for key, value in key_values(text):
+        _word(draft, key, value, command, context)
+    match = finish(draft.match)
+    if actions_text is None:
+        actions: tuple[a.Action, ...] = ()
+    else:
+        actions = parse_actions(actions_text, context)
+    return _finished(draft, match, actions, command, context)
+
+
+def _word(draft: _Draft, key: str, value: str | None, command: int, context: ActionContext) -> None:
+    if key in SHORTHANDS:
+        set_word(draft.match, key, value, context.text)
+        return
+    flag = _FLAGS.get(key)
+    if flag is not None:
+        draft.flags |= flag[0]
+        draft.formats &= flag[1]
+        return
+    if key in ("no_readonly_table",):
+        return
+    if not value:
+        raise TextError(f"field {key} missing value")
+    reader = _KEYS.get(key)
+    if reader is not None:
+        reader(draft, value, command, context)
+    elif key in FIELD:
+        set_word(draft.match, key, value, context.text)
+    elif key not in _IGNORED:
+        raise TextError(f"unknown keyword {key}")
+
+
+def _read_table(draft: _Draft, value: str, command: int, context: ActionContext) -> None:
+    table = parse_table(value, context)
+    if table is None:
+        raise TextError(f'unknown table "{value}"')
+    draft.fields["table"] = table
+    if table != 0xFF:
+        draft.formats &= OF10_TID | NXM_TID | OF11 | ANY_OXM
+
+
+def _read_out_port(draft: _Draft, value: str, command: int, context: ActionContext) -> None:
+    from trunkline.flow.values import parse_port
+
+    if command < of.OFPFC_DELETE:
+        raise TextError("unknown keyword out_port")
+    port = parse_port(value, context.text)
+    if port is None:
+        raise TextError(f"{value} is not a valid OpenFlow port")
+    draft.fields["out_port"] = port
+
+
+def _read_out_group(draft: _Draft, value: str, command: int, context: ActionContext) -> None:
+    if command < of.OFPFC_DELETE:
+        raise TextError("unknown keyword out_group")
+    draft.formats &= OF11 | ANY_OXM
+    draft.fields["out_group"] = parse_u32(value)
+
+
+def _read_u16(name: str) -> Callable[[_Draft, str, int, ActionContext], None]:
+    def read(draft: _Draft, value: str, command: int, context: ActionContext) -> None:
+        number = integer(value)
+        if number is None or number > 0xFFFF:
+            raise TextError(f'invalid {name} "{value}"')
+        if name == "importance":
+            draft.formats &= OF14 | OF15
+        draft.fields[name] = number
+
+    return read
+
+
+def _read_priority(draft: _Draft, value: str, command: int, context: ActionContext) -> None:
+    if command == -1:
+        raise TextError("unknown keyword priority")
+    _read_u16("priority")(draft, value, command, context)
+
+
+def _read_cookie(draft: _Draft, value: str, command: int, context: ActionContext) -> None:
+    cookie, slash, mask = value.partition("/")
+    if slash:
+        if command == of.OFPFC_ADD:
+            raise TextError("flow additions cannot use a cookie mask")
+        draft.fields["cookie_mask"] = parse_u64(mask)
+        draft.fields["cookie"] = parse_u64(cookie) & draft.fields["cookie_mask"]
+        draft.formats &= ANY_NXM | OF11 | ANY_OXM
+    elif command >= of.OFPFC_DELETE or command == -1:
+        draft.fields["cookie_mask"] = 0xFFFFFFFFFFFFFFFF
+        draft.fields["cookie"] = parse_u64(cookie)
+        draft.formats &= ANY_NXM | OF11 | ANY_OXM
+    else:
+        draft.fields["new_cookie"] = parse_u64(cookie)
+        draft.fields["modify_cookie"] = True
+
+
+_KEYS: Final[dict[str, Callable[[_Draft, str, int, ActionContext], None]]] = {
+    "table": _read_table,
+    "out_port": _read_out_port,
+    "out_group": _read_out_group,
+    "priority": _read_u16("priority"),
+    "idle_timeout": _read_u16("idle_timeout"),
+    "hard_timeout": _read_u16("hard_timeout"),
+    "importance": _read_u16("importance"),
+    "cookie": _read_cookie,
+}
+
+
+def _finished(
+    draft: _Draft, match: Match, actions: tuple[a.Action, ...], command: int, context: ActionContext
+) -> ParsedFlow:
+    fields = draft.fields
+    formats = draft.formats & match_formats(match)
+    modify_cookie = fields.pop("modify_cookie", False)
+    if command in (of.OFPFC_MODIFY, of.OFPFC_MODIFY_STRICT) and not modify_cookie:
+        fields["new_cookie"] = None
+    elif modify_cookie and command != of.OFPFC_ADD:
+        # Only Nicira's flow-mod can give new cookies to existing flows.
+        formats &= ANY_NXM if fields.get("cookie_mask") else ANY_OF10 | ANY_NXM | OF11
+    if command in (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT):
+        fields.setdefault("new_cookie", None)
+    normal = normalize(match)
+    formats &= actions_formats(actions, normal)
+    if fields.get("importance") == 0:
+        fields.pop("importance")
+    mod = m.FlowMod(command, normal, actions=actions, flags=draft.flags, **fields)
+    return ParsedFlow(mod, formats, normalization_notes(match, normal, context.text))
+
+
+def match_formats(match: Match) -> int:
+    """The flow formats that can say all of `match`."""
+    if match10.expressible(match):
+        return ANY
+    return ANY_NXM | ANY_OXM
+
+
+oxm_tci: Final = VIEW["vlan_tci"].shift
+_NEEDS_IP: Final = (a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.DecTtl)
+
+
+def actions_formats(actions: tuple[a.Action, ...], match: Match) -> int:
+    """The flow formats that can carry `actions` beside `match`.  Raises TextError when none makes sense."""
+    formats = ANY
+    for action in actions:
+        kind = type(action)
+        if kind is a.SetField:
+            _require(action.field, match, "set_field")  # type: ignore[union-attr]
+            if action.field not in _OF10_FIELDS:  # type: ignore[union-attr]
+                formats &= ANY_NXM | ANY_OXM
+        elif kind is a.PushVlan or (kind is a.SetVlanVid and not action.push):  # type: ignore[union-attr]
+            formats &= OF11 | ANY_OXM
+        elif kind is a.Meter:
+            formats &= OF13 | OF14 | OF15
+        elif kind in _NEEDS_IP or kind in (a.SetIpv4Src, a.SetIpv4Dst):
+            if not satisfied(match, "ip" if kind in (a.SetIpv4Src, a.SetIpv4Dst) else "ip/ipv6"):
+                formats &= ANY_OF10 | ANY_NXM
+        elif kind in (a.SetL4SrcPort, a.SetL4DstPort):
+            if not any(satisfied(match, name) for name in ("tcp", "udp", "sctp")):
+                formats &= ANY_OF10 | ANY_NXM
+        elif kind is a.StripVlan and not _tagged(match, actions):
+            formats &= ANY_OF10 | ANY_NXM
+        elif kind is a.DecNshTtl:
+            formats &= ANY if satisfied(match, "nsh") else ANY_OF10 | ANY_NXM
+    return formats
+
+
+def _tagged(match: Match, actions: tuple[a.Action, ...]) -> bool:
+    return bool(match.value >> oxm_tci & 0x1000) or any(
+        isinstance(action, a.PushVlan | a.SetVlanVid | a.SetVlanPcp) for action in actions
+    )
+
+
+_OF10_FIELDS: Final = frozenset(
+    "eth_src eth_dst ip_src ip_dst tcp_src tcp_dst udp_src udp_dst vlan_vid vlan_pcp dl_vlan dl_vlan_pcp "
+    "nw_tos ip_dscp".split()
+)
+
+
+def _require(name: str, match: Match, verb: str) -> None:
+    if not satisfied(match, FIELD[name].prerequisite):
+        raise TextError(
+            f"actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)\0{verb} {name} lacks correct prerequisites"
+        )
+
+
+def parse_request(text: str, context: ActionContext = NO_NAMES, command: int = -1) -> ParsedFlow:
+    """The flows that dump-flows and its like ask for.  Raises TextError."""
+    draft = _Draft()
+    if _split_actions(text)[1] is not None:
+        raise TextError("unknown keyword actions")
+    for key, value in key_values(text):
+        if key == "priority":
+            raise TextError("unknown keyword priority")
+        _word(draft, key, value, of.OFPFC_DELETE, context)
+    match = finish(draft.match)
+    return _finished(draft, match, (), of.OFPFC_DELETE, context)

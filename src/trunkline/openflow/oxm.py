@@ -1,0 +1,421 @@
+"""Matches on the wire as NXM and OXM: a sequence of (header, value[, mask]), one for each field.
+
+A header's four bytes are a class, a field number, a bit that says whether a mask follows, and the length of
+what follows.  Class 0xffff puts an experimenter's number between header and value.  All of it comes from the
+table of fields; which id a version writes is a question of the column "OpenFlow version it came with".
+
+Reading goes header by header through one dict.  Writing is cut in two, for speed: a *plan* says which headers
+to write and where the values lie, and depends only on the mask and on the bits that prerequisites look at;
+plans are remembered.
+"""
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from trunkline.flow.key import MASK, VIEW
+from trunkline.flow.match import Match, TunnelOption, satisfied
+from trunkline.model.fields import CLASSES, FIELDS, Field
+from trunkline.model.fields import FIELD as FIELD_BY_NAME
+from trunkline.model.openflow_messages import ONF_EXPERIMENTER
+from trunkline.openflow.wire import DecodeError, port_from_wire, port_to_wire
+
+NXM: Final = 0  # the "version" of nx_match of OpenFlow 1.0
+_VERSION_OF: Final = {"1.2": 3, "1.3": 4, "1.4": 5, "1.5": 6}
+_VLAN_CFI: Final = 0x1000
+_VLAN_MASK: Final = 0x1FFF
+
+# How a field's value on the wire differs from its value in the key.
+_PLAIN, _PORT, _TOS, _TCI_VID, _PCP, _OPCODE, _OPTION = range(7)
+_SPECIAL: Final = {
+    "in_port_oxm": _PORT,
+    "actset_output": _PORT,
+    "nw_tos": _TOS,
+    "vlan_vid": _TCI_VID,
+    "vlan_pcp": _PCP,
+    "arp_op": _OPCODE,
+}
+
+
+class _Entry(NamedTuple):
+    """What a header means.  `header` is without the mask's bit and with the plain length, experimenter included."""
+
+    field: Field
+    header: bytes
+    octets: int
+    shift: int
+    ones: int
+    kind: int
+    prerequisite: str
+
+
+def _header(class_name: str, number: int, length: int, masked: bool) -> bytes:
+    oxm_class = CLASSES[class_name]
+    experimenter = b"" if oxm_class.experimenter is None else oxm_class.experimenter.to_bytes(4, "big")
+    size = len(experimenter) + (2 * length if masked else length)
+    return oxm_class.number.to_bytes(2, "big") + bytes((number << 1 | masked, size & 0xFF)) + experimenter
+
+
+def _entries() -> tuple[dict[bytes, _Entry], dict[bytes, Field]]:
+    """Whole headers (masked ones too) to what they mean; and, by class and number alone, the field."""
+    by_header: dict[bytes, _Entry] = {}
+    by_number: dict[bytes, Field] = {}
+    for field in FIELDS:
+        view = VIEW.get(field.name)
+        for code in field.ids:
+            plain = _header(code.vendor, code.number, field.octets, False)
+            by_number[_number_of(plain)] = field
+            if view is None:
+                continue
+            kind, ones = _SPECIAL.get(field.name, _PLAIN), view.ones
+            if kind == _OPCODE:
+                ones = 0xFF
+            elif kind == _PORT:
+                ones = 0xFFFF
+            entry = _Entry(field, plain, field.octets, view.shift, ones, kind, field.prerequisite)
+            by_header[plain] = entry
+            if field.maskable:
+                by_header[_header(code.vendor, code.number, field.octets, True)] = entry
+    return by_header, by_number
+
+
+def _number_of(header: bytes) -> bytes:
+    return header[:2] + bytes((header[2] & 0xFE,)) + header[4:]
+
+
+_BY_HEADER, _BY_NUMBER = _entries()
+_TUNNEL_OPTIONS: Final = {
+    code.number: int(field.name[12:])
+    for field in FIELDS
+    if field.name.startswith("tun_metadata")
+    for code in field.ids
+}
+_EXACT_MASK: Final = {field.name: (1 << field.bits) - 1 for field in FIELDS}
+
+
+def field_id(field: Field, version: int) -> tuple[str, int]:
+    """(class, number) that `version` (NXM: 0) writes for a field: the newest standard one it has, else an
+    extension, else the oldest standard one."""
+    best, extension = None, None
+    for code in field.ids:
+        if code.openflow is None:
+            extension = extension or code
+        elif version and _VERSION_OF[code.openflow] <= version:
+            if best is None or _VERSION_OF[code.openflow] > _VERSION_OF[best.openflow or "1.2"]:
+                best = code
+    chosen = best or extension or field.ids[0]
+    return chosen.vendor, chosen.number
+
+
+_ETHERNET: Final = MASK["dl_src"] | MASK["dl_dst"] | MASK["dl_type"] | MASK["vlan_tci"]
+_PACKET_TYPE: Final = MASK["packet_type"]
+
+
+# ---- reading --------------------------------------------------------------------------------------------------
+
+
+def decode(data: bytes, *, loose: bool = False) -> Match:
+    """The match in `data`.  Raises DecodeError; with `loose`, unknown fields are skipped and prerequisites
+    are not asked for, as one reads what a switch reports."""
+    value = mask = position = 0
+    options: list[TunnelOption] = []
+    seen = 0
+    size = len(data)
+    while position < size:
+        header_size = 8 if data[position : position + 2] == b"\xff\xff" else 4
+        header = data[position : position + header_size]
+        if len(header) < header_size:
+            raise DecodeError("OFPBMC_BAD_LEN")
+        start, position = position + header_size, position + 4 + header[3]
+        if position > size or position < start:
+            raise DecodeError("OFPBMC_BAD_LEN")
+        entry = _BY_HEADER.get(header)
+        if entry is None:
+            if _is_option(header):
+                option, raw, raw_mask = _decode_option(header, data[start:position], options)
+                options.append(option)
+                at = VIEW["tun_metadata"].shift + option.offset * 8
+                value |= raw << at
+                mask |= raw_mask << at
+                present = VIEW["tun_metadata_present"].shift + option.number
+                value |= 1 << present
+                mask |= 1 << present
+            elif loose and _number_of(header) not in _BY_NUMBER:
+                continue
+            else:
+                raise DecodeError(*_why_unknown(header))
+            continue
+        octets, shift, ones, kind = entry.octets, entry.shift, entry.ones, entry.kind
+        raw = int.from_bytes(data[start : start + octets], "big")
+        if header[2] & 1:
+            raw_mask = int.from_bytes(data[start + octets : position], "big")
+            if raw & ~raw_mask:
+                raise DecodeError("OFPBMC_BAD_WILDCARDS", entry.field.name)
+            raw_mask &= ones
+        else:
+            raw_mask = ones
+        if kind:
+            raw, raw_mask, ones = _from_wire(kind, raw, raw_mask, ones)
+        if raw & ~ones:
+            raise DecodeError("OFPBMC_BAD_VALUE", entry.field.name)
+        place = ones << shift
+        if seen & place:
+            raise DecodeError("OFPBMC_DUP_FIELD", entry.field.name)
+        if entry.prerequisite and not loose and not satisfied(Match(value, mask), entry.prerequisite):
+            raise DecodeError("OFPBMC_BAD_PREREQ", entry.field.name)
+        seen |= place
+        value |= (raw & raw_mask) << shift
+        mask |= raw_mask << shift
+    if mask & _ETHERNET and not mask & _PACKET_TYPE:
+        mask |= _PACKET_TYPE  # a field of Ethernet means packets of Ethernet
+    return Match(value, mask, tuple(options))
+
+
+def _from_wire(kind: int, raw: int, mask: int, ones: int) -> tuple[int, int, int]:
+    """(value, mask, ones) of the key; a value that the field cannot have has bits outside `ones`."""
+    if kind == _PORT:
+        try:
+            return port_from_wire(raw), 0xFFFF, 0xFFFF
+        except DecodeError:
+            raise DecodeError("OFPBMC_BAD_VALUE", "port") from None
+    if kind == _TOS:
+        return raw, 0xFC, 0xFC
+    if kind == _PCP:
+        return (raw << 1 | 1) if raw < 8 else -1, 0xF, 0xF
+    return raw, mask, ones
+
+
+def _is_option(header: bytes) -> bool:
+    return header[:2] == b"\0\1" and header[2] >> 1 in _TUNNEL_OPTIONS
+
+
+def _decode_option(header: bytes, body: bytes, options: list[TunnelOption]) -> tuple[TunnelOption, int, int]:
+    number, octets = _TUNNEL_OPTIONS[header[2] >> 1], header[3]
+    raw_mask = None
+    if header[2] & 1:
+        if octets % 2:
+            raise DecodeError("OFPBMC_BAD_LEN")
+        octets //= 2
+        raw_mask = int.from_bytes(body[octets:], "big")
+    if not octets or octets > 124:
+        raise DecodeError("OFPBMC_BAD_LEN")
+    if any(option.number == number for option in options):
+        raise DecodeError("OFPBMC_DUP_FIELD", f"tun_metadata{number}")
+    raw = int.from_bytes(body[:octets], "big")
+    raw_mask = (1 << 8 * octets) - 1 if raw_mask is None else raw_mask
+    if raw & ~raw_mask:
+        raise DecodeError("OFPBMC_BAD_WILDCARDS", f"tun_metadata{number}")
+    offset = max((o.offset + o.octets for o in options), default=0)
+    if offset + octets > 256:
+        raise DecodeError("OFPBMC_BAD_LEN")
+    return TunnelOption(number, offset, octets), raw, raw_mask
+
+
+def _why_unknown(header: bytes) -> tuple[str, str]:
+    field = _BY_NUMBER.get(_number_of(header))
+    if field is None:
+        return "OFPBMC_BAD_FIELD", f"field {header.hex()}"
+    if header[2] & 1 and not field.maskable:
+        return "OFPBMC_BAD_MASK", field.name
+    return "OFPBMC_BAD_LEN", field.name
+
+
+# ---- writing --------------------------------------------------------------------------------------------------
+
+# The order in which fields are written: each after those that it has as prerequisites.
+_WRITE_ORDER: Final = tuple(
+    """dp_hash recirc_id conj_id in_port actset_output packet_type eth_src eth_dst eth_type vlan_tci
+    mpls_label mpls_tc mpls_bos mpls_ttl ip_src ip_dst ipv6_src ipv6_dst ipv6_label
+    ip_frag nw_tos nw_ecn nw_ttl nw_proto tcp_src tcp_dst tcp_flags udp_src udp_dst sctp_src sctp_dst
+    icmp_type icmp_code icmpv6_type icmpv6_code nd_target nd_sll nd_tll nd_reserved nd_options_type
+    arp_op arp_spa arp_tpa arp_sha arp_tha
+    nsh_flags nsh_ttl nsh_mdtype nsh_np nsh_spi nsh_si nsh_c1 nsh_c2 nsh_c3 nsh_c4
+    tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags tun_flags
+    tun_erspan_ver tun_erspan_idx tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype""".split()
+) + tuple(f"reg{i}" for i in range(16)) + tuple(
+    """pkt_mark ct_state ct_zone ct_mark ct_label ct_nw_src ct_nw_dst ct_ipv6_src ct_ipv6_dst ct_nw_proto
+    ct_tp_src ct_tp_dst metadata""".split()
+)  # fmt: skip
+_PREREQUISITE_BITS: Final = (
+    MASK["packet_type"]
+    | MASK["eth_type"]
+    | MASK["nw_proto"]
+    | MASK["icmpv6_type"]
+    | MASK["icmpv6_code"]
+    | MASK["ct_state"]
+    | (_VLAN_MASK << VIEW["vlan_tci"].shift)
+)
+
+
+class _Step(NamedTuple):
+    """One field to write: its header, where the value lies, and the mask's bytes (empty without)."""
+
+    header: bytes
+    shift: int
+    ones: int
+    octets: int
+    is_port: bool
+    mask: bytes
+
+
+def encode(match: Match, version: int) -> bytes:
+    """`match` as OXM of `version`, or as NXM with version 0.  Without padding or match header."""
+    value, mask = match.value, match.mask
+    out = []
+    for header, shift, ones, octets, is_port, mask_bytes in _plan(mask, value & _PREREQUISITE_BITS, version):
+        number = value >> shift & ones
+        if is_port:
+            number = port_to_wire(number)
+        out.append(header + number.to_bytes(octets, "big") + mask_bytes)
+    if match.options:
+        out += _encode_options(match)
+    return b"".join(out)
+
+
+@lru_cache(maxsize=2048)
+def _plan(mask: int, prerequisites: int, version: int) -> tuple[_Step, ...]:
+    known = Match(prerequisites, mask)
+    steps: list[_Step] = []
+    left = mask
+    for name in _WRITE_ORDER:
+        field = FIELD_BY_NAME[name]
+        place = MASK[name]
+        if not left & place or not satisfied(known, field.prerequisite):
+            continue
+        if name == "packet_type" and not prerequisites & place:
+            continue  # Ethernet is what a match without it means
+        if name == "vlan_tci" and version:
+            steps += _vlan_steps(mask, prerequisites, version)
+        elif name == "nw_tos":
+            steps += _tos_steps(mask, version)
+            left &= ~MASK["ip_dscp"]
+            continue
+        elif name == "in_port":
+            steps.append(_step(FIELD_BY_NAME["in_port_oxm" if version else "in_port"], mask, version))
+        else:
+            steps.append(_step(field, mask, version))
+        left &= ~place
+    return tuple(steps)
+
+
+def _step(field: Field, mask: int, version: int) -> _Step:
+    view = VIEW[field.name]
+    ones = 0xFF if field.name == "arp_op" else view.ones
+    part = mask >> view.shift & ones
+    vendor, number = field_id(field, version)
+    masked = part != ones and field.maskable
+    is_port = _SPECIAL.get(field.name) == _PORT
+    return _Step(
+        _header(vendor, number, field.octets, masked),
+        view.shift,
+        0xFFFF if is_port else ones,
+        field.octets,
+        is_port,
+        part.to_bytes(field.octets, "big") if masked else b"",
+    )
+
+
+def _vlan_steps(mask: int, value: int, version: int) -> list[_Step]:
+    """A TCI as OXM: the VLAN's number with the bit that says a tag is there, and the priority by itself."""
+    shift = VIEW["vlan_tci"].shift
+    tci, tci_mask = value >> shift & _VLAN_MASK, mask >> shift
+    steps = []
+    if tci_mask & _VLAN_MASK:
+        steps.append(_step(FIELD_BY_NAME["vlan_vid"], mask, version))
+    if tci and tci_mask & 0xE000:
+        steps.append(_step(FIELD_BY_NAME["vlan_pcp"], mask | 7 << shift + 13, version))
+    return steps
+
+
+def _tos_steps(mask: int, version: int) -> list[_Step]:
+    shift = VIEW["nw_tos"].shift
+    if not mask >> shift & 0xFC:
+        return []
+    if version:
+        return [_step(FIELD_BY_NAME["ip_dscp"], mask, version)]
+    vendor, number = field_id(FIELD_BY_NAME["nw_tos"], version)
+    return [_Step(_header(vendor, number, 1, False), shift, 0xFC, 1, False, b"")]
+
+
+def _encode_options(match: Match) -> list[bytes]:
+    view = VIEW["tun_metadata"]
+    out = []
+    for number, offset, octets in sorted(match.options):
+        ones = (1 << 8 * octets) - 1
+        at = view.shift + 8 * offset
+        value, mask = match.value >> at & ones, match.mask >> at & ones
+        masked = mask != ones
+        code = FIELD_BY_NAME[f"tun_metadata{number}"].ids[0]
+        header = _header(code.vendor, code.number, octets, masked)
+        out.append(header + value.to_bytes(octets, "big") + (mask.to_bytes(octets, "big") if masked else b""))
+    return out
+
+
+# ---- the match of OpenFlow 1.2 on: type 1, length, OXM, padding to eight bytes ------------------------------------
+
+
+def encode_oxm_match(match: Match, version: int) -> bytes:
+    body = encode(match, version)
+    length = len(body) + 4
+    return b"\0\1" + length.to_bytes(2, "big") + body + bytes(-length % 8)
+
+
+def decode_oxm_match(data: bytes, position: int, *, loose: bool = False) -> tuple[Match, int]:
+    """The match at `position` and where what follows it starts.  Raises DecodeError."""
+    if len(data) - position < 4:
+        raise DecodeError("OFPBMC_BAD_LEN")
+    kind, length = data[position : position + 2], int.from_bytes(data[position + 2 : position + 4], "big")
+    if kind != b"\0\1":
+        raise DecodeError("OFPBMC_BAD_TYPE")
+    end = position + (length + 7) // 8 * 8
+    if length < 4 or end > len(data):
+        raise DecodeError("OFPBMC_BAD_LEN")
+    return decode(data[position + 4 : position + length], loose=loose), end
+
+
+# ---- fields in actions: a header alone, or a whole entry --------------------------------------------------------------
+
+
+def encode_header(name: str, version: int, masked: bool = False) -> bytes:
+    """The header of a field, experimenter included, as actions refer to it."""
+    field = FIELD_BY_NAME[name]
+    vendor, number = field_id(field, version)
+    return _header(vendor, number, field.octets, masked)
+
+
+def decode_header(data: bytes, position: int) -> tuple[Field, int]:
+    """The field whose header is at `position`, and where the header ends.  Raises DecodeError."""
+    header_size = 8 if data[position : position + 2] == b"\xff\xff" else 4
+    header = data[position : position + header_size]
+    field = _BY_NUMBER.get(_number_of(header)) if len(header) == header_size else None
+    if field is None:
+        raise DecodeError("OFPBAC_BAD_SET_TYPE", f"field {header.hex()}")
+    return field, position + header_size
+
+
+def encode_entry(name: str, value: int, mask: int | None, version: int) -> bytes:
+    """A field with its value and, where it is not exact, its mask, as set_field carries it."""
+    field = FIELD_BY_NAME[name]
+    if mask == _EXACT_MASK[field.name]:
+        mask = None
+    if name in ("in_port_oxm", "actset_output"):
+        value = port_to_wire(value)
+    header = encode_header(name, version, mask is not None)
+    tail = b"" if mask is None else mask.to_bytes(field.octets, "big")
+    return header + value.to_bytes(field.octets, "big") + tail
+
+
+def decode_entry(data: bytes, position: int) -> tuple[Field, int, int | None, int]:
+    """(field, value, mask or None, end) of the entry at `position`.  Raises DecodeError."""
+    field, start = decode_header(data, position)
+    end = position + 4 + data[position + 3]
+    masked = bool(data[position + 2] & 1)
+    size = end - start
+    octets = field.octets if field.slot.startswith("tun_metadata") is False else size >> masked
+    if end > len(data) or size != octets << masked:
+        raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
+    value = int.from_bytes(data[start : start + octets], "big")
+    mask = int.from_bytes(data[start + octets : end], "big") if masked else None
+    return field, value, mask, end
+
+
+__all__ = ["NXM", "ONF_EXPERIMENTER", "decode", "decode_entry", "decode_header", "decode_oxm_match", "encode"]

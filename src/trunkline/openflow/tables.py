@@ -1,0 +1,361 @@
+"""The messages about tables and queues, and the switch's description of itself."""
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Final
+
+from trunkline.model import openflow as of
+from trunkline.openflow import messages as m
+from trunkline.openflow.control import Encoded
+from trunkline.openflow.ports import property_header
+from trunkline.openflow.style import Style, counter_text, duration_text, port_text, table_text
+from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol, port_from_wire, port_to_wire
+
+_UNKNOWN: Final = 0xFFFFFFFFFFFFFFFF
+
+# ---- description --------------------------------------------------------------------------------------------
+
+_DESCRIPTION: Final = Struct("!256s256s256s32s256s")
+_WIDTHS: Final = (256, 256, 256, 32, 256)
+
+
+def _string(raw: bytes) -> str:
+    return raw.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def _decode_description(envelope: Envelope) -> m.DescriptionReply:
+    return m.DescriptionReply(*(_string(raw) for raw in _DESCRIPTION.unpack(envelope.body)))
+
+
+def _encode_description(protocol: Protocol, message: m.DescriptionReply) -> Encoded:
+    raws = (text.encode("utf-8", "surrogateescape")[: width - 1] for text, width in zip(message, _WIDTHS))
+    return "OFPST_DESC reply", _DESCRIPTION.pack(*raws)
+
+
+def _text_description(message: m.DescriptionReply, version: int, style: Style) -> str:
+    titles = ("Manufacturer", "Hardware", "Software", "Serial Num", "DP Description")
+    return "\n" + "".join(f"{title}: {value}\n" for title, value in zip(titles, message))
+
+
+# ---- table statistics ---------------------------------------------------------------------------------------------
+
+_TABLE10: Final = Struct("!B3x32sIIIQQ")
+_TABLE11: Final = Struct("!B7x32sIIIIIIIIQQ")
+_TABLE12: Final = Struct("!B7x32sQQIIQQQQIIIIQQ")
+_TABLE13: Final = Struct("!B3xIQQ")
+
+
+def _decode_table_stats(envelope: Envelope) -> m.TableStatsReply:
+    version, body = envelope.version, envelope.body
+    layout = {1: _TABLE10, 2: _TABLE11, 3: _TABLE12}.get(version, _TABLE13)
+    tables = []
+    for position in range(0, len(body), layout.size):
+        values = layout.unpack_from(body, position)
+        if version == 1:
+            table, name, wild, most, active, lookups, matched = values
+            stats = m.TableStats(table, active, lookups, matched, _string(name), most, wild)
+        elif version == 2:
+            table, name, wild, match, instructions, write, apply, config, most, active, lookups, matched = values
+            stats = m.TableStats(
+                table, active, lookups, matched, _string(name), most, wild, match, instructions, write, apply
+            )._replace(miss_config=config)
+        elif version == 3:
+            table, name, match, wild, write, apply, write_set, apply_set, metadata, metadata_write, *rest = values
+            instructions, config, most, active, lookups, matched = rest
+            stats = m.TableStats(
+                table, active, lookups, matched, _string(name), most, wild, match, instructions,
+                write, apply, write_set, apply_set, metadata, metadata_write, config,
+            )  # fmt: skip
+        else:
+            stats = m.TableStats(*values)
+        tables.append(stats)
+    return m.TableStatsReply(tuple(tables), envelope.more)
+
+
+def encode_table_stats(version: int, t: m.TableStats) -> bytes:
+    name = t.name.encode("utf-8", "surrogateescape")[:31]
+    counters = (t.active, t.lookups, t.matched)
+    if version == 1:
+        return _TABLE10.pack(t.table, name, t.wildcards, t.max_entries, *counters)
+    if version == 2:
+        actions = (t.instructions, t.write_actions, t.apply_actions)
+        bits = (t.wildcards & 0xFFFFFFFF, t.match & 0xFFFFFFFF, *actions, t.miss_config, t.max_entries)
+        return _TABLE11.pack(t.table, name, *bits, *counters)
+    if version == 3:
+        fields = (t.match, t.wildcards, t.write_actions, t.apply_actions, t.write_set_fields, t.apply_set_fields)
+        rest = (t.metadata_match, t.metadata_write, t.instructions, t.miss_config, t.max_entries)
+        return _TABLE12.pack(t.table, name, *fields, *rest, *counters)
+    return _TABLE13.pack(t.table, *counters)
+
+
+_MATCH10_NAMES: Final = (
+    (1 << 0, "in_port"),
+    (1 << 2, "eth_src"),
+    (1 << 3, "eth_dst"),
+    (1 << 4, "eth_type"),
+    (1 << 1, "vlan_vid"),
+    (1 << 20, "vlan_pcp"),
+    (0x3F << 8, "ip_src"),
+    (0x3F << 14, "ip_dst"),
+    (1 << 5, "nw_proto"),
+    (1 << 21, "nw_tos"),
+    (1 << 6, "tcp_src"),
+    (1 << 7, "tcp_dst"),
+)
+
+
+def fields_text(names: list[str]) -> str:
+    """Field names, those in a row with one prefix folded: eth_{src,dst}."""
+    words: list[tuple[str, list[str]]] = []
+    for name in names:
+        prefix, bar, rest = name.partition("_")
+        if bar and words and words[-1][0] == prefix:
+            words[-1][1].append(rest)
+        else:
+            words.append((prefix, [rest] if bar else []))
+    shown = []
+    for prefix, rests in words:
+        if not rests:
+            shown.append(prefix)
+        elif len(rests) == 1:
+            shown.append(f"{prefix}_{rests[0]}")
+        else:
+            shown.append(f"{prefix}_{{{','.join(rests)}}}")
+    return " ".join(shown)
+
+
+def _table_features(t: m.TableStats, version: int) -> str:
+    """What a table can do, as far as its statistics say: 1.0 tells its size and what it matches."""
+    if version > 1:
+        return ""
+    names = [name for bits, name in _MATCH10_NAMES if t.wildcards & bits]
+    return (
+        f"    max_entries={t.max_entries}\n    matching:\n"
+        f"      exact match or wildcard: {fields_text(names)}\n"
+    )
+
+
+def _text_table_stats(message: m.TableStatsReply, version: int, style: Style) -> str:
+    """Tables in a row that are alike are shown once."""
+    text = "\n"
+    shown: tuple[str, str] | None = None
+    first = last = 0
+    run: list[tuple[int, int]] = []
+    for t in message.tables:
+        counters = f"    active={t.active}, lookup={t.lookups}, matched={t.matched}\n"
+        features = _table_features(t, version)
+        if shown is not None and shown == (counters, features) and t.table == last + 1 and len(run) > 1:
+            last = t.table
+            continue
+        text += _ditto(first, last)
+        label = table_text(t.table, style)
+        name = f' ("{t.name}")' if version < 4 and t.name and t.name != f"table{t.table}" else ""
+        same = "    (same features)\n" if shown is not None and features and shown[1] == features else features
+        text += f"  table {label}{name}:\n{counters}{same}\n"
+        run.append((t.table, t.active))
+        shown, first, last = (counters, features), t.table + 1, t.table
+    text += _ditto(first, last)
+    return text[:-1] if text.endswith("\n\n") and last < first else text
+
+
+def _ditto(first: int, last: int) -> str:
+    if last < first:
+        return ""
+    if first == last:
+        return f"  table {first}: ditto\n"
+    return f"  tables {first}...{last}: ditto\n"
+
+
+# ---- table-mod, table description ---------------------------------------------------------------------------------
+
+_TABLE_MOD: Final = Struct("!B3xI")
+_EVICTION: Final = Struct("!HHI")
+_VACANCY: Final = Struct("!HHBBBx")
+
+
+def _decode_table_mod(envelope: Envelope) -> m.TableMod:
+    version, body = envelope.version, envelope.body
+    table, config = _TABLE_MOD.unpack_from(body)
+    if version < 4:
+        miss = config & 3
+        if miss == 3:
+            raise DecodeError("OFPTMFC_BAD_CONFIG")
+        return m.TableMod(table, miss)
+    if version == 4:
+        return m.TableMod(table)
+    eviction, vacancy = bool(config & of.OFPTC14_EVICTION), bool(config & of.OFPTC14_VACANCY_EVENTS)
+    flags, down, up, at = None, 0, 0, 8
+    while at < len(body):
+        kind, size = property_header(body, at, len(body))
+        if kind == 2:
+            if size != 8:
+                raise DecodeError("OFPBPC_BAD_LEN")
+            flags = _EVICTION.unpack_from(body, at)[2]
+        elif kind == 3:
+            if size != 8:
+                raise DecodeError("OFPBPC_BAD_LEN")
+            down, up = body[at + 4], body[at + 5]
+            if up < down:
+                raise DecodeError("OFPBPC_BAD_VALUE")
+        else:
+            raise DecodeError("OFPBPC_BAD_TYPE")
+        at += (size + 7) // 8 * 8
+    return m.TableMod(table, None, eviction, flags, vacancy, down, up)
+
+
+def _encode_table_mod(protocol: Protocol, mod: m.TableMod) -> Encoded:
+    version = protocol.version
+    if version < 4:
+        return "OFPT_TABLE_MOD", _TABLE_MOD.pack(mod.table, mod.miss or 0)
+    if version == 4:
+        if mod.eviction is not None or mod.vacancy is not None:
+            raise EncodeError("eviction and vacancy events need OpenFlow 1.4 or later")
+        return "OFPT_TABLE_MOD", _TABLE_MOD.pack(mod.table, 0)
+    config = (of.OFPTC14_EVICTION if mod.eviction else 0) | (of.OFPTC14_VACANCY_EVENTS if mod.vacancy else 0)
+    body = _TABLE_MOD.pack(mod.table, config)
+    if mod.eviction_flags is not None:
+        body += _EVICTION.pack(2, 8, mod.eviction_flags)
+    if mod.vacancy:
+        body += _VACANCY.pack(3, 8, mod.vacancy_down, mod.vacancy_up, 0)
+    return "OFPT_TABLE_MOD", body
+
+
+def _text_table_mod(mod: m.TableMod, version: int, style: Style) -> str:
+    text = " table_id: ALL_TABLES" if mod.table == of.OFPTT_ALL else f" table_id={table_text(mod.table, style)}"
+    if mod.miss is not None:
+        text += f", flow_miss_config={of.TABLE_MISS_NAMES[mod.miss]}"
+    if mod.eviction is not None:
+        text += f", eviction={'on' if mod.eviction else 'off'}"
+        if mod.eviction_flags is not None:
+            text += f" eviction_flags={_eviction_text(mod.eviction_flags)}"
+    if mod.vacancy is not None:
+        text += f", vacancy={'on' if mod.vacancy else 'off'}"
+        if mod.vacancy:
+            text += f" vacancy:{mod.vacancy_down},{mod.vacancy_up}"
+    return text
+
+
+def _eviction_text(flags: int) -> str:
+    words = [name for bit, name in ((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME")) if flags & bit]
+    return "|".join(words) or "(none)"
+
+
+# ---- queues -------------------------------------------------------------------------------------------------------
+
+_QUEUE10: Final = Struct("!H2xIQQQ")
+_QUEUE11: Final = Struct("!IIQQQ")
+_QUEUE13: Final = Struct("!IIQQQII")
+_QUEUE14: Final = Struct("!H6xIIQQQII")
+_QUEUE_REQUEST10: Final = Struct("!H2xI")
+_QUEUE_REQUEST11: Final = Struct("!II")
+
+
+def _decode_queue_request(envelope: Envelope) -> m.QueueStatsRequest:
+    if envelope.version == 1:
+        port, queue = _QUEUE_REQUEST10.unpack(envelope.body)
+        return m.QueueStatsRequest(0xFFFF if port == of.OFPP_ALL else port, queue)
+    port, queue = _QUEUE_REQUEST11.unpack(envelope.body)
+    return m.QueueStatsRequest(port_from_wire(port), queue)
+
+
+def _encode_queue_request(protocol: Protocol, request: m.QueueStatsRequest) -> Encoded:
+    if protocol.version == 1:
+        port = of.OFPP_ALL if request.port == of.OFPP_ANY else request.port
+        return "OFPST_QUEUE request", _QUEUE_REQUEST10.pack(port, request.queue)
+    return "OFPST_QUEUE request", _QUEUE_REQUEST11.pack(port_to_wire(request.port), request.queue)
+
+
+def _decode_queue_stats(envelope: Envelope) -> m.QueueStatsReply:
+    version, body, position = envelope.version, envelope.body, 0
+    layout = {1: _QUEUE10, 2: _QUEUE11, 3: _QUEUE11, 4: _QUEUE13}.get(version, _QUEUE14)
+    queues = []
+    while position < len(body):
+        if len(body) - position < layout.size:
+            raise DecodeError("OFPBRC_BAD_LEN")
+        values = list(layout.unpack_from(body, position))
+        size = layout.size
+        if version >= 5:
+            size = values.pop(0)
+            if size < layout.size or position + size > len(body):
+                raise DecodeError("OFPBRC_BAD_LEN")
+        position += size
+        port, queue, octets, packets, errors, *duration = values
+        known = None if not duration or duration[0] == 0xFFFFFFFF else duration[0] * 10**9 + duration[1]
+        counters = (None if value == _UNKNOWN else value for value in (octets, packets, errors))
+        queues.append(m.QueueStats(port if version == 1 else port_from_wire(port), queue, *counters, known))
+    return m.QueueStatsReply(tuple(queues), envelope.more)
+
+
+def encode_queue_stats(version: int, q: m.QueueStats) -> bytes:
+    counters = [_UNKNOWN if value is None else value for value in (q.tx_bytes, q.tx_packets, q.tx_errors)]
+    if version == 1:
+        return _QUEUE10.pack(q.port, q.queue, *counters)
+    port = port_to_wire(q.port)
+    if version < 4:
+        return _QUEUE11.pack(port, q.queue, *counters)
+    duration = (0xFFFFFFFF, 0xFFFFFFFF) if q.duration is None else divmod(q.duration, 10**9)
+    if version == 4:
+        return _QUEUE13.pack(port, q.queue, *counters, *duration)
+    return _QUEUE14.pack(_QUEUE14.size, port, q.queue, *counters, *duration)
+
+
+def _text_queue_request(request: m.QueueStatsRequest, version: int, style: Style) -> str:
+    port = "ALL" if request.port == of.OFPP_ANY and version == 1 else port_text(request.port, style)
+    queue = "ALL" if request.queue == of.OFPQ_ALL else str(request.queue)
+    return f" port={port} queue={queue}"
+
+
+def _text_queue_stats(message: m.QueueStatsReply, version: int, style: Style) -> str:
+    text = f" {len(message.queues)} queues\n"
+    if style.verbosity < 1:
+        return text
+    for q in message.queues:
+        queue = "ALL" if q.queue == of.OFPQ_ALL else str(q.queue)
+        duration = "?" if q.duration is None else duration_text(q.duration)
+        text += (
+            f"  port {port_text(q.port, style)} queue {queue}: bytes={counter_text(q.tx_bytes)}, "
+            f"pkts={counter_text(q.tx_packets)}, errors={counter_text(q.tx_errors)}, duration={duration}\n"
+        )
+    return text
+
+
+DECODE: Final[dict[str, Callable[[Envelope], m.Message]]] = {
+    "OFPST_DESC request": lambda e: m.DescriptionRequest(),
+    "OFPST_DESC reply": _decode_description,
+    "OFPST_TABLE request": lambda e: m.TableStatsRequest(),
+    "OFPST_TABLE reply": _decode_table_stats,
+    "OFPT_TABLE_MOD": _decode_table_mod,
+    "OFPST_TABLE_FEATURES request": lambda e: m.TableFeaturesRequest(e.body),
+    "OFPST_TABLE_DESC request": lambda e: m.TableDescriptionRequest(),
+    "OFPST_QUEUE request": _decode_queue_request,
+    "OFPST_QUEUE reply": _decode_queue_stats,
+}
+ENCODE: Final[dict[type, Callable[[Protocol, Any], Encoded]]] = {
+    m.DescriptionRequest: lambda p, x: ("OFPST_DESC request", b""),
+    m.DescriptionReply: _encode_description,
+    m.TableStatsRequest: lambda p, x: ("OFPST_TABLE request", b""),
+    m.TableMod: _encode_table_mod,
+    m.TableFeaturesRequest: lambda p, x: ("OFPST_TABLE_FEATURES request", x.body),
+    m.TableDescriptionRequest: lambda p, x: ("OFPST_TABLE_DESC request", b""),
+    m.QueueStatsRequest: _encode_queue_request,
+}
+ENCODE_PARTS: Final[dict[type, Callable[[Protocol, Any], tuple[str, list[bytes]]]]] = {
+    m.TableStatsReply: lambda p, x: (
+        "OFPST_TABLE reply",
+        [encode_table_stats(p.version, table) for table in x.tables],
+    ),
+    m.QueueStatsReply: lambda p, x: (
+        "OFPST_QUEUE reply",
+        [encode_queue_stats(p.version, queue) for queue in x.queues],
+    ),
+}
+TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {
+    m.DescriptionRequest: lambda x, v, s: "",
+    m.DescriptionReply: _text_description,
+    m.TableStatsRequest: lambda x, v, s: "",
+    m.TableStatsReply: _text_table_stats,
+    m.TableMod: _text_table_mod,
+    m.TableDescriptionRequest: lambda x, v, s: "",
+    m.QueueStatsRequest: _text_queue_request,
+    m.QueueStatsReply: _text_queue_stats,
+}

@@ -1,0 +1,139 @@
+"""Any message as text, as ``ovs-ofctl ofp-print`` shows it.
+
+The first line names the kind, the version (where it is not 1.0) and the xid; the rest is its family's.  What
+cannot be decoded is shown as the error's name and the bytes.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from trunkline.openflow import control, flow_text, packets, ports, tables
+from trunkline.openflow import messages as m
+from trunkline.openflow.codec import Incoming, decode
+from trunkline.openflow.style import PLAIN, Style, hex_dump, port_text, printable, version_suffix
+from trunkline.openflow.wire import HEADER, DecodeError, split
+
+
+def _text_flow_mod(mod: m.FlowMod, version: int, style: Style) -> str:
+    return " " + flow_text.format_flow_mod(mod, style, version)
+
+
+def _text_flow_stats(reply: m.FlowStatsReply, version: int, style: Style) -> str:
+    lines = "".join([f"\n {flow_text.format_flow_stats(flow, style)}" for flow in reply.flows])
+    return lines + "\n" if lines else ""
+
+
+def _text_request(request: m.FlowStatsRequest | m.AggregateStatsRequest, version: int, style: Style) -> str:
+    text = ""
+    if request.table != 0xFF:
+        text += f" table={request.table}"
+    if request.out_port != 0xFFFF:
+        text += f" out_port={port_text(request.out_port, style)}"
+    if request.cookie_mask:
+        text += f" cookie=0x{request.cookie:x}/0x{request.cookie_mask:x}"
+    return f"{text} {flow_text.format_match(request.match, style.context)}"
+
+
+def _text_aggregate(reply: m.AggregateStatsReply, version: int, style: Style) -> str:
+    unknown = 0xFFFFFFFFFFFFFFFF
+    packets_, octets = (unknown if value is None else value for value in (reply.packets, reply.bytes))
+    return f" packet_count={packets_} byte_count={octets} flow_count={reply.flows}"
+
+
+def _text_removed(flow: m.FlowRemoved, version: int, style: Style) -> str:
+    from trunkline.model.openflow import FLOW_REMOVED_NAMES
+    from trunkline.openflow.style import duration_text, table_text
+
+    text = f" {flow_text.format_match(flow.match, style.context, flow.priority)} reason="
+    text += FLOW_REMOVED_NAMES.get(flow.reason, str(flow.reason))
+    if flow.table != 0xFF:
+        text += f" table={table_text(flow.table, style)}"
+    if flow.cookie:
+        text += f" cookie:0x{flow.cookie:x}"
+    text += f" duration{duration_text(flow.duration)} idle{flow.idle_timeout}"
+    if flow.hard_timeout:
+        text += f" hard{flow.hard_timeout}"
+    unknown = 0xFFFFFFFFFFFFFFFF
+    packets_, octets = (unknown if value is None else value for value in (flow.packets, flow.bytes))
+    return f"{text} pkts{packets_} bytes{octets}\n"
+
+
+def _text_error(error: m.Error, version: int, style: Style) -> str:
+    if not error.error:
+        return " ***decode error: OFPBRC_BAD_LEN***\n"
+    text = f" {error.error}\n"
+    if error.error.startswith("OFPHFC_"):
+        return text + printable(error.data) + "\n"
+    return text + message_text(error.data, Style(1, style.context, style.tables), whole=False)
+
+
+def _text_bundle_add(add: m.BundleAdd, version: int, style: Style) -> str:
+    from trunkline.model.openflow import BUNDLE_FLAG_NAMES
+    from trunkline.openflow.style import flags_text
+
+    inner = Incoming(version, add.xid, add.message, "OFPT_FLOW_MOD", False)
+    flags = flags_text(BUNDLE_FLAG_NAMES, add.flags)
+    head = f"\n bundle_id=0x{add.bundle:x} flags={flags}\n"
+    return head + f"OFPT_FLOW_MOD{version_suffix(version)} (xid=0x{add.xid:x}):" + body_text(inner, style)
+
+
+_TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {
+    **control.TEXT,
+    **ports.TEXT,
+    **tables.TEXT,
+    **packets.TEXT,
+    m.FlowMod: _text_flow_mod,
+    m.FlowStatsReply: _text_flow_stats,
+    m.FlowStatsRequest: _text_request,
+    m.AggregateStatsRequest: _text_request,
+    m.AggregateStatsReply: _text_aggregate,
+    m.FlowRemoved: _text_removed,
+    m.Error: _text_error,
+    m.BundleAdd: _text_bundle_add,
+}
+
+
+def body_text(incoming: Incoming, style: Style) -> str:
+    """What follows the first line's ``NAME (xid=...):``."""
+    writer = _TEXT.get(type(incoming.message))
+    if writer is None:
+        return " (not implemented yet)"
+    text = writer(incoming.message, incoming.version, style)
+    if isinstance(incoming.message, m.Hello):
+        return text
+    return text
+
+
+def title(incoming: Incoming) -> str:
+    return f"{incoming.kind}{version_suffix(incoming.version)} (xid=0x{incoming.xid:x}):"
+
+
+def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> str:
+    """One message as text, ending in a newline."""
+    if len(data) < 8:
+        return f"OpenFlow packet too short (only {len(data)} bytes):\n" + hex_dump(data)
+    length = int.from_bytes(data[2:4], "big")
+    if length > len(data):
+        return f"{_title_of(data)}(***truncated to {len(data)} bytes from {length}***)\n" + hex_dump(data)
+    if length < len(data):
+        return f"(***only uses {length} bytes out of {len(data)}***)\n" + hex_dump(data)
+    try:
+        incoming = decode(data)
+    except DecodeError as error:
+        head = _title_of(data, space=" ")
+        return f"{head}***decode error: {error.error}***\n" + hex_dump(data)
+    text = title(incoming) + body_text(incoming, style)
+    if style.verbosity > 3:
+        text = text.rstrip("\n") + "\n" + hex_dump(data)
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _title_of(data: bytes, space: str = "\n") -> str:
+    """The first words for a message whose body is not understood; nothing if even its kind is not."""
+    version, _, _, xid = HEADER.unpack_from(data)
+    try:
+        padded = data if space == " " else data[:2] + len(data).to_bytes(2, "big") + data[4:]
+        kind = split(padded).kind
+    except DecodeError:
+        return ""
+    return f"{kind.name}{version_suffix(version)} (xid=0x{xid:x}):{space}"
