@@ -17,8 +17,8 @@ class StepFailed(Exception):
 def find(program: str) -> str:
     """The path of a program of ours or the original's.
 
-    OVS_BINDIR and OVS_SBINDIR come first, then the directory that this ovs-ctl and its interpreter lie in, then
-    PATH and the usual directories.  Raises StepFailed.
+    OVS_BINDIR and OVS_SBINDIR come first, then the directory that this ovs-ctl and its interpreter lie in,
+    then PATH and the usual directories.  Raises StepFailed.
     """
     variable = os.environ.get("OVS_SBINDIR" if program in _DAEMONS else "OVS_BINDIR", "")
     beside = [os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable)]
@@ -49,12 +49,13 @@ def step(title: str, work: Callable[[], bool], *, fatal: bool = True) -> bool:
 
 def run(program: str, *arguments: str) -> bool:
     """Runs a program, whose output is ours; whether it ended well."""
-    return subprocess.run([find(program), *arguments], check=False).returncode == 0
+    return subprocess.run([program, *arguments], executable=find(program), check=False).returncode == 0
 
 
 def output(program: str, *arguments: str) -> str | None:
     """What a program prints, without the last new-line; None if it failed."""
-    done = subprocess.run([find(program), *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    command = [program, *arguments]
+    done = subprocess.run(command, executable=find(program), check=False, stdout=subprocess.PIPE, text=True)
     return done.stdout.rstrip("\n") if done.returncode == 0 else None
 
 
@@ -81,6 +82,11 @@ def start_daemon(
             pass  # only root may be less nice
 
     done = subprocess.run(
-        [find(program), *arguments], check=False, cwd=directory, preexec_fn=prepare, stdin=subprocess.DEVNULL
+        [program, *arguments],
+        executable=find(program),
+        check=False,
+        cwd=directory,
+        preexec_fn=prepare,
+        stdin=subprocess.DEVNULL,
     )
     return done.returncode == 0

@@ -86,8 +86,18 @@ def configure(settings: Settings) -> None:
 
 def record_hostname(settings: Settings) -> bool:
     """Sets external_ids:hostname unless it is set."""
-    name = socket.getfqdn() if settings.switches["full-hostname"] else socket.gethostname()
+    name = _full_hostname() if settings.switches["full-hostname"] else socket.gethostname()
     return vsctl(settings, "add", "Open_vSwitch", ".", "external-ids", f'hostname="{name}"')
+
+
+def _full_hostname() -> str:
+    """The name with its domain, where the resolver knows one."""
+    name = socket.gethostname()
+    try:
+        full = socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)[0][3]
+    except OSError:
+        return name
+    return full if full.startswith(name) else name
 
 
 def delete_transient_ports(settings: Settings) -> bool:

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NoReturn
 
 from trunkline.base.directories import from_environment
@@ -143,7 +144,7 @@ def _stop_daemon(settings: Settings, daemon: str) -> bool:
     for title, number, seconds in _STOPPING:
         step(
             f"{title} {daemon} ({pid})",
-            lambda number=number: _ask(settings, daemon, pid, number),
+            partial(_ask, settings, daemon, pid, number),
             fatal=False,
         )
         if _gone(pid, seconds):
