@@ -15,9 +15,9 @@ referrers are kept by the tables.
 from collections.abc import Callable
 from typing import Final
 
-from trunkline.ovsdb.atoms import ZERO_UUID, Uuid
+from trunkline.ovsdb.atoms import ZERO_UUID, Uuid, atom_text
 from trunkline.ovsdb.database import Change, Changes, Reference, Row, key_of
-from trunkline.ovsdb.datum import Datum, atom_text
+from trunkline.ovsdb.datum import Datum
 from trunkline.ovsdb.errors import CONSTRAINT, OvsdbError
 from trunkline.ovsdb.transaction import Overlay, Transaction
 from trunkline.ovsdb.types import ColumnType

@@ -123,3 +123,17 @@ def references(type: ColumnType, datum: Datum) -> tuple[tuple[str, str, Uuid], .
     if value is not None and value.ref_table is not None:
         found += ((value.ref_table, value.ref_type, pair[1]) for pair in datum)
     return tuple(found)
+
+
+def describe(type: ColumnType) -> str:
+    """A type in the words of error messages: "set of up to 3 strings"; constraints of atoms are left out."""
+    key = type.key.type.value
+    if type.is_scalar:
+        return key
+    if type.max == UNLIMITED:
+        size = f"{type.min} or more " if type.min else ""
+    else:
+        size = f"{type.min} to {type.max} " if type.min else f"up to {type.max} "
+    if type.value is not None:
+        return f"map of {size}({key}, {type.value.type.value}) pairs"
+    return f"set of {size}{key}s"

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from trunkline.base.json import INTEGER_MAX, INTEGER_MIN, Json, dumps
 from trunkline.ovsdb.atoms import AtomicType, NamedUuids
 from trunkline.ovsdb.conditions import column_type
-from trunkline.ovsdb.datum import Datum, check_atom, datum_from_json, describe
+from trunkline.ovsdb.datum import Datum, datum_from_json, describe
 from trunkline.ovsdb.errors import CONSTRAINT, SYNTAX, UNKNOWN_COLUMN, OvsdbError, syntax_error
 from trunkline.ovsdb.schema import Table
 from trunkline.ovsdb.types import UNLIMITED, BaseType, ColumnType
@@ -133,7 +133,7 @@ def _calculate(mutation: Mutation, held: Datum) -> Datum:
         fits = INTEGER_MIN <= result <= INTEGER_MAX if base.type is AtomicType.INTEGER else math.isfinite(result)
         if not fits:
             raise OvsdbError("range error", f'Result of "{mutation.mutator}" operation is out of range.')
-        check_atom(base, result)
+        base.check(result)
         results.append(result)
     if len(set(results)) < len(results):
         raise OvsdbError(CONSTRAINT, f'Result of "{mutation.mutator}" operation contains duplicates.')
