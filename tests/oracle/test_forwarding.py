@@ -12,7 +12,7 @@ import pytest
 from support.originals import Originals
 from support.switches import OriginalSwitch, OurSwitch, random_frame, random_lab
 
-LABS = 25
+LABS = 40
 PACKETS = 60
 
 
@@ -46,4 +46,4 @@ def test_normal_forwards_as_the_original(original_switch: OriginalSwitch, vlan_l
             outputs += sum(map(len, want.values()))
         for bridge in lab.bridges:
             assert ours.macs(bridge) == original_switch.macs(bridge), (seed, lab)
-    assert outputs > compared, "the labs must let packets through, or nothing was compared"
+    assert outputs > compared / 2, "the labs must let packets through, or nothing was compared"

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
+from trunkline.flow.text import format_match
 from trunkline.ofproto.rules import Rule
+from trunkline.openflow.actions import Action
+from trunkline.openflow.actions_text import format_actions
 from trunkline.translate.result import ACTION, BRIDGE, DETAIL, ERROR, TABLE, WARNING, Node
 
 
@@ -32,8 +35,6 @@ def rule_text(rule: Rule | None) -> str:
     """A rule as the line of its table shows it."""
     if rule is None:
         return "No match."
-    from trunkline.flow.text import format_match
-
     match = format_match(rule.match)
     parts = [match] if match else []
     parts.append(f"priority {rule.priority}")
@@ -42,5 +43,5 @@ def rule_text(rule: Rule | None) -> str:
     return ", ".join(parts)
 
 
-def action_text(action: object) -> str:
-    return repr(action)
+def action_text(action: Action) -> str:
+    return format_actions((action,))

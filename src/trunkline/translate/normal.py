@@ -73,10 +73,7 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
     if x.telling and bridge.macs.would_learn(vlan, source, port.name):
         x.note(f"learned that {format_mac(source)} is on port {port.name} in VLAN {vlan}")
     x.reads.append(mac_token(bridge.name, vlan, destination))
-    entry = bridge.macs.lookup(vlan, destination)
-    target = entry.port if entry is not None else None
-    if destination == source and bridge.macs.would_learn(vlan, source, port.name):
-        target = port.name  # as the packet itself is about to tell
+    target = _whereabouts(x, bridge, vlan, destination)
     if target is None:
         x.note("no learned MAC for destination, flooding")
         _flood(x, port, inside)
@@ -85,6 +82,21 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
     else:
         x.note("forwarding to learned port")
         _to_port(x, port, bridge.ports[target], inside)
+
+
+def _whereabouts(x: Walk, bridge: Bridge, vlan: int, mac: int) -> str | None:
+    """The port behind which an address is; what this very packet has told so far counts."""
+    for effect in reversed(x.effects):
+        if (
+            type(effect) is Learn
+            and effect.mac == mac
+            and effect.vlan == vlan
+            and effect.bridge is bridge
+            and bridge.macs.would_learn(vlan, mac, effect.port)
+        ):
+            return effect.port
+    entry = bridge.macs.lookup(vlan, mac)
+    return entry.port if entry is not None else None
 
 
 def _port_of(x: Walk, bridge: Bridge, ofport: int) -> PortConfig | None:
