@@ -10,7 +10,7 @@ from contextlib import suppress
 from trunkline.base.clock import Clock
 from trunkline.base.log import Log
 from trunkline.io.streams import Dial, Stream
-from trunkline.jsonrpc.reconnect import Reconnect, Timing
+from trunkline.jsonrpc.reconnect import Event, Reconnect, Timing
 from trunkline.ovsdb.replica import Outcome, Replica, ReplicaError
 from trunkline.ovsdb.rows import Transaction
 
@@ -61,7 +61,7 @@ class ReplicaClient:
     async def transact(self, transaction: Transaction) -> Outcome:
         """The outcome of a transaction, when it has come.  Rows are up to date with it by then."""
         token = self.send(transaction)
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._outcomes[token] = future
         self._deliver()
         try:
@@ -148,8 +148,8 @@ class ReplicaClient:
             with suppress(asyncio.CancelledError, OSError):
                 await reading
 
-    def _happened(self, event: str) -> None:
-        self.state = self.state.happened(event, self._timing, self._clock.monotonic())  # type: ignore[arg-type]
+    def _happened(self, event: Event) -> None:
+        self.state = self.state.happened(event, self._timing, self._clock.monotonic())
 
     def _log_backoff(self) -> None:
         if self.state.backoff:

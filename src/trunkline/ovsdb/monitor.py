@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from trunkline.base.json import Json, dumps, real_text
 from trunkline.ovsdb.atoms import AtomicType
-from trunkline.ovsdb.conditions import RowTest, parse_where
+from trunkline.ovsdb.conditions import RowTest, column_type, parse_where
 from trunkline.ovsdb.database import Change, Changes, Database, Row
 from trunkline.ovsdb.datum import Datum, default
 from trunkline.ovsdb.errors import OvsdbError, syntax_error
@@ -134,8 +134,16 @@ _V2_MEMBERS: Final[Mapping[str, type]] = {"columns": list, "where": list, "selec
 
 
 def parse_where_member(table: Table, where: Json) -> RowTest | None:
-    """A condition of a monitor; None when it holds for every row.  Raises OvsdbError."""
-    return None if where is None or not where or where == [True] else parse_where(table, where)
+    """A condition of a monitor, None when it holds for every row: one of its parts must hold (unlike in a
+    transaction, where all must).  Raises OvsdbError."""
+    if not where:
+        return None
+    tests = [parse_where(table, [part]) for part in where]
+    if True in where:
+        return None
+    if len(tests) == 1:
+        return tests[0]
+    return lambda row: any(test(row) for test in tests)
 
 
 def parse_requests(schema: Schema, json: Json, version: int) -> dict[str, TableMonitor]:
@@ -171,7 +179,7 @@ def _parse_table(table: Table, requests: list[Json], version: int) -> TableMonit
             for name in names:
                 if type(name) is not str:
                     raise _syntax("array of column names expected", names)
-                if name not in table.columns:
+                if column_type(table, name) is None:
                     raise _syntax(f"{name} is not a valid column name", names)
         else:
             names = list(places)
@@ -180,7 +188,8 @@ def _parse_table(table: Table, requests: list[Json], version: int) -> TableMonit
                 if "columns" in request:
                     raise _syntax("column name mentioned more than once", names)
                 raise _syntax("column name mentioned more than once", bare=True)
-            type_ = table.columns[name].type
+            type_ = column_type(table, name)
+            assert type_ is not None
             place = places[name] if name in places else _IMPLICIT[name]
             columns[name] = Watched(name, place, type_, chosen, writer(type_), default(type_))
         if request.get("where"):

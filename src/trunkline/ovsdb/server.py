@@ -184,8 +184,7 @@ class Server:
 
     def _server_change(self, operations: list[Json]) -> None:
         done = execute(
-            self._server.database, operations, clock=self.clock, new_uuid=self.new_uuid,
-            owns_lock=lambda _: False, waited=0.0,
+            self._server.database, operations, new_uuid=self.new_uuid, owns_lock=lambda _: False
         )
         assert done.changes is not None, done.results
         self._commit(self._server, done.changes, "", False)
@@ -338,8 +337,7 @@ class Server:
         """A transaction of the server's own (status columns): never waits, is logged like any other."""
         hosted = self.databases[name]
         done = execute(
-            hosted.database, operations, clock=self.clock, new_uuid=self.new_uuid,
-            owns_lock=lambda _: True, waited=0.0,
+            hosted.database, operations, new_uuid=self.new_uuid, owns_lock=lambda _: True
         )
         if done.changes:
             self._commit(hosted, done.changes, done.comment, done.durable)
@@ -351,12 +349,10 @@ class Server:
         done = execute(
             hosted.database,
             item.operations,
-            clock=self.clock,
             new_uuid=self.new_uuid,
             owns_lock=lambda name: self.locks.owner(name) is session,
             waited=self.clock.monotonic() - item.since,
             read_only=self.read_only or session.read_only or hosted.read_only,
-            reserved=hosted.name if hosted.read_only else None,
         )
         if done.blocked:
             until = None if done.timeout is None else self.clock.monotonic() + done.timeout
@@ -367,7 +363,8 @@ class Server:
         self.transactions += 1
         if session.congested:
             session.catch_up()
-        session.reply(item.id, done.results)
+        results = _reserved(done.results, hosted) if hosted.read_only else done.results
+        session.reply(item.id, results)
         self._dirty[session] = None
 
     def _commit(self, hosted: Hosted, changes: Changes, comment: str, durable: bool) -> None:
@@ -543,6 +540,18 @@ class Server:
         if text:
             monitor.send(text)
         session.reply(request.id, {})
+
+
+def _reserved(results: list[Json], hosted: Hosted) -> list[Json]:
+    """The refusals of a database that nobody may write, as the original words them."""
+    shown = []
+    for result in results:
+        if type(result) is dict and result.get("error") == "not allowed":
+            verb = result["details"].split(" ")[0]
+            text = f"{verb} operation not allowed on table in reserved database {hosted.name}"
+            result = {**result, "details": text}
+        shown.append(result)
+    return shown
 
 
 def _new_conditions(monitor: Monitor, requests: dict[str, Json]) -> dict[str, TableMonitor]:

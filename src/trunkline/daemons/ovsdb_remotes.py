@@ -1,0 +1,307 @@
+"""Where an ovsdb-server listens and whom it dials: from the command line, and from rows of its databases.
+
+A remote ``db:DB,TABLE,COLUMN`` stands for the targets in a column: texts, or references to rows (Manager,
+Connection) with a ``target`` and settings of their own.  When the rows change, listeners and connections come
+and go with them, and the state of each is written back to ``is_connected`` and ``status``.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from trunkline.base.json import Json
+from trunkline.base.targets import is_passive
+from trunkline.io.streams import Listener, Stream
+from trunkline.jsonrpc.reconnect import Reconnect, Timing
+from trunkline.ovsdb.database import Row, TableState
+
+if TYPE_CHECKING:
+    from trunkline.daemons.ovsdb_server import Connection, Daemon
+
+STATUS_SECONDS: Final = 2.5
+
+
+class RemoteSettings(NamedTuple):
+    """What a row says of its remote.  Seconds."""
+
+    probe_interval: float = 5.0
+    max_backoff: float = 8.0
+    read_only: bool = False
+
+
+class Reference(NamedTuple):
+    """A remote or file name that stands in the database."""
+
+    database: str
+    table: str
+    column: str
+
+
+def parse_reference(daemon: "Daemon", text: str) -> Reference | str:
+    """The reference that ``db:DB,TABLE,COLUMN`` makes, or what is wrong with it."""
+    words = text.removeprefix("db:").split(",")
+    if len(words) != 3:
+        return f'"{text}": invalid syntax'
+    name, table, column = words
+    hosted = daemon.server.databases.get(name)
+    if hosted is None:
+        return f'"{text}": no database named {name}'
+    if table not in hosted.database.tables:
+        return f'"{text}": no table named {table}'
+    if column not in hosted.database.tables[table].layout.places:
+        return f'"{text}": table "{table}" has no column "{column}"'
+    return Reference(name, table, column)
+
+
+def datum(state: TableState, row: Row, column: str) -> tuple[Any, ...]:
+    """The value of a column, () when there is no such column."""
+    place = state.layout.places.get(column)
+    return () if place is None else row.values[place]
+
+
+def referred(daemon: "Daemon", reference: Reference) -> Iterator[tuple[str, RemoteSettings, str, str]]:
+    """(target, settings, table, uuid) of each target that a reference stands for; table "" for plain texts."""
+    hosted = daemon.server.databases.get(reference.database)
+    if hosted is None or reference.table not in hosted.database.tables:
+        return
+    state = hosted.database.tables[reference.table]
+    place = state.layout.places[reference.column]
+    base = state.layout.types[place].key
+    for row in state.rows.values():
+        for atom in row.values[place]:
+            if base.ref_table is None:
+                if isinstance(atom, str) and atom:
+                    yield atom, RemoteSettings(), "", ""
+                continue
+            targets = hosted.database.tables[base.ref_table]
+            found = targets.rows.get(atom)
+            target = () if found is None else datum(targets, found, "target")
+            if found is not None and target:
+                yield target[0], _settings(targets, found), base.ref_table, found.uuid
+
+
+def _settings(state: TableState, row: Row) -> RemoteSettings:
+    settings = RemoteSettings()
+    probe = datum(state, row, "inactivity_probe")
+    if probe:
+        settings = settings._replace(probe_interval=probe[0] / 1000)
+    backoff = datum(state, row, "max_backoff")
+    if backoff:
+        settings = settings._replace(max_backoff=backoff[0] / 1000)
+    read_only = datum(state, row, "read_only")
+    if read_only:
+        settings = settings._replace(read_only=bool(read_only[0]))
+    return settings
+
+
+class Running:
+    """One target that is listened on or dialled."""
+
+    __slots__ = ("connected_at", "connections", "disconnected_at", "error", "listener", "settings", "state", "target",
+                 "task")
+
+    def __init__(self, target: str, settings: RemoteSettings) -> None:
+        self.target = target
+        self.settings = settings
+        self.listener: Listener | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.connections: dict[Connection, None] = {}
+        self.state = Reconnect()
+        self.error = ""
+        self.connected_at: float | None = None
+        self.disconnected_at: float | None = None
+
+    def status(self, now: float) -> dict[str, str]:
+        """The map that the row's `status` shows."""
+        shown = {}
+        if is_passive(self.target):
+            count = len(self.connections)
+            if count > 1:
+                shown["n_connections"] = str(count)
+            elif count == 1:
+                shown["state"] = "ACTIVE"
+            if self.listener is not None and self.target.startswith(("ptcp:", "pssl:")):
+                shown["bound_port"] = self.listener.target.split(":")[1]
+            shown["sec_since_connect"] = _since(self.connected_at, now)
+            shown["sec_since_disconnect"] = _since(self.disconnected_at, now)
+        else:
+            shown["state"] = self.state.state
+            if self.connected_at is not None:
+                shown["sec_since_connect"] = _since(self.connected_at, now)
+            if self.disconnected_at is not None:
+                shown["sec_since_disconnect"] = _since(self.disconnected_at, now)
+        if self.error and not self.connections:
+            shown["last_error"] = self.error
+        return shown
+
+
+def _since(moment: float | None, now: float) -> str:
+    return str(int(now - moment)) if moment is not None else "0"
+
+
+class Remotes:
+    """All remotes of a server."""
+
+    def __init__(self, daemon: "Daemon") -> None:
+        self.daemon = daemon
+        self.configured: dict[str, Reference | None] = {}
+        self.running: dict[str, Running] = {}
+        self._rows: dict[str, tuple[str, str, str]] = {}  # target: (database, table, uuid) of its row
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._log = daemon.env.log.module("ovsdb_jsonrpc_server")
+        self._reconnect_log = daemon.env.log.module("reconnect")
+
+    def keep(self, task: "asyncio.Future[Any]") -> None:
+        """Holds a task until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def add(self, text: str) -> str | None:
+        """Adds a remote; says what is wrong with it, if something is."""
+        reference: Reference | None = None
+        if text.startswith("db:"):
+            parsed = parse_reference(self.daemon, text)
+            if isinstance(parsed, str):
+                return parsed
+            reference = parsed
+        self.configured[text] = reference
+        await self.apply()
+        return None
+
+    async def remove(self, text: str) -> bool:
+        """Removes a remote that was named; False when it was not."""
+        if text not in self.configured:
+            return False
+        del self.configured[text]
+        await self.apply()
+        return True
+
+    def database_changed(self, names: set[str]) -> None:
+        """A database changed: remotes in it may have."""
+        if any(reference is not None and reference.database in names for reference in self.configured.values()):
+            self.keep(asyncio.ensure_future(self.apply()))
+
+    async def apply(self) -> None:
+        """Starts and stops what is to run."""
+        async with self._lock:
+            wanted: dict[str, RemoteSettings] = {}
+            self._rows = {}
+            for text, reference in self.configured.items():
+                if reference is None:
+                    wanted[text] = RemoteSettings()
+                    continue
+                for target, settings, table, uuid in referred(self.daemon, reference):
+                    wanted[target] = settings
+                    if table:
+                        self._rows[target] = (reference.database, table, uuid)
+            for target in [target for target in self.running if target not in wanted]:
+                self._stop(self.running.pop(target))
+            for target, settings in wanted.items():
+                running = self.running.get(target)
+                if running is not None:
+                    self._resettle(running, settings)
+                else:
+                    self.running[target] = await self._start(target, settings)
+
+    def _resettle(self, running: Running, settings: RemoteSettings) -> None:
+        running.settings = settings
+        for connection in running.connections:
+            connection.session.probe_interval = settings.probe_interval
+            connection.session.read_only = settings.read_only
+
+    async def _start(self, target: str, settings: RemoteSettings) -> Running:
+        running = Running(target, settings)
+        if is_passive(target):
+            try:
+                running.listener = await self.daemon.env.listen(target, lambda s: self._accepted(running, s))
+            except OSError as error:
+                running.error = error.strerror or str(error)
+                self._log.err("%s: listen failed: %s", target, running.error)
+        else:
+            running.task = asyncio.ensure_future(self._dial(running))
+        return running
+
+    def _stop(self, running: Running) -> None:
+        if running.listener is not None:
+            running.listener.close()
+        if running.task is not None:
+            running.task.cancel()
+        for connection in list(running.connections):
+            self.daemon.server.close(connection.session, "the remote was removed")
+        self.daemon.schedule()
+
+    def _accepted(self, running: Running, stream: Stream) -> None:
+        connection = self.daemon.accept(stream, running.target, running.settings)
+        running.connections[connection] = None
+        running.connected_at = self.daemon.env.clock.monotonic()
+
+    def disconnected(self, connection: "Connection") -> None:
+        running = self.running.get(connection.remote)
+        if running is not None:
+            running.connections.pop(connection, None)
+            running.disconnected_at = self.daemon.env.clock.monotonic()
+
+    async def _dial(self, running: Running) -> None:
+        """Keeps an active remote connected."""
+        env = self.daemon.env
+        timing = Timing(max_backoff=running.settings.max_backoff)
+        running.state = running.state.happened("enable", timing, env.clock.monotonic())
+        while True:
+            deadline = running.state.deadline(timing)
+            if deadline is not None:
+                await asyncio.sleep(max(0.0, deadline - env.clock.monotonic()))
+            running.state = running.state.happened("connecting", timing, env.clock.monotonic())
+            self._reconnect_log.info("%s: connecting...", running.target)
+            try:
+                async with asyncio.timeout(max(1.0, running.state.backoff)):
+                    stream = await env.dial(running.target)
+            except (OSError, TimeoutError) as error:
+                running.error = getattr(error, "strerror", None) or "Connection timed out"
+                self._reconnect_log.info("%s: connection attempt failed (%s)", running.target, running.error)
+            else:
+                self._reconnect_log.info("%s: connected", running.target)
+                running.state = running.state.happened("connected", timing, env.clock.monotonic())
+                self._accepted(running, stream)
+                while running.connections:
+                    await asyncio.sleep(0.1)
+            running.state = running.state.happened("disconnected", timing, env.clock.monotonic())
+            if running.state.backoff > 1:
+                seconds = running.state.backoff
+                self._reconnect_log.info("%s: waiting %g seconds before reconnect", running.target, seconds)
+
+    async def keep_status(self) -> None:
+        """Writes the state of remotes to their rows, now and then."""
+        while True:
+            await asyncio.sleep(STATUS_SECONDS)
+            self.write_status()
+
+    def write_status(self) -> None:
+        now = self.daemon.env.clock.monotonic()
+        for target, (name, table, uuid) in self._rows.items():
+            running = self.running.get(target)
+            hosted = self.daemon.server.databases.get(name)
+            if running is None or hosted is None:
+                continue
+            state = hosted.database.tables[table]
+            row = state.rows.get(uuid)
+            if row is None:
+                continue
+            wanted: dict[str, Json] = {}
+            connected = bool(running.connections)
+            if "is_connected" in state.layout.places and datum(state, row, "is_connected") != (connected,):
+                wanted["is_connected"] = connected
+            status = tuple(sorted(running.status(now).items()))
+            if "status" in state.layout.places and datum(state, row, "status") != status:
+                wanted["status"] = ["map", [list(pair) for pair in status]]
+            if wanted:
+                where = [["_uuid", "==", ["uuid", uuid]]]
+                self.daemon.server.transact(name, [{"op": "update", "table": table, "where": where, "row": wanted}])
+                self.daemon.schedule()
+
+    async def close(self) -> None:
+        for running in self.running.values():
+            self._stop(running)
+        self.running.clear()
+        for task in list(self._tasks):
+            task.cancel()

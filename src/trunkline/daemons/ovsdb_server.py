@@ -1,0 +1,334 @@
+"""ovsdb-server: the database server as a daemon (ovsdb-server(1)).
+
+The server itself is sans-I/O (ovsdb/server.py).  This module turns its turns: bytes of all connections that
+came in one round of the event loop go in, then the log is written and fsynced once, and only then replies and
+updates go out.  Remotes come from the command line, from control commands and from the database itself
+(daemons/ovsdb_remotes.py); the control commands are in daemons/ovsdb_commands.py.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+from trunkline.base import usage
+from trunkline.base.directories import Directories
+from trunkline.base.json import Json, loads
+from trunkline.base.options import Option, Parsed
+from trunkline.base.targets import absolute
+from trunkline.daemons.env import Env
+from trunkline.daemons.ovsdb_commands import commands
+from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings
+from trunkline.daemons.process import Fatal, Program, Run
+from trunkline.daemons.process import main as run_program
+from trunkline.io.loop import Collector
+from trunkline.io.ovsdb_file import DatabaseFile
+from trunkline.io.streams import Stream
+from trunkline.model.schemas import schema_text
+from trunkline.ovsdb.database import Database
+from trunkline.ovsdb.errors import OvsdbError
+from trunkline.ovsdb.hosted import Hosted, Record
+from trunkline.ovsdb.log import change_record
+from trunkline.ovsdb.schema import Schema
+from trunkline.ovsdb.server import SERVER, Server, Session
+
+BACKLOG: Final = 1 << 20  # unsent bytes beyond which a client's updates are merged
+OPTIONS: Final = (
+    Option("remote", "required"),
+    Option("run", "required"),
+    Option("sync-from", "required"),
+    Option("sync-exclude-tables", "required"),
+    Option("active"),
+    Option("no-dbs"),
+    Option("disable-file-column-diff"),
+    Option("record", "optional"),
+    Option("replay", "optional"),
+)
+
+
+class Connection:
+    """A client's stream and its session."""
+
+    __slots__ = ("opened", "remote", "session", "stream")
+
+    def __init__(self, stream: Stream, session: Session, remote: str, opened: float) -> None:
+        self.stream = stream
+        self.session = session
+        self.remote = remote
+        self.opened = opened
+
+
+class Daemon:
+    """The state of a running server."""
+
+    def __init__(self, env: Env) -> None:
+        self.env = env
+        self.server = Server(env.clock, self._uuid, Database(Schema.from_json(loads(schema_text("_Server")))))
+        self.server.convert = self._convert
+        self.files: dict[str, DatabaseFile] = {}
+        self.column_diff = True
+        self.connections: dict[Session, Connection] = {}
+        self.remotes = Remotes(self)
+        self.log = env.log.module("ovsdb_server")
+        self._rpc_log = env.log.module("jsonrpc")
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.failed: str | None = None
+
+    def _uuid(self) -> str:
+        return str(uuid.UUID(int=self.env.random.getrandbits(128), version=4))
+
+    # -- databases ------------------------------------------------------------------------------------------
+
+    def open(self, path: str) -> Hosted:
+        """Serves a database file.  Raises OvsdbError."""
+        for file in self.files.values():
+            if file.path == path:
+                raise OvsdbError("ovsdb error", f"{path}: already open")
+        file = DatabaseFile.open(path)
+        name = file.database.schema.name
+        if name in self.server.databases:
+            file.close()
+            raise OvsdbError("ovsdb error", f"{path}: duplicate database name")
+        self.files[name] = file
+        return self.server.add(file.database)
+
+    def remove(self, name: str) -> None:
+        """Serves it no more.  Raises KeyError."""
+        file = self.files.pop(name)
+        self._write()
+        self.server.remove(name)
+        file.close()
+
+    def _convert(self, hosted: Hosted, schema: Json) -> Database:
+        new = Schema.from_json(schema)
+        if new.name != hosted.name:
+            raise OvsdbError("syntax error", f"database name mismatch: {new.name} is not {hosted.name}")
+        self._write()
+        return self.files[hosted.name].convert(new)
+
+    # -- connections ----------------------------------------------------------------------------------------
+
+    def accept(self, stream: Stream, remote: str, settings: RemoteSettings) -> Connection:
+        session = self.server.connect(
+            stream.name, read_only=settings.read_only, probe_interval=settings.probe_interval
+        )
+        connection = Connection(stream, session, remote, self.env.clock.monotonic())
+        self.connections[session] = connection
+        stream.receive(lambda data: self._received(connection, data))
+        self.schedule()
+        return connection
+
+    def _received(self, connection: Connection, data: bytes) -> None:
+        if data:
+            self.server.receive(connection.session, data)
+        else:
+            self._gone(connection)
+        self.schedule()
+
+    def _gone(self, connection: Connection) -> None:
+        self.server.disconnect(connection.session)
+        if self.connections.pop(connection.session, None) is not None:
+            self.remotes.disconnected(connection)
+
+    def schedule(self) -> None:
+        """Lets a turn follow once everything that is ready now has been read."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self.turn)
+
+    def turn(self) -> None:
+        """Settles, makes durable, answers."""
+        self._scheduled = False
+        if self.failed is not None:
+            return
+        self.server.settle()
+        self.server.tick()
+        if not self._write():
+            return
+        for session, data in self.server.take_output():
+            self._send(session, data)
+        for session in self.server.take_closed():
+            self._close(session)
+        changed = self.server.take_changed()
+        if changed:
+            self.remotes.database_changed(changed)
+        self._set_timer()
+
+    def _send(self, session: Session, data: bytes) -> None:
+        connection = self.connections.get(session)
+        if connection is None:
+            return
+        connection.stream.write(data)
+        if connection.stream.backlog > BACKLOG and not session.congested:
+            session.congested = True
+            task = asyncio.ensure_future(self._relieve(connection))
+            self.remotes.keep(task)
+
+    async def _relieve(self, connection: Connection) -> None:
+        await connection.stream.drain()
+        connection.session.congested = False
+        self.schedule()
+
+    def _close(self, session: Session) -> None:
+        connection = self.connections.get(session)
+        if connection is None:
+            return
+        if session.closing and ("message" in session.closing or "stream" in session.closing):
+            self._rpc_log.warn("%s: %s", session.name, session.closing)
+        connection.stream.close()
+        self._gone(connection)
+
+    def _write(self) -> bool:
+        """Puts what was committed on disk, one fsync for each file.  False: it cannot be, and nothing of this
+        turn may be acknowledged: the server stops."""
+        for hosted, records in self.server.take_records():
+            file = self.files.get(hosted.name)
+            if file is None:
+                continue
+            try:
+                self._append(file, hosted, records)
+            except (OSError, OvsdbError) as error:
+                self.failed = f"{file.path}: cannot write the database, stopping ({error})"
+                self.log.emer("%s", self.failed)
+                self.env.stopping.set()
+                return False
+        return True
+
+    def _append(self, file: DatabaseFile, hosted: Hosted, records: Sequence[Record]) -> None:
+        milliseconds = int(self.env.clock.wall() * 1000)
+        entries = []
+        for record in records:
+            entry = change_record(hosted.database, record.changes, record.comment, milliseconds)
+            if entry is not None:
+                entries.append(entry)
+        if entries:
+            file.append(entries)
+            if any(record.durable for record in records):
+                file.sync()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.server.deadline()
+        if deadline is not None:
+            delay = max(0.0, deadline - self.env.clock.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self.schedule)
+
+    def close(self) -> None:
+        """The end: everything is written, all connections are closed."""
+        self._write()
+        for connection in list(self.connections.values()):
+            connection.stream.close()
+        self.connections.clear()
+        for file in self.files.values():
+            file.close()
+
+
+async def serve(
+    env: Env, files: Sequence[str], remotes: Sequence[str], *, command: str | None = None, column_diff: bool = True
+) -> None:
+    """Runs the server until `env.stopping` is set, or until the shell `command` ends."""
+    daemon = Daemon(env)
+    daemon.column_diff = column_diff
+    for path in files:
+        try:
+            daemon.open(absolute(path, env.directories.database))
+        except OvsdbError as error:
+            raise Fatal(str(error)) from None
+    Collector.freeze()
+    env.commands.add(*commands(daemon))
+    for remote in remotes:
+        problem = await daemon.remotes.add(remote)
+        if problem:
+            raise Fatal(problem)
+    daemon.turn()
+    daemon.log.info("ovsdb-server (Open vSwitch) %s", _version())
+    env.ready()
+    status = asyncio.ensure_future(daemon.remotes.keep_status())
+    try:
+        if command is None:
+            await env.stopping.wait()
+        else:
+            await _run_command(command)
+    finally:
+        status.cancel()
+        await daemon.remotes.close()
+        daemon.close()
+    if daemon.failed is not None:
+        raise Fatal(daemon.failed)
+
+
+async def _run_command(command: str) -> None:
+    process = await asyncio.create_subprocess_shell(command)
+    status = await process.wait()
+    if status:
+        how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
+        raise Fatal(f"{command}: child exited, {how}")
+
+
+def _version() -> str:
+    from trunkline.base.version import OPEN_VSWITCH
+
+    return OPEN_VSWITCH
+
+
+def configure(parsed: Parsed, directories: Directories) -> Run:
+    """The daemon that the command line asks for.  Raises Fatal."""
+    options = dict(parsed.options)
+    remotes = [value or "" for name, value in parsed.options if name == "remote"]
+    if "record" in options or "replay" in options:
+        raise Fatal("--record and --replay are not supported")
+    if "sync-from" in options and "active" not in options:
+        raise Fatal("--sync-from is not supported without --active yet: this server does not replicate another")
+    files = list(parsed.arguments)
+    for file in files:
+        if file.startswith("relay:"):
+            raise Fatal(f"{file}: relay databases are not supported yet")
+    if not files and "no-dbs" not in options:
+        files = [f"{directories.database}/conf.db"]
+    column_diff = "disable-file-column-diff" not in options
+    command = options.get("run")
+    return lambda env: serve(env, files, remotes, command=command, column_diff=column_diff)
+
+
+def help_text(directories: Directories) -> str:
+    return (
+        "ovsdb-server: Open vSwitch database server\n"
+        "usage: ovsdb-server [OPTIONS] [DATABASE...]\n"
+        "where each DATABASE is a database file in ovsdb format.\n"
+        "The default DATABASE, if none is given, is\n"
+        f"{directories.database}/conf.db.\n"
+        "\nJSON-RPC options (may be specified any number of times):\n"
+        "  --remote=REMOTE         connect or listen to REMOTE\n"
+        + usage.streams("JSON-RPC")
+        + usage.daemon("ovsdb-server", directories.run)
+        + usage.logging("ovsdb-server", directories.log)
+        + """
+Syncing options:
+  --sync-from=SERVER      sync DATABASE from active SERVER and start in
+                          backup mode (except with --active)
+  --sync-exclude-tables=DB:TABLE,...
+                          exclude the TABLE in DB from syncing
+  --active                with --sync-from, start in active mode
+
+Other options:
+  --run COMMAND           run COMMAND as subprocess then exit
+  --unixctl=SOCKET        override default control socket name
+  --disable-file-column-diff
+                          don't use column diff in database file
+  -h, --help              display this help message
+  -V, --version           display version information
+"""
+    )
+
+
+PROGRAM: Final = Program("ovsdb-server", help_text, (), OPTIONS, configure)
+
+
+def main() -> None:
+    run_program(PROGRAM)
+
+
+__all__ = ["PROGRAM", "SERVER", "Connection", "Daemon", "main", "serve"]
