@@ -1,8 +1,9 @@
 """What the bridges ask of devices: the interface between configuration (this package) and io/netdev.
 
-A *device* is where packets of an interface come from and go to: a network interface of the kernel, the visible
-end of an internal port, or memory.  Configuration opens devices by name and type, gives them settings, and reads
-their state; it knows nothing of sockets.  A test, or an embedding program, hands in a factory of its own.
+A *device* is where packets of an interface come from and go to: a network interface of the kernel, the
+visible end of an internal port, or memory.  Configuration opens devices by name and type, gives them
+settings, and reads their state; it knows nothing of sockets.  A test, or an embedding program, hands in a
+factory of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,9 @@ class Device(Protocol):
 
     def statistics(self) -> PortStatistics:
         """Counters as the switch sees them: rx is what came from the device into the switch."""
+
+    def more_statistics(self) -> Mapping[str, int]:
+        """Counters of its own kind, for Interface.statistics beside the common ones."""
 
     def configure(self, options: Mapping[str, str]) -> None:
         """Takes Interface.options as they are now.  Raises DeviceError."""

@@ -1,8 +1,8 @@
 """Network interfaces of the kernel, by rtnetlink (RFC 3549; rtnetlink(7)).
 
 Only what the switch needs: look at links, set them up, make and remove veth pairs, and hear of changes.  A
-request goes to the kernel and its answer is there when `send` returns, so these calls do not block.  (pyroute2
-does far more, and takes 250 ms to import; the switch must be up before that.)
+request goes to the kernel and its answer is there when `send` returns, so these calls do not block.
+(pyroute2 does far more, and takes 250 ms to import; the switch must be up before that.)
 """
 
 import os
@@ -58,7 +58,7 @@ class Link(NamedTuple):
     """A network interface.  `peer` is the ifindex of a veth's other end, `elsewhere` whether that is in
     another namespace; `kind` is the driver's name for virtual devices ("veth", "tun", ...), else ""."""
 
-    index: int
+    ifindex: int
     name: str
     flags: int
     mtu: int
@@ -138,7 +138,9 @@ class Netlink:
     """A socket for requests about links of the process's network namespace."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
         self._socket.bind((0, 0))
         self._serial = 0
 
@@ -148,7 +150,9 @@ class Netlink:
     def _request(self, kind: int, flags: int, body: bytes) -> list[memoryview]:
         """The bodies of the answers.  Raises NetlinkError."""
         self._serial += 1
-        self._socket.send(_HEADER.pack(_HEADER.size + len(body), kind, flags | _REQUEST, self._serial, 0) + body)
+        self._socket.send(
+            _HEADER.pack(_HEADER.size + len(body), kind, flags | _REQUEST, self._serial, 0) + body
+        )
         answers: list[memoryview] = []
         while True:
             data = memoryview(self._socket.recv(1 << 18))

@@ -1,8 +1,8 @@
 """Frames with a virtio-net header, as AF_PACKET sockets and TAP devices carry them.
 
-The header (10 bytes, virtio 1.1, 5.1.6) says what the sender left undone: a checksum to finish, a large segment
-to cut.  Passing it on unchanged is all that is needed for offloads to work through the switch.  The same few
-headers come over and over, so that the records made of them are kept.
+The header (10 bytes, virtio 1.1, 5.1.6) says what the sender left undone: a checksum to finish, a large
+segment to cut.  Passing it on unchanged is all that is needed for offloads to work through the switch.  The
+same few headers come over and over, so that the records made of them are kept.
 """
 
 import struct

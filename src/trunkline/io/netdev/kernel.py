@@ -1,14 +1,14 @@
-"""Devices of the kernel: what they have in common, those that are there anyway, and the pair behind an internal port.
+"""Devices of the kernel: those that are there anyway, and the pair behind an internal port.
 
-A *system* device is there before the switch and after it: it is opened by name, and on removal everything that
-was changed on it is put back.
+A *system* device is there before the switch and after it: it is opened by name, and on removal everything
+that was changed on it is put back.
 
-An *internal* device is made by the switch: a veth pair, whose *visible* end carries the port's name and belongs
-to the host, and whose *hidden* end is attached to the switch like any other device.  The pair outlives the
-process: the hidden end keeps its carrier up, addresses and routes stay on the visible end, and the next process
-takes the pair up again.  It knows it by the hidden end's name, which is made of the run directory (several
-switches can share a namespace) and of the port's name; so a visible end that was moved to another namespace is
-still recognized.
+An *internal* device is made by the switch: a veth pair, whose *visible* end carries the port's name and
+belongs to the host, and whose *hidden* end is attached to the switch like any other device.  The pair
+outlives the process: the hidden end keeps its carrier up, addresses and routes stay on the visible end, and
+the next process takes the pair up again.  It knows it by the hidden end's name, which is made of the run
+directory (several switches can share a namespace) and of the port's name; so a visible end that was moved
+to another namespace is still recognized.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from trunkline.packet.packet import Packet
 
 Receive = Callable[[Sequence[Packet]], None]
 NAME_LIMIT: Final = 15
+_HIDDEN_MTU: Final = 65535  # so that the visible end's MTU alone decides
 
 
 class Readers(Protocol):
@@ -54,8 +55,8 @@ def counters(link: Link) -> PortStatistics:
     if s is None:
         return PortStatistics()
     return PortStatistics(
-        s.rx_packets, s.tx_packets, s.rx_bytes, s.tx_bytes, s.rx_dropped, s.tx_dropped, s.rx_errors, s.tx_errors,
-        s.rx_frame_errors, s.rx_over_errors, s.rx_crc_errors, s.collisions,
+        s.rx_packets, s.tx_packets, s.rx_bytes, s.tx_bytes, s.rx_dropped, s.tx_dropped,
+        s.rx_errors, s.tx_errors, s.rx_frame_errors, s.rx_over_errors, s.rx_crc_errors, s.collisions,
     )  # fmt: skip
 
 
@@ -72,11 +73,11 @@ class SystemDevice:
             raise DeviceError("No such device")
         if link.flags & IFF_LOOPBACK:
             raise DeviceError("Invalid argument")
-        self.index = link.index
+        self.index = link.ifindex
         self._original_mtu: int | None = None
         self._original_mac: int | None = None
         self._first_changes = link.carrier_changes
-        self._packets = self._open(link.index)
+        self._packets = self._open(link.ifindex)
         self.transmit = self._packets.transmit
         self._reading = False
 
@@ -93,6 +94,8 @@ class SystemDevice:
             packets = take()
             if packets:
                 receive(packets)
+            elif self._packets.broken:
+                self._stop_reading()
 
         self._kernel.readers.add_reader(self._packets.fileno(), readable)
         self._reading = True
@@ -111,7 +114,7 @@ class SystemDevice:
             mtu=link.mtu,
             admin_up=link.up,
             link_up=link.carrier,
-            ifindex=link.index,
+            ifindex=link.ifindex,
             link_resets=link.carrier_changes - self._first_changes,
             speed=settings.speed,
             full_duplex=settings.full_duplex,
@@ -137,6 +140,12 @@ class SystemDevice:
         link = self._kernel.netlink.link_at(self.index)
         return PortStatistics() if link is None else counters(link)
 
+    def more_statistics(self) -> Mapping[str, int]:
+        link = self._kernel.netlink.link_at(self.index)
+        if link is None or link.statistics is None:
+            return {}
+        return {"rx_missed_errors": link.statistics.rx_missed_errors}
+
     def configure(self, options: Mapping[str, str]) -> None:
         """A system device has no options."""
 
@@ -145,7 +154,7 @@ class SystemDevice:
         if link is None:
             raise DeviceError("No such device")
         try:
-            self._kernel.netlink.change(link.index, mac=mac, mtu=mtu, up=up)
+            self._kernel.netlink.change(link.ifindex, mac=mac, mtu=mtu, up=up)
         except NetlinkError as error:
             raise DeviceError(error_text(error)) from None
 
@@ -166,10 +175,13 @@ class SystemDevice:
     def set_admin_state(self, up: bool) -> None:
         self._change(up=up)
 
-    def _stop(self) -> None:
+    def _stop_reading(self) -> None:
         if self._reading:
             self._kernel.readers.remove_reader(self._packets.fileno())
             self._reading = False
+
+    def _stop(self) -> None:
+        self._stop_reading()
         self._packets.close()
 
     def close(self, *, remove: bool) -> None:
@@ -183,7 +195,9 @@ class SystemDevice:
 
 def hidden_name(run_directory: str, name: str) -> str:
     """The name of the hidden end: 15 characters, the longest that there is."""
-    return hidden_prefix(run_directory) + hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:9]
+    return (
+        hidden_prefix(run_directory) + hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:9]
+    )
 
 
 def hidden_prefix(run_directory: str) -> str:
@@ -215,10 +229,10 @@ class InternalDevice(SystemDevice):
             if hidden is None:
                 raise DeviceError("No such device")
             alias = f"hidden end of internal port {name}"
-            netlink.change(hidden.index, no_ipv6_address=True, alias=alias)
-        if not hidden.up:
-            netlink.change(hidden.index, up=True)
-        return hidden.index
+            netlink.change(hidden.ifindex, no_ipv6_address=True, alias=alias)
+        if not hidden.up or hidden.mtu != _HIDDEN_MTU:
+            netlink.change(hidden.ifindex, up=True, mtu=_HIDDEN_MTU)
+        return hidden.ifindex
 
     def _open(self, index: int) -> PacketSocket:
         try:

@@ -1,9 +1,9 @@
-"""A packet socket on one device of the kernel (packet(7)): every frame in, every frame out, offloads included.
+"""A packet socket on one device of the kernel (packet(7)): every frame, in and out, offloads included.
 
-PACKET_VNET_HDR puts a virtio-net header before each frame (io/netdev/frames.py), PACKET_AUXDATA tells the VLAN
-tag that the kernel has taken off, PACKET_IGNORE_OUTGOING keeps away what the socket itself and the host send.
-Being promiscuous is a membership of the socket: the kernel counts it (``ip -d link``: promiscuity 1) and takes
-it back when the socket goes, also by kill -9.
+PACKET_VNET_HDR puts a virtio-net header before each frame (io/netdev/frames.py), PACKET_AUXDATA tells the
+VLAN tag that the kernel has taken off, PACKET_IGNORE_OUTGOING keeps away what the socket itself and the
+host send. Being promiscuous is a membership of the socket: the kernel counts it (``ip -d link``:
+promiscuity 1) and takes it back when the socket goes, also by kill -9.
 
 One packet costs one recvmsg into two buffers made once, and one copy.
 """
@@ -32,6 +32,8 @@ _GONE: Final = frozenset((errno.ENETDOWN, errno.ENXIO, errno.ENODEV))
 
 class PacketSocket:
     """Raises OSError if the device cannot be opened.  `bypass` skips the device's queueing, and its taps."""
+
+    broken = False  # whether nothing will ever come any more
 
     __slots__ = ("_buffers", "_frame", "_header", "_headers", "_socket", "tx_dropped")
 

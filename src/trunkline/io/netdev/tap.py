@@ -1,9 +1,10 @@
 """A TAP device (``type=tap``): the switch holds the descriptor, a program or the host holds the interface.
 
-Frames carry a virtio-net header (IFF_VNET_HDR), so that the host may leave checksums and segments to us.  The
-device goes with the process, as tun(4) devices do; who needs one that stays uses an internal port.
+Frames carry a virtio-net header (IFF_VNET_HDR), so that the host may leave checksums and segments to us.
+The device goes with the process, as tun(4) devices do; who needs one that stays uses an internal port.
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -41,6 +42,7 @@ class Channel:
         self._buffers = [self._header, frame]
         self._headers = Headers()
         self.tx_dropped = 0
+        self.broken = False
 
     def fileno(self) -> int:
         return self._descriptor
@@ -53,7 +55,8 @@ class Channel:
         for _ in range(_BATCH):
             try:
                 size = os.readv(self._descriptor, self._buffers)
-            except OSError:  # nothing waits, or the device is down
+            except OSError as error:  # nothing waits, or the device is down, or somebody has removed it
+                self.broken = error.errno == errno.EBADFD
                 break
             octets = bytes(self._frame[: size - HEADER_SIZE])
             packets.append(Packet(octets, self._headers.record(bytes(self._header))))

@@ -1,0 +1,227 @@
+"""Devices in memory (``--enable-dummy``): packets come in by a control command and go out to nobody, or to a
+file.
+
+    ovs-appctl netdev-dummy/receive p1 ffffffffffff00000000000108004500...
+    ovs-vsctl set Interface p1 options:tx_pcap=/tmp/p1.pcap        # also rx_pcap, and pcap for both
+
+Everything about them can be told in advance, which is what tests want.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from trunkline.base.clock import Clock
+from trunkline.bridge.devices import DeviceError, DeviceState
+from trunkline.io.files import error_text
+from trunkline.jsonrpc.unixctl import Command, CommandError
+from trunkline.ofproto.ports import PortStatistics
+from trunkline.packet.packet import Packet
+
+Receive = Callable[[Sequence[Packet]], None]
+Compose = Callable[[str, int], bytes]
+"""A frame from a datapath flow in text, and the length it is to have (0: its own).  Raises ValueError."""
+
+_FIRST_MAC: Final = 0xAA55AA550000
+_PCAP_HEADER: Final = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1518, 1)
+_PCAP_RECORD: Final = struct.Struct("<IIII")
+_NOT_YET: Final = ("stream", "pstream")
+_ETHERNET: Final = 14
+
+
+class Capture:
+    """A pcap file that packets are appended to.  Raises OSError."""
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by close()
+        self._file.write(_PCAP_HEADER)
+
+    def write(self, frame: bytes) -> None:
+        now = self._clock.wall()
+        second = int(now)
+        record = _PCAP_RECORD.pack(second, int((now - second) * 1e6), len(frame), len(frame))
+        try:
+            self._file.write(record + frame)
+        except OSError:
+            pass  # a full disk must not stop the switch
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class DummyDevice:
+    """A device in memory."""
+
+    def __init__(self, name: str, type: str, serial: int, clock: Clock) -> None:
+        self.name = name
+        self.type = type
+        self.mac = _FIRST_MAC + (serial & 0xFFFF)
+        self.mtu = 1500
+        self.admin_up = True
+        self.ifindex = 0
+        self._clock = clock
+        self._receive: Receive | None = None
+        self._problem = ""  # why a capture file is not written
+        self._captures: dict[str, Capture] = {}
+        self._sent: tuple[Capture, ...] = ()
+        self._received: tuple[Capture, ...] = ()
+        self.rx_packets = self.rx_bytes = self.tx_packets = self.tx_bytes = 0
+
+    def transmit(self, packet: Packet) -> None:
+        self.tx_packets += 1
+        self.tx_bytes += len(packet.frame)
+        for capture in self._sent:
+            capture.write(packet.frame)
+
+    def inject(self, frame: bytes) -> None:
+        """A packet comes in."""
+        self.rx_packets += 1
+        self.rx_bytes += len(frame)
+        for capture in self._received:
+            capture.write(frame)
+        if self._receive is not None:
+            self._receive((Packet(frame),))
+
+    def start(self, receive: Receive) -> None:
+        self._receive = receive
+
+    def present(self) -> bool:
+        return True
+
+    def state(self) -> DeviceState:
+        status = {"pcap": self._problem} if self._problem else {}
+        return DeviceState(self.mac, self.mtu, self.admin_up, self.admin_up, self.ifindex, status=status)
+
+    def statistics(self) -> PortStatistics:
+        none = PortStatistics(*(None,) * len(PortStatistics._fields))
+        return none._replace(
+            rx_packets=self.rx_packets,
+            tx_packets=self.tx_packets,
+            rx_bytes=self.rx_bytes,
+            tx_bytes=self.tx_bytes,
+        )
+
+    def more_statistics(self) -> Mapping[str, int]:
+        return {
+            "rx_custom_packets_1": self.rx_packets,
+            "rx_custom_packets_2": self.rx_packets,
+            "rx_q0_packets": self.rx_packets,
+            "rx_q0_bytes": self.rx_bytes,
+            "tx_q0_packets": self.tx_packets,
+            "tx_q0_bytes": self.tx_bytes,
+        }
+
+    def configure(self, options: Mapping[str, str]) -> None:
+        for option in _NOT_YET:
+            if option in options:
+                raise DeviceError(f"options:{option} is not there yet")
+        index = options.get("ifindex", "0")
+        self.ifindex = int(index) if index.isdigit() else 0
+        wanted = {kind: options[kind] for kind in ("pcap", "rx_pcap", "tx_pcap") if options.get(kind)}
+        for kind, capture in list(self._captures.items()):
+            if wanted.get(kind) != capture.path:
+                capture.close()
+                del self._captures[kind]
+        self._problem = ""
+        for kind, path in wanted.items():
+            if kind not in self._captures:
+                try:
+                    self._captures[kind] = Capture(path, self._clock)
+                except OSError as error:
+                    self._problem = f"{path}: {error_text(error)}"
+        self._sent = self._capturing("pcap", "tx_pcap")
+        self._received = self._capturing("pcap", "rx_pcap")
+
+    def _capturing(self, *kinds: str) -> tuple[Capture, ...]:
+        return tuple(self._captures[kind] for kind in kinds if kind in self._captures)
+
+    def set_mac(self, mac: int) -> None:
+        self.mac = mac
+
+    def set_mtu(self, mtu: int) -> None:
+        if not 68 <= mtu <= 65535:
+            raise DeviceError("Invalid argument")
+        self.mtu = mtu
+
+    def set_admin_state(self, up: bool) -> None:
+        self.admin_up = up
+
+    def close(self, *, remove: bool) -> None:
+        self._receive = None
+        self._sent = self._received = ()
+        for capture in self._captures.values():
+            capture.close()
+
+
+def commands(
+    devices: Mapping[str, DummyDevice], changed: Callable[[str], None], compose: Compose | None
+) -> Iterator[Command]:
+    """The control commands over the open `devices`; `changed` is told whose state changed."""
+
+    def receive(arguments: Sequence[str]) -> str:
+        device = devices.get(arguments[0])
+        if device is None:
+            raise CommandError("no such dummy netdev")
+        rest = list(arguments[1:])
+        if rest[0] == "--qid":
+            if len(rest) < 3:
+                raise CommandError("syntax error at --qid")
+            if rest[1] != "0":
+                raise CommandError("bad rx queue id.")
+            del rest[:2]
+        frames = list(_frames(rest, compose))
+        for frame in frames:
+            device.inject(frame)
+        return ""
+
+    def set_admin_state(arguments: Sequence[str]) -> str:
+        word = arguments[-1]
+        if word not in ("up", "down"):
+            raise CommandError("Invalid Admin State")
+        if len(arguments) == 2 and arguments[0] not in devices:
+            raise CommandError("Unknown Dummy Interface")
+        for name in [arguments[0]] if len(arguments) == 2 else list(devices):
+            devices[name].set_admin_state(word == "up")
+            changed(name)
+        return "OK\n"
+
+    def connection_state(arguments: Sequence[str]) -> str:
+        if arguments:
+            return f"{arguments[0]}: unknown\n"
+        return ""
+
+    yield Command(
+        "netdev-dummy/receive", "name [--qid queue_id] packet|flow [--len packet_len]", 2, None, receive
+    )
+    yield Command("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, set_admin_state)
+    yield Command("netdev-dummy/conn-state", "[netdev]", 0, 1, connection_state)
+
+
+def _frames(words: Sequence[str], compose: Compose | None) -> Iterator[bytes]:
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        frame = _hexadecimal(word)
+        if frame is None:
+            length = 0
+            if at + 1 < len(words) and words[at] == "--len":
+                length = int(words[at + 1]) if words[at + 1].isdigit() else 0
+                at += 2
+            if compose is None:
+                raise CommandError("a packet composed of a flow is not there yet; give it in hex")
+            try:
+                frame = compose(word, length)
+            except ValueError as error:
+                raise CommandError(str(error)) from None
+        yield frame
+
+
+def _hexadecimal(word: str) -> bytes | None:
+    try:
+        frame = bytes.fromhex(word)
+    except ValueError:
+        return None
+    return frame if len(frame) >= _ETHERNET else None

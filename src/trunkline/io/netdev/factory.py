@@ -1,0 +1,166 @@
+"""All devices of a machine: opens them by type, and hears by rtnetlink when one comes, goes or changes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+from trunkline.base.clock import Clock
+from trunkline.bridge.devices import Device, DeviceError
+from trunkline.io.netdev.dummy import Compose, DummyDevice, commands
+from trunkline.io.netdev.kernel import (
+    InternalDevice,
+    Kernel,
+    Readers,
+    SystemDevice,
+    hidden_name,
+    hidden_prefix,
+)
+from trunkline.io.netdev.tap import TapDevice
+from trunkline.io.netlink import LinkEvents, NetlinkError
+from trunkline.jsonrpc.unixctl import Command
+
+Dummy = Literal["no", "add", "system", "override"]
+"""What ``--enable-dummy`` says: not given, given, for system devices, for devices of every type."""
+
+
+class MachineDevices:
+    """Opens devices of the network namespace that the process is in.
+
+    `run_directory` tells several switches of one namespace apart.  Without `system` (``--disable-system``) no
+    device of the kernel is touched.
+    """
+
+    def __init__(
+        self,
+        readers: Readers,
+        run_directory: str,
+        clock: Clock,
+        *,
+        dummy: Dummy = "no",
+        system: bool = True,
+        compose: Compose | None = None,
+    ) -> None:
+        self.dummies: dict[str, DummyDevice] = {}
+        self._readers = readers
+        self._run_directory = run_directory
+        self._clock = clock
+        self._dummy = dummy
+        self._system = system
+        self._compose = compose
+        self._kernel: Kernel | None = None
+        self._events: LinkEvents | None = None
+        self._changed: Callable[[str], None] = lambda name: None
+        self._serial = 0
+        self._names: dict[int, str] = {}  # names by ifindex, to notice renames
+
+    # ---- opening
+
+    def types(self) -> tuple[str, ...]:
+        """The types that `open` knows, for Open_vSwitch.iface_types."""
+        kernel = ("internal", "system", "tap") if self._system else ()
+        dummy = ("dummy", "dummy-internal") if self._dummy != "no" else ()
+        return tuple(sorted({*kernel, *dummy}))
+
+    def open(self, name: str, type: str, options: Mapping[str, str]) -> Device:
+        """Raises DeviceError."""
+        device = self._open(name, type or "system")
+        try:
+            device.configure(options)
+        except DeviceError:
+            device.close(remove=type == "internal")
+            raise
+        return device
+
+    def _open(self, name: str, type: str) -> Device:
+        if type in ("dummy", "dummy-internal") and self._dummy != "no":
+            return self._open_dummy(name, type)
+        if self._dummy == "override" or (self._dummy == "system" and type == "system"):
+            return self._open_dummy(name, "dummy-internal" if type == "internal" else type)
+        if not self._system or type not in ("system", "internal", "tap"):
+            raise DeviceError("Address family not supported by protocol")
+        kernel = self._kernel = self._kernel or Kernel(self._readers)
+        if type == "internal":
+            return InternalDevice(name, kernel, self._run_directory)
+        return TapDevice(name, kernel) if type == "tap" else SystemDevice(name, kernel)
+
+    def _open_dummy(self, name: str, type: str) -> Device:
+        if name in self.dummies:
+            raise DeviceError("File exists")
+        self._serial += 1
+        device = self.dummies[name] = _Registered(name, type, self._serial, self._clock, self.dummies)
+        return device
+
+    # ---- news
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        self._changed = changed
+        if self._events is None and self._system:
+            try:
+                self._events = LinkEvents()
+            except OSError:
+                return  # no netlink here: then there are no devices either
+            self._readers.add_reader(self._events.fileno(), self._read_events)
+
+    def _read_events(self) -> None:
+        assert self._events is not None
+        events = self._events.read()
+        names: dict[str, None] = {}
+        if events is None:
+            names.update(dict.fromkeys(self._names.values()))
+            self._names.clear()
+            for link in self._kernel.netlink.links() if self._kernel else ():
+                self._names[link.ifindex] = link.name
+                names[link.name] = None
+        for link, gone in events or ():
+            before = self._names.get(link.ifindex)
+            if before is not None and before != link.name:
+                names[before] = None
+            names[link.name] = None
+            if gone:
+                self._names.pop(link.ifindex, None)
+            else:
+                self._names[link.ifindex] = link.name
+        for name in names:
+            self._changed(name)
+
+    def forget_others(self, names: frozenset[str]) -> None:
+        if not self._system or self._dummy == "override":
+            return
+        kernel = self._kernel = self._kernel or Kernel(self._readers)
+        prefix = hidden_prefix(self._run_directory)
+        kept = {hidden_name(self._run_directory, name) for name in names}
+        for link in kernel.netlink.links():
+            self._names[link.ifindex] = link.name
+            if link.kind == "veth" and link.name.startswith(prefix) and link.name not in kept:
+                try:
+                    kernel.netlink.delete(link.ifindex)
+                except NetlinkError:
+                    pass  # gone in this moment
+
+    def commands(self) -> Iterator[Command]:
+        """netdev-dummy/*, with ``--enable-dummy`` only."""
+        if self._dummy != "no":
+            yield from commands(self.dummies, lambda name: self._changed(name), self._compose)
+
+    def close(self) -> None:
+        if self._events is not None:
+            self._readers.remove_reader(self._events.fileno())
+            self._events.close()
+            self._events = None
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+
+
+class _Registered(DummyDevice):
+    """A dummy that its control commands find while it is open."""
+
+    def __init__(
+        self, name: str, type: str, serial: int, clock: Clock, register: dict[str, DummyDevice]
+    ) -> None:
+        super().__init__(name, type, serial, clock)
+        self._register = register
+
+    def close(self, *, remove: bool) -> None:
+        super().close(remove=remove)
+        if self._register.get(self.name) is self:
+            del self._register[self.name]
