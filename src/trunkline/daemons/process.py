@@ -215,7 +215,7 @@ def _serve(program: str, run: Run, log: Log, directories: Directories, settings:
     with asyncio.Runner(loop_factory=Loop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, Loop)
-        loop.set_exception_handler(lambda _, context: _log_failure(log, context))
+        loop.set_exception_handler(lambda _, context: log_failure(log, context))
         collector.install(loop)
         try:
             return runner.run(_supervise(loop, program, run, log, directories, settings, collector))
@@ -223,7 +223,7 @@ def _serve(program: str, run: Run, log: Log, directories: Directories, settings:
             gc.enable()
 
 
-def _log_failure(log: Log, context: dict[str, Any]) -> None:
+def log_failure(log: Log, context: dict[str, Any]) -> None:
     """An exception in a callback or a forgotten task: our error, which must not touch other clients."""
     error = context.get("exception")
     logger = log.module("util")
@@ -243,7 +243,8 @@ async def _supervise(
 ) -> int:
     log.clock = LoopClock(loop)
     sockets = Sockets(log, directories.run, settings.tls)
-    env = _environment(loop, program, log, directories, settings, sockets)
+    ready, confined = settings.daemonize.complete, settings.confined
+    env = environment(program, log, directories, sockets, ready=ready, confined=confined)
     server = ControlServer(env.commands, log)
     path = settings.unixctl
     if path is not None:
@@ -266,29 +267,38 @@ async def _supervise(
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop, number)
-    periodic = loop.create_task(_periodic(env.counters, collector))
+    sampling = loop.create_task(periodic([env.counters], collector))
     try:
         await daemon
     except asyncio.CancelledError:
         if not ended_by:
             raise
     finally:
-        periodic.cancel()
+        sampling.cancel()
         await server.stop()
         sockets.close()
     return ended_by[0] if ended_by else 0
 
 
-async def _periodic(counters: Counters, collector: Collector) -> None:
+async def periodic(all_counters: Sequence[Counters], collector: Collector) -> None:
+    """What has to be done every few seconds, for ever."""
     while True:
         await asyncio.sleep(SAMPLE_SECONDS)
-        counters.sample()
+        for counters in all_counters:
+            counters.sample()
         collector.check()
 
 
-def _environment(
-    loop: Loop, program: str, log: Log, directories: Directories, settings: _Settings, sockets: Sockets
+def environment(
+    program: str,
+    log: Log,
+    directories: Directories,
+    sockets: Sockets,
+    *,
+    ready: Callable[[], None],
+    confined: bool = True,
 ) -> Env:
+    """The Env of a daemon of this process, in a running event loop."""
     counters, commands = Counters(), Commands()
     commands.add(*common_commands(program, commands, log, counters))
 
@@ -305,8 +315,8 @@ def _environment(
         dial=sockets.dial,
         listen=sockets.listen,
         random=random.SystemRandom(),
-        ready=settings.daemonize.complete,
-        tls=settings.tls,
+        ready=ready,
+        tls=sockets.tls,
         set_tls=set_tls,
-        confined=settings.confined,
+        confined=confined,
     )
