@@ -247,6 +247,20 @@ class Classifier(Generic[E]):
                 best, floor = rule, rule.priority
         return best, looked
 
+    def find_best(self, key: int, version: int) -> E | None:
+        """As `lookup`, for who does not need to know what decided."""
+        best: E | None = None
+        floor = -1
+        for top, mask, get, _ in self._plan:
+            if top <= floor:
+                break
+            rule = get(key & mask)
+            while rule is not None and not rule.added <= version < rule.removed:
+                rule = rule.next
+            if rule is not None and rule.priority > floor:
+                best, floor = rule, rule.priority
+        return best
+
     def find(self, value: int, mask: int, priority: int, version: int) -> E | None:
         """The rule with exactly this match and priority."""
         subtable = self._subtables.get(mask)

@@ -7,7 +7,7 @@ them, without the effects.  What is printed is made from the tree that the trans
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from trunkline.dpif.actions import format_actions
+from trunkline.dpif.action_text import format_actions
 from trunkline.flow import key as layout
 from trunkline.flow.match import Match
 from trunkline.flow.text import format_flow, format_match, parse_match
@@ -22,6 +22,7 @@ from trunkline.translate.result import Node, Result
 from trunkline.translate.translate import translate
 from trunkline.upcall.commands import Datapaths, find_bridge
 from trunkline.upcall.datapath import Datapath
+from trunkline.upcall.dpctl import shown_actions
 
 _IN_PORT: Final = layout.OFFSET["in_port"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
@@ -71,7 +72,7 @@ def render(bridge: Bridge, key: int, result: Result, why: list[Node]) -> str:
         "",
         "Final flow: " + ("unchanged" if unchanged else format_flow(final & ~_DP_PORT_MASK)),
         f"Megaflow: {format_match(Match(key & wild, wild))}",
-        f"Datapath actions: {format_actions(result.actions)}",
+        f"Datapath actions: {format_actions(shown_actions(result.actions))}",
     ]
     return "\n".join(out) + "\n"
 

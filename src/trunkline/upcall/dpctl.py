@@ -1,0 +1,247 @@
+"""``dpctl/*`` and ``dpif/dump-flows``: the datapath as it is, below everything that OpenFlow knows.
+
+Texts as the original's; ovs-dpctl shows the same by asking the running switch.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from trunkline.dpif.action_text import format_actions
+from trunkline.dpif.actions import Cookie
+from trunkline.dpif.provider import DatapathFlow, Statistics
+from trunkline.dpif.text import format_key
+from trunkline.flow import key as layout
+from trunkline.flow.key import TCP_FLAGS
+from trunkline.jsonrpc.unixctl import Command, CommandError
+from trunkline.translate.result import SendToController
+from trunkline.upcall.commands import Datapaths, find_bridge
+from trunkline.upcall.datapath import Datapath
+
+_FRAGMENT: Final = layout.MASK["nw_frag"]
+_IN_PORT: Final = layout.OFFSET["dp_in_port"]
+_IP: Final = (0x0800, 0x86DD)
+_FLAG_LETTERS: Final = "FSRP.UECN"
+
+
+def dpctl_commands(datapaths: Datapaths, program: str = "ovs-vswitchd") -> list[Command]:
+    """`program` is named in error messages."""
+    table: tuple[tuple[str, str, int, int | None, Callable[[Datapaths, Sequence[str], str], str]], ...] = (
+        ("dpctl/dump-dps", "", 0, 0, _dump_datapaths),
+        ("dpctl/show", "[-s] [dp...]", 0, None, _show),
+        ("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, _dump_flows),
+        ("dpctl/get-flow", "[dp] ufid", 1, 3, _get_flow),
+        ("dpctl/del-flows", "[dp] [file]", 0, 2, _delete_flows),
+        ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, _dump_bridge_flows),
+    )
+    return [
+        Command(name, usage, least, most, lambda arguments, run=run: run(datapaths, arguments, program))
+        for name, usage, least, most, run in table
+    ]
+
+
+# ---- which datapath, and how it is to be shown
+
+
+def _by_title(datapaths: Datapaths) -> dict[str, Datapath]:
+    return {datapath.title: datapath for _, datapath in sorted(datapaths.items())}
+
+
+def _find(datapaths: Datapaths, words: Sequence[str], program: str) -> Datapath:
+    """The datapath that is named, by title or by name alone, or the only one."""
+    titles = _by_title(datapaths)
+    if words:
+        for title, datapath in titles.items():
+            if words[0] in (title, title.partition("@")[2]):
+                return datapath
+        raise CommandError(f"{program}: datapath not found (Invalid argument)\n")
+    if len(titles) == 1:
+        return next(iter(titles.values()))
+    if titles:
+        raise CommandError(f"{program}: multiple datapaths, specify one (Invalid argument)\n")
+    raise CommandError(f"{program}: no datapaths exist (No such file or directory)\n")
+
+
+def _options(arguments: Sequence[str], *known: str) -> tuple[set[str], list[str]]:
+    """Options and the rest; raises for an option that is not known."""
+    options, rest = set(), []
+    for word in arguments:
+        if word in known:
+            options.add(word)
+        elif word.startswith("-"):
+            raise CommandError(f"unknown option: {word}")
+        else:
+            rest.append(word)
+    return options, rest
+
+
+def _port_names(datapath: Datapath) -> dict[int, str]:
+    return {port.number: port.name for port in datapath.provider.ports()}
+
+
+# ---- datapaths
+
+
+def _dump_datapaths(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
+    return "".join(f"{title}\n" for title in _by_title(datapaths))
+
+
+def _show(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
+    options, rest = _options(arguments, "-s", "--statistics")
+    titles = _by_title(datapaths)
+    for word in rest:
+        if not any(word in (title, title.partition("@")[2]) for title in titles):
+            raise CommandError(f"{program}: opening datapath {word} failed (No such device)\n")
+    lines: list[str] = []
+    for title, datapath in titles.items():
+        if not rest or any(word in (title, title.partition("@")[2]) for word in rest):
+            lines += _shown(datapath, bool(options))
+    return "".join(line + "\n" for line in lines)
+
+
+def _shown(datapath: Datapath, counters: bool) -> Iterator[str]:
+    statistics = datapath.provider.statistics()
+    yield f"{datapath.title}:"
+    yield f"  lookups: hit:{statistics.hits} missed:{statistics.misses} lost:{statistics.lost}"
+    yield f"  flows: {statistics.flows}"
+    for port in datapath.provider.ports():
+        yield f"  port {port.number}: {port.name} ({port.type})"
+        place = datapath.fabric.by_datapath_port.get(port.number)
+        if counters and place is not None:
+            yield from _counters(place.bridge.port_statistics(place.ofport))
+
+
+def _counters(counters: object) -> Iterator[str]:
+    def text(name: str) -> str:
+        value = getattr(counters, name)
+        return "?" if value is None else str(value)
+
+    yield (
+        f"    RX packets:{text('rx_packets')} errors:{text('rx_errors')} dropped:{text('rx_dropped')} "
+        f"overruns:{text('rx_over_errors')} frame:{text('rx_frame_errors')}"
+    )
+    yield (
+        f"    TX packets:{text('tx_packets')} errors:{text('tx_errors')} dropped:{text('tx_dropped')} "
+        "aborted:? carrier:?"
+    )
+    yield f"    collisions:{text('collisions')}"
+    yield f"    RX bytes:{_size(counters, 'rx_bytes')}  TX bytes:{_size(counters, 'tx_bytes')}"
+
+
+def _size(counters: object, name: str) -> str:
+    """A number of bytes, and in round figures."""
+    value = getattr(counters, name)
+    if value is None:
+        return "?"
+    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if value > 1024**power - 1 and value >= 1000:
+            return f"{value} ({value / 1024**power:.1f} {unit})"
+    return str(value)
+
+
+# ---- flows
+
+
+def _dump_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
+    options, rest = _options(arguments, "-m", "--more", "--names", "--no-names")
+    filters = [word for word in rest if "=" in word]
+    if filters:
+        raise CommandError(f"dpctl/dump-flows {filters[0]} is not implemented yet: all flows are shown without it")
+    datapath = _find(datapaths, rest, program)
+    flows = list(datapath.provider.dump_flows())
+    if not flows:
+        return ""
+    lines = [_flow_line(datapath, flow, options, "dpctl") for flow in flows]
+    return "flow-dump from the main thread:\n" + "".join(line + "\n" for line in lines)
+
+
+def _dump_bridge_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
+    options, rest = _options(arguments, "-m", "--more", "--names", "--no-names")
+    datapath, bridge = find_bridge(datapaths, rest[-1] if rest else "")
+    lines = []
+    for flow in datapath.provider.dump_flows():
+        place = datapath.fabric.by_datapath_port.get(flow.key >> _IN_PORT & 0xFFFFFFFF)
+        if place is not None and place.bridge is bridge:
+            lines.append(_flow_line(datapath, flow, options, "dpif"))
+    return "".join(line + "\n" for line in lines)
+
+
+def _get_flow(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
+    options, rest = _options(arguments, "-m", "--more", "--names", "--no-names")
+    digits = rest[-1].removeprefix("ufid:").replace("-", "") if rest else ""
+    if len(digits) != 32 or set(digits) - set("0123456789abcdefABCDEF"):
+        raise CommandError(f"{program}: parsing flow ufid\n")
+    datapath = _find(datapaths, rest[:-1], program)
+    flow = datapath.provider.flow(int(digits, 16))
+    if flow is None:
+        raise CommandError(f"{program}: getting flow (No such file or directory)\n")
+    return _flow_line(datapath, flow, options, "dpctl") + "\n"
+
+
+def _delete_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
+    options, rest = _options(arguments)
+    if len(rest) > 1 or (rest and rest[0] not in _names(datapaths)):
+        raise CommandError("dpctl/del-flows with a file is not implemented yet: without one, all flows go")
+    _find(datapaths, rest, program).purge()
+    return ""
+
+
+def _names(datapaths: Datapaths) -> set[str]:
+    titles = set(_by_title(datapaths))
+    return titles | {title.partition("@")[2] for title in titles}
+
+
+def _flow_line(datapath: Datapath, flow: DatapathFlow, options: set[str], style: str) -> str:
+    """A megaflow.  -m shows every field and names ports; the two commands differ in a comma and a tail."""
+    verbose = bool(options & {"-m", "--more"})
+    named = "--names" in options or (verbose and "--no-names" not in options)
+    names: Mapping[int, str] = _port_names(datapath) if named else MappingProxyType({})
+    megaflow = datapath.megaflows.get(flow.ufid)
+    mask = flow.mask
+    if layout.get(flow.key, "dl_type") not in _IP:
+        mask &= ~_FRAGMENT
+    key = (megaflow.key if megaflow is not None else flow.key) & layout.PACKET
+    text = format_key(key, mask, verbose=verbose, port_names=names)
+    actions = format_actions(shown_actions(flow.actions), port_names=names)
+    parts = []
+    if verbose:
+        parts.append(f"ufid:{_ufid_text(flow.ufid)}" + (", " if style == "dpctl" else " "))
+    parts.append(f"{text}, {_statistics_text(flow.statistics, datapath.clock.monotonic())}")
+    if verbose and style == "dpctl":
+        parts.append(", dp:ovs")
+    return "".join(parts) + f", actions:{actions}"
+
+
+def _ufid_text(ufid: int) -> str:
+    digits = f"{ufid:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def _statistics_text(statistics: Statistics, now: float) -> str:
+    used = "never" if statistics.used is None else f"{max(now - statistics.used, 0):.3f}s"
+    text = f"packets:{statistics.packets}, bytes:{statistics.bytes}, used:{used}"
+    if statistics.tcp_flags:
+        letters = (_FLAG_LETTERS[i] for i in range(len(TCP_FLAGS[:9])) if statistics.tcp_flags >> i & 1)
+        text += ", flags:" + "".join(letters)
+    return text
+
+
+def shown_actions(actions: tuple[object, ...]) -> tuple[object, ...]:
+    """Actions with what only this process understands put into words."""
+    return tuple(_shown_action(action) for action in actions)
+
+
+def _shown_action(action: object) -> object:
+    what = getattr(action, "what", None)
+    if not isinstance(what, SendToController):
+        return action
+    words: tuple[tuple[str, str | int], ...] = (
+        ("reason", what.reason),
+        ("dont_send", 0),
+        ("continuation", 0),
+        ("recirc_id", 0),
+        ("rule_cookie", what.cookie),
+        ("controller_id", what.controller_id),
+        ("max_len", what.max_length),
+    )
+    return action._replace(what=Cookie("controller", words))  # type: ignore[attr-defined]
