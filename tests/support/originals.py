@@ -56,6 +56,15 @@ class Originals:
             timeout=60,
         )
 
+    def run_bytes(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Like `run`, for arguments and output that need not be UTF-8 (surrogateescape in `arguments`)."""
+        return subprocess.run(
+            [PROGRAMS[program], *(os.fsencode(argument) for argument in arguments)],
+            env=environment(self.directory),
+            capture_output=True,
+            timeout=60,
+        )
+
     def start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         """An original daemon in the foreground; `stop` ends it."""
         log = (self.directory / f"{program}.out").open("wb")

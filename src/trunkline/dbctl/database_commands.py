@@ -120,7 +120,7 @@ def _prepare_get(plan: Plan) -> None:
         raise UsageError("--if-exists and --id may not be specified together")
     table = find_table(plan.tool.schema, plan.parsed.arguments[0])
     for text in plan.parsed.arguments[2:]:
-        if text != UUID:
+        if text.lower() != UUID:
             parse_place(text, table)
 
 
@@ -132,7 +132,7 @@ def _get(call: Call) -> None:
     if "--id" in call.options:
         _define(call, call.options["--id"] or "", row)
     for text in call.arguments[2:]:
-        if text == UUID:
+        if text.lower() == UUID:
             call.print(row.uuid)
             continue
         place = parse_place(text, table)
@@ -164,6 +164,8 @@ def _define(call: Call, name: str, row: Row | None) -> None:
         raise UsageError(f'row id "{name}" may only be specified on one --id option')
     symbol.created = True
     if row is not None:
+        if symbol.referenced:
+            raise UsageError(f'row id "{name}" specified on "get" command was used before it was defined')
         symbol.uuid = row.uuid
         symbol.held = True
 
@@ -212,9 +214,9 @@ def _prepare_column(plan: Plan) -> None:
     find_column(table, plan.parsed.arguments[2])
 
 
-def _any_number(type_: ColumnType) -> ColumnType:
+def _some(type_: ColumnType) -> ColumnType:
     """The type of some elements to add to a column, or to take out of it."""
-    return type_._replace(min=0, max=MANY)
+    return type_._replace(min=1, max=MANY)
 
 
 def _add(call: Call) -> None:
@@ -226,12 +228,7 @@ def _add(call: Call) -> None:
     _writable(table, column)
     type_ = column.type
     for text in call.arguments[3:]:
-        elements = _value(call.work, _any_number(type_), text)
-        if type_.value is not None:
-            present = dict(call.work.get(row, column.name))
-            elements = tuple(pair for pair in elements if pair[0] not in present)
-        if elements:
-            call.work.add(row, column.name, elements)
+        call.work.add(row, column.name, _value(call.work, _some(type_), text))
 
 
 def _remove(call: Call) -> None:
@@ -246,7 +243,7 @@ def _remove(call: Call) -> None:
     for text in call.arguments[3:]:
         present = work.get(row, column.name)
         if type_.value is None:
-            gone = [atom for atom in _value(work, _any_number(type_), text) if atom in present]
+            gone = [atom for atom in _value(work, _some(type_), text) if atom in present]
         else:
             gone = _pairs_gone(work, type_, text, dict(present))
         if gone:
@@ -262,9 +259,9 @@ def _remove(call: Call) -> None:
 def _pairs_gone(work: Work, type_: ColumnType, text: str, present: dict[object, object]) -> list[object]:
     """The keys that ``key`` or ``key=value`` takes out of a map."""
     assert type_.value is not None
-    keys = ColumnType(type_.key, None, 0, MANY)
+    keys = ColumnType(type_.key, None, 1, MANY)
     try:
-        named = _value(work, _any_number(type_), text)
+        named = _value(work, _some(type_), text)
     except UsageError:
         return [key for key in _value(work, keys, text) if key in present]
     return [key for key, value in named if present.get(key) == value]

@@ -305,7 +305,7 @@ class Work:
     def _provisional(self, base: BaseType, atom: Atom) -> bool:
         if base.ref_table is None:
             return False
-        row = self._table(base.ref_table).get(str(atom))
+        row = self._rows.get(base.ref_table, {}).get(str(atom))
         return row is not None and row.inserted and not row.added
 
     # -- rows --------------------------------------------------------------------------------------------

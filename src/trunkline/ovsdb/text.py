@@ -12,7 +12,7 @@ them.  Every error is a `TextError` with the original's words.
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from trunkline.base.json import dumps, loads, real_text
+from trunkline.base.json import dumps, real_text
 from trunkline.ovsdb.atoms import Atom, AtomicType
 from trunkline.ovsdb.datum import Datum, describe
 from trunkline.ovsdb.errors import OvsdbError
@@ -25,6 +25,9 @@ _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 _IDENTIFIER: Final = _LETTERS | frozenset("0123456789-.")
 _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
 _DELIMITERS: Final = frozenset(":=,[]{}!<> ")
+_SECOND: Final = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF4: (0x80, 0x8F)}
+"""What may follow the first byte of a UTF-8 sequence, where it is not 80 to BF."""
+
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
 
@@ -174,10 +177,6 @@ def integer_range(text: str) -> tuple[int, int]:
         if last is not None and first[1] + 1 + last[1] == len(text):
             if last[0] < first[0]:
                 raise TextError(f'"{text}" is not a valid range. Range end cannot be before start.')
-            if last[0] - first[0] >= RANGE_MAXIMUM:
-                raise TextError(
-                    f'"{text}" is not a valid range. Range cannot have more than {RANGE_MAXIMUM} elements.'
-                )
             return first[0], last[0]
     raise TextError(f'"{text}" is not a valid integer or range')
 
@@ -216,29 +215,40 @@ def string_from_text(text: str) -> str:
     return _unquoted(text[1:-1])
 
 
+_ESCAPED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
 def _unquoted(body: str) -> str:
-    # Control characters and quotes may stand for themselves inside, which JSON proper does not let them.
     pieces = []
     position = 0
     while position < len(body):
         letter = body[position]
-        if letter == "\\":
-            length = 6 if body[position + 1] == "u" else 2
-            if length == 6 and 0xD800 <= int(body[position + 2 : position + 6], 16) < 0xDC00:
-                length = 12
-            pieces.append(body[position : position + length])
-            position += length
-            continue
-        pieces.append(f"\\u{ord(letter):04x}" if letter < " " or letter == '"' else letter)
         position += 1
-    value = loads(f'["{"".join(pieces)}"]'.encode("utf-8", "surrogateescape"))
-    return str(value[0])
+        if letter != "\\":
+            pieces.append(letter)
+            continue
+        escape = body[position]
+        position += 1
+        if escape != "u":
+            pieces.append(_ESCAPED.get(escape, escape))
+            continue
+        unit = int(body[position : position + 4], 16)
+        position += 4
+        if 0xD800 <= unit < 0xDC00:
+            low = int(body[position + 2 : position + 6], 16)
+            position += 6
+            unit = 0x10000 + ((unit & 0x3FF) << 10) + (low & 0x3FF)
+        # A lone second half is three bytes that are no UTF-8, as everything else that is none.
+        pieces.append(chr(unit).encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"))
+    return "".join(pieces)
 
 
 def quoted_error(body: str) -> str:
     """What is wrong with the escapes between two quotes; "" if nothing."""
     position = 0
     while position < len(body):
+        if body[position] == '"':
+            return 'quoted string may not include unescaped "'
         if body[position] != "\\":
             position += 1
             continue
@@ -281,8 +291,6 @@ def _unicode_error(body: str, position: int) -> tuple[int, str]:
         if not 0xDC00 <= low < 0xE000:
             return position, "second half of escaped surrogate pair is not trailing surrogate"
         position += 6
-    elif 0xDC00 <= unit < 0xE000:
-        return position, "malformed escaped surrogate pair"
     return position, ""
 
 
@@ -302,9 +310,21 @@ def utf8_error(string: str) -> str:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        octets = " ".join(f"0x{octet:02x}" for octet in data[error.start : error.end])
-        return f"invalid UTF-8 sequence {octets}"
+        return f"invalid UTF-8 sequence {_bad_sequence(data[error.start :])}"
     return ""
+
+
+def _bad_sequence(data: bytes) -> str:
+    """The bytes up to and with the first wrong one; the end of the text counts as a zero."""
+    lead, shown = data[0], [data[0]]
+    length = 2 if 0xC2 <= lead < 0xE0 else 3 if 0xE0 <= lead < 0xF0 else 4 if 0xF0 <= lead < 0xF5 else 1
+    low, high = _SECOND.get(lead, (0x80, 0xBF))
+    for octet in (data + b"\0")[1:length]:
+        shown.append(octet)
+        if not low <= octet <= high:
+            break
+        low, high = 0x80, 0xBF
+    return " ".join(f"0x{octet:02x}" for octet in shown)
 
 
 def _uuid_from_text(text: str, symbols: Symbols | None) -> Atom:
@@ -380,6 +400,10 @@ def _elements(
         first, last = integer_range(token)
         check(type_.key, first)
         check(type_.key, last)
+        if last - first >= RANGE_MAXIMUM:
+            raise TextError(
+                f'constraint violation: Range "{token}" is too big. Maximum allowed size is {RANGE_MAXIMUM}.'
+            )
         elements += [_Element(number, None) for number in range(first, last + 1)]
     else:
         elements.append(_Element(atom_from_text(type_.key, token, symbols), None))

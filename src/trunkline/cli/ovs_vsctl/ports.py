@@ -20,14 +20,8 @@ from trunkline.cli.ovs_vsctl.configuration import (
 )
 from trunkline.dbctl.database_commands import set_column
 from trunkline.dbctl.grammar import UNLIMITED, Command, UsageError
-from trunkline.dbctl.names import find_table, parse_place
-from trunkline.dbctl.run import Call, Plan
-
-
-def _prepare_settings(plan: Plan) -> None:
-    table = find_table(plan.tool.schema, "Port")
-    for setting in _settings(plan.parsed.command.name, plan.parsed.arguments):
-        parse_place(setting, table, ("=",))
+from trunkline.dbctl.names import find_table
+from trunkline.dbctl.run import Call
 
 
 def _settings(command: str, arguments: Sequence[str]) -> Sequence[str]:
@@ -100,11 +94,7 @@ def _delete(call: Call) -> None:
     must = "--if-exists" not in call.options
     owner = None
     if bridge_name:
-        owner = find_bridge(work, bridge_name[0])
-        if owner is None:
-            if must:
-                raise UsageError(f"no bridge named {bridge_name[0]}")
-            return
+        owner = bridge(work, bridge_name[0])
     if must and find_bridge(work, name) is not None:
         raise UsageError(
             f"cannot delete port {name} because it is the local port for bridge {name} "
@@ -148,9 +138,7 @@ def _delete_bond_interface(call: Call) -> None:
     held = find_interface(work, name)
     if port_name:
         found = port(work, port_name[0])
-        if held is None or held[1].row is not found.row:
-            if held is None and "--if-exists" in call.options:
-                return
+        if held is not None and held[1].row is not found.row:
             raise UsageError(f"port {found.name} does not have an interface {name}")
     if held is None:
         if "--if-exists" in call.options:
@@ -185,10 +173,9 @@ def _interface_to_bridge(call: Call) -> None:
 
 COMMANDS: Final = (
     Command("list-ports", 1, 1, "!BRIDGE", _list),
-    Command("add-port", 2, UNLIMITED, "!BRIDGE !NEW-PORT *COLUMN?:KEY=VALUE", _add, ("--may-exist",), True,
-            _prepare_settings),
+    Command("add-port", 2, UNLIMITED, "!BRIDGE !NEW-PORT *COLUMN?:KEY=VALUE", _add, ("--may-exist",), True),
     Command("add-bond", 4, UNLIMITED, "!BRIDGE !BOND +IFACE *COLUMN?:KEY=VALUE", _add_bond,
-            ("--may-exist", "--fake-iface"), True, _prepare_settings),
+            ("--may-exist", "--fake-iface"), True),
     Command("add-bond-iface", 2, 2, "!BOND !IFACE", _add_bond_interface, ("--may-exist",), True),
     Command("del-bond-iface", 1, 2, "?BOND !IFACE", _delete_bond_interface, ("--if-exists",), True),
     Command("del-port", 1, 2, "?BRIDGE !PORT|IFACE", _delete, ("--if-exists", "--with-iface"), True),

@@ -31,7 +31,7 @@ def _show(call: Call) -> None:
 def _emergency_reset(call: Call) -> None:
     work = call.work
     top = switch(work)
-    for column in ("manager_options", "ssl", "other_config"):
+    for column in ("manager_options", "ssl"):
         work.set(top, column, ())
     for row in work.all("Bridge", ("other_config",)):
         for column in ("controller", "fail_mode", "mirrors", "netflow", "sflow", "ipfix"):
