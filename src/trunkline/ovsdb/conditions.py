@@ -56,10 +56,7 @@ class Where(NamedTuple):
     def holds(self, row: Row) -> bool:
         if self.never:
             return False
-        for column, function, value in self.conditions:
-            if not _FUNCTIONS[function](row[column], value):
-                return False
-        return True
+        return all([_FUNCTIONS[function](row[column], value) for column, function, value in self.conditions])
 
 
 def column_type(table: Table, name: str) -> ColumnType | None:

@@ -88,7 +88,9 @@ class Reference(NamedTuple):
 class Layout:
     """What follows from the schema of one table."""
 
-    __slots__ = ("columns", "defaults", "indexes", "is_root", "name", "places", "strong", "table", "types", "weak")
+    __slots__ = (
+        "columns", "defaults", "indexes", "is_root", "name", "persistent", "places", "strong", "table", "types", "weak",
+    )  # fmt: skip
 
     def __init__(self, table: Table, is_root: bool) -> None:
         self.table: Final = table
@@ -96,6 +98,7 @@ class Layout:
         self.is_root: Final = is_root
         self.columns: Final = tuple(name for name in table.columns if not name.startswith("_"))
         self.types: Final = tuple(table.columns[name].type for name in self.columns)
+        self.persistent: Final = tuple(not table.columns[name].ephemeral for name in self.columns)
         self.places: Final = {name: place for place, name in enumerate(self.columns)}
         self.defaults: Final = tuple(default(type_) for type_ in self.types)
         self.strong: Final = self._references("strong")
@@ -113,7 +116,7 @@ class Layout:
                 for base in bases
             ]
             if any(tables):
-                found.append(Reference(place, self.columns[place], *tables, type_.value is not None))
+                found.append(Reference(place, self.columns[place], tables[0], tables[1], type_.value is not None))
         return tuple(found)
 
     def strong_targets(self, row: Row) -> Iterator[tuple[str, Uuid]]:

@@ -49,7 +49,7 @@ class Members:
         self.taken.add(name)
         value = self.json[name]
         for kind in kinds:
-            if value.__class__ is _KINDS[kind] and (kind != "id" or is_id(value)):
+            if value.__class__ is _KINDS[kind] and (kind != "id" or is_id(str(value))):
                 return value
         self.fail(f"Type mismatch for member '{name}'.")
         return None

@@ -1,0 +1,254 @@
+"""A database file on disk: its lock, appending with fsync, and being replaced as a whole.
+
+Writers hold a POSIX record lock on ``.NAME.~lock~`` beside the file, as the original does; readers hold none, for
+records are only ever appended and a half-written one is recognized.  Such a lock belongs to the process and goes
+when the process closes *any* descriptor of the lock file: so a lock file that this process has open is never
+opened again (`_HELD`), and a second lock on it is refused here.
+
+A damaged tail is cut off when the first record is appended, not before: whoever only reads changes nothing.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from trunkline.base.json import Json
+from trunkline.ovsdb.atoms import Uuid
+from trunkline.ovsdb.database import Database
+from trunkline.ovsdb.errors import OvsdbError
+from trunkline.ovsdb.log import format_record, load, snapshot_record
+from trunkline.ovsdb.schema import Schema
+
+MODE: Final = 0o640
+_FLOCK: Final = "hhqqixxxx"  # struct flock: type, whence, start, length, pid
+_HELD: Final[set[tuple[int, int]]] = set()  # device and inode of the lock files this process holds
+
+
+def random_uuid() -> Uuid:
+    """A new random uuid (RFC 4122, version 4)."""
+    text = os.urandom(16).hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
+
+
+class LockError(OvsdbError):
+    """The lock file cannot be had.  `warning` is what the original logs about it (module lockfile), `number` errno."""
+
+    def __init__(self, path: str, number: int, warning: str) -> None:
+        super().__init__("I/O error", f"{path}: failed to lock lockfile ({os.strerror(number)})")
+        self.number = number
+        self.warning = warning
+
+
+def io_error(path: str, what: str, number: int | None) -> OvsdbError:
+    return OvsdbError("I/O error", f"{path}: {what} ({os.strerror(number or errno.EIO)})")
+
+
+def lock_path(path: str) -> str:
+    """The lock file of `path`; of the file itself when `path` is a symbolic link."""
+    directory, name = os.path.split(os.path.realpath(path) if os.path.islink(path) else path)
+    return os.path.join(directory, f".{name}.~lock~")
+
+
+class Lock:
+    """A lock held until `release`, or until the process ends."""
+
+    __slots__ = ("_descriptor", "_identity", "path")
+
+    def __init__(self, path: str) -> None:
+        """Locks the lock file of the database file `path`.  Raises LockError."""
+        self.path = lock_path(path)
+        try:
+            before = os.stat(self.path)
+            known: tuple[int, int] | None = (before.st_dev, before.st_ino)
+        except OSError:
+            known = None
+        if known in _HELD:
+            said = f"{self.path}: cannot lock file because it is already locked by this process"
+            raise LockError(path, errno.EDEADLK, said)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            number = error.errno or errno.EIO
+            raise LockError(path, number, f"{self.path}: failed to open lock file: {error.strerror}") from None
+        request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLK, request)
+        except OSError as error:
+            pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, request))[4]
+            os.close(descriptor)
+            said = f"{self.path}: cannot lock file because it is already locked by pid {pid}"
+            raise LockError(path, error.errno or errno.EAGAIN, said) from None
+        status = os.fstat(descriptor)
+        self._descriptor = descriptor
+        self._identity = (status.st_dev, status.st_ino)
+        _HELD.add(self._identity)
+
+    def release(self) -> None:
+        if self._descriptor >= 0:
+            _HELD.discard(self._identity)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def read_file(path: str) -> bytes:
+    """The whole file.  Raises OvsdbError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise io_error(path, "open failed", error.errno) from None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_directory(path: str) -> None:
+    """Makes a rename or a new name in the directory of `path` durable."""
+    descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create_file(path: str, records: Sequence[Json]) -> None:
+    """A new file with these records, durable at return.  Raises OvsdbError (it exists, no space, ...)."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+    except OSError as error:
+        raise io_error(path, "create failed", error.errno) from None
+    try:
+        _write_all(descriptor, b"".join(map(format_record, records)))
+        os.fsync(descriptor)
+    except OSError as error:
+        os.unlink(path)
+        raise io_error(path, "write failed", error.errno) from None
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: str, records: Sequence[Json]) -> None:
+    """Puts a file with these records in the place of `path`, all or nothing, keeping its owner and mode.
+
+    Raises OvsdbError; then the old file is as it was.
+    """
+    target = os.path.realpath(path)
+    temporary = f"{target}.tmp"
+    try:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)  # left over by a crash; the lock on `path` is ours
+        create_file(temporary, records)
+        if os.path.exists(target):
+            status = os.stat(target)
+            os.chmod(temporary, status.st_mode & 0o7777)
+            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                os.chown(temporary, status.st_uid, status.st_gid)
+        os.rename(temporary, target)
+        sync_directory(target)
+    except OSError as error:
+        raise io_error(path, "replace failed", error.errno) from None
+
+
+class DatabaseFile:
+    """A standalone database, loaded and locked for writing.
+
+    `damage` is what was wrong with the end of the file, if anything; the records before it are in `database`.
+    """
+
+    def __init__(self, path: str, lock: Lock, database: Database, size: int, damage: OvsdbError | None) -> None:
+        self.path: Final = path
+        self.database = database
+        self.damage = damage
+        self.size = size  # bytes of good records
+        self._lock: Final = lock
+        self._cut = damage is not None
+        self._unsynced = False
+        self._descriptor = self._open()
+
+    @classmethod
+    def open(cls, path: str, new_uuid: Callable[[], Uuid] = random_uuid) -> "DatabaseFile":
+        """Raises OvsdbError: no such file, locked by another process (LockError), no database."""
+        if not os.path.exists(path):
+            raise io_error(path, "open failed", errno.ENOENT)
+        lock = Lock(path)
+        try:
+            database, size, damage = load(read_file(path), path, new_uuid)
+            return cls(path, lock, database, size, damage)
+        except OvsdbError:
+            lock.release()
+            raise
+
+    @classmethod
+    def create(cls, path: str, schema: Schema) -> "DatabaseFile":
+        """Makes the file, which must not exist, empty but for the schema.  Raises OvsdbError."""
+        lock = Lock(path)
+        try:
+            create_file(path, [schema.to_json()])
+        except OvsdbError:
+            lock.release()
+            raise
+        return cls(path, lock, Database(schema), os.path.getsize(path), None)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise io_error(self.path, "open failed", error.errno) from None
+
+    def append(self, records: Sequence[Json]) -> None:
+        """Writes records at the end; call `sync` before anyone is told that they are durable.
+
+        Raises OvsdbError; then the file is as it was before.
+        """
+        data = b"".join(map(format_record, records))
+        try:
+            if self._cut:
+                os.ftruncate(self._descriptor, self.size)
+                self._cut = False
+            os.lseek(self._descriptor, self.size, os.SEEK_SET)
+            _write_all(self._descriptor, data)
+        except OSError as error:
+            self._cut = True
+            raise io_error(self.path, "write failed", error.errno) from None
+        self.size += len(data)
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Returns when all that was appended is on the disk.  Raises OvsdbError."""
+        if self._unsynced:
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError as error:
+                raise io_error(self.path, "fsync failed", error.errno) from None
+            self._unsynced = False
+
+    def compact(self, comment: str, milliseconds: int) -> None:
+        """Replaces the file by schema and one record.  Raises OvsdbError; then it is as it was."""
+        self.replace(self.database, comment, milliseconds)
+
+    def replace(self, database: Database, comment: str, milliseconds: int) -> None:
+        """Makes `database`, perhaps of another schema, the contents of the file."""
+        records: list[Json] = [database.schema.to_json()]
+        record = snapshot_record(database, comment, milliseconds)
+        if len(record) > 2 or comment:
+            records.append(record)
+        replace_file(self.path, records)
+        descriptor = self._open()
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self.database = database
+        self.size = os.fstat(descriptor).st_size
+        self._cut = self._unsynced = False
+
+    def close(self) -> None:
+        """Releases the lock; the object is of no more use."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._lock.release()

@@ -1,0 +1,309 @@
+"""The file of a standalone database: a schema, then one record a transaction, each with its own checksum (ovsdb(5)).
+
+    OVSDB JSON <bytes> <SHA-1>
+    {"_date":1700000000000,"Bridge":{"<uuid>":{"name":"br0"}},"_is_diff":true,"_comment":"..."}
+
+Nothing here opens a file: bytes come in, bytes go out (io/ovsdb_file.py does the rest).
+
+A row that is not there yet stands with the columns that differ from their defaults, a changed row with the
+columns that changed, a deleted one as null; ephemeral columns never stand.  In a record with ``_is_diff``, which
+the originals write since 2.15 and ovsdb(5) does not mention, changed columns that may hold several elements show
+the *difference* between old and new value:
+
+- of a set, the elements that are in one of the two only;
+- of a map, the pairs that came or went; a key whose value changed has its new value;
+- anything that holds at most one element shows its new value, as without ``_is_diff``.
+
+So reading a difference is the same operation as writing it.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from trunkline.base.json import INTEGER_MAX, Json, JsonError, dumps, loads
+from trunkline.ovsdb.atoms import UUID_PATTERN, Uuid
+from trunkline.ovsdb.conditions import column_type
+from trunkline.ovsdb.database import Change, Changes, Database, Layout, Row
+from trunkline.ovsdb.datum import Datum, datum_from_json, datum_to_json
+from trunkline.ovsdb.errors import INTERNAL, SYNTAX, UNKNOWN_COLUMN, UNKNOWN_TABLE, OvsdbError, syntax_error
+from trunkline.ovsdb.schema import Schema
+from trunkline.ovsdb.types import UNLIMITED, ColumnType
+
+STANDALONE: Final = "JSON"
+CLUSTERED: Final = "CLUSTER"
+
+_HEADER: Final = re.compile(rb"OVSDB ([A-Z]+) ([1-9][0-9]*) ([0-9a-fA-F]{40})\n")
+
+
+class Record(NamedTuple):
+    """`start` and `end` are offsets in the file, of the header and after the data."""
+
+    start: int
+    end: int
+    value: dict[str, Json]
+
+
+class LogError(OvsdbError):
+    """The file is damaged; all records before `offset` are good, and what follows is to be cut off."""
+
+    def __init__(self, error: str, details: str, offset: int) -> None:
+        super().__init__(error, details)
+        self.offset = offset
+
+
+def identify(data: bytes, name: str) -> str:
+    """STANDALONE or CLUSTERED, by the start of a file; `name` is for errors.  Raises OvsdbError."""
+    if not data:
+        raise OvsdbError(INTERNAL, f"{name}: cannot identify file type")
+    for magic in (STANDALONE, CLUSTERED):
+        if data.startswith(f"OVSDB {magic} ".encode()):
+            return magic
+    raise OvsdbError(INTERNAL, f"{name}: unexpected file format")
+
+
+def read_records(data: bytes, name: str, magic: str = STANDALONE) -> Iterator[Record]:
+    """The records of a file.  Raises LogError at the first that is damaged, after giving those before it."""
+    position = 0
+    wanted = magic.encode()
+    while position < len(data):
+        header = _HEADER.match(data, position)
+        if header is None or header[1] != wanted or int(header[2]) > INTEGER_MAX:
+            raise _bad_header(data, position, name)
+        start = header.end()
+        length = int(header[2])
+        if start + length > len(data):
+            said = f"{name}: error reading {length} bytes starting at offset {start} (End of file)"
+            raise LogError("I/O error", said, position)
+        text = data[start : start + length]
+        place = f"{name}: {length} bytes starting at offset {start}"
+        found = hashlib.sha1(text).hexdigest()
+        if found != header[3].decode().lower():
+            said = f"{place} have SHA-1 hash {found} but should have hash {header[3].decode().lower()}"
+            raise LogError(SYNTAX, said, position)
+        try:
+            value = loads(text)
+        except JsonError as error:
+            raise LogError(SYNTAX, f"{place} are not valid JSON ({error})", position) from None
+        if not isinstance(value, dict):
+            raise LogError(SYNTAX, f"{place} are not a JSON object", position)
+        yield Record(position, start + length, value)
+        position = start + length
+
+
+def _bad_header(data: bytes, position: int, name: str) -> LogError:
+    line = data[position : position + 128].split(b"\n", 1)[0].decode("utf-8", "replace")
+    if line.startswith("OVSDB "):  # the originals have cut the line up by then
+        line = "OVSDB " + line[6:].split(" ", 1)[0]
+    return LogError(SYNTAX, f'{name}: parse error at offset {position} in header line "{line}"', position)
+
+
+def format_record(value: Json, magic: str = STANDALONE) -> bytes:
+    """A record as it is appended to a file."""
+    text = dumps(value).encode("utf-8", "surrogateescape") + b"\n"
+    return f"OVSDB {magic} {len(text)} {hashlib.sha1(text).hexdigest()}\n".encode() + text
+
+
+# -- differences -------------------------------------------------------------------------------------------
+
+
+def difference(type_: ColumnType, old: Datum, new: Datum) -> Datum:
+    """What tells `new` from `old`; see the module's text."""
+    if type_.max == 1:
+        return new
+    if type_.value is None:
+        return tuple(sorted(set(old).symmetric_difference(new)))
+    before, after = dict(old), dict(new)
+    found = [pair for pair in new if pair[0] not in before or before[pair[0]] != pair[1]]
+    found += [pair for pair in old if pair[0] not in after]
+    return tuple(sorted(found))
+
+
+def apply_difference(type_: ColumnType, old: Datum, found: Datum) -> Datum:
+    """The value that `difference` was made from."""
+    if type_.max == 1:
+        return found
+    if type_.value is None:
+        return tuple(sorted(set(old).symmetric_difference(found)))
+    merged = dict(old)
+    for key, value in found:
+        if key in merged and merged[key] == value:
+            del merged[key]
+        else:
+            merged[key] = value
+    return tuple(sorted(merged.items()))
+
+
+# -- records out of changes --------------------------------------------------------------------------------
+
+
+def change_record(
+    database: Database, changes: Changes, comment: str, milliseconds: int, *, as_difference: bool = True
+) -> dict[str, Json] | None:
+    """The record of a transaction, committed `milliseconds` after 1970; None when there is nothing to keep."""
+    tables: dict[str, Json] = {}
+    for table, rows in changes.items():
+        layout = database.tables[table].layout
+        found: dict[str, Json] = {}
+        for uuid, (old, new) in rows.items():
+            if new is None:
+                found[uuid] = None
+            elif old is None:
+                found[uuid] = _new_row(layout, new)
+            elif (columns := _changed_row(layout, old, new, as_difference)) is not None:
+                found[uuid] = columns
+        if found:
+            tables[table] = found
+    if not tables:
+        return None
+    return _envelope(tables, comment, milliseconds, as_difference)
+
+
+def snapshot_record(database: Database, comment: str, milliseconds: int) -> dict[str, Json]:
+    """One record that makes the whole contents out of nothing: the second of a compacted file."""
+    tables: dict[str, Json] = {}
+    for table, rows in database.snapshot().items():
+        if rows:
+            layout = database.tables[table].layout
+            tables[table] = {uuid: _new_row(layout, row) for uuid, row in rows.items()}
+    return _envelope(tables, comment, milliseconds, False)
+
+
+def _envelope(tables: dict[str, Json], comment: str, milliseconds: int, as_difference: bool) -> dict[str, Json]:
+    record: dict[str, Json] = {"_date": milliseconds, **tables}
+    if as_difference:
+        record["_is_diff"] = True
+    if comment:
+        record["_comment"] = comment
+    return record
+
+
+def _new_row(layout: Layout, row: Row) -> dict[str, Json]:
+    return {
+        name: datum_to_json(type_, datum)
+        for name, type_, default, datum, keep in zip(
+            layout.columns, layout.types, layout.defaults, row.values, layout.persistent
+        )
+        if keep and datum != default
+    }
+
+
+def _changed_row(layout: Layout, old: Row, new: Row, as_difference: bool) -> dict[str, Json] | None:
+    columns = {}
+    for name, type_, before, after, keep in zip(
+        layout.columns, layout.types, old.values, new.values, layout.persistent
+    ):
+        if keep and before != after:
+            shown = difference(type_, before, after) if as_difference else after
+            columns[name] = datum_to_json(type_, shown)
+    return columns or None
+
+
+# -- changes out of records --------------------------------------------------------------------------------
+
+
+class Transcript(NamedTuple):
+    """What a record says: the changes, and when and why they were made."""
+
+    changes: Changes
+    comment: str
+    milliseconds: int | None
+
+
+def changes_of(
+    database: Database, record: dict[str, Json], new_uuid: Callable[[], Uuid], *, converting: bool = False
+) -> Transcript:
+    """What applying `record` to `database` changes; references and indexes are taken on trust.
+
+    `converting`: tables and columns that the schema has not are passed over.  Raises OvsdbError.
+    """
+    as_difference = record.get("_is_diff") is True
+    version = new_uuid()
+    comment, date = record.get("_comment"), record.get("_date")
+    special = {"_is_diff"} if as_difference else set()
+    if isinstance(comment, str):
+        special.add("_comment")
+    if type(date) is int:
+        special.add("_date")
+        if date < 1 << 32:
+            date *= 1000  # early versions counted seconds
+    changes: Changes = {}
+    for table, rows in record.items():
+        if table in special:
+            continue
+        state = database.tables.get(table)
+        if state is None:
+            if converting:
+                continue
+            raise OvsdbError(UNKNOWN_TABLE, f"No table named {table}.", dumps(record, sort_keys=True))
+        if not isinstance(rows, dict):
+            raise syntax_error(rows, "object expected")
+        found: dict[Uuid, Change] = {}
+        reader = _Reader(state.layout, as_difference, version, converting)
+        for uuid, json in rows.items():
+            if UUID_PATTERN.fullmatch(uuid) is None:
+                raise syntax_error(rows, f'"{uuid}" is not a valid UUID')
+            uuid = uuid.lower()
+            old = state.rows.get(uuid)
+            new = None if json is None else reader.row(uuid, old, json)
+            if new is None and old is None:
+                raise OvsdbError(SYNTAX, f"transaction deletes row {uuid} that does not exist")
+            found[uuid] = Change(old, new)
+        changes[table] = found
+    return Transcript(changes, comment if isinstance(comment, str) else "", date if type(date) is int else None)
+
+
+class _Reader:
+    """Makes rows of one table out of the rows of one record."""
+
+    __slots__ = ("as_difference", "columns", "converting", "layout", "version")
+
+    def __init__(self, layout: Layout, as_difference: bool, version: Uuid, converting: bool) -> None:
+        self.layout = layout
+        self.as_difference = as_difference
+        self.version = version
+        self.converting = converting
+        self.columns = {name: (place, layout.types[place]) for name, place in layout.places.items()}
+
+    def row(self, uuid: Uuid, old: Row | None, json: Json) -> Row:
+        """The row after `json` is applied to `old`.  Raises OvsdbError."""
+        if not isinstance(json, dict):
+            raise syntax_error(json, "row must be JSON object")
+        layout = self.layout
+        values = list(layout.defaults if old is None else old.values)
+        differing = self.as_difference and old is not None
+        for name, value in json.items():
+            found = self.columns.get(name)
+            if found is None:
+                if self.converting or column_type(layout.table, name) is not None:
+                    continue
+                said = f"No column {name} in table {layout.name}."
+                raise OvsdbError(UNKNOWN_COLUMN, said, dumps(json, sort_keys=True))
+            place, type_ = found
+            if differing and type_.max != 1:
+                part = datum_from_json(type_._replace(min=0, max=UNLIMITED), value)
+                values[place] = apply_difference(type_, values[place], part)
+            else:
+                values[place] = datum_from_json(type_, value)
+        return Row(layout, uuid, self.version, tuple(values))
+
+
+def load(data: bytes, name: str, new_uuid: Callable[[], Uuid]) -> tuple[Database, int, OvsdbError | None]:
+    """The database that a file holds, how many bytes of it are good, and what is wrong with the rest, if anything.
+
+    Raises OvsdbError when there is not even a schema, or the file is not a standalone database.
+    """
+    if identify(data, name) == CLUSTERED:
+        raise OvsdbError(INTERNAL, f"{name}: cannot apply this operation to clustered database file")
+    records = read_records(data, name)
+    first = next(records)
+    database = Database(Schema.from_json(first.value))
+    good = first.end
+    try:
+        for record in records:
+            database.apply(changes_of(database, record.value, new_uuid).changes)
+            good = record.end
+    except OvsdbError as error:
+        return database, good, error
+    return database, good, None
