@@ -143,7 +143,8 @@ def _write_conntrack(action: a.Conntrack, names: Mapping[int, str]) -> str:
         parts.append(f"zone={action.zone}")
     for name, pair in (("mark", action.mark), ("label", action.label)):
         if pair is not None:
-            parts.append(f"{name}={pair[0]:#x}/{pair[1]:#x}")
+            whole = name == "label" and pair[1] == (1 << 128) - 1
+            parts.append(f"{name}={pair[0]:#x}" + ("" if whole else f"/{pair[1]:#x}"))
     if action.helper:
         parts.append(f"helper={action.helper}")
     if action.timeout:
@@ -202,7 +203,7 @@ _WRITERS: Final[Mapping[type, _Writer]] = MappingProxyType(
 
 
 def parse_actions(text: str, ports: Mapping[str, int] = _NO_NAMES) -> tuple[Any, ...]:
-    """The actions of a text; `drop` is none.  Raises TextError, which names the action that makes no sense."""
+    """The actions of a text; `drop` is none.  Raises TextError with the action that makes no sense."""
     if text.strip() == "drop":
         return ()
     found = []
@@ -307,7 +308,7 @@ def _read_userspace(body: str) -> a.Userspace:
     pid, kind, words, actions, port = found.groups()
     cookie = a.Cookie("")
     if kind == "userdata":
-        cookie = a.Cookie("userdata", (), bytes.fromhex(words))
+        cookie = a.Cookie("userdata", (), bytes.fromhex(words).ljust(8, b"\0"))
     elif kind is not None:
         pairs = tuple(
             (word.split("=", 1)[0], word.split("=", 1)[1]) if "=" in word else ("", word)
