@@ -1,0 +1,92 @@
+"""What every command of ovsdb-client is given, and how it fails."""
+
+import sys
+from typing import NamedTuple, NoReturn
+
+from trunkline.base.json import Json, JsonError, dumps, loads
+from trunkline.dbctl.tables import Style
+from trunkline.io.ovsdb_client import BlockingClient, ConnectionClosed, RpcError
+
+
+class Failure(Exception):
+    """Ends the program with status 1; the text follows ``ovsdb-client: ``."""
+
+
+class Context(NamedTuple):
+    """`client` is None for commands that need no server; `database` is "" for those without one."""
+
+    client: BlockingClient
+    database: str
+    style: Style
+    timestamp: bool
+    force: bool
+    detach: bool
+    pidfile: str
+    arguments: list[str]
+
+    def call(self, method: str, params: list[Json]) -> Json:
+        """The result of a request.  Raises Failure."""
+        try:
+            return self.client.call(method, params)
+        except RpcError as error:
+            text = dumps(error.error, sort_keys=True)
+            raise Failure(f'RPC request "{method}" failed: {text}') from None
+        except ConnectionClosed as error:
+            raise Failure(f"{self.client.remote}: {method} failed ({error})") from None
+
+    def schema(self) -> Json:
+        """The database's schema as the server gives it."""
+        return self.call("get_schema", [self.database])
+
+    def transact(self, operations: list[Json]) -> Json:
+        try:
+            return self.client.call("transact", [self.database, *operations])
+        except RpcError as error:
+            raise Failure(f"transaction returned error: {dumps(error.error, sort_keys=True)}") from None
+        except ConnectionClosed as error:
+            raise Failure(f"{self.client.remote}: transaction failed ({error})") from None
+
+    def json(self, value: Json) -> None:
+        """Prints a JSON value."""
+        out(dumps(value, sort_keys=True, pretty=self.style.pretty) + "\n")
+
+
+def out(text: str) -> None:
+    """Prints at once, whatever standard output is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def parse_json(text: str) -> Json:
+    """A JSON argument.  Raises Failure."""
+    try:
+        return loads(text)
+    except JsonError as error:
+        raise Failure(f'"{text}": {error}') from None
+
+
+def read_schema(path: str) -> Json:
+    """The schema in a file, checked.  Raises Failure."""
+    from trunkline.ovsdb.errors import OvsdbError
+    from trunkline.ovsdb.schema import Schema
+
+    try:
+        with open(path, "rb") as file:
+            schema = loads(file.read())
+        Schema.from_json(schema)
+    except OSError as error:
+        why = f'error opening "{path}": {error.strerror}'
+        raise Failure(f'failed to read schema: "{path}" could not be read as JSON ({why})') from None
+    except JsonError as error:
+        raise Failure(f'failed to read schema: "{path}" could not be read as JSON ({error})') from None
+    except OvsdbError as error:
+        raise Failure(f"failed to parse schema: {error}") from None
+    return schema
+
+
+def fail(text: str) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.buffer.write(f"ovsdb-client: {text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.flush()
+    raise SystemExit(1)
