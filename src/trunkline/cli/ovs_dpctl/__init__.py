@@ -1,0 +1,175 @@
+"""ovs-dpctl: looks at datapaths (ovs-dpctl(8)).
+
+The original talks to the kernel's Open vSwitch module.  Here the datapaths belong to the running switch, so
+the same words are asked of its control socket, where ``ovs-appctl dpctl/...`` finds them too.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from trunkline.base.options import Option, OptionError, Parsed, parse_options
+
+if TYPE_CHECKING:
+    from trunkline.base.directories import Directories
+    from trunkline.base.log import Log
+
+PROGRAM: Final = "ovs-dpctl"
+SWITCH: Final = "ovs-vswitchd"
+OPTIONS: Final = (
+    Option("statistics", short="s"),
+    Option("clear"),
+    Option("may-create"),
+    Option("read-only"),
+    Option("more", short="m"),
+    Option("names"),
+    Option("no-names"),
+    Option("timeout", "required", "t"),
+    Option("help", short="h"),
+    Option("option", short="o"),
+    Option("version", short="V"),
+    Option("verbose", "optional", "v"),
+    Option("log-file", "optional"),
+    Option("syslog-method", "required"),
+    Option("syslog-target", "required"),
+)
+_PASSED_ON: Final = ("statistics", "clear", "may-create", "more", "names", "no-names")
+
+
+class Refusal(Exception):
+    """The command cannot be carried out; the text follows the program's name."""
+
+
+def main() -> None:
+    """Exit status 0, or 1 with the reason on standard error."""
+    status = 0
+    try:
+        sys.stdout.write(_run(parse_options(sys.argv[1:], OPTIONS)))
+        sys.stdout.flush()
+    except (OptionError, Refusal) as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        status = 1
+    except BrokenPipeError:
+        status = 1
+    sys.exit(status)
+
+
+def _run(parsed: Parsed) -> str:
+    import os
+
+    from trunkline.base.directories import from_environment
+    from trunkline.io.log_options import LogOptionError, apply_options, tool_log
+
+    directories = from_environment(os.environ)
+    for name, _ in parsed.options:
+        if name == "help":
+            return _help(directories)
+        if name == "version":
+            from trunkline.base.version import version_text
+
+            return version_text(PROGRAM)
+        if name == "option":
+            return _option_listing()
+    log = tool_log(PROGRAM)
+    try:
+        apply_options(log, parsed.options, directories)
+    except LogOptionError as error:
+        raise Refusal(str(error)) from None
+    given = dict(parsed.options)
+    if "timeout" in given:
+        _set_alarm(given["timeout"] or "")
+    command, arguments = _command(parsed.arguments, "read-only" in given)
+    if command in ("help", "list-commands"):
+        return _help(directories) if command == "help" else _listing()
+    if command == "parse-actions":
+        return _parse_actions(arguments)
+    options = [f"--{name}" for name, _ in parsed.options if name in _PASSED_ON]
+    return _ask(command, [*options, *arguments], directories, log)
+
+
+def _command(arguments: Sequence[str], read_only: bool) -> tuple[str, list[str]]:
+    """The command and its arguments, checked.  Raises Refusal."""
+    from trunkline.cli.ovs_dpctl.commands import COMMANDS, INSTEAD
+
+    if not arguments:
+        raise Refusal("missing command name; use --help for help")
+    name, rest = arguments[0], list(arguments[1:])
+    command = COMMANDS.get(name)
+    if command is None:
+        raise Refusal(f"unknown command '{name}'; use --help for help")
+    if len(rest) < command.least:
+        raise Refusal(f"'{name}' command requires at least {command.least} arguments")
+    if command.most is not None and len(rest) > command.most:
+        raise Refusal(f"'{name}' command takes at most {command.most} arguments")
+    if read_only and command.writes:
+        raise Refusal(f"'{name}' command does not work in read only mode")
+    if name in INSTEAD:
+        raise Refusal(f"'{name}' is not there: {INSTEAD[name]}")
+    if name == "normalize-actions":
+        raise Refusal("'normalize-actions' is not there yet; parse-actions shows actions as they are")
+    return name, rest
+
+
+def _parse_actions(arguments: Sequence[str]) -> str:
+    from trunkline.dpif.action_text import format_actions, parse_actions
+    from trunkline.flow.values import TextError
+
+    lines = []
+    for argument in arguments:
+        try:
+            lines.append(format_actions(parse_actions(argument)) + "\n")
+        except TextError:
+            raise Refusal("odp_actions_from_string (Invalid argument)") from None
+    return "".join(lines)
+
+
+def _ask(command: str, arguments: Sequence[str], directories: "Directories", log: "Log") -> str:
+    """The switch's answer.  Raises Refusal."""
+    from trunkline.io import control_client
+
+    try:
+        path = control_client.socket_of(SWITCH, directories.run, log)
+        stream = control_client.connect(path, log)
+        return control_client.call(stream, f"dpctl/{command}", arguments, log, SWITCH)
+    except control_client.Refused as refused:
+        text = str(refused).rstrip("\n")
+        if "is not a valid command" in text:
+            text = f"'{command}' is not there yet"
+        raise Refusal(text.removeprefix(f"{PROGRAM}: ").replace("dpctl/", "")) from None
+    except control_client.ControlError as error:
+        raise Refusal(f"no datapaths exist: no switch runs here ({error})") from None
+
+
+def _option_listing() -> str:
+    """The text of ``--option``, which shell completion reads."""
+    lines = []
+    for option in OPTIONS:
+        argument = {"no": "", "required": "ARG", "optional": "[ARG]"}[option.takes]
+        lines.append(f"--{option.name}={argument}" if argument else f"--{option.name}")
+        if option.short:
+            lines.append(f"-{option.short} {argument}")
+    return "\n".join(lines) + "\n"
+
+
+def _set_alarm(text: str) -> None:
+    """Ends the program by SIGALRM after so many seconds.  Raises Refusal."""
+    import signal
+
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+        raise Refusal(f"value {text} on -t or --timeout is invalid")
+    signal.alarm(int(text))
+
+
+def _help(directories: "Directories") -> str:
+    from trunkline.base.usage import logging
+    from trunkline.cli.ovs_dpctl.commands import HELP_HEAD, HELP_TAIL
+
+    return HELP_HEAD + logging(PROGRAM, directories.log) + HELP_TAIL
+
+
+def _listing() -> str:
+    from trunkline.cli.ovs_dpctl.commands import COMMANDS
+
+    lines = [f"  {name:<23} {command.usage}\n" for name, command in COMMANDS.items()]
+    return "The available commands are:\n" + "".join(lines)

@@ -1,0 +1,3 @@
+from trunkline.cli.ovs_dpctl import main
+
+main()
