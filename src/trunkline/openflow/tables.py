@@ -139,12 +139,12 @@ def _text_table_stats(message: m.TableStatsReply, version: int, style: Style) ->
     """Tables in a row that are alike are shown once."""
     text = "\n"
     shown: tuple[str, str] | None = None
-    first = last = 0
-    run: list[tuple[int, int]] = []
+    first, last = 0, -1
+    run = 0
     for t in message.tables:
         counters = f"    active={t.active}, lookup={t.lookups}, matched={t.matched}\n"
         features = _table_features(t, version)
-        if shown is not None and shown == (counters, features) and t.table == last + 1 and len(run) > 1:
+        if shown is not None and shown == (counters, features) and t.table == last + 1 and run > 1:
             last = t.table
             continue
         text += _ditto(first, last)
@@ -152,7 +152,7 @@ def _text_table_stats(message: m.TableStatsReply, version: int, style: Style) ->
         name = f' ("{t.name}")' if version < 4 and t.name and t.name != f"table{t.table}" else ""
         same = "    (same features)\n" if shown is not None and features and shown[1] == features else features
         text += f"  table {label}{name}:\n{counters}{same}\n"
-        run.append((t.table, t.active))
+        run += 1
         shown, first, last = (counters, features), t.table + 1, t.table
     text += _ditto(first, last)
     return text[:-1] if text.endswith("\n\n") and last < first else text

@@ -1,0 +1,209 @@
+"""ovs-ofctl: looks at OpenFlow switches and changes them (ovs-ofctl(8)).
+
+This module knows options and commands; each family of commands is a module that is imported when one of its
+commands runs, so that ``--version`` costs next to nothing.
+"""
+
+import sys
+from typing import Final, NamedTuple
+
+from trunkline.base.options import Found, Option, OptionError, parse_options
+
+PROGRAM: Final = "ovs-ofctl"
+OPTIONS: Final = (
+    Option("timeout", "required", "t"),
+    Option("strict"),
+    Option("read-only"),
+    Option("readd"),
+    Option("flow-format", "required", "F"),
+    Option("packet-in-format", "required", "P"),
+    Option("more", short="m"),
+    Option("timestamp"),
+    Option("sort", "optional"),
+    Option("rsort", "optional"),
+    Option("names"),
+    Option("no-names"),
+    Option("stats"),
+    Option("no-stats"),
+    Option("unixctl", "required"),
+    Option("help", short="h"),
+    Option("option", short="o"),
+    Option("bundle"),
+    Option("color", "optional"),
+    Option("may-create"),
+    Option("protocols", "required", "O"),
+    Option("version", short="V"),
+    Option("detach"),
+    Option("no-chdir"),
+    Option("pidfile", "optional"),
+    Option("overwrite-pidfile"),
+    Option("monitor"),
+    Option("user", "required"),
+    Option("verbose", "optional", "v"),
+    Option("log-file", "optional"),
+    Option("syslog-method", "required"),
+    Option("syslog-target", "required"),
+    Option("private-key", "required", "p"),
+    Option("certificate", "required", "c"),
+    Option("ca-cert", "required", "C"),
+)
+_NOT_YET_OPTIONS: Final = frozenset(
+    "detach monitor user pidfile overwrite-pidfile unixctl packet-in-format timestamp".split()
+)
+
+
+class Command(NamedTuple):
+    """`module` and `function` carry it out; `least` and `most` arguments; `writes`: refused by --read-only."""
+
+    name: str
+    least: int
+    most: int
+    module: str
+    function: str
+    writes: bool = False
+
+
+_MANY: Final = 1 << 30
+COMMANDS: Final = (
+    Command("show", 1, 1, "inspect", "show"),
+    Command("monitor", 1, 3, "", ""),
+    Command("snoop", 1, 1, "", ""),
+    Command("dump-desc", 1, 1, "inspect", "dump_description"),
+    Command("dump-tables", 1, 1, "inspect", "dump_tables"),
+    Command("dump-table-features", 1, 1, "", ""),
+    Command("dump-table-desc", 1, 1, "", ""),
+    Command("dump-flows", 1, 2, "flows", "dump_flows"),
+    Command("dump-aggregate", 1, 2, "flows", "dump_aggregate"),
+    Command("queue-stats", 1, 3, "inspect", "queue_stats"),
+    Command("queue-get-config", 1, 3, "", ""),
+    Command("add-flow", 2, 2, "flows", "add_flow", True),
+    Command("add-flows", 2, 2, "flows", "add_flows", True),
+    Command("mod-flows", 2, 2, "flows", "mod_flows", True),
+    Command("del-flows", 1, 2, "flows", "del_flows", True),
+    Command("replace-flows", 2, 2, "differ", "replace_flows", True),
+    Command("diff-flows", 2, 2, "differ", "diff_flows"),
+    Command("add-meter", 2, 2, "", "", True),
+    Command("mod-meter", 2, 2, "", "", True),
+    Command("del-meter", 1, 2, "", "", True),
+    Command("del-meters", 1, 1, "", "", True),
+    Command("dump-meter", 2, 2, "", ""),
+    Command("dump-meters", 1, 2, "", ""),
+    Command("meter-stats", 1, 2, "", ""),
+    Command("meter-features", 1, 1, "", ""),
+    Command("packet-out", 2, _MANY, "packets", "packet_out", True),
+    Command("dump-ports", 1, 2, "inspect", "dump_ports"),
+    Command("dump-ports-desc", 1, 2, "inspect", "dump_ports_description"),
+    Command("mod-port", 3, 3, "modify", "mod_port", True),
+    Command("mod-table", 3, 3, "modify", "mod_table", True),
+    Command("get-frags", 1, 1, "modify", "get_frags"),
+    Command("set-frags", 2, 2, "modify", "set_frags", True),
+    Command("probe", 1, 1, "echo", "probe"),
+    Command("ping", 1, 2, "echo", "ping"),
+    Command("benchmark", 3, 3, "echo", "benchmark"),
+    Command("dump-ipfix-bridge", 1, 1, "", ""),
+    Command("dump-ipfix-flow", 1, 1, "", ""),
+    Command("ct-flush-zone", 2, 2, "", "", True),
+    Command("ct-flush", 1, 4, "", "", True),
+    Command("ofp-parse", 1, 1, "offline", "ofp_parse"),
+    Command("ofp-parse-pcap", 1, _MANY, "", ""),
+    Command("add-group", 1, 2, "", "", True),
+    Command("add-groups", 1, 2, "", "", True),
+    Command("mod-group", 1, 2, "", "", True),
+    Command("del-groups", 1, 2, "", "", True),
+    Command("insert-buckets", 1, 2, "", "", True),
+    Command("remove-buckets", 1, 2, "", "", True),
+    Command("dump-groups", 1, 2, "", ""),
+    Command("dump-group-stats", 1, 2, "", ""),
+    Command("dump-group-features", 1, 1, "", ""),
+    Command("bundle", 2, 2, "", "", True),
+    Command("add-tlv-map", 2, 2, "", "", True),
+    Command("del-tlv-map", 1, 2, "", "", True),
+    Command("dump-tlv-map", 1, 1, "", ""),
+    Command("help", 0, _MANY, "", "help"),
+    Command("list-commands", 0, _MANY, "", "list-commands"),
+    Command("parse-flow", 1, 1, "offline", "parse_flow"),
+    Command("parse-flows", 1, 1, "offline", "parse_flows"),
+    Command("ofp-print", 1, 2, "offline", "ofp_print"),
+)
+
+
+class Failure(Exception):
+    """The command cannot be carried out; the text follows ``ovs-ofctl: ``."""
+
+
+def main() -> None:
+    """Exit status 0, or 1 when something is wrong (2 where the manual says so)."""
+    try:
+        status = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except (OptionError, Failure) as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        status = 1
+    except BrokenPipeError:
+        status = 1
+    sys.exit(status)
+
+
+def _run(argv: list[str]) -> int:
+    parsed = parse_options(argv, OPTIONS)
+    text = _information(parsed.options)
+    if text is not None:
+        sys.stdout.write(text)
+        return 0
+    from trunkline.cli.ovs_ofctl.tool import make_tool
+
+    tool = make_tool(parsed.options)
+    if not parsed.arguments:
+        raise Failure("missing command name; use --help for help")
+    name, *arguments = parsed.arguments
+    command = next((command for command in COMMANDS if command.name == name), None)
+    if command is None:
+        raise Failure(f"unknown command '{name}'; use --help for help")
+    if len(arguments) < command.least:
+        raise Failure(f"'{name}' command requires at least {command.least} arguments")
+    if len(arguments) > command.most:
+        raise Failure(f"'{name}' command takes at most {command.most} arguments")
+    if command.writes and tool.read_only:
+        raise Failure(f"'{name}' command does not work in read only mode")
+    if command.function == "help":
+        sys.stdout.write(_help_text())
+        return 0
+    if command.function == "list-commands":
+        sys.stdout.write("".join(f"  {command.name}\n" for command in COMMANDS))
+        return 0
+    if not command.module:
+        raise Failure(f"{name}: not implemented yet")
+    from importlib import import_module
+
+    run = getattr(import_module(f"{__name__}.{command.module}"), command.function)
+    from trunkline.cli.ovs_ofctl.tool import run_command
+
+    return run_command(tool, run, arguments)
+
+
+def _information(options: Found) -> str | None:
+    for name, argument in options:
+        if name == "help":
+            return _help_text()
+        if name == "version":
+            from trunkline.base.version import version_text
+
+            return version_text(PROGRAM, "OpenFlow versions 0x1:0x6")
+        if name == "timeout":
+            seconds(argument or "")
+        elif name in _NOT_YET_OPTIONS:
+            raise Failure(f"--{name}: not implemented yet")
+    return None
+
+
+def seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+        raise Failure(f"value {text} on -t or --timeout is invalid")
+    return int(text)
+
+
+def _help_text() -> str:
+    from trunkline.cli.ovs_ofctl.help import HELP
+
+    return HELP

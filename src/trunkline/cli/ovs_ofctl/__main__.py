@@ -1,0 +1,3 @@
+from trunkline.cli.ovs_ofctl import main
+
+main()

@@ -1,0 +1,246 @@
+"""Commands about flows: dumping, adding, changing, deleting."""
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from trunkline.cli.ovs_ofctl import Failure
+from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, reading, with_format, writing
+from trunkline.flow.match import Match
+from trunkline.flow.values import TextError
+from trunkline.model import openflow as of
+from trunkline.openflow import messages as m
+from trunkline.openflow.actions_text import ActionContext
+from trunkline.openflow.codec import encode
+from trunkline.openflow.flow_text import (
+    ANY_NXM,
+    ANY_OF10,
+    FORMAT_VERSIONS,
+    NXM,
+    OF10,
+    ParsedFlow,
+    format_flow_stats,
+    formats_text,
+    parse_flow,
+    parse_request,
+)
+from trunkline.openflow.style import Style
+from trunkline.openflow.text import message_text
+
+_CHUNK = 256 * 1024
+
+
+def _usable(tool: Tool, formats: int) -> int:
+    """`formats` that the options allow.  Raises Failure."""
+    allowed = tool.formats & sum(bits for bits, v in FORMAT_VERSIONS.items() if tool.versions >> v & 1)
+    if not formats & allowed:
+        raise Failure(
+            f"none of the usable flow formats ({formats_text(formats)}) is among the allowed flow formats "
+            f"({formats_text(allowed)})"
+        )
+    return formats & allowed
+
+
+def _note(tool: Tool, flow: ParsedFlow) -> None:
+    logger = tool.log.module("ofp_match")
+    for note in flow.notes:
+        logger.info("%s", note)
+
+
+# ---- dumping --------------------------------------------------------------------------------------------------
+
+
+def _request(tool: Tool, arguments: Sequence[str]) -> tuple[ParsedFlow, int]:
+    if len(arguments) > 1:
+        flow = parse_request(arguments[1], reading(tool, arguments[0]))
+        _note(tool, flow)
+    else:
+        flow = ParsedFlow(m.FlowMod(of.OFPFC_DELETE, Match()), -1, ())
+    formats = tool.formats & (flow.formats | (OF10 if flow.formats & ANY_OF10 else 0))
+    return flow, formats
+
+
+def _dump_format(switch: Switch, formats: int) -> None:
+    """For questions the richest format is best: NXM where 1.0 is spoken."""
+    if switch.version == 1 and formats & ANY_NXM:
+        with_format(switch, NXM)
+    else:
+        with_format(switch, formats & ~ANY_NXM if switch.version == 1 else formats)
+
+
+def dump_flows(tool: Tool, arguments: Sequence[str]) -> int:
+    flow, formats = _request(tool, arguments)
+    for name, _ in tool.sort:
+        _sort_key_known(name)
+    whole = bool(tool.sort) or not tool.statistics or tool.show_names
+    style = writing(tool, arguments[0])
+    mod = flow.mod
+    switch = Switch(tool, arguments[0])
+    _dump_format(switch, formats)
+    request = m.FlowStatsRequest(mod.match, mod.table, mod.cookie, mod.cookie_mask, mod.out_port, mod.out_group)
+    flows: list[m.FlowStats] = []
+    for raw, incoming in switch.replies(request):
+        message = incoming.message
+        if not isinstance(message, m.FlowStatsReply):
+            return complain(raw, tool)
+        if whole:
+            flows += message.flows
+        else:
+            sys.stdout.write(message_text(raw, style))
+    switch.close()
+    if whole:
+        _sort(flows, tool.sort)
+        lines = [f" {format_flow_stats(_ageless(flow), style)}\n" for flow in flows]
+        sys.stdout.write("".join(lines))
+    return 0
+
+
+def _ageless(flow: m.FlowStats) -> m.FlowStats:
+    """The form that lists flows leaves ages out."""
+    return flow._replace(idle_age=None, hard_age=None)
+
+
+def _sort_key_known(name: str) -> None:
+    from trunkline.model.fields import FIELD
+
+    if name != "priority" and name not in FIELD:
+        raise Failure(f"{name}: unknown field name")
+
+
+def _sort(flows: list[m.FlowStats], criteria: list[tuple[str, bool]]) -> None:
+    """Sorts by each criterion; flows without a field come after those that have it."""
+    from trunkline.flow.key import VIEW
+    from trunkline.flow.match import satisfied
+    from trunkline.model.fields import FIELD
+
+    for name, descending in reversed(criteria):
+        if name == "priority":
+            flows.sort(key=lambda flow: flow.priority, reverse=descending)
+            continue
+        field = FIELD[name]
+        view = VIEW[field.name]
+        having = [
+            flow for flow in flows if flow.match.mask & view.mask and satisfied(flow.match, field.prerequisite)
+        ]
+        kept = {id(flow) for flow in having}
+        having.sort(key=lambda flow: flow.match.value >> view.shift & view.ones, reverse=descending)
+        flows[:] = having + [flow for flow in flows if id(flow) not in kept]
+
+
+def dump_aggregate(tool: Tool, arguments: Sequence[str]) -> int:
+    flow, formats = _request(tool, arguments)
+    mod = flow.mod
+    switch = Switch(tool, arguments[0])
+    _dump_format(switch, formats)
+    request = m.AggregateStatsRequest(
+        mod.match, mod.table, mod.cookie, mod.cookie_mask, mod.out_port, mod.out_group
+    )
+    for raw, incoming in switch.replies(request):
+        if isinstance(incoming.message, m.Error):
+            return complain(raw, tool)
+        sys.stdout.write(message_text(raw, Style(tool.verbosity)))
+    return 0
+
+
+# ---- changing -----------------------------------------------------------------------------------------------------
+
+
+def add_flow(tool: Tool, arguments: Sequence[str]) -> int:
+    return _flow_mod(tool, arguments, of.OFPFC_ADD)
+
+
+def add_flows(tool: Tool, arguments: Sequence[str]) -> int:
+    return _flow_mod_file(tool, arguments[0], arguments[1], None)
+
+
+def mod_flows(tool: Tool, arguments: Sequence[str]) -> int:
+    return _flow_mod(tool, arguments, of.OFPFC_MODIFY_STRICT if tool.strict else of.OFPFC_MODIFY)
+
+
+def del_flows(tool: Tool, arguments: Sequence[str]) -> int:
+    return _flow_mod(tool, arguments, of.OFPFC_DELETE_STRICT if tool.strict else of.OFPFC_DELETE)
+
+
+def _flow_mod(tool: Tool, arguments: Sequence[str], command: int) -> int:
+    if len(arguments) > 1 and arguments[1] == "-":
+        return _flow_mod_file(tool, arguments[0], "-", command)
+    text = arguments[1] if len(arguments) > 1 else ""
+    flow = parse_flow(text, command, reading(tool, arguments[0]))
+    _note(tool, flow)
+    return send_flow_mods(tool, arguments[0], [flow])
+
+
+def _flow_mod_file(tool: Tool, name: str, path: str, command: int | None) -> int:
+    flows = list(read_flows(tool, path, command, reading(tool, name)))
+    return send_flow_mods(tool, name, flows)
+
+
+def read_flows(tool: Tool, path: str, command: int | None, context: ActionContext) -> Iterator[ParsedFlow]:
+    """The flows of a file, a line each; comments begin with #.  Raises Failure."""
+    try:
+        with open(sys.stdin.fileno() if path == "-" else path, encoding="utf-8", closefd=path != "-") as file:
+            for number, line in enumerate(file, 1):
+                text = line.partition("#")[0].strip()
+                if not text:
+                    continue
+                try:
+                    flow = parse_flow(text, command, context)
+                except TextError as error:
+                    shown, _, warning = str(error).partition("\0")
+                    if warning:
+                        tool.warn("ofp_actions", warning)
+                    raise Failure(f"{path}:{number}: {shown}") from None
+                _note(tool, flow)
+                yield flow
+    except OSError as error:
+        raise Failure(f"{path}: open failed ({error.strerror})") from None
+
+
+def send_flow_mods(tool: Tool, name: str, flows: list[ParsedFlow]) -> int:
+    """Sends flow-mods in a format that all can have.  The exit status."""
+    formats = -1
+    for flow in flows:
+        formats &= flow.formats
+    if tool.bundle:
+        return _send_bundle(tool, name, [flow.mod for flow in flows])
+    formats = _usable(tool, formats & sum(FORMAT_VERSIONS))
+    switch = Switch(tool, name)
+    with_format(switch, formats)
+    pending: list[bytes] = []
+    size = 0
+    for flow in flows:
+        data = encode(switch.protocol, flow.mod, tool.next_xid())[0]
+        pending.append(data)
+        size += len(data)
+        if size > _CHUNK:
+            switch.write(b"".join(pending))
+            pending, size = [], 0
+    if pending:
+        switch.write(b"".join(pending))
+    error = switch.barrier()
+    switch.close()
+    return 0 if error is None else complain(error, tool)
+
+
+def _send_bundle(tool: Tool, name: str, mods: list[m.FlowMod]) -> int:
+    switch = Switch(tool, name)
+    flags = of.OFPBF_ATOMIC | of.OFPBF_ORDERED
+    if (error := _bundle_step(switch, of.OFPBCT_OPEN_REQUEST, flags)) is not None:
+        return complain(error, tool)
+    for mod in mods:
+        switch.send(m.BundleAdd(0, flags, 0, mod))
+    for step in (of.OFPBCT_CLOSE_REQUEST, of.OFPBCT_COMMIT_REQUEST):
+        if (error := _bundle_step(switch, step, flags)) is not None:
+            return complain(error, tool)
+    switch.close()
+    return 0
+
+
+def _bundle_step(switch: Switch, kind: int, flags: int) -> bytes | None:
+    """One step of a bundle; the error that came instead of its reply, or None."""
+    xid = switch.send(m.BundleControl(0, kind, flags))
+    while True:
+        raw, incoming = switch.receive()
+        if isinstance(incoming.message, m.Error):
+            return raw
+        if incoming.xid == xid:
+            return None

@@ -1,0 +1,62 @@
+"""The text of ``ovs-ofctl --help``."""
+
+from typing import Final
+
+HELP: Final = """\
+ovs-ofctl: OpenFlow switch management utility
+usage: ovs-ofctl [OPTIONS] COMMAND [ARG...]
+
+Looking at a switch:
+  show SWITCH                      features, ports and configuration
+  dump-desc SWITCH                 what the switch says it is
+  dump-tables SWITCH               statistics of each flow table
+  dump-flows SWITCH [FLOW]         the flows (that FLOW covers)
+  dump-aggregate SWITCH [FLOW]     their number and counters together
+  dump-ports SWITCH [PORT]         counters of ports
+  dump-ports-desc SWITCH [PORT]    what each port is
+  queue-stats SWITCH [PORT [QUEUE]]  counters of queues
+  get-frags SWITCH                 how fragments are treated
+
+Changing it:
+  add-flow SWITCH FLOW             add a flow (- as FLOW: flows from standard input)
+  add-flows SWITCH FILE            add, change and delete flows as FILE says
+  mod-flows SWITCH FLOW            change the actions of flows
+  del-flows SWITCH [FLOW]          delete flows
+  replace-flows SWITCH FILE        make the flows those of FILE
+  diff-flows SOURCE1 SOURCE2       compare the flows of two switches or files
+  packet-out SWITCH PACKET-OUT     send a packet through actions
+  mod-port SWITCH PORT ACTION      change how a port behaves
+  mod-table SWITCH TABLE SETTING   change how a table behaves
+  set-frags SWITCH MODE            normal, drop, reassemble or nx-match
+
+Any OpenFlow peer:
+  probe TARGET                     whether it answers
+  ping TARGET [N]                  how long N bytes take there and back
+  benchmark TARGET N COUNT         COUNT times N bytes there and back
+
+Without a switch:
+  ofp-parse FILE                   print the messages in FILE
+  ofp-print HEX [VERBOSITY]        print a message given in hexadecimal
+  parse-flow FLOW, parse-flows FILE  print the message that a flow makes
+
+SWITCH is the name of a bridge, a socket's path, or unix:FILE, tcp:HOST[:PORT], ssl:HOST[:PORT].
+`ovs-ofctl list-commands` names all commands; one that is not there yet says so.
+
+Options:
+  -O, --protocols=VERSIONS         allowed versions, such as OpenFlow10,OpenFlow13
+  -F, --flow-format=FORMATS        allowed flow formats
+  --strict                         exact matches for mod-flows and del-flows
+  --read-only                      refuse commands that change something
+  --readd                          replace-flows: also flows that have not changed
+  --bundle                         flow changes as one atomic bundle
+  --names, --no-names              names of ports and tables, or their numbers
+  --stats, --no-stats              with or without counters in dump-flows
+  --sort[=FIELD], --rsort[=FIELD]  order of dump-flows
+  -m, --more                       more detail
+  -t, --timeout=SECS               give up after SECS seconds
+  -p, --private-key=FILE  -c, --certificate=FILE  -C, --ca-cert=FILE   for ssl:
+  -vSPEC, --verbose=SPEC           logging levels
+  --log-file[=FILE]                log to FILE
+  -h, --help                       this text
+  -V, --version                    version information
+"""

@@ -1,0 +1,103 @@
+"""Commands that show what a switch is: its ports, tables and queues, their counters."""
+
+import sys
+from collections.abc import Sequence
+
+from trunkline.cli.ovs_ofctl import Failure
+from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_list, writing
+from trunkline.flow.values import parse_port
+from trunkline.model import openflow as of
+from trunkline.openflow import messages as m
+from trunkline.openflow.style import Style, integer, version_suffix
+from trunkline.openflow.text import message_text
+
+
+def _print_replies(tool: Tool, name: str, request: m.Message, style: Style) -> int:
+    """Prints every part of the reply."""
+    switch = Switch(tool, name)
+    for raw, incoming in switch.replies(request):
+        if isinstance(incoming.message, m.Error):
+            return complain(raw, tool)
+        sys.stdout.write(message_text(raw, style))
+    switch.close()
+    return 0
+
+
+def show(tool: Tool, arguments: Sequence[str]) -> int:
+    style = Style(tool.verbosity + 1)
+    switch = Switch(tool, arguments[0])
+    raw, incoming = switch.ask(m.FeaturesRequest())
+    if isinstance(incoming.message, m.Error):
+        return complain(raw, tool)
+    sys.stdout.write(message_text(raw, style))
+    if isinstance(incoming.message, m.FeaturesReply) and incoming.message.ports is None:
+        for raw, _ in switch.replies(m.PortDescriptionRequest()):
+            sys.stdout.write(message_text(raw, style))
+    switch.close()
+    return _print_replies(tool, arguments[0], m.GetConfigRequest(), style)
+
+
+def dump_description(tool: Tool, arguments: Sequence[str]) -> int:
+    return _print_replies(tool, arguments[0], m.DescriptionRequest(), Style(tool.verbosity + 1))
+
+
+def dump_tables(tool: Tool, arguments: Sequence[str]) -> int:
+    switch = Switch(tool, arguments[0])
+    if switch.version in (2, 3):
+        raise Failure("dump-tables over OpenFlow 1.1 and 1.2: not implemented yet")
+    switch.close()
+    tool.xid -= 1
+    return _print_replies(tool, arguments[0], m.TableStatsRequest(), Style(tool.verbosity + 1))
+
+
+def _port(tool: Tool, name: str, word: str) -> int:
+    """A port by number, or by name as the switch knows it."""
+    port = parse_port(word)
+    if port is None:
+        found = next((p.number for p in port_list(tool, name) if p.name == word), None)
+        if found is None:
+            raise Failure(f"{name}: unknown port `{word}'")
+        port = found
+    return port
+
+
+def dump_ports(tool: Tool, arguments: Sequence[str]) -> int:
+    port = _port(tool, *arguments) if len(arguments) > 1 else of.OFPP_ANY
+    style = writing(tool, arguments[0])._replace(verbosity=tool.verbosity + 1)
+    return _print_replies(tool, arguments[0], m.PortStatsRequest(port), style)
+
+
+def dump_ports_description(tool: Tool, arguments: Sequence[str]) -> int:
+    port = of.OFPP_ANY
+    if len(arguments) > 1 and arguments[1].upper() != "ANY":
+        port = _port(tool, *arguments)
+    style = Style(tool.verbosity + 1)
+    switch = Switch(tool, arguments[0])
+    ports: tuple[m.Port, ...] = ()
+    first: bytes = b""
+    for raw, incoming in switch.replies(m.PortDescriptionRequest(port)):
+        if isinstance(incoming.message, m.Error):
+            return complain(raw, tool)
+        if isinstance(incoming.message, m.PortDescriptionReply):
+            ports += incoming.message.ports
+            first = first or raw
+    switch.close()
+    from trunkline.openflow.ports import TEXT
+
+    xid = int.from_bytes(first[4:8], "big")
+    head = f"OFPST_PORT_DESC reply{version_suffix(switch.version)} (xid=0x{xid:x}):"
+    sys.stdout.write(head + TEXT[m.PortDescriptionReply](m.PortDescriptionReply(ports), switch.version, style))
+    return 0
+
+
+def queue_stats(tool: Tool, arguments: Sequence[str]) -> int:
+    port, queue = of.OFPP_ANY, of.OFPQ_ALL
+    if len(arguments) > 1 and arguments[1].upper() not in ("ALL", "ANY"):
+        port = _port(tool, arguments[0], arguments[1])
+    if len(arguments) > 2 and arguments[2].upper() != "ALL":
+        number = integer(arguments[2])
+        if number is None:
+            raise Failure(f"invalid queue_id '{arguments[2]}'")
+        queue = number
+    style = writing(tool, arguments[0])._replace(verbosity=tool.verbosity + 1)
+    return _print_replies(tool, arguments[0], m.QueueStatsRequest(port, queue), style)

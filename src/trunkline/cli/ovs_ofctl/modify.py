@@ -1,0 +1,124 @@
+"""Commands that change how ports, tables and fragments are treated."""
+
+import sys
+from collections.abc import Sequence
+
+from trunkline.cli.ovs_ofctl import Failure
+from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_list, reading
+from trunkline.flow.values import parse_port
+from trunkline.model import openflow as of
+from trunkline.openflow import messages as m
+from trunkline.openflow.actions_text import parse_table
+from trunkline.openflow.style import integer
+
+# word -> (bit, whether the word sets it)
+_PORT_WORDS = {
+    "up": (of.OFPPC_PORT_DOWN, False),
+    "down": (of.OFPPC_PORT_DOWN, True),
+    "stp": (of.OFPPC_NO_STP, False),
+    "receive": (of.OFPPC_NO_RECV, False),
+    "receive-stp": (of.OFPPC_NO_RECV_STP, False),
+    "flood": (of.OFPPC_NO_FLOOD, False),
+    "forward": (of.OFPPC_NO_FWD, False),
+    "packet-in": (of.OFPPC_NO_PACKET_IN, False),
+}
+
+
+def mod_port(tool: Tool, arguments: Sequence[str]) -> int:
+    name, word, action = arguments
+    known = _PORT_WORDS.get(action.lower())
+    if known is None and action.lower().startswith("no-"):
+        positive = _PORT_WORDS.get(action[3:].lower())
+        known = (positive[0], True) if positive and action[3:].lower() not in ("up", "down") else None
+    if known is None:
+        raise Failure(f"unknown mod-port command '{action}'")
+    number = parse_port(word)
+    ports = port_list(tool, name)
+    port = next(
+        (p for p in ports if p.number == number or (number is None and tool.accept_names and p.name == word)),
+        None,
+    )
+    if port is None:
+        raise Failure(f"{name}: couldn't find port `{word}'")
+    bit, on = known
+    switch = Switch(tool, name)
+    error = switch.transact(m.PortMod(port.number, port.hardware_address, bit if on else 0, bit))
+    switch.close()
+    return 0 if error is None else complain(error, tool)
+
+
+_MISS = {
+    "controller": of.OFPTC11_TABLE_MISS_CONTROLLER,
+    "continue": of.OFPTC11_TABLE_MISS_CONTINUE,
+    "drop": of.OFPTC11_TABLE_MISS_DROP,
+}
+
+
+def mod_table(tool: Tool, arguments: Sequence[str]) -> int:
+    name, word, setting = arguments
+    context = reading(tool, name) if integer(word) is None and word.lower() != "all" else reading(tool, None)
+    table = of.OFPTT_ALL if word.lower() == "all" else parse_table(word, context)
+    if table is None:
+        raise Failure(f"unknown table \"{word}\"")
+    key, _, value = setting.partition(":")
+    if setting in _MISS:
+        mod, versions = m.TableMod(table, _MISS[setting]), (2, 3)
+    elif setting in ("evict", "noevict"):
+        mod, versions = m.TableMod(table, None, setting == "evict", None, False), (5, 6)
+    elif setting == "novacancy":
+        mod, versions = m.TableMod(table, None, False, None, False), (5, 6)
+    elif key == "vacancy":
+        low, _, high = value.partition(",")
+        down, up = integer(low), integer(high)
+        if down is None or up is None or down > 100 or up > 100:
+            raise Failure(f"invalid vacancy threshold \"{value}\"")
+        if down > up:
+            raise Failure(f"invalid vacancy threshold \"{value}\"")
+        mod, versions = m.TableMod(table, None, False, None, True, down, up), (5, 6)
+    elif key == "name":
+        raise Failure("mod-table name: not implemented yet")
+    else:
+        raise Failure(f"invalid table_mod setting {setting}")
+    if versions == (5, 6):
+        raise Failure(f"mod-table {key}: not implemented yet")
+    usable = sum(1 << version for version in versions)
+    if not tool.versions & usable:
+        wanted = ", ".join(of.VERSION_NAMES[version] for version in versions)
+        raise Failure(f"table_mod '{setting}' requires one of the OpenFlow versions {wanted}")
+    switch = Switch(tool, name, tool.versions & usable)
+    error = switch.transact(mod)
+    switch.close()
+    return 0 if error is None else complain(error, tool)
+
+
+def _config(switch: Switch) -> m.SwitchConfig:
+    _, incoming = switch.ask(m.GetConfigRequest())
+    if not isinstance(incoming.message, m.GetConfigReply):
+        raise Failure(f"{switch.name}: bad reply to config request")
+    return incoming.message.config
+
+
+def get_frags(tool: Tool, arguments: Sequence[str]) -> int:
+    switch = Switch(tool, arguments[0])
+    sys.stdout.write(of.FRAGMENT_NAMES[_config(switch).fragments] + "\n")
+    switch.close()
+    return 0
+
+
+def set_frags(tool: Tool, arguments: Sequence[str]) -> int:
+    name, word = arguments
+    mode = next((number for number, text in of.FRAGMENT_NAMES.items() if text == word.lower()), None)
+    if mode is None:
+        raise Failure(f"{word}: unknown fragment handling mode")
+    switch = Switch(tool, name)
+    config = _config(switch)
+    if config.fragments != mode:
+        switch.transact(m.SetConfig(config._replace(fragments=mode)))
+        if _config(switch).fragments != mode:
+            text = of.FRAGMENT_NAMES[mode]
+            raise Failure(
+                f"{name}: setting fragment handling mode failed "
+                f'(this switch probably doesn\'t support mode "{text}")'
+            )
+    switch.close()
+    return 0

@@ -1,0 +1,84 @@
+"""Commands that need no switch: messages and flows between bytes and text."""
+
+import sys
+from collections.abc import Sequence
+
+from trunkline.cli.ovs_ofctl import Failure
+from trunkline.cli.ovs_ofctl.flows import read_flows
+from trunkline.cli.ovs_ofctl.tool import Tool, reading
+from trunkline.openflow.codec import encode
+from trunkline.openflow.flow_text import (
+    FORMAT_VERSIONS,
+    NXM,
+    NXM_TID,
+    OF10_TID,
+    ParsedFlow,
+    formats_text,
+)
+from trunkline.openflow.flow_text import parse_flow as parse_one
+from trunkline.openflow.style import Style, integer
+from trunkline.openflow.text import message_text
+from trunkline.openflow.wire import Framer, Protocol
+
+
+def ofp_print(tool: Tool, arguments: Sequence[str]) -> int:
+    digits = arguments[0].replace(" ", "").replace(".", "")
+    try:
+        data = bytes.fromhex(digits)
+    except ValueError:
+        raise Failure("trailing garbage following hex bytes") from None
+    verbosity = integer(arguments[1]) or 0 if len(arguments) > 1 else 2
+    sys.stdout.write(message_text(data, Style(verbosity)))
+    return 0
+
+
+def ofp_parse(tool: Tool, arguments: Sequence[str]) -> int:
+    path = arguments[0]
+    try:
+        if path == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            with open(path, "rb") as file:
+                data = file.read()
+    except OSError as error:
+        raise Failure(f"{path}: open failed ({error.strerror})") from None
+    framer = Framer()
+    style = Style(tool.verbosity + 1)
+    taken = 0
+    for raw in framer.feed(data):
+        sys.stdout.write(message_text(raw, style))
+        taken += len(raw)
+    if framer.broken:
+        raise Failure(f"{path}: length under 8 in the message at byte {taken}")
+    if taken != len(data):
+        raise Failure(f"{path}: unexpected end of file")
+    return 0
+
+
+def parse_flow(tool: Tool, arguments: Sequence[str]) -> int:
+    flow = parse_one(arguments[0], None, reading(tool, None))
+    for note in flow.notes:
+        tool.log.module("ofp_match").info("%s", note)
+    return _show(tool, [flow])
+
+
+def parse_flows(tool: Tool, arguments: Sequence[str]) -> int:
+    return _show(tool, list(read_flows(tool, arguments[0], None, reading(tool, None))))
+
+
+def _show(tool: Tool, flows: list[ParsedFlow]) -> int:
+    """Prints the messages of flows in the first format that all can have."""
+    formats = sum(FORMAT_VERSIONS)
+    for flow in flows:
+        formats &= flow.formats
+    allowed = tool.formats & sum(bits for bits, v in FORMAT_VERSIONS.items() if tool.versions >> v & 1)
+    sys.stdout.write(f"usable protocols: {formats_text(formats)}\n")
+    if not formats & allowed:
+        raise Failure("no usable protocol")
+    chosen = next(bits for bits in FORMAT_VERSIONS if formats & allowed & bits)
+    sys.stdout.write(f"chosen protocol: {formats_text(chosen)}\n")
+    protocol = Protocol(FORMAT_VERSIONS[chosen], bool(chosen & (NXM | NXM_TID)), bool(chosen & (OF10_TID | NXM_TID)))
+    style = Style(tool.verbosity)
+    for flow in flows:
+        sys.stdout.write(message_text(encode(protocol, flow.mod, tool.next_xid())[0], style))
+    return 0

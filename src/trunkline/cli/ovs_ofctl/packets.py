@@ -1,0 +1,68 @@
+"""packet-out: sends packets through actions."""
+
+from collections.abc import Sequence
+
+from trunkline.cli.ovs_ofctl import Failure
+from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, reading
+from trunkline.flow.match import match
+from trunkline.flow.text import key_values
+from trunkline.flow.values import TextError, parse_port
+from trunkline.openflow import messages as m
+from trunkline.openflow.actions_text import ActionContext, parse_actions
+
+
+def packet_out(tool: Tool, arguments: Sequence[str]) -> int:
+    name = arguments[0]
+    context = reading(tool, name)
+    if len(arguments) == 2:
+        messages = [_parse(arguments[1], context)]
+    else:
+        if len(arguments) < 4:
+            raise Failure("'packet-out' command requires at least 4 arguments")
+        actions = parse_actions(arguments[2], context)
+        port = _in_port(arguments[1], context)
+        messages = [m.PacketOut(_packet(text), match(in_port=port), actions) for text in arguments[3:]]
+    switch = Switch(tool, name)
+    for message in messages:
+        error = switch.transact(message)
+        if error is not None:
+            return complain(error, tool)
+    switch.close()
+    return 0
+
+
+def _in_port(word: str, context: ActionContext) -> int:
+    port = parse_port(word, context.text)
+    if port is None:
+        raise TextError(f"{word} is not a valid OpenFlow port")
+    return port
+
+
+def _packet(text: str) -> bytes:
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        raise TextError("Trailing garbage in packet data") from None
+    if len(data) < 14:
+        raise TextError("Packet data too short for Ethernet")
+    return data
+
+
+def _parse(text: str, context: ActionContext) -> m.PacketOut:
+    head, found, actions = text.partition("actions=")
+    port, data = None, None
+    for key, value in key_values(head):
+        if key == "in_port":
+            port = _in_port(value or "", context)
+        elif key == "packet":
+            try:
+                data = _packet(value or "")
+            except TextError as error:
+                raise TextError(f"packet: {error}") from None
+        else:
+            raise TextError(f"unknown keyword {key}")
+    if port is None:
+        raise TextError("must specify in_port")
+    if data is None:
+        raise TextError("must specify packet")
+    return m.PacketOut(data, match(in_port=port), parse_actions(actions, context) if found else ())

@@ -1,0 +1,397 @@
+"""What all commands share: the options as a record, and talking to a switch."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from trunkline.base.directories import Directories, from_environment
+from trunkline.base.log import Log
+from trunkline.base.options import Found
+from trunkline.base.targets import OPENFLOW_PORT
+from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
+from trunkline.flow.values import TextContext, TextError
+from trunkline.io.log_options import LogOptionError, apply_options, tool_log
+from trunkline.model import openflow as of
+from trunkline.openflow import messages as m
+from trunkline.openflow.actions_text import ActionContext
+from trunkline.openflow.codec import Incoming, decode, encode
+from trunkline.openflow.control import decode_hello, versions_text
+from trunkline.openflow.flow_text import ANY, FORMAT_VERSIONS, NXM, NXM_TID, OF10_TID, formats_named
+from trunkline.openflow.style import Style
+from trunkline.openflow.text import message_text
+from trunkline.openflow.wire import HEADER, DecodeError, EncodeError, Envelope, Framer, Protocol, kind_named
+
+ALL_VERSIONS: Final = 0b1111110
+
+
+class Tool:
+    """The options of one run, and the xid of its next message."""
+
+    def __init__(self, log: Log, directories: Directories) -> None:
+        self.log = log
+        self.directories = directories
+        self.versions = 1 << 1  # the default allows 1.0 alone; --protocols widens
+        self.formats = ANY
+        self.strict = self.read_only = self.readd = self.bundle = False
+        self.verbosity = 0
+        self.names: bool | None = None
+        self.statistics = True
+        self.sort: list[tuple[str, bool]] = []  # (field, descending)
+        self.color = "auto"
+        self.tls: dict[str, str] = {}
+        self.xid = 0
+
+    def next_xid(self) -> int:
+        self.xid += 1
+        return self.xid
+
+    def warn(self, module: str, text: str) -> None:
+        self.log.module(module).warn("%s", text)
+
+    @property
+    def accept_names(self) -> bool:
+        return self.names is not False
+
+    @property
+    def show_names(self) -> bool:
+        return self.names if self.names is not None else sys.stdout.isatty()
+
+
+def make_tool(options: Found) -> Tool:
+    log = tool_log(PROGRAM)
+    directories = from_environment(os.environ)
+    tool = Tool(log, directories)
+    try:
+        apply_options(log, options, directories)
+    except LogOptionError as error:
+        raise Failure(str(error)) from None
+    for name, argument in options:
+        _apply(tool, name, argument or "")
+    if tool.bundle:
+        tool.versions &= of_versions(5, 6)
+        if not tool.versions or tool.versions == 0:
+            tool.versions = of_versions(5, 6)
+    return tool
+
+
+def of_versions(first: int, last: int) -> int:
+    return sum(1 << version for version in range(first, last + 1))
+
+
+def _apply(tool: Tool, name: str, argument: str) -> None:
+    if name == "protocols":
+        tool.versions = _versions(argument)
+    elif name == "flow-format":
+        formats = formats_named(argument)
+        if formats is None:
+            raise Failure(f"{argument}: unknown flow protocol")
+        tool.formats = formats
+        wanted = sum(1 << version for version in {v for bits, v in FORMAT_VERSIONS.items() if bits & formats})
+        if formats != ANY and not wanted & tool.versions:
+            tool.versions = wanted
+    elif name in ("strict", "readd", "bundle"):
+        setattr(tool, name, True)
+    elif name == "read-only":
+        tool.read_only = True
+    elif name == "more":
+        tool.verbosity += 1
+    elif name in ("names", "no-names"):
+        tool.names = name == "names"
+    elif name in ("stats", "no-stats"):
+        tool.statistics = name == "stats"
+    elif name in ("sort", "rsort"):
+        tool.sort.append((argument or "priority", name == "rsort"))
+    elif name == "color":
+        tool.color = argument or "always"
+        if tool.color not in ("always", "never", "auto"):
+            raise Failure(f"incorrect value `{argument}'")
+    elif name in ("private-key", "certificate", "ca-cert"):
+        tool.tls[name.replace("-", "_")] = argument
+    elif name == "timeout":
+        _set_alarm(seconds(argument), tool.log)
+
+
+def _versions(argument: str) -> int:
+    versions = 0
+    for word in argument.replace(",", " ").split():
+        version = of.VERSION_BY_NAME.get(word)
+        if version is None:
+            raise Failure(f'Unknown OpenFlow version: "{word}"')
+        versions |= 1 << version
+    if not versions:
+        raise Failure(f'Unknown OpenFlow version: "{argument}"')
+    return versions
+
+
+def _set_alarm(limit: int, log: Log) -> None:
+    import signal
+
+    def ring(number: int, _: object) -> None:
+        log.module("fatal_signal").warn("terminating with signal %d (%s)", number, signal.strsignal(number))
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.alarm(limit)
+
+
+def run_command(tool: Tool, run: Callable[[Tool, Sequence[str]], int | None], arguments: list[str]) -> int:
+    """Carries out a command; what it raises becomes a Failure."""
+    try:
+        return run(tool, arguments) or 0
+    except TextError as error:
+        text, _, warning = str(error).partition("\0")
+        if warning:
+            tool.warn("ofp_actions", warning)
+        raise Failure(text) from None
+    except EncodeError as error:
+        raise Failure(str(error)) from None
+
+
+# ---- connections ------------------------------------------------------------------------------------------------
+
+
+class Switch:
+    """A connection to a switch with its version agreed upon."""
+
+    def __init__(self, tool: Tool, name: str, versions: int = 0, service: str = "mgmt") -> None:
+        from trunkline.io.blocking import dial
+        from trunkline.io.tls import TlsFiles
+
+        self.tool = tool
+        self.name = name
+        self._log = tool.log.module("vconn")
+        self.target = find_target(tool, name, service)
+        try:
+            self._stream = dial(self.target, port=OPENFLOW_PORT, tls=TlsFiles(**tool.tls))
+        except OSError as error:
+            raise Failure(f"connecting to {self.target} ({_reason(error)})") from None
+        self._framer = Framer()
+        self._ready: list[bytes] = []
+        self.protocol = Protocol(1)
+        self._greet(versions or tool.versions)
+
+    def _greet(self, versions: int) -> None:
+        top = versions.bit_length() - 1
+        self.protocol = Protocol(top)
+        self.send(m.Hello(versions))
+        raw = self._read()
+        version, kind, _, xid = HEADER.unpack_from(raw)
+        if kind != 0:
+            raise Failure(f"{self.name}: OpenFlow peer sent type {kind} before its hello")
+        hello = Envelope(version, xid, kind_named(1, "OFPT_HELLO"), raw[8:], False)
+        theirs = decode_hello(hello).versions
+        common = versions & theirs
+        if not common:
+            self._log.warn(
+                "%s: version negotiation failed (we support versions %s, peer supports versions %s)",
+                self.target,
+                versions_text(versions),
+                versions_text(theirs),
+            )
+            raise Failure(f"{self.target}: failed to connect (Protocol error)")
+        self.protocol = Protocol(common.bit_length() - 1)
+
+    @property
+    def version(self) -> int:
+        return self.protocol.version
+
+    def send(self, message: m.Message) -> int:
+        """Sends `message`; returns its xid."""
+        xid = self.tool.next_xid()
+        data = b"".join(encode(self.protocol, message, xid))
+        self.write(data)
+        return xid
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            raise Failure(f"{self.name}: send failed ({_reason(error)})") from None
+        if self._log.enabled(4):
+            self._log.dbg("%s: sent (Success): %s", self.target, message_text(data).rstrip("\n"))
+
+    def _read(self) -> bytes:
+        while not self._ready:
+            try:
+                data = self._stream.read(1 << 18)
+            except OSError as error:
+                raise Failure(f"{self.name}: receive failed ({_reason(error)})") from None
+            if not data:
+                raise Failure(f"{self.name}: receive failed (End of file)")
+            self._ready = self._framer.feed(data)
+            if self._framer.broken and not self._ready:
+                raise Failure(f"{self.name}: receive failed (Protocol error)")
+        raw = self._ready.pop(0)
+        if self._log.enabled(4):
+            self._log.dbg("%s: received: %s", self.target, message_text(raw).rstrip("\n"))
+        return raw
+
+    def receive(self) -> tuple[bytes, Incoming]:
+        """The next message; echo requests are answered on the way.  Raises Failure."""
+        while True:
+            raw = self._read()
+            try:
+                incoming = decode(raw)
+            except DecodeError as error:
+                raise Failure(f"received bad reply: {message_text(raw).rstrip(chr(10))}") from error
+            if isinstance(incoming.message, m.EchoRequest):
+                self.write(encode(self.protocol, m.EchoReply(incoming.message.data), incoming.xid)[0])
+                continue
+            return raw, incoming
+
+    def replies(self, request: m.Message) -> Iterator[tuple[bytes, Incoming]]:
+        """Sends a request and yields what answers it, each part.  An error from the switch ends the tool."""
+        xid = self.send(request)
+        while True:
+            raw, incoming = self.receive()
+            if incoming.xid != xid:
+                continue
+            yield raw, incoming
+            if not incoming.more:
+                return
+
+    def ask(self, request: m.Message) -> tuple[bytes, Incoming]:
+        return next(self.replies(request))
+
+    def barrier(self) -> bytes | None:
+        """Waits until the switch has done all; the first error it reported, or None."""
+        xid = self.send(m.BarrierRequest())
+        error = None
+        while True:
+            raw, incoming = self.receive()
+            if incoming.xid == xid and not isinstance(incoming.message, m.Error):
+                return error
+            if isinstance(incoming.message, m.Error) and error is None:
+                error = raw
+
+    def transact(self, message: m.Message) -> bytes | None:
+        """Sends what has no reply, and a barrier; the error or None."""
+        self.send(message)
+        return self.barrier()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def find_target(tool: Tool, name: str, service: str = "mgmt") -> str:
+    """`name` as a target: a target as it is, a bridge's socket, a socket's path.  Raises Failure."""
+    if ":" in name:
+        return name
+    import stat
+
+    bridge = os.path.join(tool.directories.run, f"{name.rpartition('@')[2]}.{service}")
+    for path in (bridge, os.path.join(tool.directories.run, name)):
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            continue
+        if stat.S_ISSOCK(mode):
+            return f"unix:{path}"
+    raise Failure(f"{name} is not a bridge or a socket")
+
+
+def complain(raw: bytes, tool: Tool) -> int:
+    """Shows the error that a switch answered with; the tool's exit status."""
+    sys.stdout.flush()
+    sys.stderr.write(message_text(raw, Style(tool.verbosity + 1)))
+    return 1
+
+
+# ---- names ------------------------------------------------------------------------------------------------------
+
+
+class Names(NamedTuple):
+    ports: dict[int, str]
+    port_numbers: dict[str, int]
+    tables: dict[int, str]
+
+
+def port_list(tool: Tool, name: str, versions: int = 0) -> tuple[m.Port, ...]:
+    """All ports of a switch, asked for on a connection of its own."""
+    switch = Switch(tool, name, versions)
+    try:
+        _, incoming = switch.ask(m.FeaturesRequest())
+        message = incoming.message
+        if isinstance(message, m.FeaturesReply) and message.ports is not None and len(message.ports) < 1000:
+            return message.ports
+        ports: tuple[m.Port, ...] = ()
+        for _, part in switch.replies(m.PortDescriptionRequest()):
+            if isinstance(part.message, m.PortDescriptionReply):
+                ports += part.message.ports
+        return ports
+    finally:
+        switch.close()
+
+
+def table_names(tool: Tool, name: str) -> dict[int, str]:
+    """The names of tables, where the version at hand tells them (1.0 to 1.2, by statistics)."""
+    switch = Switch(tool, name)
+    try:
+        if switch.version >= 4:
+            return {}  # they come with table features
+        found: dict[int, str] = {}
+        for _, part in switch.replies(m.TableStatsRequest()):
+            if isinstance(part.message, m.TableStatsReply):
+                found.update({t.table: t.name for t in part.message.tables if t.name})
+        return found
+    finally:
+        switch.close()
+
+
+def names_of(tool: Tool, name: str) -> Names:
+    tables = table_names(tool, name)
+    ports: dict[int, str] = {}
+    numbers: dict[str, int] = {}
+    for port in port_list(tool, name):
+        ports[port.number] = port.name
+        numbers.setdefault(port.name, port.number)
+    return Names(ports, numbers, tables)
+
+
+def reading(tool: Tool, name: str | None) -> ActionContext:
+    """How names in flows are to be read for the switch `name`."""
+    if name is None or not tool.accept_names:
+        return ActionContext(TextContext(warn=tool.warn))
+    names = names_of(tool, name)
+    by_name = {text: number for number, text in names.tables.items()}
+    return ActionContext(TextContext(port_numbers=names.port_numbers, warn=tool.warn), by_name)
+
+
+def writing(tool: Tool, name: str | None) -> Style:
+    """How numbers in flows are to be shown for the switch `name`."""
+    if name is None or not tool.show_names:
+        return Style(tool.verbosity, statistics=tool.statistics)
+    names = names_of(tool, name)
+    return Style(tool.verbosity, TextContext(port_names=names.ports), names.tables, tool.statistics)
+
+
+def with_format(switch: Switch, formats: int) -> int:
+    """Agrees with the switch on the first of `formats` that its version has; switches extensions on.
+
+    Returns the format.  Raises Failure when there is none.
+    """
+    for bit, version in FORMAT_VERSIONS.items():
+        if not formats & bit or version != switch.version:
+            continue
+        if bit & (NXM | NXM_TID):
+            switch.send(m.SetFlowFormat(of.NXFF_NXM))
+            error = switch.barrier()
+            if error is not None:
+                continue
+            switch.protocol = switch.protocol._replace(nxm=True)
+        if bit & (OF10_TID | NXM_TID):
+            switch.send(m.FlowModTableId(True))
+            error = switch.barrier()
+            if error is not None:
+                continue
+            switch.protocol = switch.protocol._replace(table_id=True)
+        return bit
+    from trunkline.openflow.flow_text import formats_text
+
+    raise Failure(f"{switch.name}: no usable flow format among {formats_text(formats)}")
