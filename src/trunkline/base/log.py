@@ -296,7 +296,6 @@ class Log:
         self.set_level(module, destination, DBG if level is None else level)
 
     def _find(self, name: str) -> str | None:
-        name = name.replace("-", "_")
         return name if name in self._loggers else None
 
     def _set_pattern(self, rest: str) -> None:
@@ -368,7 +367,8 @@ def _with(levels: tuple[int, int, int], which: Iterable[int], level: int) -> tup
 
 
 def _words(specification: str) -> list[str]:
-    return specification.replace(",", " ").replace(":", " ").split(" ") if specification.strip(" ,:") else []
+    words = specification.replace(",", " ").replace(":", " ").split(" ")
+    return [word for word in words if word]
 
 
 # -- patterns -------------------------------------------------------------------------------------------
@@ -384,7 +384,8 @@ class _Escape(NamedTuple):
     width: int
 
     def expand(self, record: _Record) -> str:
-        text = _EXPAND[self.letter](record, self.argument)
+        expand = _EXPAND.get(self.letter)
+        text = self.letter if expand is None else expand(record, self.argument)
         if len(text) >= self.width:
             return text
         fill = "0" if self.zero else " "
@@ -479,10 +480,10 @@ def _parse_escape(pattern: str, position: int) -> tuple[_Piece, int]:
     width = min(int(pattern[digits:position] or 0), 1000)
     letter = at()
     position += 1
-    if letter not in _EXPAND or not letter:
-        return letter, position
+    if not letter:
+        return "", position
     argument = ""
-    if letter in "dD" and at() == "{":
+    if letter in "cdD" and at() == "{":
         end = pattern.find("}", position)
         end = len(pattern) if end < 0 else end
         argument = pattern[position + 1 : end]
