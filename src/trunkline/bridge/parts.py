@@ -1,0 +1,161 @@
+"""The switch's own record of what is configured: bridges, ports and interfaces that are really there.
+
+They mirror database rows, by uuid, and hold what a row does not: the open device, the numbers given out, and
+which status was last written back.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from trunkline.bridge.devices import Device, DeviceState
+from trunkline.bridge.numbers import Numbers
+from trunkline.bridge.settings import InterfaceSettings
+from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.ports import PortStatistics
+from trunkline.ovsdb.atoms import Uuid
+from trunkline.ovsdb.rows import Row
+from trunkline.sim.datapath import Sim
+from trunkline.upcall.datapath import Datapath
+
+NO_OFPORT = -1
+
+
+class Lane(NamedTuple):
+    """A datapath of one type, and the provider that its devices are attached to."""
+
+    type: str
+    datapath: Datapath
+    sim: Sim
+
+
+class Surroundings(Protocol):
+    """Whoever runs the switch is told of bridges, to listen for OpenFlow and to hang up."""
+
+    def bridge_came(self, bridge: Bridge) -> None: ...
+
+    def bridge_went(self, name: str) -> None: ...
+
+
+class Values:
+    """A multiset of numbers whose least is known at once."""
+
+    __slots__ = ("_sorted",)
+
+    def __init__(self) -> None:
+        self._sorted: list[int] = []
+
+    def add(self, value: int) -> None:
+        insort(self._sorted, value)
+
+    def remove(self, value: int) -> None:
+        del self._sorted[bisect_left(self._sorted, value)]
+
+    @property
+    def least(self) -> int | None:
+        return self._sorted[0] if self._sorted else None
+
+
+class InterfacePart:
+    """An interface of a bridge; it has no device if that could not be opened (`error`) or if it is a patch."""
+
+    __slots__ = (
+        "burnt_in",
+        "complaint",
+        "datapath_port",
+        "device",
+        "error",
+        "mtu",
+        "ofport",
+        "port",
+        "settings",
+        "state",
+        "uuid",
+        "written",
+    )
+
+    def __init__(self, uuid: Uuid, port: "PortPart", settings: InterfaceSettings) -> None:
+        self.uuid = uuid
+        self.port = port
+        self.settings = settings
+        self.ofport = NO_OFPORT
+        self.device: Device | None = None
+        self.datapath_port: int | None = None
+        self.state: DeviceState | None = None
+        self.error: str | None = None  # why it is not there
+        self.complaint: str | None = None  # it is there, but something is wrong
+        self.mtu: int | None = None  # as counted in BridgePart.mtus
+        self.burnt_in: int | None = None  # as counted in BridgePart.burnt_in
+        self.written: dict[str, Any] = {}
+
+    @property
+    def is_local(self) -> bool:
+        return self.settings.name == self.port.bridge.name
+
+    @property
+    def is_patch(self) -> bool:
+        return self.settings.type == "patch"
+
+    @property
+    def is_internal(self) -> bool:
+        return self.settings.type == "internal"
+
+    @property
+    def is_there(self) -> bool:
+        return self.ofport != NO_OFPORT
+
+
+class PortPart:
+    """`row` is None for the local port that a bridge has without being told."""
+
+    __slots__ = ("bridge", "interfaces", "row", "uuid")
+
+    def __init__(self, uuid: Uuid, bridge: "BridgePart", row: Row | None) -> None:
+        self.uuid = uuid
+        self.bridge = bridge
+        self.row = row
+        self.interfaces: dict[Uuid, InterfacePart] = {}
+
+    @property
+    def name(self) -> str:
+        return self.bridge.name if self.row is None else self.row.name
+
+
+class BridgePart:
+    __slots__ = (
+        "alone",
+        "bridge",
+        "burnt_in",
+        "internals",
+        "lane",
+        "local_mac",
+        "mtus",
+        "name",
+        "numbers",
+        "ports",
+        "row",
+        "standalone_at",
+        "uuid",
+        "written",
+    )
+
+    def __init__(self, row: Row, lane: Lane, bridge: Bridge) -> None:
+        self.uuid: Uuid = row.uuid
+        self.name: str = row.name
+        self.row = row
+        self.lane = lane
+        self.bridge = bridge
+        self.numbers = Numbers()
+        self.ports: dict[Uuid, PortPart] = {}
+        self.internals: dict[str, InterfacePart] = {}
+        self.burnt_in = Values()  # addresses of its devices that a manufacturer gave
+        self.mtus = Values()  # of its devices, internal ones apart
+        self.local_mac: int | None = None  # of the local port as it came
+        self.standalone_at: float | None = None  # when a missing controller makes it stand alone
+        self.alone = False  # whether it has come to that
+        self.written: dict[str, Any] = {}
+
+
+def statistics_map(counts: PortStatistics) -> Mapping[str, int]:
+    """The keys of Interface:statistics; a counter that a device does not have is left out."""
+    return {name: value for name, value in zip(counts._fields, counts, strict=True) if value is not None}
