@@ -110,12 +110,13 @@ class Draft:
         self.ipv6: dict[str, tuple[int, int]] = {}
         self.options: list[TunnelOption] = []
 
-    def assign(self, name: str, value: int, mask: int) -> None:
-        """Changes just the bits of the field `name`."""
-        shift, ones, place = VIEW[name]
-        mask &= ones
-        self.value = self.value & ~place | (value & mask) << shift
-        self.mask = self.mask & ~place | mask << shift
+    def assign(self, name: str, value: int, mask: int, matched: int | None = None) -> None:
+        """Changes just the bits of the field `name`; of these just `matched`, where that is given."""
+        shift, ones, _ = VIEW[name]
+        within = ones if matched is None else matched
+        mask &= within
+        self.value = self.value & ~(within << shift) | (value & mask) << shift
+        self.mask = self.mask & ~(within << shift) | mask << shift
 
     def assign_tci(self, value: int, mask: int, clear: int) -> None:
         tci, tci_mask = (half >> OFFSET["vlan_tci"] & 0xFFFF for half in (self.value, self.mask))
@@ -155,7 +156,7 @@ def set_field(draft: Draft, field: Field, text: str, context: TextContext = NO_C
     elif field.name.endswith(("ipv6_src", "ipv6_dst")) and not field.name.startswith("tun"):
         draft.ipv6[field.name] = value, mask
     else:
-        draft.assign(field.name, value, mask if field.matched is None else mask & field.matched)
+        draft.assign(field.name, value, mask, field.matched)
 
 
 def _needs_ethernet(prerequisite: str) -> bool:

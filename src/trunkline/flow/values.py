@@ -178,7 +178,8 @@ def _read_ipv6(field: Field, text: str, context: TextContext) -> Parsed:
             return value, (1 << 128) - 1
         length = _prefix(text, second, 128, "IPv6")
         mask = parse_ipv6(second) if length is None else prefix_mask(length, 128)
-        if mask is not None:
+        # A mask that begins with a digit is read as a prefix length, and then is wrong.
+        if mask is not None and (length is not None or not second[:1].isdigit()):
             return value, mask
     raise TextError(f"{text}: invalid IPv6 address")
 

@@ -2,8 +2,9 @@
 `ofproto/trace -generate` and `compose-packet` make it.
 
 Every header that the key's types call for is there, lengths and checksums are right, and what a key does not
-say is 0.  TCP (unless it opens or closes a connection), UDP and echo messages carry 64 bytes of payload.  parse(build(key)) has the bits of `key` that a frame can have: the
-original makes no IPv6 fragments, IPv6 extension headers or NSH, and neither does this.
+say is 0.  TCP (unless it opens or closes a connection), UDP and echo messages carry 64 bytes of payload.
+parse(build(key)) has the bits of `key` that a frame can have: the original makes no IPv6 fragments, IPv6
+extension headers or NSH, and neither does this.
 """
 
 from typing import Final
