@@ -100,6 +100,6 @@ def _short(letters: str, argv: Sequence[str], position: int, table: Sequence[Opt
                 raise OptionError(f"option requires an argument -- '{letter}'")
             letters = argv[position]
             position += 1
-        found.append((option.name, letters or None))
+        found.append((option.name, letters if letters or option.takes == "required" else None))
         break
     return position
