@@ -13,15 +13,15 @@ from typing import Final
 
 from trunkline.base.clock import Clock
 from trunkline.bridge.devices import DeviceError, DeviceState
+from trunkline.dpif.text import parse_key
+from trunkline.flow.values import TextError
 from trunkline.io.files import error_text
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.ofproto.ports import PortStatistics
+from trunkline.packet.build import build, build_length
 from trunkline.packet.packet import Packet
 
 Receive = Callable[[Sequence[Packet]], None]
-Compose = Callable[[str, int], bytes]
-"""A frame from a datapath flow in text, and the length it is to have (0: its own).  Raises ValueError."""
-
 _FIRST_MAC: Final = 0xAA55AA550000
 _PCAP_HEADER: Final = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1518, 1)
 _PCAP_RECORD: Final = struct.Struct("<IIII")
@@ -155,9 +155,7 @@ class DummyDevice:
             capture.close()
 
 
-def commands(
-    devices: Mapping[str, DummyDevice], changed: Callable[[str], None], compose: Compose | None
-) -> Iterator[Command]:
+def commands(devices: Mapping[str, DummyDevice], changed: Callable[[str], None]) -> Iterator[Command]:
     """The control commands over the open `devices`; `changed` is told whose state changed."""
 
     def receive(arguments: Sequence[str]) -> str:
@@ -171,8 +169,7 @@ def commands(
             if rest[1] != "0":
                 raise CommandError("bad rx queue id.")
             del rest[:2]
-        frames = list(_frames(rest, compose))
-        for frame in frames:
+        for frame in list(_frames(rest)):
             device.inject(frame)
         return ""
 
@@ -199,24 +196,28 @@ def commands(
     yield Command("netdev-dummy/conn-state", "[netdev]", 0, 1, connection_state)
 
 
-def _frames(words: Sequence[str], compose: Compose | None) -> Iterator[bytes]:
+def _frames(words: Sequence[str]) -> Iterator[bytes]:
+    """Frames from packets in hex and datapath flows in text.  Raises CommandError."""
     at = 0
     while at < len(words):
-        word = words[at]
+        frame = _hexadecimal(words[at])
+        if frame is not None:
+            yield frame
+            at += 1
+            continue
+        length = None
+        try:
+            key, _ = parse_key(words[at])
+        except TextError as error:
+            raise CommandError(str(error)) from None
         at += 1
-        frame = _hexadecimal(word)
-        if frame is None:
-            length = 0
-            if at + 1 < len(words) and words[at] == "--len":
-                length = int(words[at + 1]) if words[at + 1].isdigit() else 0
-                at += 2
-            if compose is None:
-                raise CommandError("a packet composed of a flow is not there yet; give it in hex")
-            try:
-                frame = compose(word, length)
-            except ValueError as error:
-                raise CommandError(str(error)) from None
-        yield frame
+        if at < len(words) and words[at] == "--len":
+            text = words[at + 1] if at + 1 < len(words) else ""
+            length = int(text) if text.isascii() and text.isdigit() else 0
+            if length < _ETHERNET:
+                raise CommandError("too small packet len")
+            at += 2
+        yield build(key) if length is None else build_length(key, length)
 
 
 def _hexadecimal(word: str) -> bytes | None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from trunkline.base.clock import Clock
 from trunkline.bridge.devices import Device, DeviceError
-from trunkline.io.netdev.dummy import Compose, DummyDevice, commands
+from trunkline.io.netdev.dummy import DummyDevice, commands
 from trunkline.io.netdev.kernel import (
     InternalDevice,
     Kernel,
@@ -37,7 +37,6 @@ class MachineDevices:
         *,
         dummy: Dummy = "no",
         system: bool = True,
-        compose: Compose | None = None,
     ) -> None:
         self.dummies: dict[str, DummyDevice] = {}
         self._readers = readers
@@ -45,7 +44,6 @@ class MachineDevices:
         self._clock = clock
         self._dummy = dummy
         self._system = system
-        self._compose = compose
         self._kernel: Kernel | None = None
         self._events: LinkEvents | None = None
         self._changed: Callable[[str], None] = lambda name: None
@@ -139,7 +137,7 @@ class MachineDevices:
     def commands(self) -> Iterator[Command]:
         """netdev-dummy/*, with ``--enable-dummy`` only."""
         if self._dummy != "no":
-            yield from commands(self.dummies, lambda name: self._changed(name), self._compose)
+            yield from commands(self.dummies, lambda name: self._changed(name))
 
     def close(self) -> None:
         if self._events is not None:

@@ -1,0 +1,53 @@
+"""ovs-dpctl against the original, where neither has a datapath."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.originals import PROGRAMS, environment
+
+pytestmark = pytest.mark.oracle
+
+SAME = (
+    ("--help",),
+    ("help", "show"),
+    ("list-commands",),
+    ("--option",),
+    (),
+    ("foo",),
+    ("dump-dps", "x"),
+    ("add-if",),
+    ("set-if", "a"),
+    ("get-flow",),
+    ("--foo",),
+    ("show", "-q"),
+    ("-t", "x", "show"),
+    ("-t",),
+    ("--read-only", "add-dp", "x"),
+    ("parse-actions", "1,2", "push_vlan(vid=5,pcp=1),2", "drop"),
+    ("parse-actions", "set(eth(src=aa:55:aa:55:00:01))", ""),
+    ("parse-actions", "x"),
+    ("normalize-actions", "1"),
+)
+
+
+def outcome(command: list[str], directory: Path) -> tuple[int, str, str]:
+    variables = {**environment(directory), "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=30)
+    return done.returncode, done.stdout, done.stderr.replace("/usr/bin/", "")  # getopt prints argv[0]
+
+
+@pytest.mark.parametrize("arguments", SAME, ids=" ".join)
+def test_same_text_and_status(arguments: tuple[str, ...], short_directory: Path) -> None:
+    ours = outcome([sys.executable, "-m", "trunkline.cli.ovs_dpctl", *arguments], short_directory)
+    assert ours == outcome([PROGRAMS["ovs-dpctl"], *arguments], short_directory)
+
+
+@pytest.mark.parametrize("command", ["show", "dump-flows", "dump-dps", "del-flows"])
+def test_without_a_switch_there_are_no_datapaths(command: str, short_directory: Path) -> None:
+    status, text, error = outcome([sys.executable, "-m", "trunkline.cli.ovs_dpctl", command], short_directory)
+    assert (status, text) == (1, "")
+    assert "no datapaths exist" in error
