@@ -1,4 +1,5 @@
-"""How fast the switch core is in memory: sim, classifier, translation.  Prints microseconds; no root needed."""
+"""How fast the switch core is in memory: sim, classifier, translation.  Prints microseconds; no root
+needed."""
 
 import gc
 import random
@@ -75,7 +76,8 @@ def forwarding() -> None:
                 datapath.run()
         packets = [Packet(there)] * BATCH
         took = seconds(lambda packets=packets: [sim.receive(1, packets) for _ in range(1000)]) / 1000 / BATCH
-        print(f"sim, {title}: {took * 1e6:.2f} us a packet, {1 / took:,.0f} a second ({sim.statistics().masks} masks)")
+        masks = sim.statistics().masks
+        print(f"sim, {title}: {took * 1e6:.2f} us a packet, {1 / took:,.0f} a second ({masks} masks)")
 
 
 def misses() -> None:
@@ -99,14 +101,19 @@ def lookups() -> None:
     rnd = random.Random(1)
     classifier: Classifier[Rule] = Classifier()
     names = ("in_port", "dl_src", "dl_dst", "vlan_tci", "nw_src", "nw_dst", "tp_src", "tp_dst")
-    keys = [layout.pack({name: rnd.getrandbits(layout.VIEW[name].ones.bit_length()) for name in names})[0] for _ in range(2000)]
+    keys = [
+        layout.pack({name: rnd.getrandbits(layout.VIEW[name].ones.bit_length()) for name in names})[0]
+        for _ in range(2000)
+    ]
     for i in range(20):
         chosen = rnd.sample(names, 3)
         mask = layout.bits(*chosen, "dl_type")
         for key in rnd.sample(keys, 100):
             classifier.add(Rule(Match(key & mask, mask), 100 + i, 0, (), 0.0))
     took = seconds(lambda: [classifier.lookup(key, 0) for key in keys]) / len(keys)
-    print(f"classifier, {classifier.subtables()} subtables, with proofs of misses: {took * 1e6:.2f} us a lookup")
+    print(
+        f"classifier, {classifier.subtables()} subtables, with proofs of misses: {took * 1e6:.2f} us a lookup"
+    )
     took = seconds(lambda: [classifier.find_best(key, 0) for key in keys]) / len(keys)
     print(f"classifier, {classifier.subtables()} subtables, without: {took * 1e6:.2f} us a lookup")
 

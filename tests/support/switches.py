@@ -6,11 +6,11 @@ import re
 import socket
 import struct
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from support.originals import Originals
-
 from trunkline.base.clock import ManualClock
 from trunkline.ofproto.bridge import Bridge, BridgeConfig
 from trunkline.ofproto.fabric import Fabric
@@ -150,15 +150,19 @@ class OriginalSwitch:
 
     def receive(self, port: str, frame: bytes) -> dict[str, list[bytes]]:
         """What comes out of which port."""
+        self.deliver(port, frame)
+        self.control("revalidator/purge")
+        out = {name: capture.new() for name, capture in self.captures.items()}
+        return {name: packets for name, packets in out.items() if packets}
+
+    def deliver(self, port: str, frame: bytes) -> None:
+        """Gives a packet to a port and waits until it has been looked at."""
         before = self._seen()
         answer = self.control("netdev-dummy/receive", port, frame.hex())
         assert not answer.startswith("error"), answer
         deadline = time.monotonic() + 10
         while self._seen() == before:
             assert time.monotonic() < deadline, "the original has not looked at the packet"
-        self.control("revalidator/purge")
-        out = {name: capture.new() for name, capture in self.captures.items()}
-        return {name: packets for name, packets in out.items() if packets}
 
     def _seen(self) -> int:
         """Packets that the datapath has looked up so far."""
@@ -201,10 +205,12 @@ class OurSwitch:
         self.bridges = {}
         self.numbers = {}
         for i, name in enumerate(lab.bridges):
-            config = BridgeConfig(name, i + 1, forward_bpdu=lab.forward_bpdu, flood_vlans=vlan_bits(lab.flood_vlans))
+            config = BridgeConfig(
+                name, i + 1, forward_bpdu=lab.forward_bpdu, flood_vlans=vlan_bits(lab.flood_vlans)
+            )
             bridge = self.bridges[name] = Bridge(config, self.fabric, self.clock)
             number = self.sim.port_add(name, "dummy-internal", 100 + i)
-            bridge.add_interface(OfPort(name, LOCAL, i, datapath_port=number))
+            bridge.add_interface(OfPort(name, LOCAL, i, number, type="dummy-internal"))
             bridge.set_port(PortConfig(name, (LOCAL,)))
         for spec in lab.ports:
             self.plug(spec)
@@ -215,7 +221,7 @@ class OurSwitch:
         if spec.peer is None:
             number = self.numbers[spec.name] = self.sim.port_add(spec.name, "dummy")
             self.sim.attach(number, lambda packet: self.out.setdefault(spec.name, []).append(packet.frame))
-        bridge.add_interface(OfPort(spec.name, spec.ofport, spec.ofport, datapath_port=number, peer=spec.peer))
+        bridge.add_interface(OfPort(spec.name, spec.ofport, spec.ofport, number, spec.peer, "dummy"))
         bridge.set_port(port_config(spec))
 
     def receive(self, port: str, frame: bytes) -> dict[str, list[bytes]]:
@@ -256,7 +262,7 @@ def random_lab(rnd: random.Random) -> Lab:
     for bridge in bridges:
         for i in range(1, rnd.choice((2, 3, 4)) + 1):
             ports.append(random_port(rnd, bridge, f"{bridge}p{i}", i))
-    for i, (left, right) in enumerate(zip(bridges, bridges[1:], strict=False)):
+    for i, (left, right) in enumerate(pairwise(bridges)):
         names = f"patch{i}a", f"patch{i}b"
         ports.append(random_port(rnd, left, names[0], 10)._replace(peer=names[1]))
         ports.append(random_port(rnd, right, names[1], 11)._replace(peer=names[0]))
@@ -271,7 +277,9 @@ def random_port(rnd: random.Random, bridge: str, name: str, ofport: int) -> Port
     tag = rnd.choice((10, 20, 30)) if mode not in (None, "trunk") or rnd.random() < 0.4 else None
     if mode == "trunk":
         tag = None
-    trunks = tuple(sorted(rnd.sample(VLANS, rnd.randint(1, 3)))) if mode != "access" and rnd.random() < 0.4 else ()
+    trunks = (
+        tuple(sorted(rnd.sample(VLANS, rnd.randint(1, 3)))) if mode != "access" and rnd.random() < 0.4 else ()
+    )
     if mode is None and tag is not None:
         trunks = ()
     return PortSpec(
@@ -289,7 +297,15 @@ def random_port(rnd: random.Random, bridge: str, name: str, ofport: int) -> Port
 
 
 HOSTS = tuple(f"50540000000{i}" for i in range(1, 7))
-ODD = ("ffffffffffff", "01005e000001", "0180c2000000", "0180c200000e", "01000ccccccc", "333300000001", "00e02b000000")
+ODD = (
+    "ffffffffffff",
+    "01005e000001",
+    "0180c2000000",
+    "0180c200000e",
+    "01000ccccccc",
+    "333300000001",
+    "00e02b000000",
+)
 
 
 def random_frame(rnd: random.Random) -> bytes:
@@ -298,7 +314,8 @@ def random_frame(rnd: random.Random) -> bytes:
     for _ in range(rnd.choice((0, 0, 0, 1, 1, 1, 2))):
         tci = rnd.choice(VLANS) | rnd.choice((0, 0, 3, 7)) << 13
         tags += struct.pack("!HH", rnd.choice((0x8100, 0x8100, 0x8100, 0x88A8)), tci)
-    body = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 46, 7, 0, 64, 17, 0, b"\x0a\x00\x00\x01", b"\x0a\x00\x00\x02")
+    body = struct.pack(
+        "!BBHHHBBH4s4s", 0x45, 0, 46, 7, 0, 64, 17, 0, b"\x0a\x00\x00\x01", b"\x0a\x00\x00\x02"
+    )
     body += struct.pack("!HHHH", rnd.choice((1, 2)), 53, 26, 0) + bytes(18)
     return bytes.fromhex(to + rnd.choice(HOSTS)) + tags + b"\x08\x00" + body
-

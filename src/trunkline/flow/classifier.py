@@ -3,17 +3,18 @@
 Rules with the same mask form a *subtable*: a dict from masked key to the rules with that value, best first.
 A lookup walks the subtables by falling priority and stops when no later one can win (tuple-space search).
 
-Besides the rule, a lookup returns the bits it has looked at.  They become the mask of a megaflow, so fewer is
-better: a megaflow that depends on one bit less serves twice as many packets.  Where a subtable has the key,
-all of its mask counts.  Where it has not, something smaller proves that: each subtable keeps its values
-*sorted*, and the longest prefix that the key shares with any of them it shares with a neighbour in that order;
-so one binary search finds the first bit at which the key leaves every value.  A key has its fields in the order
-of looking (flow/key.py), and the same is kept for parts of the mask (destination, source, ports): the
-first part that proves the miss is taken, always in the same order, so that packets of one kind get the same
-mask.  Pipeline fields cost nothing, for no megaflow has them, and so the sorted lists are kept apart by them.
+Besides the rule, a lookup returns the bits it has looked at.  They become the mask of a megaflow, so fewer
+is better: a megaflow that depends on one bit less serves twice as many packets.  Where a subtable has the
+key, all of its mask counts.  Where it has not, something smaller proves that: each subtable keeps its
+values *sorted*, and the longest prefix that the key shares with any of them it shares with a neighbour in
+that order; so one binary search finds the first bit at which the key leaves every value.  A key has its
+fields in the order of looking (flow/key.py), and the same is kept for parts of the mask (destination,
+source, ports): the first part that proves the miss is taken, always in the same order, so that packets of
+one kind get the same mask.  Pipeline fields cost nothing, for no megaflow has them, and so the sorted lists
+are kept apart by them.
 
-Rules are versioned: one appears in the version `added` and is gone from the version `removed` on, and a lookup
-names its version.  So many changes can be prepared one by one and be seen all at once.
+Rules are versioned: one appears in the version `added` and is gone from the version `removed` on, and a
+lookup names its version.  So many changes can be prepared one by one and be seen all at once.
 """
 
 from bisect import bisect_left, bisect_right

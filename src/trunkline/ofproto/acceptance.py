@@ -1,8 +1,8 @@
 """Which actions a flow may have here, and with what error the others are refused.
 
-An action that the switch cannot carry out is refused when it is installed, with OpenFlow's own error, so that
-a flow that is in a table means what it says.  `SUPPORTED` is the list; translate/compile.py has a function for
-each of these and a test holds the two together.
+An action that the switch cannot carry out is refused when it is installed, with OpenFlow's own error, so
+that a flow that is in a table means what it says.  `SUPPORTED` is the list; translate/compile.py has a
+function for each of these and a test holds the two together.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,20 @@ from trunkline.openflow import actions as a
 
 SUPPORTED: Final = frozenset((
     a.Output, a.Controller, a.SetVlanVid, a.SetVlanPcp, a.StripVlan, a.PushVlan, a.SetEthSrc,
-    a.SetEthDst, a.SetIpv4Src, a.SetIpv4Dst, a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.SetL4SrcPort, a.SetL4DstPort,
-    a.SetField, a.Load, a.Move, a.Resubmit, a.GotoTable, a.WriteMetadata, a.Note, a.Exit,
+    a.SetEthDst, a.SetIpv4Src, a.SetIpv4Dst, a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.SetL4SrcPort,
+    a.SetL4DstPort, a.SetField, a.Load, a.Move, a.Resubmit, a.GotoTable, a.WriteMetadata, a.Note, a.Exit,
 ))  # fmt: skip
 
 _VLAN_TYPES: Final = (0x8100, 0x88A8)
 _OUTPUTS: Final = frozenset(
-    (of.OFPP_IN_PORT, of.OFPP_NORMAL, of.OFPP_FLOOD, of.OFPP_ALL, of.OFPP_CONTROLLER, of.OFPP_LOCAL)
+    (
+        of.OFPP_IN_PORT,
+        of.OFPP_NORMAL,
+        of.OFPP_FLOOD,
+        of.OFPP_ALL,
+        of.OFPP_CONTROLLER,
+        of.OFPP_LOCAL,
+    )
 )
 
 

@@ -31,7 +31,8 @@ _STANDALONE_ORIGIN: Final = "fail-mode standalone"
 
 
 class BridgeConfig(NamedTuple):
-    """`datapath_id` 64 bits; `protocols` OpenFlow wire versions (1 is 1.0, 4 is 1.3); `flood_vlans` vlan_bits."""
+    """`datapath_id` 64 bits; `protocols` OpenFlow wire versions (1 is 1.0, 4 is 1.3); `flood_vlans`
+    vlan_bits."""
 
     name: str
     datapath_id: int
@@ -90,7 +91,8 @@ class Bridge:
     # ---- configuration
 
     def configure(self, config: BridgeConfig) -> None:
-        """Changes settings; the name stays.  A change of fail mode starts with its own flows, as the original does."""
+        """Changes settings; the name stays.  A change of fail mode starts with its own flows, as the
+        original does."""
         old, self.config = self.config, config
         if config.mac_aging_time != old.mac_aging_time:
             self.macs.set_aging(config.mac_aging_time)
@@ -134,7 +136,8 @@ class Bridge:
         self._tell(of.OFPPR_ADD, port)
 
     def change_interface(self, port: OfPort) -> None:
-        """Address, state, speeds...; name, ofport and datapath port stay, and so does `config` (port-mod owns it).
+        """Address, state, speeds...; name, ofport and datapath port stay, and so does `config` (port-mod
+        owns it).
 
         Controllers are told if anything that they see has changed.
         """

@@ -1,8 +1,8 @@
 """Who is connected to a bridge by OpenFlow, and what each of them wants to be told unasked.
 
-A *primary* connection is a controller that the bridge was told to have; a *service* connection is somebody who
-came by, such as ovs-ofctl.  A controller has a role among its kind: one that is secondary may not change the
-switch and is told of ports only.
+A *primary* connection is a controller that the bridge was told to have; a *service* connection is somebody
+who came by, such as ovs-ofctl.  A controller has a role among its kind: one that is secondary may not
+change the switch and is told of ports only.
 """
 
 from typing import Final

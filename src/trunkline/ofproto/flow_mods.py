@@ -1,8 +1,8 @@
 """What flow-mods do to the tables, and which flows time out.
 
-OpenFlow has five commands: add, and modify and delete, each loose (all flows that the match covers) or strict
-(the one flow of that match and priority).  A command is first planned, which can fail and changes nothing, and
-then carried out as one new version of the tables.
+OpenFlow has five commands: add, and modify and delete, each loose (all flows that the match covers) or
+strict (the one flow of that match and priority).  A command is first planned, which can fail and changes
+nothing, and then carried out as one new version of the tables.
 
 Source: OpenFlow 1.0.0 section 4.6, 1.3.5 section 6.4; where they leave room, the behaviour of the original:
 an add over an existing flow keeps its counters unless told otherwise (always told in 1.0 and 1.1), a modify

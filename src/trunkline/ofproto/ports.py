@@ -1,8 +1,8 @@
 """Ports as OpenFlow and as NORMAL see them.
 
 There are two views of what is plugged into a bridge.  OpenFlow sees *interfaces*, each with a number (the
-ofport), an address, a link state and configuration bits: that is `OfPort`.  The NORMAL action sees *ports*, as
-the database has them: a name, VLAN settings, and one interface (several, if it is a bond): that is
+ofport), an address, a link state and configuration bits: that is `OfPort`.  The NORMAL action sees *ports*,
+as the database has them: a name, VLAN settings, and one interface (several, if it is a bond): that is
 `PortConfig`.  Both are immutable; a change replaces the record, so whoever holds one holds a snapshot.
 """
 
@@ -31,10 +31,10 @@ def vlan_bits(vlans: "frozenset[int] | set[int] | tuple[int, ...]") -> int:
 class OfPort(NamedTuple):
     """An interface of a bridge.
 
-    `datapath_port` is its number at the provider, or None for a patch port, whose `peer` names the interface at
-    the other end (it may not exist yet).  `config` holds the OFPPC_* bits that port-mod sets; the bridge owns
-    them and keeps them over `change_interface`.  Features are OFPPF_* bits in their OpenFlow 1.1+ form, speeds
-    are kb/s.
+    `datapath_port` is its number at the provider, or None for a patch port, whose `peer` names the
+    interface at the other end (it may not exist yet).  `config` holds the OFPPC_* bits that port-mod sets;
+    the bridge owns them and keeps them over `change_interface`.  Features are OFPPF_* bits in their
+    OpenFlow 1.1+ form, speeds are kb/s.
     """
 
     name: str

@@ -38,7 +38,8 @@ def mac_key(vlan: int, mac: int) -> bytes:
 
 
 class MacTable:
-    """Addresses of one bridge.  What changes is told by return values: (vlan, mac) pairs that moved or went."""
+    """Addresses of one bridge.  What changes is told by return values: (vlan, mac) pairs that moved or
+    went."""
 
     __slots__ = ("_entries", "_fullest", "_ports", "_sizes", "aging", "flood_vlans", "limit", "statistics")
 

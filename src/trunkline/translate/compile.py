@@ -1,8 +1,8 @@
 """OpenFlow actions to steps of a translation.
 
-A step is a triple (function, a, b), called as function(walk, a, b); a true result ends the rule.  Triples can be
-shared, compared and printed, and run within 2 % of generated code.  One row a kind of action, in a table; the
-actions that ofproto/acceptance.py lets in are exactly those of the table.
+A step is a triple (function, a, b), called as function(walk, a, b); a true result ends the rule.  Triples
+can be shared, compared and printed, and run within 2 % of generated code.  One row a kind of action, in a
+table; the actions that ofproto/acceptance.py lets in are exactly those of the table.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """NORMAL: what an ordinary learning switch does with a packet.
 
-It lets the packet in or not (reserved addresses, the port's VLAN mode), notes where its sender is, and sends it
-to where its receiver was last seen, or else to every port that carries its VLAN.
+It lets the packet in or not (reserved addresses, the port's VLAN mode), notes where its sender is, and
+sends it to where its receiver was last seen, or else to every port that carries its VLAN.
 """
 
 from typing import Final

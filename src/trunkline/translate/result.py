@@ -1,9 +1,9 @@
 """What a translation yields, as data.
 
-A translation changes nothing.  What it would change is a list of *effects*, which the upcall layer applies for
-the packet, again for each push of statistics, and which a trace leaves alone.  What it consulted is a list of
-*reads*, by which a change in the configuration finds exactly the megaflows that it concerns.  Why it decided as
-it did is a tree of *nodes*, made only when somebody asks.
+A translation changes nothing.  What it would change is a list of *effects*, which the upcall layer applies
+for the packet, again for each push of statistics, and which a trace leaves alone.  What it consulted is a
+list of *reads*, by which a change in the configuration finds exactly the megaflows that it concerns.  Why
+it decided as it did is a tree of *nodes*, made only when somebody asks.
 """
 
 from collections.abc import Hashable

@@ -18,7 +18,8 @@ from trunkline.translate.walk import Walk
 
 
 def translate(bridge: Bridge, key: int, why: list[Node] | None = None, *, telling: bool = False) -> Result:
-    """What happens to packets like this one.  `telling`: the explanation names effects, for they will be applied."""
+    """What happens to packets like this one.  `telling`: the explanation names effects, for they will be
+    applied."""
     x = _start(bridge, key, why)
     x.telling = telling
     receive(x)

@@ -55,7 +55,8 @@ def refusal(port: PortConfig, wire: Vlans) -> str | None:
         return None
     if mode == DOT1Q_TUNNEL:
         if not port.cvlans >> vid & 1:
-            return f"dropping VLAN {vid} packet received on dot1q-tunnel port {port.name} that excludes this VLAN"
+            where = f"dot1q-tunnel port {port.name}"
+            return f"dropping VLAN {vid} packet received on {where} that excludes this VLAN"
         return None
     if not _trunks(port, vid):
         return (

@@ -1,15 +1,16 @@
-"""Control commands on bridges: learned addresses, flows, what is plugged in where, and why packets go where."""
+"""Control commands on bridges: learned addresses, flows, what is plugged in where, upcalls."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from trunkline.base.addresses import format_mac, parse_mac
+from trunkline.flow.text import format_match
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import OfPort
-from trunkline.ofproto.rules import TABLES, Rule
-from trunkline.flow.text import format_match
+from trunkline.ofproto.rules import Rule
 from trunkline.openflow.actions_text import format_actions
 from trunkline.proto.mac_learning import STATIC, MacStatistics
 from trunkline.upcall.datapath import Datapath
@@ -39,18 +40,21 @@ def commands(datapaths: Datapaths) -> list[Command]:
         ("revalidator/purge", "", 0, 0, _revalidator_purge),
     )
     return [
-        Command(name, usage, least, most, lambda arguments, run=run: run(datapaths, arguments))
-        for name, usage, least, most, run in table
+        Command(name, usage, least, most, partial(run, datapaths)) for name, usage, least, most, run in table
     ]
 
 
 def bridges_of(datapaths: Datapaths) -> Iterator[tuple[Datapath, Bridge]]:
     """All bridges by name."""
-    found = [(datapath, bridge) for datapath in datapaths.values() for bridge in datapath.fabric.bridges.values()]
+    found = [
+        (datapath, bridge) for datapath in datapaths.values() for bridge in datapath.fabric.bridges.values()
+    ]
     yield from sorted(found, key=lambda pair: pair[1].name)
 
 
-def find_bridge(datapaths: Datapaths, name: str, otherwise: str = "no such bridge") -> tuple[Datapath, Bridge]:
+def find_bridge(
+    datapaths: Datapaths, name: str, otherwise: str = "no such bridge"
+) -> tuple[Datapath, Bridge]:
     for datapath, bridge in bridges_of(datapaths):
         if bridge.name == name:
             return datapath, bridge

@@ -1,11 +1,13 @@
 """Between the bridges and a datapath: misses, the megaflow cache, revalidation, statistics, time.
 
-A packet that the datapath has no megaflow for comes up.  It is translated, the result is put into the datapath
-as a megaflow, and the packet is sent on its way by the same actions.  The effects of the translation are applied
-for that packet, and again for the packets that the datapath has counted, whenever statistics are fetched.
+A packet that the datapath has no megaflow for comes up.  It is translated, the result is put into the
+datapath as a megaflow, and the packet is sent on its way by the same actions.  The effects of the
+translation are applied for that packet, and again for the packets that the datapath has counted, whenever
+statistics are fetched.
 
-A change in a bridge stands in the fabric's journal.  Of all megaflows only those that have read what changed are
-translated again; a megaflow whose actions and mask stay is left in place, another is replaced or goes.
+A change in a bridge stands in the fabric's journal.  Of all megaflows only those that have read what
+changed are translated again; a megaflow whose actions and mask stay is left in place, another is replaced
+or goes.
 """
 
 from collections.abc import Iterable

@@ -4,6 +4,7 @@ Texts as the original's; ovs-dpctl shows the same by asking the running switch.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -26,7 +27,7 @@ _FLAG_LETTERS: Final = "FSRP.UECN"
 
 def dpctl_commands(datapaths: Datapaths, program: str = "ovs-vswitchd") -> list[Command]:
     """`program` is named in error messages."""
-    table: tuple[tuple[str, str, int, int | None, Callable[[Datapaths, Sequence[str], str], str]], ...] = (
+    table: tuple[tuple[str, str, int, int | None, Callable[..., str]], ...] = (
         ("dpctl/dump-dps", "", 0, 0, _dump_datapaths),
         ("dpctl/show", "[-s] [dp...]", 0, None, _show),
         ("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, _dump_flows),
@@ -35,7 +36,7 @@ def dpctl_commands(datapaths: Datapaths, program: str = "ovs-vswitchd") -> list[
         ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, _dump_bridge_flows),
     )
     return [
-        Command(name, usage, least, most, lambda arguments, run=run: run(datapaths, arguments, program))
+        Command(name, usage, least, most, partial(run, datapaths, program=program))
         for name, usage, least, most, run in table
     ]
 
@@ -146,7 +147,9 @@ def _dump_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) ->
     options, rest = _options(arguments, "-m", "--more", "--names", "--no-names")
     filters = [word for word in rest if "=" in word]
     if filters:
-        raise CommandError(f"dpctl/dump-flows {filters[0]} is not implemented yet: all flows are shown without it")
+        raise CommandError(
+            f"dpctl/dump-flows {filters[0]} is not implemented yet: all flows are shown without it"
+        )
     datapath = _find(datapaths, rest, program)
     flows = list(datapath.provider.dump_flows())
     if not flows:
@@ -170,7 +173,7 @@ def _get_flow(datapaths: Datapaths, arguments: Sequence[str], program: str) -> s
     options, rest = _options(arguments, "-m", "--more", "--names", "--no-names")
     digits = rest[-1].removeprefix("ufid:").replace("-", "") if rest else ""
     if len(digits) != 32 or set(digits) - set("0123456789abcdefABCDEF"):
-        raise CommandError(f"{program}: parsing flow ufid\n")
+        return f"{program}: parsing flow ufid\n"  # no error, as the original has it
     datapath = _find(datapaths, rest[:-1], program)
     flow = datapath.provider.flow(int(digits, 16))
     if flow is None:
@@ -179,7 +182,7 @@ def _get_flow(datapaths: Datapaths, arguments: Sequence[str], program: str) -> s
 
 
 def _delete_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
-    options, rest = _options(arguments)
+    _, rest = _options(arguments)
     if len(rest) > 1 or (rest and rest[0] not in _names(datapaths)):
         raise CommandError("dpctl/del-flows with a file is not implemented yet: without one, all flows go")
     _find(datapaths, rest, program).purge()

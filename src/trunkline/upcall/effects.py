@@ -27,3 +27,10 @@ def apply(effects: Iterable[Effect], packets: int, octets: int, used: float) -> 
             effect.sent.tx_bytes += octets
             effect.received.rx_packets += packets
             effect.received.rx_bytes += octets
+
+
+def apply_learning(effects: Iterable[Effect], now: float) -> None:
+    """Of the effects only those that teach the bridge something: a packet that was only thought of."""
+    for effect in effects:
+        if isinstance(effect, Learn):
+            effect.bridge.learn(effect.vlan, effect.mac, effect.port, now)

@@ -1,8 +1,9 @@
 """The megaflows that the switch has put into a datapath, and which of them a change concerns.
 
-A megaflow keeps the result of the translation that made it.  Its reads are turned into an index: a change is
-either a token, which leads to the megaflows that have read the thing that it names, or a rule (value, mask) in a
-table, which concerns a megaflow only if its key agreed with the rule on all bits that both looked at.
+A megaflow keeps the result of the translation that made it.  Its reads are turned into an index: a change
+is either a token, which leads to the megaflows that have read the thing that it names, or a rule (value,
+mask) in a table, which concerns a megaflow only if its key agreed with the rule on all bits that both
+looked at.
 """
 
 from collections.abc import Hashable, Iterable

@@ -1,7 +1,8 @@
 """``ofproto/trace``: why a packet goes where it goes.
 
-A trace translates a packet as an upcall would, with the explanation switched on and, unless -generate asks for
-them, without the effects.  What is printed is made from the tree that the translation leaves.
+A trace translates a packet as an upcall would, with the explanation switched on.  Nothing is sent and nothing
+counted; addresses are learned if a packet is given or -generate asks for one, as the original does.  What is
+printed is made from the tree that the translation leaves.
 """
 
 from collections.abc import Sequence
@@ -14,15 +15,14 @@ from trunkline.flow.text import format_flow, format_match, parse_match
 from trunkline.flow.values import TextContext, TextError
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.ofproto.bridge import Bridge
-from trunkline.packet.build import build
 from trunkline.packet.packet import Packet
 from trunkline.packet.parse import parse
 from trunkline.translate.explain import lines
 from trunkline.translate.result import Node, Result
 from trunkline.translate.translate import translate
 from trunkline.upcall.commands import Datapaths, find_bridge
-from trunkline.upcall.datapath import Datapath
 from trunkline.upcall.dpctl import shown_actions
+from trunkline.upcall.effects import apply_learning
 
 _IN_PORT: Final = layout.OFFSET["in_port"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
@@ -33,13 +33,11 @@ _NOT_YET: Final = ("-ct-next", "--ct-next", "-consistent")
 
 
 class Request(NamedTuple):
-    """What is to be traced; `packet` is there if it came as bytes or is to be sent on its way."""
+    """What is to be traced.  `effective`: with -generate or a packet, addresses are learned from it."""
 
-    datapath: Datapath
     bridge: Bridge
     key: int
-    packet: Packet | None
-    generate: bool
+    effective: bool
 
 
 def trace_commands(datapaths: Datapaths) -> list[Command]:
@@ -49,13 +47,11 @@ def trace_commands(datapaths: Datapaths) -> list[Command]:
 
 def _trace(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     request = _parse(datapaths, list(arguments))
-    datapath = request.datapath
     why: list[Node] = []
-    result = translate(request.bridge, request.key, why, telling=request.generate)
+    result = translate(request.bridge, request.key, why, telling=request.effective)
     text = render(request.bridge, request.key, result, why)
-    if request.generate:
-        packet = request.packet or Packet(build(request.key))
-        datapath.carry_out(packet, request.key, result)
+    if request.effective:
+        apply_learning(result.effects, request.bridge.clock.monotonic())
     return text
 
 
@@ -64,6 +60,9 @@ def render(bridge: Bridge, key: int, result: Result, why: list[Node]) -> str:
     final = result.final_key
     unchanged = final == key
     wild = result.wildcards & layout.PACKET & ~_DP_PORT_MASK | _IN_PORT_MASK
+    for slot in ("vlan_tci", "vlan1_tci"):
+        if not layout.get(key, slot):  # that there is no tag is in the type
+            wild &= ~layout.MASK[slot]
     if layout.get(key, "dl_type") not in (0x0800, 0x86DD):
         wild &= ~_FRAGMENT
     out = [
@@ -84,7 +83,9 @@ def _parse(datapaths: Datapaths, arguments: list[str]) -> Request:
         if word in ("-generate", "--generate"):
             generate = True
         elif word.startswith(_NOT_YET):
-            raise CommandError(f"ofproto/trace {word} is not implemented yet: connection tracking comes later")
+            raise CommandError(
+                f"ofproto/trace {word} is not implemented yet: connection tracking comes later"
+            )
         else:
             rest.append(word)
     packet = None
@@ -94,16 +95,19 @@ def _parse(datapaths: Datapaths, arguments: list[str]) -> Request:
             raise CommandError("Unspecified bridge or flow before the packet")
     if len(rest) != 2 or "(" in rest[1]:
         if len(rest) in (1, 2) and "(" in rest[-1]:
-            raise CommandError("ofproto/trace of a datapath flow is not implemented yet: name a bridge and a flow")
+            raise CommandError(
+                "ofproto/trace of a datapath flow is not implemented yet: name a bridge and a flow"
+            )
         raise CommandError(f"syntax error at {rest[0] if rest else ''} (or the bridge name was omitted)")
     name, flow = rest
-    datapath, bridge = find_bridge(datapaths, name, f"{name}: unknown bridge")
+    _, bridge = find_bridge(datapaths, name, f"{name}: unknown bridge")
     context = TextContext(bridge.numbers, {})
     try:
         match = parse_match(flow, context)
     except TextError as error:
-        raise CommandError(f"Bad openflow flow syntax: {flow}: {error}") from None
-    return Request(datapath, bridge, _key(bridge, match, packet), packet, generate)
+        reason = str(error).replace("unknown keyword", "unknown field")  # a key is made of fields alone
+        raise CommandError(f"Bad openflow flow syntax: {flow}: {reason}") from None
+    return Request(bridge, _key(bridge, match, packet), generate or packet is not None)
 
 
 def _is_hex(word: str) -> bool:

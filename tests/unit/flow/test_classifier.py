@@ -39,7 +39,8 @@ def random_key(rnd: random.Random) -> int:
 def plain(rules: list[Rule], key: int, version: int) -> int | None:
     """The highest priority of a rule that matches."""
     return max(
-        (r.priority for r in rules if r.added <= version < r.removed and key & r.mask == r.value), default=None
+        (r.priority for r in rules if r.added <= version < r.removed and key & r.mask == r.value),
+        default=None,
     )
 
 

@@ -1,8 +1,8 @@
 """Flow-mods: what each command does, what is refused, what times out."""
 
 import pytest
-from support.switches import NoDevices
 
+from support.switches import NoDevices
 from trunkline.base.clock import ManualClock
 from trunkline.flow.match import match
 from trunkline.model import openflow as of

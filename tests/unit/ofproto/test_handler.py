@@ -1,8 +1,8 @@
 """OpenFlow messages to a bridge, and what comes back."""
 
 import pytest
-from support.switches import LOCAL, Lab, OurSwitch, PortSpec
 
+from support.switches import LOCAL, Lab, OurSwitch, PortSpec
 from trunkline.flow.match import match
 from trunkline.model import openflow as of
 from trunkline.ofproto.clients import Client
@@ -117,12 +117,19 @@ def test_packet_out_and_packet_in(bench: Bench) -> None:
 
 
 def test_a_flow_to_the_controller(bench: Bench) -> None:
-    bench(m.FlowMod(of.OFPFC_ADD, match(in_port=1), actions=(a.Output(of.OFPP_CONTROLLER, 16),), new_cookie=8))
+    bench(
+        m.FlowMod(of.OFPFC_ADD, match(in_port=1), actions=(a.Output(of.OFPP_CONTROLLER, 16),), new_cookie=8)
+    )
     bench.switch.receive("p1", FRAME)
     bench.switch.receive("p1", FRAME)
     first, second = bench.client.connection.take()  # type: ignore[attr-defined]
     assert first == second
-    assert (first.data, first.total_length, first.cookie, first.reason) == (FRAME[:16], len(FRAME), 8, of.OFPR_ACTION)
+    assert (first.data, first.total_length, first.cookie, first.reason) == (
+        FRAME[:16],
+        len(FRAME),
+        8,
+        of.OFPR_ACTION,
+    )
     assert first.metadata == match(in_port=1)
 
 

@@ -1,0 +1,11 @@
+"""All control commands of the switch core in one list, for the daemon that registers them."""
+
+from trunkline.jsonrpc.unixctl import Command
+from trunkline.upcall.commands import Datapaths, commands
+from trunkline.upcall.dpctl import dpctl_commands
+from trunkline.upcall.trace import trace_commands
+
+
+def every_command(datapaths: Datapaths) -> list[Command]:
+    """Commands on these datapaths (by type) and their bridges, as they are when a command comes."""
+    return [*commands(datapaths), *dpctl_commands(datapaths), *trace_commands(datapaths)]
