@@ -74,8 +74,7 @@ def run_original(originals: Originals, arguments: list[str]) -> Result:
 def same_form(text: str) -> str:
     """Without what differs by chance: times, uuids, and the order that follows from uuids."""
     text = TIME.sub("TIME|", UUID.sub("UUID", text)).replace("\\n", "\n").replace("Trunkline 0.1.0\n", "")
-    blocks = ["\n".join(sorted(block.split("\n"))) for block in text.rstrip("\n").split("\n\n")]
-    return "\n\n".join(sorted(blocks))
+    return "\n".join(sorted(text.split("\n")))
 
 
 # -- the contents of a database ----------------------------------------------------------------------------
@@ -95,7 +94,8 @@ def transact(target: Path, *operations: object) -> Any:
 
 
 def contents(target: Path, tables: list[str]) -> list[object]:
-    """All rows in a form that does not depend on their uuids: references are replaced by what they refer to."""
+    """All rows in a form that does not depend on their uuids: references are replaced by what they refer
+    to."""
     results = transact(target, *({"op": "select", "table": table, "where": []} for table in tables))
     rows: dict[str, dict[str, Any]] = {}
     for table, result in zip(tables, results):
@@ -103,7 +103,7 @@ def contents(target: Path, tables: list[str]) -> list[object]:
             uuid = row.pop("_uuid")[1]
             row.pop("_version")
             rows[uuid] = {"table": table, **row}
-    labels = {uuid: "" for uuid in rows}
+    labels = dict.fromkeys(rows, "")
     for _ in range(4):
         labels = {uuid: _label(row, labels) for uuid, row in rows.items()}
     return sorted(labels.values())

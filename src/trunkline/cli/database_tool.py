@@ -21,6 +21,7 @@ from trunkline.ovsdb.schema import Schema
 
 if TYPE_CHECKING:
     from trunkline.io.ovsdb_client import BlockingClient
+    from trunkline.io.tls import TlsFiles
 
 TLS: Final = (
     Option("private-key", "required", "p"),
@@ -176,13 +177,19 @@ class Server:
         raise AssertionError
 
     def _serves(self, client: "BlockingClient") -> bool:
-        """Whether the server has the database, is in touch with its cluster, and leads it if that is asked."""
+        """Whether the server has the database, is in touch with its cluster, and leads it if that is
+        asked."""
         from trunkline.io.ovsdb_client import ConnectionClosed, RpcError
 
         if len(self.remotes.text.split(",")) == 1 and not self.remotes.retry:
             return True
         columns = ["name", "model", "connected", "leader"]
-        operation = {"op": "select", "table": "Database", "where": [["name", "==", self.name]], "columns": columns}
+        operation = {
+            "op": "select",
+            "table": "Database",
+            "where": [["name", "==", self.name]],
+            "columns": columns,
+        }
         try:
             (result,) = client.call("transact", ["_Server", operation])
         except RpcError:
@@ -199,12 +206,14 @@ def _dial(target: str, remotes: Remotes) -> "BlockingClient":
     from trunkline.io.ovsdb_client import BlockingClient, ConnectError
 
     if target.startswith("ssl:") or is_passive(target):
-        from trunkline.io.blocking import accept, dial
-
         try:
             if is_passive(target):
+                from trunkline.io.blocking_listener import accept
+
                 stream = accept(target, directory=remotes.directories.run, tls=_tls(remotes.found))
             else:
+                from trunkline.io.blocking import dial
+
                 stream = dial(target, directory=remotes.directories.run, tls=_tls(remotes.found))
         except OSError as error:
             raise ConnectError(error.errno or 0) from None
@@ -212,10 +221,19 @@ def _dial(target: str, remotes: Remotes) -> "BlockingClient":
     return BlockingClient(target, directory=remotes.directories.run)
 
 
-def _tls(found: Found) -> "object":
+def _tls(found: Found) -> "TlsFiles":
     from trunkline.io.tls import TlsFiles
 
     values = {name: value or "" for name, value in found}
+    bootstrap = values.get("bootstrap-ca-cert")
+    if bootstrap is not None:
+        # Fetching the certificate from the peer needs the peer's chain, which the ssl module does not give.
+        if not os.path.exists(bootstrap):
+            raise UsageError(
+                f"{bootstrap}: --bootstrap-ca-cert cannot fetch a certificate here yet; put the file there, "
+                "or use --ca-cert"
+            )
+        values["ca-cert"] = bootstrap
     return TlsFiles(
         values.get("private-key", ""),
         values.get("certificate", ""),
@@ -342,7 +360,8 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def _configure(profile: Profile, log: Log, found: Found, directories: Directories) -> str | None:
-    """Applies the options of logging and checks the others, in their order; the text of an option that asks."""
+    """Applies the options of logging and checks the others, in their order; the text of an option that
+    asks."""
     style_names = {option.name for option in tables.OPTIONS}
     explicit = False
     for name, value in found:
@@ -415,4 +434,3 @@ def _output(calls: Sequence[Call], style: tables.Style, oneline: bool) -> str:
         else:
             texts += call.output
     return "".join(texts)
-

@@ -21,13 +21,15 @@ from trunkline.dbctl.names import (
     symbols_of,
 )
 from trunkline.dbctl.run import Call, Plan
-from trunkline.dbctl.tables import Cell, DatumCell, Table as Output
+from trunkline.dbctl.tables import Cell, DatumCell
+from trunkline.dbctl.tables import Table as Output
 from trunkline.dbctl.work import Row, TryLater, Work
 from trunkline.ovsdb.atoms import AtomicType
 from trunkline.ovsdb.datum import Datum
 from trunkline.ovsdb.schema import Column, Table
 from trunkline.ovsdb.text import atom_from_text, atom_to_text, datum_from_text, datum_to_text, is_uuid
-from trunkline.ovsdb.types import UNLIMITED as MANY, BaseType, ColumnType
+from trunkline.ovsdb.types import UNLIMITED as MANY
+from trunkline.ovsdb.types import BaseType, ColumnType
 
 UUID: Final = "_uuid"
 UUID_TYPE: Final = ColumnType(BaseType(AtomicType.UUID), None, 1, 1)
@@ -151,7 +153,8 @@ def _get(call: Call) -> None:
             call.print("")
         else:
             raise UsageError(
-                f'no key "{place.key}" in {table.name} record "{call.arguments[1]}" column {place.column.name}'
+                f'no key "{place.key}" in {table.name} record "{call.arguments[1]}" '
+                f"column {place.column.name}"
             )
 
 
@@ -192,7 +195,8 @@ def set_column(call: Call, table: Table, row: Row, text: str) -> None:
         raise UsageError(f"cannot specify key to set for non-map column {column.name}")
     key = parse(atom_from_text, type_.key, place.key, symbols_of(call.work, type_))
     value = parse(atom_from_text, type_.value, place.value, symbols_of(call.work, type_))
-    call.work.add(row, column.name, ((key, value),))
+    if (key, value) not in call.work.get(row, column.name):
+        call.work.add(row, column.name, ((key, value),))
 
 
 def _prepare_set(plan: Plan) -> None:
@@ -228,7 +232,10 @@ def _add(call: Call) -> None:
     _writable(table, column)
     type_ = column.type
     for text in call.arguments[3:]:
-        call.work.add(row, column.name, _value(call.work, _some(type_), text))
+        present = call.work.get(row, column.name)
+        new = tuple(one for one in _value(call.work, _some(type_), text) if one not in present)
+        if new:
+            call.work.add(row, column.name, new)
 
 
 def _remove(call: Call) -> None:
@@ -372,18 +379,58 @@ def _nothing(call: Call) -> None:
 
 DATABASE_COMMANDS: Final = (
     Command("comment", 0, UNLIMITED, "*ARG", _nothing),
-    Command("get", 2, UNLIMITED, "!TABLE !RECORD *COLUMN?:KEY", _get, ("--if-exists", "--id="),
-            prepare=_prepare_get),
-    Command("list", 1, UNLIMITED, "!TABLE *RECORD", _list, ("--if-exists", "--columns="), prepare=_prepare_list),
+    Command(
+        "get",
+        2,
+        UNLIMITED,
+        "!TABLE !RECORD *COLUMN?:KEY",
+        _get,
+        ("--if-exists", "--id="),
+        prepare=_prepare_get,
+    ),
+    Command(
+        "list", 1, UNLIMITED, "!TABLE *RECORD", _list, ("--if-exists", "--columns="), prepare=_prepare_list
+    ),
     Command("find", 1, UNLIMITED, "!TABLE *COLUMN?:KEY=VALUE", _find, ("--columns=",), prepare=_prepare_find),
-    Command("set", 3, UNLIMITED, "!TABLE !RECORD +COLUMN?:KEY=VALUE", _set, ("--if-exists",), True, _prepare_set),
-    Command("add", 4, UNLIMITED, "!TABLE !RECORD !COLUMN +?KEY=VALUE", _add, ("--if-exists",), True,
-            _prepare_column),
-    Command("remove", 4, UNLIMITED, "!TABLE !RECORD !COLUMN +KEY|VALUE|KEY=VALUE", _remove, ("--if-exists",), True,
-            _prepare_column),
+    Command(
+        "set", 3, UNLIMITED, "!TABLE !RECORD +COLUMN?:KEY=VALUE", _set, ("--if-exists",), True, _prepare_set
+    ),
+    Command(
+        "add",
+        4,
+        UNLIMITED,
+        "!TABLE !RECORD !COLUMN +?KEY=VALUE",
+        _add,
+        ("--if-exists",),
+        True,
+        _prepare_column,
+    ),
+    Command(
+        "remove",
+        4,
+        UNLIMITED,
+        "!TABLE !RECORD !COLUMN +KEY|VALUE|KEY=VALUE",
+        _remove,
+        ("--if-exists",),
+        True,
+        _prepare_column,
+    ),
     Command("clear", 3, UNLIMITED, "!TABLE !RECORD +COLUMN", _clear, ("--if-exists",), True, _prepare_clear),
-    Command("create", 2, UNLIMITED, "!TABLE +COLUMN?:KEY=VALUE", _create, ("--id=",), True, _prepare_create,
-            _created),
-    Command("destroy", 1, UNLIMITED, "!TABLE *RECORD", _destroy, ("--if-exists", "--all"), True, _prepare_destroy),
-    Command("wait-until", 2, UNLIMITED, "!TABLE !RECORD *COLUMN?:KEY=VALUE", _wait_until, prepare=_prepare_wait),
+    Command(
+        "create",
+        2,
+        UNLIMITED,
+        "!TABLE +COLUMN?:KEY=VALUE",
+        _create,
+        ("--id=",),
+        True,
+        _prepare_create,
+        _created,
+    ),
+    Command(
+        "destroy", 1, UNLIMITED, "!TABLE *RECORD", _destroy, ("--if-exists", "--all"), True, _prepare_destroy
+    ),
+    Command(
+        "wait-until", 2, UNLIMITED, "!TABLE !RECORD *COLUMN?:KEY=VALUE", _wait_until, prepare=_prepare_wait
+    ),
 )

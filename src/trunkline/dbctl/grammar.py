@@ -20,10 +20,10 @@ class UsageError(Exception):
 
 
 class Command(NamedTuple):
-    """A command.  `least` and `most` bound its arguments, which `syntax` shows in the notation of ``--commands``;
-    `options` are such as "--may-exist", or "--id=" with a value.  `prepare` checks the arguments before the
-    database is asked, `run` does the work, `finish` sees the outcome.  `writes` says whether the command may
-    change the database (such commands are logged)."""
+    """A command.  `least` and `most` bound its arguments, which `syntax` shows in the notation of
+    ``--commands``; `options` are such as "--may-exist", or "--id=" with a value.  `prepare` checks the
+    arguments before the database is asked, `run` does the work, `finish` sees the outcome.  `writes` says
+    whether the command may change the database (such commands are logged)."""
 
     name: str
     least: int
@@ -56,9 +56,7 @@ def local_options(commands: Sequence[Command]) -> list[Option]:
     return [Option(name.strip("-="), "required" if name.endswith("=") else "no") for name in names]
 
 
-def parse_commands(
-    words: Sequence[str], local: Found, commands: Mapping[str, Command]
-) -> list[Parsed]:
+def parse_commands(words: Sequence[str], local: Found, commands: Mapping[str, Command]) -> list[Parsed]:
     """The commands on a line.  `local` are options that getopt_long took off before the first of them.
 
     Raises UsageError.

@@ -1,24 +1,42 @@
 """How a user names things: tables and columns by abbreviation, records by name or uuid, and conditions.
 
-Names of tables and columns match in any case, with dashes for underscores, and by any unique beginning.  Records
-are found by their uuid, by what the tool's `Lookup` rows say for the table, or by a unique beginning of the uuid.
+Names of tables and columns match in any case, with dashes for underscores, and by any unique beginning.
+Records are found by their uuid, by what the tool's `Lookup` rows say for the table, or by a unique beginning
+of the uuid.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from trunkline.dbctl.grammar import UsageError
 from trunkline.dbctl.work import Row, Work, atom_order
-from trunkline.ovsdb.atoms import AtomicType, Uuid
+from trunkline.ovsdb.atoms import Atom, AtomicType, Uuid
 from trunkline.ovsdb.datum import Datum
 from trunkline.ovsdb.schema import Column, Schema, Table
 from trunkline.ovsdb.text import Symbols, TextError, atom_from_text, datum_from_text, is_uuid, word
 from trunkline.ovsdb.types import ColumnType
 
+Value = TypeVar("Value")
+
 SHORTEST_UUID: Final = 4
 """The fewest digits that may stand for a uuid."""
 
-OPERATORS: Final = ("=", "!=", "<", ">", "<=", ">=", "{=}", "{!=}", "{<}", "{>}", "{<=}", "{>=}", "{in}", "{not-in}")
+OPERATORS: Final = (
+    "=",
+    "!=",
+    "<",
+    ">",
+    "<=",
+    ">=",
+    "{=}",
+    "{!=}",
+    "{<}",
+    "{>}",
+    "{<=}",
+    "{>=}",
+    "{in}",
+    "{not-in}",
+)
 
 
 class Lookup(NamedTuple):
@@ -69,7 +87,7 @@ def find_column(table: Table, name: str) -> Column:
     return table.columns[found[0]]
 
 
-def parse(function: "Callable[..., Datum]", *arguments: object) -> Datum:
+def parse(function: "Callable[..., Value]", *arguments: object) -> Value:
     """Calls a parser; what is wrong with the text becomes the user's mistake."""
     try:
         return function(*arguments)
@@ -132,7 +150,13 @@ def symbols_of(work: Work, type_: ColumnType) -> Symbols:
 
 
 def find_record(
-    work: Work, lookups: Sequence[Lookup], table: str, name: str, columns: Sequence[str] = (), *, must: bool = True
+    work: Work,
+    lookups: Sequence[Lookup],
+    table: str,
+    name: str,
+    columns: Sequence[str] = (),
+    *,
+    must: bool = True,
 ) -> Row | None:
     """The row of `table` that `name` means, `columns` read along.  Without `must`, None if there is none.
 
@@ -152,7 +176,7 @@ def find_record(
     if found is None and len(name) >= SHORTEST_UUID and _uuid_beginning(name):
         beginning = [row for row in work.all(table) if row.uuid.startswith(name)]
         if len(beginning) > 1:
-            raise UsageError(f'{name} contains 2 or more rows in table {table}')
+            raise UsageError(f"{name} contains 2 or more rows in table {table}")
         found = beginning[0] if beginning else None
     if found is None and must:
         raise UsageError(f'no row "{name}" in table {table}')
@@ -162,7 +186,8 @@ def find_record(
 def _uuid_beginning(name: str) -> bool:
     pattern = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
     return len(name) <= len(pattern) and all(
-        letter == "-" if place == "-" else letter in "0123456789abcdef" for letter, place in zip(name, pattern)
+        letter == "-" if place == "-" else letter in "0123456789abcdef"
+        for letter, place in zip(name, pattern)
     )
 
 
@@ -176,7 +201,7 @@ def _by_lookup(work: Work, lookup: Lookup, table: str, name: str, columns: Seque
     else:
         base = work.type(where, lookup.column).key
         if base.type is AtomicType.STRING:
-            atom: object = name
+            atom: Atom = name
         else:
             try:
                 atom = atom_from_text(base, name)
@@ -218,7 +243,9 @@ def parse_condition(text: str, table: Table, work: Work) -> Condition:
         raise UsageError(f"cannot specify key to check for non-map column {place.column.name}")
     key = parse(atom_from_text, type_.key, place.key)
     element = ColumnType(type_.value, None, 0, type_.max)
-    return Condition(place.column.name, key, place.operator, element, parse(datum_from_text, element, place.value))
+    return Condition(
+        place.column.name, key, place.operator, element, parse(datum_from_text, element, place.value)
+    )
 
 
 def holds(condition: Condition, datum: Datum) -> bool:
@@ -234,7 +261,7 @@ def holds(condition: Condition, datum: Datum) -> bool:
     return TESTS[condition.operator](datum, condition.value)
 
 
-def order(datum: Datum) -> object:
+def order(datum: Datum) -> Any:
     """The key by which datums sort: first by number of elements, then by keys, then by values."""
     if datum and isinstance(datum[0], tuple):
         keys = [atom_order(key) for key, _ in datum]
@@ -245,10 +272,10 @@ def order(datum: Datum) -> object:
 TESTS: Final[dict[str, Callable[[Datum, Datum], bool]]] = {
     "=": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
-    "<": lambda a, b: order(a) < order(b),  # type: ignore[operator]
-    ">": lambda a, b: order(a) > order(b),  # type: ignore[operator]
-    "<=": lambda a, b: order(a) <= order(b),  # type: ignore[operator]
-    ">=": lambda a, b: order(a) >= order(b),  # type: ignore[operator]
+    "<": lambda a, b: order(a) < order(b),
+    ">": lambda a, b: order(a) > order(b),
+    "<=": lambda a, b: order(a) <= order(b),
+    ">=": lambda a, b: order(a) >= order(b),
     "{=}": lambda a, b: a == b,
     "{!=}": lambda a, b: a != b,
     "{<}": lambda a, b: set(a) < set(b),

@@ -23,10 +23,7 @@ class Shown(NamedTuple):
 def show(call: Call, outline: Mapping[str, Shown], top: str) -> None:
     """Prints the outline of every row of the table `top`, read at one moment."""
     call.work.load(
-        {
-            table: [*shown.columns, *([shown.name] if shown.name else [])]
-            for table, shown in outline.items()
-        }
+        {table: [*shown.columns, *([shown.name] if shown.name else [])] for table, shown in outline.items()}
     )
     for row in call.work.all(top):
         _row(call, outline, row, 0, set())
@@ -44,7 +41,7 @@ def _row(call: Call, outline: Mapping[str, Shown], row: Row, level: int, above: 
         type_ = call.work.type(row.table, column)
         datum = call.work.get(row, column)
         target = type_.key.ref_table
-        if target in outline and target not in above:
+        if target is not None and target in outline and target not in above:
             for uuid in datum:
                 child = call.work.row(target, str(uuid))
                 if child is not None:

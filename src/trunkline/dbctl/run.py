@@ -1,11 +1,12 @@
 """One run of a database tool: plan, read, change, commit; again when somebody else was quicker.
 
 The order is the original's and is visible in its errors: the whole line is parsed; every command's `prepare`
-checks what needs no database; then all commands run against one `Work`; then the transaction is sent.  Output is
-kept back until it has succeeded.  This module talks to the database by a `Connection`, which io/ provides.
+checks what needs no database; then all commands run against one `Work`; then the transaction is sent.
+Output is kept back until it has succeeded.  This module talks to the database by a `Connection`, which io/
+provides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from trunkline.base.json import Json, dumps
@@ -29,22 +30,22 @@ class Connection(Protocol):
         ...
 
     def change(self, tables: Sequence[str]) -> None:
-        """Returns after a table among `tables` has changed.  The first call for a table may return at once."""
+        """Returns after a table among `tables` has changed.  The first call for a table may return at
+        once."""
         ...
 
 
 class Tool(NamedTuple):
     """What makes one tool different from another.
 
-    `show` is the outline that ``show`` prints, `lookups` how rows are named in each table, `preamble` what every
-    run begins with (such as making the one row there has to be), `epilogue` adds the tool's own operations to a
-    transaction that changes something, and `committed` sees their results.
+    `module` is its module in the log, `lookups` say how rows are named in each table, and `preamble` is what every
+    run begins with, such as making the one row there has to be.
     """
 
     program: str
     module: str
     schema: Schema
-    lookups: dict[str, tuple[Lookup, ...]]
+    lookups: Mapping[str, tuple[Lookup, ...]]
     preamble: Callable[[Work], None] | None = None
 
 
@@ -58,7 +59,18 @@ class Plan(NamedTuple):
 class Call:
     """One command at work: its arguments, the database as this run sees it, and what it has to say."""
 
-    __slots__ = ("arguments", "log", "options", "output", "parsed", "result", "state", "table", "tool", "work")
+    __slots__ = (
+        "arguments",
+        "log",
+        "options",
+        "output",
+        "parsed",
+        "result",
+        "state",
+        "table",
+        "tool",
+        "work",
+    )
 
     def __init__(self, tool: Tool, parsed: Parsed, work: Work, log: Log, state: dict[str, object]) -> None:
         self.tool = tool

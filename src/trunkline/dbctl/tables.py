@@ -1,8 +1,9 @@
 """Tables of cells, printed as list, table, csv, json or html: the output of every database tool.
 
-A cell is a datum with its type, a JSON value, or plain text.  What a cell looks like is decided apart from what
-the table looks like: ``--data`` says how data print (string, bare, json), ``--format`` how tables do.  In JSON
-tables data are always JSON.  Widths count bytes, as the originals' do, so cells travel as bytes' surrogates.
+A cell is a datum with its type, a JSON value, or plain text.  What a cell looks like is decided apart from
+what the table looks like: ``--data`` says how data print (string, bare, json), ``--format`` how tables do.
+In JSON tables data are always JSON.  Widths count bytes, as the originals' do, so cells travel as bytes'
+surrogates.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -109,7 +110,8 @@ def cell_text(cell: Cell, style: Style) -> str:
 
 
 class Printer:
-    """Prints one table after the other; remembers only whether it is the first, for the blank line between."""
+    """Prints one table after the other; remembers only whether it is the first, for the blank line
+    between."""
 
     def __init__(self, style: Style) -> None:
         self.style = style
@@ -193,8 +195,11 @@ HTML_ESCAPES: Final = {"&": "&amp;", ">": "&gt;", "<": "&lt;", '"': "&quot;"}
 
 
 def _html_cell(text: str, element: str) -> str:
-    escaped = "".join(HTML_ESCAPES.get(letter, letter) for letter in text)
-    return f"    <{element}>{escaped}</{element}>"
+    return f"    <{element}>{_html_escaped(text)}</{element}>"
+
+
+def _html_escaped(text: str) -> str:
+    return "".join(HTML_ESCAPES.get(letter, letter) for letter in text)
 
 
 def _html(table: Table, style: Style) -> list[str]:
@@ -202,9 +207,23 @@ def _html(table: Table, style: Style) -> list[str]:
     if table.caption is not None:
         lines.append(_html_cell(table.caption, "caption"))
     for number, row in enumerate(_texts(table, style)):
-        element = "th" if style.headings and not number else "td"
-        lines += ["  <tr>", *(_html_cell(text, element) for text in row), "  </tr>"]
+        if style.headings and not number:
+            cells = [_html_cell(text, "th") for text in row]
+        else:
+            cells = [_html_linked(text, heading) for text, heading in zip(row, table.headings)]
+        lines += ["  <tr>", *cells, "  </tr>"]
     return [*lines, "</table>"]
+
+
+def _html_linked(text: str, heading: str) -> str:
+    """A cell whose uuids are short and linked: those in column "_uuid" are what the others lead to."""
+    from re import sub
+
+    if heading == "_uuid":
+        return f'    <td><a name="{_html_escaped(text)}">{_html_escaped(text[:8])}</a></td>'
+    uuid = "([0-9a-fA-F]{8})(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    linked = sub(uuid, lambda found: f'<a href="#{found[0]}">{found[1]}</a>', _html_escaped(text))
+    return f"    <td>{linked}</td>"
 
 
 def _json(table: Table, style: Style) -> list[str]:

@@ -1,17 +1,17 @@
 """The database as one run of commands sees it: what was read, what is to change, what must still hold.
 
-A client that keeps a replica reads everything before its first command.  `Work` instead reads what commands ask
-for, by index (``select`` where a name equals a value) and by column, so that a command costs the same with ten
-rows and with ten thousand.  Commands of one run see each other's changes: rows hold the committed value and
-the change side by side.
+A client that keeps a replica reads everything before its first command.  `Work` instead reads what commands
+ask for, by index (``select`` where a name equals a value) and by column, so that a command costs the same
+with ten rows and with ten thousand.  Commands of one run see each other's changes: rows hold the committed
+value and the change side by side.
 
-At the end `operations` gives the transaction: a ``wait`` for everything that a decision was based on (`verify`),
-then the changes, large sets as ``mutate`` of the difference.  When a wait fails, somebody else was quicker, and
+At the end `operations` gives the transaction: a ``wait`` for everything that a decision was based on
+(`verify`), then the changes, large sets as ``mutate`` of the difference.  When a wait fails, somebody else was quicker, and
 the whole run is done again with a new `Work`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from trunkline.base.json import Json
 from trunkline.ovsdb.atoms import Atom, AtomicType, Uuid
@@ -143,7 +143,11 @@ class Work:
                     row.committed[column] = (atom,)
             if verify:
                 self._wait(_wait(table, where, [UUID_TYPE], [{UUID_TYPE: ["uuid", uuid]} for uuid in held]))
-        return [row for row in self._table(table).values() if not row.deleted and _has_now(row, column, atom, held)]
+        return [
+            row
+            for row in self._table(table).values()
+            if not row.deleted and _has_now(row, column, atom, held)
+        ]
 
     def get(self, row: Row, column: str, *, verify: bool = False) -> Datum:
         """What `column` holds, this run's changes included.  With `verify` the transaction holds only if the
@@ -216,8 +220,8 @@ class Work:
         return row
 
     def delete(self, row: Row) -> None:
-        """Deletes a row.  Rows of tables that are no roots vanish by themselves when nothing refers to them, so
-        for them nothing is sent."""
+        """Deletes a row.  Rows of tables that are no roots vanish by themselves when nothing refers to them,
+        so for them nothing is sent."""
         row.deleted = True
 
     # -- symbols -----------------------------------------------------------------------------------------
@@ -233,8 +237,12 @@ class Work:
 
     def operations(self) -> list[Json]:
         """Waits and changes; [] when nothing changes, whatever was verified."""
-        changes = [operation for rows in self._rows.values() for row in rows.values()
-                   for operation in self._changes(row)]
+        changes = [
+            operation
+            for rows in self._rows.values()
+            for row in rows.values()
+            for operation in self._changes(row)
+        ]
         if not changes:
             return []
         for table, uuid, column in sorted(self._verified):
@@ -265,8 +273,11 @@ class Work:
         operations: list[Json] = []
         if columns:
             operations.append({"op": "update", "table": row.table, "where": where, "row": columns})
-        mutations = [mutation for column, deltas in row.deltas.items()
-                     for mutation in self._mutations(self.type(row.table, column), column, deltas)]
+        mutations = [
+            mutation
+            for column, deltas in row.deltas.items()
+            for mutation in self._mutations(self.type(row.table, column), column, deltas)
+        ]
         if mutations:
             self.must_exist(row)
             operations.append({"op": "mutate", "table": row.table, "where": where, "mutations": mutations})
@@ -292,7 +303,10 @@ class Work:
     def json(self, type_: ColumnType, datum: Datum) -> Json:
         """A datum as the protocol has it, with ``named-uuid`` for rows that this run inserts."""
         if type_.value is not None:
-            return ["map", [[self._atom(type_.key, key), self._atom(type_.value, value)] for key, value in datum]]
+            return [
+                "map",
+                [[self._atom(type_.key, key), self._atom(type_.value, value)] for key, value in datum],
+            ]
         if len(datum) == 1:
             return self._atom(type_.key, datum[0])
         return ["set", [self._atom(type_.key, atom) for atom in datum]]
@@ -321,7 +335,9 @@ class Work:
         for column in columns:
             if column not in row.committed:
                 type_ = self.type(table, column)
-                row.committed[column] = datum_from_json(type_, json[column]) if column in json else default(type_)
+                row.committed[column] = (
+                    datum_from_json(type_, json[column]) if column in json else default(type_)
+                )
         return row
 
     def _wait(self, operation: Json) -> None:
@@ -376,7 +392,7 @@ def _atom_json(base: BaseType, atom: Atom) -> Json:
     return ["uuid", atom] if base.type is AtomicType.UUID else atom
 
 
-def atom_order(atom: Atom) -> object:
+def atom_order(atom: Atom) -> Any:
     """The key by which atoms of one type sort: strings by their bytes."""
     return atom.encode("utf-8", "surrogateescape") if isinstance(atom, str) else atom
 
@@ -401,9 +417,9 @@ def _applied(type_: ColumnType, datum: Datum, deltas: Sequence[tuple[str, Datum]
 
 
 def listing_order(uuids: Sequence[Uuid]) -> list[Uuid]:
-    """The order in which the original lists rows: that of its hash table by the first 32 bits of the uuid."""
-    mask = 0
-    while len(uuids) > mask * 2 + 1:
-        mask = mask * 2 + 1
-    mask |= (mask & 1) << 1
+    """The order in which the original lists rows: that of a hash table by the first 32 bits of the uuid.
+
+    Found by listing tables of many sizes.  Rows that share a place stand in an order that we do not know.
+    """
+    mask = max((1 << (len(uuids).bit_length() - 1)) - 1, 3) if len(uuids) > 1 else 0
     return sorted(uuids, key=lambda uuid: int(uuid[:8], 16) & mask)

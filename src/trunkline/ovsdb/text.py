@@ -10,7 +10,7 @@ them.  Every error is a `TextError` with the original's words.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from trunkline.base.json import dumps, real_text
 from trunkline.ovsdb.atoms import Atom, AtomicType
@@ -412,22 +412,20 @@ def _elements(
 
 def _datum(type_: ColumnType, text: str, elements: Sequence[_Element]) -> Datum:
     if len({element.key for element in elements}) < len(elements):
-        raise TextError(f"{text}: {'map' if type_.value else 'set'} contains duplicate "
-                        f"{'key' if type_.value else 'value'}")
+        raise TextError(
+            f"{text}: {'map' if type_.value else 'set'} contains duplicate "
+            f"{'key' if type_.value else 'value'}"
+        )
     if len(elements) < type_.min:
-        raise TextError(
-            f"{text}: {len(elements)} value(s) specified but the minimum number is {type_.min}"
-        )
+        raise TextError(f"{text}: {len(elements)} value(s) specified but the minimum number is {type_.min}")
     if len(elements) > type_.max:
-        raise TextError(
-            f"{text}: {len(elements)} value(s) specified but the maximum number is {type_.max}"
-        )
+        raise TextError(f"{text}: {len(elements)} value(s) specified but the maximum number is {type_.max}")
     elements = sorted(elements, key=_order)
     if type_.value is not None:
         return tuple((element.key, element.value) for element in elements)
     return tuple(element.key for element in elements)
 
 
-def _order(element: _Element) -> object:
+def _order(element: _Element) -> Any:
     key = element.key
     return key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key

@@ -11,7 +11,8 @@ from typing import Final
 from trunkline.base.directories import Directories
 from trunkline.base.log import Log
 from trunkline.base.version import version_text
-from trunkline.cli.database_tool import Profile, Server, main as run_tool
+from trunkline.cli.database_tool import Profile, Server
+from trunkline.cli.database_tool import main as run_tool
 from trunkline.cli.ovs_vsctl import bridges, ports, switch, zones
 from trunkline.cli.ovs_vsctl.configuration import SWITCH, initialize
 from trunkline.dbctl.database_commands import DATABASE_COMMANDS
@@ -36,17 +37,58 @@ LOOKUPS: Final = {
     "SSL": (Lookup(None),),
     "sFlow": (Lookup("name", "Bridge", "sflow"),),
 }
-LISTING: Final = """
-    wait-until add-zone-tp comment clear init create
-    set-fail-mode add-port del-bond-iface del-ssl set-controller list-br
-    br-exists list-ports del-manager list-dp-cap add-bond-iface get-manager
-    get-controller br-set-external-id list-ifaces list-zone-tp get-aa-mapping get
-    add-aa-mapping del-fail-mode br-get-external-id del-zone-tp del-port port-to-br
-    del-controller find set emer-reset set-ssl del-aa-mapping
-    add-br br-to-parent iface-to-br list add set-manager
-    del-br remove get-ssl get-fail-mode destroy br-to-vlan
-    add-bond show
-""".split()
+LISTING: Final = (
+    "wait-until",
+    "add-zone-tp",
+    "comment",
+    "clear",
+    "init",
+    "create",
+    "set-fail-mode",
+    "add-port",
+    "del-bond-iface",
+    "del-ssl",
+    "set-controller",
+    "list-br",
+    "br-exists",
+    "list-ports",
+    "del-manager",
+    "list-dp-cap",
+    "add-bond-iface",
+    "get-manager",
+    "get-controller",
+    "br-set-external-id",
+    "list-ifaces",
+    "list-zone-tp",
+    "get-aa-mapping",
+    "get",
+    "add-aa-mapping",
+    "del-fail-mode",
+    "br-get-external-id",
+    "del-zone-tp",
+    "del-port",
+    "port-to-br",
+    "del-controller",
+    "find",
+    "set",
+    "emer-reset",
+    "set-ssl",
+    "del-aa-mapping",
+    "add-br",
+    "br-to-parent",
+    "iface-to-br",
+    "list",
+    "add",
+    "set-manager",
+    "del-br",
+    "remove",
+    "get-ssl",
+    "get-fail-mode",
+    "destroy",
+    "br-to-vlan",
+    "add-bond",
+    "show",
+)
 """The order in which ``--commands`` lists them."""
 
 _ALL: Final = {
@@ -112,9 +154,7 @@ def _report(server: Server, uuid: str) -> bool:
     """Prints what is wrong with a new interface; whether there is anything."""
     where = [["_uuid", "==", ["uuid", uuid]]]
     columns = ["name", "ofport", "error"]
-    (result,) = server.transact(
-        [{"op": "select", "table": "Interface", "where": where, "columns": columns}]
-    )
+    (result,) = server.transact([{"op": "select", "table": "Interface", "where": where, "columns": columns}])
     for row in result["rows"]:
         if row["ofport"] == -1:
             error = f": {row['error']}" if isinstance(row["error"], str) else ""

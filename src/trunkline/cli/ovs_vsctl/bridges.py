@@ -51,7 +51,9 @@ def _add(call: Call) -> None:
             raise UsageError(f"parent bridge {parent_name} does not exist")
         taken = child(work, parent.row, vlan)
         if taken is not None:
-            raise UsageError(f"bridge {parent_name} already has a child VLAN bridge {taken.name} on VLAN {vlan}")
+            raise UsageError(
+                f"bridge {parent_name} already has a child VLAN bridge {taken.name} on VLAN {vlan}"
+            )
     interface = new_interface(call, name, "internal")
     port = work.insert("Port")
     work.set(port, "name", (name,))

@@ -1,8 +1,8 @@
 """Bridges, fake bridges, ports and interfaces as commands speak of them, found by name.
 
-A *fake bridge* is a port that stands for a VLAN of its parent: `fake_bridge` is set, and every port of the parent
-with the same tag counts as the fake bridge's.  The port that bears a bridge's own name is its local port and is
-no "port" to any command.
+A *fake bridge* is a port that stands for a VLAN of its parent: `fake_bridge` is set, and every port of the
+parent with the same tag counts as the fake bridge's.  The port that bears a bridge's own name is its local
+port and is no "port" to any command.
 """
 
 from typing import Final, NamedTuple

@@ -174,8 +174,15 @@ def _interface_to_bridge(call: Call) -> None:
 COMMANDS: Final = (
     Command("list-ports", 1, 1, "!BRIDGE", _list),
     Command("add-port", 2, UNLIMITED, "!BRIDGE !NEW-PORT *COLUMN?:KEY=VALUE", _add, ("--may-exist",), True),
-    Command("add-bond", 4, UNLIMITED, "!BRIDGE !BOND +IFACE *COLUMN?:KEY=VALUE", _add_bond,
-            ("--may-exist", "--fake-iface"), True),
+    Command(
+        "add-bond",
+        4,
+        UNLIMITED,
+        "!BRIDGE !BOND +IFACE *COLUMN?:KEY=VALUE",
+        _add_bond,
+        ("--may-exist", "--fake-iface"),
+        True,
+    ),
     Command("add-bond-iface", 2, 2, "!BOND !IFACE", _add_bond_interface, ("--may-exist",), True),
     Command("del-bond-iface", 1, 2, "?BOND !IFACE", _delete_bond_interface, ("--if-exists",), True),
     Command("del-port", 1, 2, "?BRIDGE !PORT|IFACE", _delete, ("--if-exists", "--with-iface"), True),

@@ -142,7 +142,9 @@ COMMANDS: Final = (
     Command("show", 0, 0, "", _show),
     Command("emer-reset", 0, 0, "", _emergency_reset, (), True),
     Command("get-controller", 1, 1, "!BRIDGE", _get_controller),
-    Command("set-controller", 1, UNLIMITED, "!BRIDGE +TARGET", _set_controller, ("--inactivity-probe=",), True),
+    Command(
+        "set-controller", 1, UNLIMITED, "!BRIDGE +TARGET", _set_controller, ("--inactivity-probe=",), True
+    ),
     Command("del-controller", 1, 1, "!BRIDGE", _delete_controller, (), True),
     Command("get-manager", 0, 0, "", _get_manager),
     Command("set-manager", 1, UNLIMITED, "+TARGET", _set_manager, ("--inactivity-probe=",), True),

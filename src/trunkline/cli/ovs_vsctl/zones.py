@@ -36,7 +36,7 @@ def _policies(texts: list[str]) -> tuple[tuple[str, int], ...]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not value:
-            raise UsageError(f"{text}: argument does not end in \"=\" followed by a value.")
+            raise UsageError(f'{text}: argument does not end in "=" followed by a value.')
         pairs[name] = leading_integer(value)
     return tuple(sorted(pairs.items()))
 
@@ -50,7 +50,11 @@ def _add_zone(call: Call) -> None:
     if zone in zones and "--may-exist" not in call.options:
         raise UsageError(f"zone id {zone} already exists")
     policy = next(
-        (found for found in work.all("CT_Timeout_Policy", ("timeouts",)) if work.get(found, "timeouts") == policies),
+        (
+            found
+            for found in work.all("CT_Timeout_Policy", ("timeouts",))
+            if work.get(found, "timeouts") == policies
+        ),
         None,
     )
     if policy is None:
@@ -152,4 +156,3 @@ COMMANDS: Final = (
     Command("del-aa-mapping", 3, 3, "!BRIDGE !ARG !ARG", _delete_mapping, (), True),
     Command("get-aa-mapping", 1, 1, "!BRIDGE", _get_mapping),
 )
-
