@@ -1,0 +1,134 @@
+"""ovsdb-tool: makes, reads and changes database files without a server (ovsdb-tool(1))."""
+
+import sys
+from typing import Final
+
+from trunkline.base.options import Option, OptionError, Parsed, parse_options
+
+PROGRAM: Final = "ovsdb-tool"
+OPTIONS: Final = (
+    Option("more", short="m"),
+    Option("rbac-role", "required"),
+    Option("cid", "required"),
+    Option("election-timer", "required"),
+    Option("help", short="h"),
+    Option("version", short="V"),
+    Option("option", short="o"),
+    Option("verbose", "optional", "v"),
+    Option("log-file", "optional"),
+    Option("syslog-method", "required"),
+    Option("syslog-target", "required"),
+)
+_HELP: Final = """\
+ovsdb-tool: Open vSwitch database management utility
+usage: ovsdb-tool [OPTIONS] COMMAND [ARG...]
+  create [DB [SCHEMA]]    create DB with the given SCHEMA
+  [--election-timer=ms] create-cluster DB CONTENTS LOCAL
+    create clustered DB with given CONTENTS and LOCAL address
+  [--cid=UUID] join-cluster DB NAME LOCAL REMOTE...
+    join clustered DB with given NAME and LOCAL and REMOTE addrs
+  compact [DB [DST]]      compact DB in-place (or to DST)
+  convert [DB [SCHEMA [DST]]]   convert DB to SCHEMA (to DST)
+  db-name [DB]            report name of schema used by DB
+  db-version [DB]         report version of schema used by DB
+  db-cksum [DB]           report checksum of schema used by DB
+  db-cid DB               report cluster ID of clustered DB
+  db-sid DB               report server ID of clustered DB
+  db-local-address DB     report local address of clustered DB
+  db-is-clustered DB      test whether DB is clustered
+  db-is-standalone DB     test whether DB is standalone
+  schema-name [SCHEMA]    report SCHEMA's name
+  schema-version [SCHEMA] report SCHEMA's schema version
+  schema-cksum [SCHEMA]   report SCHEMA's checksum
+  compare-versions A OP B  compare OVSDB schema version numbers
+  query [DB] TRNS         execute read-only transaction on DB
+  transact [DB] TRNS      execute read/write transaction on DB
+  cluster-to-standalone DB DB    Convert clustered DB to
+      standalone DB when cluster is down and cannot be
+        revived
+  [-m]... show-log [DB]   print DB's log entries
+The default DB is {database}.
+The default SCHEMA is {schema}.
+"""
+_OTHER: Final = """
+Other options:
+  -m, --more                  increase show-log verbosity
+  --rbac-role=ROLE            RBAC role for transact and query commands
+  -h, --help                  display this help message
+  -V, --version               display version information
+"""
+
+
+def main() -> None:
+    """Exit status 0, 1 for an error, 2 where a command answers "no"."""
+    try:
+        parsed = parse_options(sys.argv[1:], OPTIONS)
+        status = _run(parsed)
+        sys.stdout.flush()
+    except OptionError as error:
+        status = _fail(str(error))
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 1
+    sys.exit(status)
+
+
+def _fail(text: str) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"{PROGRAM}: {text}\n")
+    return 1
+
+
+def _run(parsed: Parsed) -> int:
+    import os
+
+    from trunkline.base.directories import from_environment
+    from trunkline.base.version import version_text
+
+    given = dict(parsed.options)
+    if "version" in given:
+        sys.stdout.write(version_text(PROGRAM))
+        return 0
+    directories = from_environment(os.environ)
+    database = f"{directories.database}/conf.db"
+    schema = default_schema(os.environ.get("OVS_PKGDATADIR"))
+    if "help" in given or parsed.arguments == ["help"]:
+        from trunkline.base.usage import logging
+
+        sys.stdout.write(_HELP.format(database=database, schema=schema))
+        sys.stdout.write(logging(PROGRAM, directories.log) + _OTHER)
+        return 0
+
+    from trunkline.cli.ovsdb_tool.commands import COMMANDS, Call, Fatal
+    from trunkline.io.log_options import LogOptionError, apply_options, tool_log
+    from trunkline.ovsdb.errors import OvsdbError
+
+    log = tool_log(PROGRAM)
+    try:
+        apply_options(log, parsed.options, directories)
+    except LogOptionError as error:
+        return _fail(str(error))
+    if not parsed.arguments:
+        return _fail("missing command name; use --help for help")
+    name, *arguments = parsed.arguments
+    command = COMMANDS.get(name)
+    if command is None:
+        return _fail(f"unknown command '{name}'; use --help for help")
+    if len(arguments) < command.least:
+        return _fail(f"'{name}' command requires at least {command.least} arguments")
+    if len(arguments) > command.most:
+        return _fail(f"'{name}' command takes at most {command.most} arguments")
+    more = sum(option == "more" for option, _ in parsed.options)
+    try:
+        return command.run(Call(arguments, database, schema, more, given.get("rbac-role"), log))
+    except (OvsdbError, Fatal) as error:
+        return _fail(str(error))
+
+
+def default_schema(data_directory: str | None) -> str:
+    """The schema of the switch: in OVS_PKGDATADIR if that is set, else the one that comes with the package."""
+    if data_directory:
+        return f"{data_directory}/vswitch.ovsschema"
+    from trunkline.model.schemas import schema_path
+
+    return schema_path("Open_vSwitch")

@@ -1,0 +1,41 @@
+"""The rows of a database, understood anew under another schema (ovsdb-tool(1), ovsdb-client(1) "convert").
+
+Tables and columns that the new schema has not are dropped, new columns get their defaults, and everything else
+must be valid under the new schema, constraints, references and indexes included.
+"""
+
+from collections.abc import Callable
+
+from trunkline.ovsdb.atoms import Uuid
+from trunkline.ovsdb.commit import settle
+from trunkline.ovsdb.database import Database, Row
+from trunkline.ovsdb.datum import datum_from_json, datum_to_json
+from trunkline.ovsdb.schema import Schema
+from trunkline.ovsdb.transaction import Transaction
+
+
+def convert(database: Database, schema: Schema, new_uuid: Callable[[], Uuid]) -> Database:
+    """A new database of `schema` with the rows of `database`, which stays as it is.  Raises OvsdbError."""
+    converted = Database(schema)
+    transaction = Transaction(converted, new_uuid, lambda name: False, 0.0, False)
+    for name, rows in database.snapshot().items():
+        state = converted.tables.get(name)
+        if state is None or not rows:
+            continue
+        overlay = transaction.overlay(name)
+        layout, before = state.layout, database.tables[name].layout
+        common = [
+            (place, before.places[column], before.types[before.places[column]], layout.types[place])
+            for column, place in layout.places.items()
+            if column in before.places
+        ]
+        for uuid, row in rows.items():
+            values = list(layout.defaults)
+            for place, old_place, old_type, new_type in common:
+                datum = row.values[old_place]
+                if old_type != new_type:
+                    datum = datum_from_json(new_type, datum_to_json(old_type, datum))
+                values[place] = datum
+            overlay.put(uuid, Row(layout, uuid, row.version, tuple(values)))
+    converted.apply(settle(transaction))
+    return converted
