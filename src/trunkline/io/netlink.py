@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_GETSTATS = 94
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP = 1, 4, 0x300
 _CREATE_EXCLUSIVE = 0x600
@@ -30,7 +31,6 @@ IFF_RUNNING: Final = 0x40
 _HEADER: Final = struct.Struct("=IHHII")
 _LINK: Final = struct.Struct("=BxHiII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
-_STATS: Final = struct.Struct("=24Q")
 
 
 class LinkStatistics(NamedTuple):
@@ -189,6 +189,16 @@ class Netlink:
         except NetlinkError:
             return None
         return _link(answers[0])
+
+    def statistics(self, index: int) -> LinkStatistics | None:
+        """Counters alone, at half the cost of a whole link."""
+        try:
+            answers = self._request(_GETSTATS, 0, struct.pack("=IiI", 0, index, 1))
+        except NetlinkError:
+            return None
+        for _, value in _attributes(answers[0][12:]):
+            return LinkStatistics(*struct.unpack_from("=16Q", value))
+        return None
 
     def links(self) -> list[Link]:
         return [_link(body) for body in self._request(_GETLINK, _DUMP, _LINK.pack(0, 0, 0, 0, 0))]

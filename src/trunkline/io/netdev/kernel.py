@@ -19,7 +19,7 @@ from trunkline.bridge.devices import DeviceError, DeviceState
 from trunkline.io.files import error_text
 from trunkline.io.netdev.ethtool import Ethtool
 from trunkline.io.netdev.packet_socket import PacketSocket
-from trunkline.io.netlink import IFF_LOOPBACK, Link, Netlink, NetlinkError
+from trunkline.io.netlink import IFF_LOOPBACK, Link, LinkStatistics, Netlink, NetlinkError
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
 
@@ -49,9 +49,8 @@ class Kernel:
         self.ethtool.close()
 
 
-def counters(link: Link) -> PortStatistics:
+def counters(s: LinkStatistics | None) -> PortStatistics:
     """A device's counters; what the device received is what came into the switch."""
-    s = link.statistics
     if s is None:
         return PortStatistics()
     return PortStatistics(
@@ -137,14 +136,11 @@ class SystemDevice:
         }
 
     def statistics(self) -> PortStatistics:
-        link = self._kernel.netlink.link_at(self.index)
-        return PortStatistics() if link is None else counters(link)
+        return counters(self._kernel.netlink.statistics(self.index))
 
     def more_statistics(self) -> Mapping[str, int]:
-        link = self._kernel.netlink.link_at(self.index)
-        if link is None or link.statistics is None:
-            return {}
-        return {"rx_missed_errors": link.statistics.rx_missed_errors}
+        statistics = self._kernel.netlink.statistics(self.index)
+        return {} if statistics is None else {"rx_missed_errors": statistics.rx_missed_errors}
 
     def configure(self, options: Mapping[str, str]) -> None:
         """A system device has no options."""
