@@ -1,7 +1,7 @@
 """What a person configured, out of database rows, in the words of the switch (ovs-vswitchd.conf.db(5)).
 
-A row holds text that may be anything; these records hold what it means, with the documented default where
-it means nothing.  They are compared to see whether anything changed, so they hold nothing that changes by itself.
+A row holds text that may be anything; these records hold what it means, with the documented default where it
+means nothing.  They are compared to see whether anything changed, so nothing in them changes by itself.
 """
 
 import re

@@ -5,8 +5,10 @@ its `Commands`.  On the wire a control socket is JSON-RPC: the method is the com
 are its arguments (strings), the result is text, and an error is text too (ovs-appctl(8), unixctl).
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from trunkline.model.control_commands import Missing
 
 
 class CommandError(Exception):
@@ -38,6 +40,12 @@ class Commands:
         for command in commands:
             self._table[command.name] = command
 
+    def add_missing(self, missing: Iterable[Missing]) -> None:
+        """Lets every command of the originals that is not there refuse in so many words."""
+        for name, usage, instead in missing:
+            if name not in self._table:
+                self.add(Command(name, usage, 0, None, _refusal(name, instead)))
+
     def run(self, name: str, arguments: Sequence[str]) -> str | Awaitable[str]:
         """The command's text.  Raises CommandError."""
         return self.check(name, len(arguments)).handler(arguments)
@@ -57,3 +65,10 @@ class Commands:
 
     def __iter__(self) -> Iterator[Command]:
         return iter(sorted(self._table.values(), key=lambda command: command.name))
+
+
+def _refusal(name: str, instead: str) -> Handler:
+    def refuse(_: Sequence[str]) -> str:
+        raise CommandError(f"{name} is not implemented yet: {instead}")
+
+    return refuse

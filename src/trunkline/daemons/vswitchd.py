@@ -1,0 +1,286 @@
+"""ovs-vswitchd: the switch.
+
+It follows the Open_vSwitch database by a replica, keeps bridges and devices in line with it (bridge/), lets
+packets and OpenFlow messages through (upcall/, ofproto/), and writes back what has become of it.  While the
+database server is away it goes on with what it knows.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from trunkline.base import usage
+from trunkline.base.directories import Directories
+from trunkline.base.json import loads
+from trunkline.base.options import Option, Parsed
+from trunkline.base.targets import is_active
+from trunkline.bridge.devices import Devices
+from trunkline.bridge.interests import INTERESTS
+from trunkline.bridge.parts import Lane
+from trunkline.bridge.status import Status, statistics_seconds
+from trunkline.bridge.switch import Switch
+from trunkline.daemons.commands import exit_command, time_commands
+from trunkline.daemons.env import Env
+from trunkline.daemons.openflow_server import OpenFlowServer
+from trunkline.daemons.process import Fatal, Program, Run
+from trunkline.daemons.process import main as process_main
+from trunkline.io.loop import Loop
+from trunkline.io.netdev.factory import Dummy, MachineDevices
+from trunkline.io.privileges import lock_memory
+from trunkline.io.replica_client import ReplicaClient
+from trunkline.jsonrpc.unixctl import Command
+from trunkline.model.control_commands import VSWITCHD
+from trunkline.model.schemas import schema_text
+from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.fabric import Fabric
+from trunkline.ofproto.ports import PortStatistics
+from trunkline.ovsdb.replica import Replica
+from trunkline.ovsdb.rows import Transaction
+from trunkline.ovsdb.schema import Schema
+from trunkline.sim.datapath import Sim
+from trunkline.upcall.control import every_command
+from trunkline.upcall.datapath import Datapath
+
+OPTIONS: Final = (
+    Option("enable-dummy", "optional"),
+    Option("disable-system"),
+    Option("disable-system-route"),
+    Option("mlockall"),
+    Option("dpdk", "optional"),
+)
+DATAPATH_TYPES: Final = ("netdev", "system")
+LOCK: Final = "ovs_vswitchd"
+_DUMMY: Final[Mapping[str | None, Dummy]] = {None: "add", "override": "override", "system": "system"}
+_ON_SIM: Final = (
+    "datapath type system has no kernel datapath yet: packets are forwarded by this process (sim); "
+    "dpif/show says so too"
+)
+
+
+class Switchd:
+    """The running daemon."""
+
+    def __init__(
+        self, env: Env, database: str, devices: Devices, interface_types: Sequence[str], dummy: bool
+    ) -> None:
+        self.env = env
+        self.devices = devices
+        self.dummy = dummy
+        self.log = env.log.module("bridge")
+        self.datapaths: dict[str, Datapath] = {}
+        self.openflow = OpenFlowServer(env, self._bridge_was_told)
+        self.switch = Switch(
+            devices,
+            self._make_lane,
+            self.openflow,
+            clock=env.clock,
+            log=env.log,
+            random_bits=env.random.getrandbits,
+        )
+        types = (*DATAPATH_TYPES, "dummy") if dummy else DATAPATH_TYPES
+        self.status = Status(self.switch, interface_types, types)
+        self.schema = Schema.from_json(loads(schema_text("Open_vSwitch")))
+        self.replica = Replica(self.schema, INTERESTS, lock=LOCK)
+        self.client = ReplicaClient(database, self.replica, dial=env.dial, clock=env.clock, log=env.log)
+        self.cleanup = False
+        self._was_synchronized = False
+        self._configured = False
+        self._next_statistics = 0.0
+        self._wake: asyncio.Handle | asyncio.TimerHandle | None = None
+
+    # ---- datapaths
+
+    def _make_lane(self, type: str) -> Lane:
+        if type == "system" and not self.dummy:
+            self.log.warn("%s", _ON_SIM)
+        sim = Sim(f"ovs-{type}", self.env.clock)
+        datapath = Datapath(type, sim, Fabric(self), self.env.clock)
+        self.datapaths[type] = datapath
+        return Lane(type, datapath, sim)
+
+    def port_statistics(self, bridge: str, ofport: int) -> PortStatistics:
+        return self.switch.port_statistics(bridge, ofport)
+
+    def set_admin_state(self, bridge: str, ofport: int, up: bool) -> None:
+        self.switch.set_admin_state(bridge, ofport, up)
+
+    def _bridge_was_told(self, bridge: Bridge) -> None:
+        self.run_datapaths()
+
+    def run_datapaths(self) -> None:
+        """Lets every datapath do what is due, sends what waits, and sees to it that this happens again."""
+        now = self.env.clock.monotonic()
+        self.switch.run(now)
+        for datapath in self.datapaths.values():
+            datapath.run(now)
+            for bridge in datapath.fabric.bridges.values():
+                self.openflow.flush(bridge)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        timers = [datapath.next_timer() for datapath in self.datapaths.values()] + [self.switch.next_timer()]
+        due = [when for when in timers if when is not None]
+        if due:
+            delay = max(0.0, min(due) - self.env.clock.monotonic())
+            self._wake = asyncio.get_running_loop().call_later(delay, self.run_datapaths)
+
+    # ---- the database
+
+    async def follow_database(self) -> None:
+        """For ever: configuration in, status out."""
+        while True:
+            await self._until_changed()
+            self.client.changed.clear()
+            replica = self.replica
+            if replica.synchronized and not self._was_synchronized:
+                self.status.forget()
+            self._was_synchronized = replica.synchronized
+            if not replica.has_lock or not (replica.synchronized or self._configured):
+                continue
+            self._apply()
+            if replica.synchronized:
+                await self._write()
+
+    async def _until_changed(self) -> None:
+        """Until there is news from the database, a device or the clock."""
+        delay = self._next_statistics - self.env.clock.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, delay) if self._was_synchronized else None):
+                await self.client.changed.wait()
+        except TimeoutError:
+            pass
+
+    def _apply(self) -> None:
+        first = not self._configured
+        self._configured = True
+        self.switch.apply(self.replica)
+        if first:
+            self.devices.watch(self._device_changed)
+            self.devices.forget_others(frozenset(self.switch.by_name))
+        self.run_datapaths()
+        if first:
+            self.env.ready()
+
+    def _device_changed(self, name: str) -> None:
+        self.switch.device_changed(name)
+        if self.switch.unwritten:
+            self.client.changed.set()
+        self.run_datapaths()
+
+    async def _write(self) -> None:
+        transaction = Transaction(self.schema)
+        self.status.write(self.replica, transaction)
+        now = self.env.clock.monotonic()
+        if now >= self._next_statistics:
+            rows = list(self.replica.rows("Open_vSwitch").values())
+            self._next_statistics = now + statistics_seconds(rows[0] if rows else None)
+            for datapath in self.datapaths.values():
+                datapath.fetch_statistics()
+            self.status.write_statistics(transaction)
+        if transaction:
+            outcome = await self.client.transact(transaction)
+            if outcome.status != "success":
+                self.log.dbg("status was not written (%s), writing it anew", outcome.status)
+                self.status.forget()
+
+    # ---- life
+
+    async def run(self) -> None:
+        """Until asked to stop."""
+        self.env.counters.report_memory(self._memory)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.client.run()), group.create_task(self.follow_database())]
+            await self.env.stopping.wait()
+            for task in tasks:
+                task.cancel()
+        if self._wake is not None:
+            self._wake.cancel()
+        self.switch.close(remove=self.cleanup)
+        self.openflow.close()
+
+    def _memory(self) -> Mapping[str, int]:
+        bridges = [part.bridge for part in self.switch.bridges.values()]
+        return {
+            "ofconns": sum(len(bridge.clients.all) for bridge in bridges),
+            "ports": sum(len(bridge.interfaces) for bridge in bridges),
+            "rules": sum(1 for bridge in bridges for _ in bridge.flows.tables.rules(hidden=True)),
+            "udpif keys": sum(len(datapath.megaflows) for datapath in self.datapaths.values()),
+        }
+
+    def commands(self) -> list[Command]:
+        def leave(arguments: Sequence[str]) -> str:
+            self.cleanup = "--cleanup" in arguments
+            self.env.stopping.set()
+            return ""
+
+        return [
+            *every_command(self.datapaths),
+            exit_command(self.env.stopping)._replace(usage="[--cleanup]", most=1, handler=leave),
+        ]
+
+
+def configure(parsed: Parsed, directories: Directories) -> Run:
+    """The daemon that a command line asks for.  Raises Fatal."""
+    options = dict(parsed.options)
+    if len(parsed.arguments) > 1:
+        raise Fatal("at most one non-option argument accepted; use --help for usage")
+    if "dpdk" in options:
+        raise Fatal("--dpdk is not supported: DPDK is configured through the database, and not there")
+    database = parsed.arguments[0] if parsed.arguments else f"unix:{directories.run}/db.sock"
+    dummy: Dummy = "no"
+    if "enable-dummy" in options:
+        dummy = _DUMMY.get(options["enable-dummy"], "add")
+    system = "disable-system" not in options
+
+    async def run(env: Env) -> None:
+        loop = asyncio.get_running_loop()
+        if "mlockall" in options:
+            lock_memory()
+        devices = MachineDevices(loop, env.directories.run, env.clock, dummy=dummy, system=system)
+        env.commands.add(*devices.commands())
+        if dummy != "no" and isinstance(loop, Loop):
+            env.commands.add(*time_commands(loop))
+        try:
+            await serve(env, database, devices, devices.types(), dummy=dummy != "no")
+        finally:
+            devices.close()
+
+    return run
+
+
+async def serve(
+    env: Env, database: str, devices: Devices, interface_types: Sequence[str] = (), *, dummy: bool = False
+) -> None:
+    """Runs the switch on `devices`, following `database`, until env.stopping."""
+    if not is_active(database):
+        raise Fatal(f"{database}: not an active connection method")
+    daemon = Switchd(env, database, devices, interface_types, dummy)
+    env.commands.add(*daemon.commands())
+    env.commands.add_missing(VSWITCHD)
+    await daemon.run()
+
+
+def _usage(directories: Directories) -> str:
+    return (
+        "ovs-vswitchd: Open vSwitch daemon\n"
+        "usage: ovs-vswitchd [OPTIONS] [DATABASE]\n"
+        "where DATABASE is a socket on which ovsdb-server is listening\n"
+        f'      (default: "unix:{directories.run}/db.sock").\n'
+        + usage.streams("DATABASE", passive=False)
+        + usage.daemon("ovs-vswitchd", directories.run)
+        + usage.logging("ovs-vswitchd", directories.log)
+        + "\nOther options:\n"
+        "  --unixctl=SOCKET          override default control socket name\n"
+        "  -h, --help                display this help message\n"
+        "  -V, --version             display version information\n"
+    )
+
+
+PROGRAM: Final = Program("ovs-vswitchd", _usage, (), OPTIONS, configure, datapath=True)
+
+
+def main() -> None:
+    process_main(PROGRAM)
