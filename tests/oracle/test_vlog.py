@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from support.control import Control
+from support.control import Control, control_socket
 from support.originals import PROGRAMS, Originals
 from trunkline.base.clock import ManualClock
 from trunkline.base.counters import Counters
@@ -62,7 +62,7 @@ def specifications(count: int) -> list[str]:
 
 def test_vlog_commands(original: Originals) -> None:
     original.start_database()
-    control = Control(next(original.directory.glob("ovsdb-server.*.ctl")))
+    control = Control(control_socket(original.directory))
     commands = ours()
     for _ in range(2):
         for name in ("vlog/set",):

@@ -2,7 +2,18 @@
 
 import json
 import socket
+import time
 from pathlib import Path
+
+
+def control_socket(directory: Path, daemon: str = "ovsdb-server") -> Path:
+    """The control socket of the daemon that lives in `directory`, as soon as it is there."""
+    deadline = time.monotonic() + 20
+    while True:
+        for found in directory.glob(f"{daemon}.*.ctl"):
+            return found
+        assert time.monotonic() < deadline, f"{daemon} has no control socket"
+        time.sleep(0.01)
 
 
 class Control:

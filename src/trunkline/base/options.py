@@ -58,7 +58,7 @@ def parse_options(argv: Sequence[str], table: Sequence[Option], *, in_order: boo
 
 def _long(word: str, argv: Sequence[str], position: int, table: Sequence[Option], found: Found) -> int:
     name, equals, value = word.partition("=")
-    option = _named(name, table)
+    option = _named(name, word, table)
     if equals:
         if option.takes == "no":
             raise OptionError(f"option '--{option.name}' doesn't allow an argument")
@@ -73,16 +73,16 @@ def _long(word: str, argv: Sequence[str], position: int, table: Sequence[Option]
     return position
 
 
-def _named(name: str, table: Sequence[Option]) -> Option:
+def _named(name: str, word: str, table: Sequence[Option]) -> Option:
     candidates = [option for option in table if option.name and option.name.startswith(name)]
     for option in candidates:
         if option.name == name:
             return option
     if not candidates:
-        raise OptionError(f"unrecognized option '--{name}'")
+        raise OptionError(f"unrecognized option '--{word}'")
     if len(candidates) > 1:
         possibilities = " ".join(f"'--{option.name}'" for option in candidates)
-        raise OptionError(f"option '--{name}' is ambiguous; possibilities: {possibilities}")
+        raise OptionError(f"option '--{word}' is ambiguous; possibilities: {possibilities}")
     return candidates[0]
 
 

@@ -84,7 +84,7 @@ class _UnexpectedType(Exception):
     pass
 
 
-_TYPES: Final = {list: "array", dict: "object", bool: "boolean", int: "integer", float: "real"}
+_TYPES: Final = {list: "array", dict: "object", bool: "boolean", int: "number", float: "number"}
 
 
 def _text(value: object, complaint: str, name: str, log: Log) -> str:

@@ -65,11 +65,15 @@ def attach_syslog(log: Log) -> None:
 
 
 def apply_option(log: Log, name: str, argument: str | None, directories: Directories) -> bool:
-    """Does what one option says; whether it was a logging option.  Raises LogOptionError."""
+    """Does what one option says; whether it was a logging option.
+
+    Raises LogOptionError, or SystemExit when the log file cannot be opened.
+    """
     if name == "verbose":
         set_levels(log, argument)
     elif name == "log-file":
-        open_file(log, argument or f"{directories.log}/{log.program}.log")
+        if not open_file(log, argument or f"{directories.log}/{log.program}.log"):
+            raise SystemExit(1)  # the log has said why, on standard error
     elif name == "syslog-method":
         try:
             use_syslog(log, argument or "")

@@ -5,6 +5,7 @@ while a daemon runs, so a `TlsFiles` is a value: a context is made of the files 
 """
 
 import errno
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class TlsError(OSError):
     """The settings do not do; `lines` are what the log says about each."""
 
     def __init__(self, lines: list[str]) -> None:
-        super().__init__(errno.ENOPROTOOPT, "; ".join(lines))
+        super().__init__(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
         self.lines = lines
 
 
