@@ -139,6 +139,8 @@ class StackPop(NamedTuple):
 
 
 class DecTtl(NamedTuple):
+    """`controllers` get the packet when its TTL is spent; empty: those with id 0."""
+
     controllers: tuple[int, ...] = ()
 
 

@@ -22,7 +22,7 @@ from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD, Field
 from trunkline.openflow import actions as a
 from trunkline.openflow import oxm
-from trunkline.openflow.style import PLAIN, Style, integer, port_text, quoted_name, table_text
+from trunkline.openflow.style import PLAIN, Style, c_hex, integer, port_text, quoted_name, table_text
 
 # ---- writing ----------------------------------------------------------------------------------------------------
 
@@ -105,17 +105,13 @@ def _write_sample(x: a.Sample, style: Style) -> str:
 
 
 def _write_metadata(x: a.WriteMetadata, style: Style) -> str:
-    mask = "" if x.mask == 0xFFFFFFFFFFFFFFFF else f"/0x{x.mask:x}"
-    return f"write_metadata:{_hex(x.value)}{mask}"
-
-
-def _hex(value: int) -> str:
-    return f"0x{value:x}"
+    mask = "" if x.mask == 0xFFFFFFFFFFFFFFFF else f"/{c_hex(x.mask)}"
+    return f"write_metadata:{c_hex(x.value)}{mask}"
 
 
 def _write_tunnel(x: a.SetTunnel, style: Style) -> str:
     wide = "64" if x.wide or x.tunnel_id >> 32 else ""
-    return f"set_tunnel{wide}:{_hex(x.tunnel_id)}"
+    return f"set_tunnel{wide}:{c_hex(x.tunnel_id)}"
 
 
 def _write_fin_timeout(x: a.FinTimeout, style: Style) -> str:
@@ -127,7 +123,7 @@ def _write_fin_timeout(x: a.FinTimeout, style: Style) -> str:
 def _write_decap(x: a.DecapAny, style: Style) -> str:
     if x.packet_type is None:
         return "decap()"
-    return f"decap(packet_type(ns={x.packet_type >> 16},type={_hex(x.packet_type & 0xFFFF)}))"
+    return f"decap(packet_type(ns={x.packet_type >> 16},type={c_hex(x.packet_type & 0xFFFF)}))"
 
 
 _WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
@@ -150,7 +146,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
     a.SetL4SrcPort: lambda x, s: f"mod_tp_src:{x.port}",
     a.SetL4DstPort: lambda x, s: f"mod_tp_dst:{x.port}",
     a.SetField: _write_set_field,
-    a.Load: lambda x, s: f"load:{_hex(x.value)}->{_subfield(x.field, x.offset, x.bits)}",
+    a.Load: lambda x, s: f"load:{c_hex(x.value)}->{_subfield(x.field, x.offset, x.bits)}",
     a.Move: lambda x, s: (
         f"move:{_subfield(x.source, x.source_offset, x.bits)}"
         f"->{_subfield(x.destination, x.destination_offset, x.bits)}"
@@ -158,7 +154,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
     a.StackPush: lambda x, s: f"push:{_subfield(x.field, x.offset, x.bits)}",
     a.StackPop: lambda x, s: f"pop:{_subfield(x.field, x.offset, x.bits)}",
     a.DecTtl: lambda x, s: (
-        "dec_ttl" if x.controllers in ((0,), ()) else f"dec_ttl({','.join(map(str, x.controllers))})"
+        "dec_ttl" if x == a.DecTtl() else f"dec_ttl({','.join(map(str, x.controllers))})"
     ),
     a.DecNshTtl: lambda x, s: "dec_nsh_ttl",
     a.SetMplsLabel: lambda x, s: f"set_mpls_label({x.label})",
@@ -565,7 +561,7 @@ def _read_metadata(value: str, context: ActionContext) -> a.Action:
 
 def _read_dec_ttl(value: str, context: ActionContext) -> a.Action:
     if not value:
-        return a.DecTtl((0,))
+        return a.DecTtl()
     ids = []
     for word in re.split("[, ]+", value):
         digits = re.match(r"\d+", word)

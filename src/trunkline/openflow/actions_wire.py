@@ -67,7 +67,7 @@ _STANDARD: Final[tuple[tuple[int, int, int, Struct, Callable[..., a.Action], typ
     (2, 6, 21, _I, a.SetQueue, a.SetQueue),
     (2, 6, 22, _I, a.Group, a.Group),
     (2, 6, 23, _B, a.SetIpTtl, a.SetIpTtl),
-    (2, 6, 24, _NONE, lambda: a.DecTtl((0,)), a.DecTtl),
+    (2, 6, 24, _NONE, a.DecTtl, a.DecTtl),
     (6, 6, 29, _I, a.Meter, a.Meter),
 )
 
@@ -79,7 +79,7 @@ _NICIRA: Final[tuple[tuple[int, Struct, Callable[..., a.Action], type], ...]] = 
     (5, Struct("!6x"), a.PopQueue, a.PopQueue),
     (9, Struct("!6xQ"), lambda i: a.SetTunnel(i, True), a.SetTunnel),
     (17, Struct("!6x"), a.Exit, a.Exit),
-    (18, Struct("!6x"), lambda: a.DecTtl((0,)), a.DecTtl),
+    (18, Struct("!6x"), a.DecTtl, a.DecTtl),
     (19, Struct("!HH2x"), a.FinTimeout, a.FinTimeout),
     (22, Struct("!6xQQ"), a.WriteMetadata, a.WriteMetadata),
     (23, Struct("!H4x"), a.PushMpls, a.PushMpls),
@@ -477,7 +477,7 @@ def _encode_action(action: a.Action, version: int) -> bytes:
         return _OUTPUT11.pack(0, 16, port_to_wire(port), max_len)
     plain = _STANDARD_BY_TYPE.get((version, kind))
     special = _ENCODE.get(kind)
-    if plain is not None and not (kind is a.DecTtl and action != a.DecTtl((0,))):
+    if plain is not None and not (kind is a.DecTtl and action != a.DecTtl()):
         return _pack_standard(action, *plain)
     if version >= 3:
         as_field = _as_set_field(action)
@@ -658,7 +658,7 @@ def _encode_output_register(action: a.OutputRegister, version: int) -> bytes:
 
 
 def _encode_dec_ttl(action: a.DecTtl, version: int) -> bytes:
-    if action.controllers == (0,):
+    if not action.controllers:
         return _nicira(18, bytes(6))
     ids = b"".join(number.to_bytes(2, "big") for number in action.controllers)
     return _nicira(21, len(action.controllers).to_bytes(2, "big") + bytes(4) + ids)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from trunkline.model import openflow as of
 from trunkline.model.openflow_errors import STANDARD
 from trunkline.openflow import messages as m
-from trunkline.openflow.style import Style, flags_text, hex_dump, printable
+from trunkline.openflow.style import Style, c_hex, flags_text, hex_dump, printable
 from trunkline.openflow.wire import (
     DecodeError,
     EncodeError,
@@ -237,7 +237,7 @@ def _encode_bundle_control(protocol: Protocol, message: m.BundleControl) -> Enco
 def _text_bundle_control(message: m.BundleControl, version: int, style: Style) -> str:
     kind = of.BUNDLE_CONTROL_NAMES.get(message.type, "")
     flags = flags_text(of.BUNDLE_FLAG_NAMES, message.flags)
-    return f"\n bundle_id=0x{message.bundle:x} type={kind} flags={flags}"
+    return f"\n bundle_id={c_hex(message.bundle)} type={kind} flags={flags}"
 
 
 # ---- the tables ---------------------------------------------------------------------------------------------

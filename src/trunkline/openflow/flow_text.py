@@ -95,10 +95,8 @@ def format_flow_mod(mod: m.FlowMod, style: Style = PLAIN, version: int = 6) -> s
     """A flow-mod as ofp-print shows it."""
     command = of.FLOW_COMMAND_NAMES[mod.command]
     words = [command]
-    if mod.table not in (0, 0xFF):
+    if mod.table:
         words[0] += f" table:{table_text(mod.table, style)}"
-    elif mod.table == 0xFF and version > 1:
-        words[0] += " table:255"
     match = format_match(mod.match, style.context, mod.priority)
     if match:
         words.append(match)
@@ -248,13 +246,14 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
         return
     if key in ("no_readonly_table",):
         return
+    if key in FIELD:
+        set_word(draft.match, key, value, context.text)
+        return
     if not value:
         raise TextError(f"field {key} missing value")
     reader = _KEYS.get(key)
     if reader is not None:
         reader(draft, value, command, context)
-    elif key in FIELD:
-        set_word(draft.match, key, value, context.text)
     elif key not in _IGNORED:
         raise TextError(f"unknown keyword {key}")
 
@@ -291,8 +290,6 @@ def _read_u16(name: str) -> Callable[[_Draft, str, int, ActionContext], None]:
         number = integer(value)
         if number is None or number > 0xFFFF:
             raise TextError(f'invalid {name} "{value}"')
-        if name == "importance":
-            draft.formats &= OF14 | OF15
         draft.fields[name] = number
 
     return read

@@ -397,9 +397,9 @@ def _decode_stats14(body: bytes, position: int) -> tuple[m.PortStats, int]:
 
 
 def _decode_custom(data: bytes) -> tuple[tuple[str, int], ...]:
-    """A count, then name length, name and value of each."""
-    pairs, at = [], 3
-    for _ in range(int.from_bytes(data[:3], "big")):
+    """A count in four bytes, then name length, name and value of each."""
+    pairs, at = [], 4
+    for _ in range(int.from_bytes(data[:4], "big")):
         if at >= len(data):
             break
         size = data[at]
@@ -425,7 +425,7 @@ def encode_port_stats(version: int, stats: m.PortStats) -> bytes:
         return _STATS13.pack(port, *values, seconds, nanoseconds)
     properties = _STATS_ETHERNET.pack(0, _STATS_ETHERNET.size, *values[8:])
     if stats.custom:
-        data = len(stats.custom).to_bytes(3, "big")
+        data = len(stats.custom).to_bytes(4, "big")
         for name, value in stats.custom:
             raw = name.encode("utf-8", "surrogateescape")[:255]
             data += bytes((len(raw),)) + raw + value.to_bytes(8, "big")
@@ -446,9 +446,9 @@ def _text_stats(message: m.PortStatsReply, version: int, style: Style) -> str:
 
 def _port_stats_text(stats: m.PortStats, style: Style) -> str:
     c = counter_text
-    label = port_text(stats.port, style)
+    label = f"{' ' if stats.port < 10 else ''}{port_text(stats.port, style)}"
     text = (
-        f"  port {label if len(label) > 1 else ' ' + label}: rx pkts={c(stats.rx_packets)}, bytes={c(stats.rx_bytes)}, "
+        f"  port {label}: rx pkts={c(stats.rx_packets)}, bytes={c(stats.rx_bytes)}, "
         f"drop={c(stats.rx_dropped)}, errs={c(stats.rx_errors)}, frame={c(stats.rx_frame_errors)}, "
         f"over={c(stats.rx_over_errors)}, crc={c(stats.rx_crc_errors)}\n"
         f"           tx pkts={c(stats.tx_packets)}, bytes={c(stats.tx_bytes)}, drop={c(stats.tx_dropped)}, "

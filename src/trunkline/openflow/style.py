@@ -65,6 +65,11 @@ def flags_text(names: Iterable[tuple[int, str]], bits: int, separator: str = " "
     return separator.join(words) if words else none
 
 
+def c_hex(value: int) -> str:
+    """A number as printf's %#x has it: zero without the prefix."""
+    return f"0x{value:x}" if value else "0"
+
+
 def mac_text(address: int) -> str:
     text = f"{address:012x}"
     return ":".join((text[0:2], text[2:4], text[4:6], text[6:8], text[8:10], text[10:12]))

@@ -69,11 +69,11 @@ def _text_error(error: m.Error, version: int, style: Style) -> str:
 
 def _text_bundle_add(add: m.BundleAdd, version: int, style: Style) -> str:
     from trunkline.model.openflow import BUNDLE_FLAG_NAMES
-    from trunkline.openflow.style import flags_text
+    from trunkline.openflow.style import c_hex, flags_text
 
     inner = Incoming(version, add.xid, add.message, "OFPT_FLOW_MOD", False)
     flags = flags_text(BUNDLE_FLAG_NAMES, add.flags)
-    head = f"\n bundle_id=0x{add.bundle:x} flags={flags}\n"
+    head = f"\n bundle_id={c_hex(add.bundle)} flags={flags}\n"
     return head + f"OFPT_FLOW_MOD{version_suffix(version)} (xid=0x{add.xid:x}):" + body_text(inner, style)
 
 

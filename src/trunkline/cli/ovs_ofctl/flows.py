@@ -222,25 +222,34 @@ def send_flow_mods(tool: Tool, name: str, flows: list[ParsedFlow]) -> int:
 
 
 def _send_bundle(tool: Tool, name: str, mods: list[m.FlowMod]) -> int:
+    """All flow-mods as one bundle.  Every error is shown with the message that it is for."""
     switch = Switch(tool, name)
     flags = of.OFPBF_ATOMIC | of.OFPBF_ORDERED
-    if (error := _bundle_step(switch, of.OFPBCT_OPEN_REQUEST, flags)) is not None:
-        return complain(error, tool)
+    protocol = switch.protocol
+    sent: dict[int, m.Message] = {}
     for mod in mods:
-        switch.send(m.BundleAdd(0, flags, 0, mod))
-    for step in (of.OFPBCT_CLOSE_REQUEST, of.OFPBCT_COMMIT_REQUEST):
-        if (error := _bundle_step(switch, step, flags)) is not None:
-            return complain(error, tool)
+        sent[tool.next_xid()] = mod
+    adds = [
+        encode(protocol, m.BundleAdd(0, flags, xid, mod), xid)[0]
+        for xid, mod in sent.items()
+        if isinstance(mod, m.FlowMod)
+    ]
+    errors = 0
+    for step in (of.OFPBCT_OPEN_REQUEST, of.OFPBCT_CLOSE_REQUEST, of.OFPBCT_COMMIT_REQUEST):
+        control = m.BundleControl(0, step, flags)
+        xid = switch.send(control)
+        sent[xid] = control
+        while True:
+            _, incoming = switch.receive()
+            if isinstance(incoming.message, m.Error):
+                errors += 1
+                failed = encode(protocol, sent[incoming.xid], incoming.xid)[0] if incoming.xid in sent else b""
+                sys.stderr.write(f"Error {incoming.message.error} for: {message_text(failed, Style(1))}")
+            if incoming.xid == xid:
+                break
+        if step == of.OFPBCT_OPEN_REQUEST and not errors:
+            switch.write(b"".join(adds))
     switch.close()
+    if errors:
+        raise Failure(f"talking to {switch.target} (Protocol error)")
     return 0
-
-
-def _bundle_step(switch: Switch, kind: int, flags: int) -> bytes | None:
-    """One step of a bundle; the error that came instead of its reply, or None."""
-    xid = switch.send(m.BundleControl(0, kind, flags))
-    while True:
-        raw, incoming = switch.receive()
-        if isinstance(incoming.message, m.Error):
-            return raw
-        if incoming.xid == xid:
-            return None

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_list, writing
-from trunkline.flow.values import parse_port
+from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_list
+from trunkline.flow.values import TextContext, parse_port
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.style import Style, integer, version_suffix
@@ -63,8 +63,14 @@ def _port(tool: Tool, name: str, word: str) -> int:
 
 def dump_ports(tool: Tool, arguments: Sequence[str]) -> int:
     port = _port(tool, *arguments) if len(arguments) > 1 else of.OFPP_ANY
-    style = writing(tool, arguments[0])._replace(verbosity=tool.verbosity + 1)
-    return _print_replies(tool, arguments[0], m.PortStatsRequest(port), style)
+    return _print_replies(tool, arguments[0], m.PortStatsRequest(port), _ports_named(tool, arguments[0]))
+
+
+def _ports_named(tool: Tool, name: str) -> Style:
+    if not tool.show_names:
+        return Style(tool.verbosity + 1)
+    names = {port.number: port.name for port in port_list(tool, name)}
+    return Style(tool.verbosity + 1, TextContext(port_names=names))
 
 
 def dump_ports_description(tool: Tool, arguments: Sequence[str]) -> int:
@@ -99,5 +105,5 @@ def queue_stats(tool: Tool, arguments: Sequence[str]) -> int:
         if number is None:
             raise Failure(f"invalid queue_id '{arguments[2]}'")
         queue = number
-    style = writing(tool, arguments[0])._replace(verbosity=tool.verbosity + 1)
+    style = _ports_named(tool, arguments[0])
     return _print_replies(tool, arguments[0], m.QueueStatsRequest(port, queue), style)

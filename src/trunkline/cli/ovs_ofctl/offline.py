@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.flows import read_flows
 from trunkline.cli.ovs_ofctl.tool import Tool, reading
+from trunkline.model.openflow import OFPFC_ADD
 from trunkline.openflow.codec import encode
 from trunkline.openflow.flow_text import (
     FORMAT_VERSIONS,
@@ -56,7 +57,7 @@ def ofp_parse(tool: Tool, arguments: Sequence[str]) -> int:
 
 
 def parse_flow(tool: Tool, arguments: Sequence[str]) -> int:
-    flow = parse_one(arguments[0], None, reading(tool, None))
+    flow = parse_one(arguments[0], OFPFC_ADD, reading(tool, None))
     for note in flow.notes:
         tool.log.module("ofp_match").info("%s", note)
     return _show(tool, [flow])

@@ -7,6 +7,7 @@ from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, reading
 from trunkline.flow.match import match
 from trunkline.flow.text import key_values
 from trunkline.flow.values import TextError, parse_port
+from trunkline.model.openflow import OFPP_NONE
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import ActionContext, parse_actions
 
@@ -18,7 +19,7 @@ def packet_out(tool: Tool, arguments: Sequence[str]) -> int:
         messages = [_parse(arguments[1], context)]
     else:
         if len(arguments) < 4:
-            raise Failure("'packet-out' command requires at least 4 arguments")
+            raise Failure(f"Too many arguments ({len(arguments) + 1})")
         actions = parse_actions(arguments[2], context)
         port = _in_port(arguments[1], context)
         messages = [m.PacketOut(_packet(text), match(in_port=port), actions) for text in arguments[3:]]
@@ -61,8 +62,6 @@ def _parse(text: str, context: ActionContext) -> m.PacketOut:
                 raise TextError(f"packet: {error}") from None
         else:
             raise TextError(f"unknown keyword {key}")
-    if port is None:
-        raise TextError("must specify in_port")
     if data is None:
         raise TextError("must specify packet")
-    return m.PacketOut(data, match(in_port=port), parse_actions(actions, context) if found else ())
+    return m.PacketOut(data, match(in_port=OFPP_NONE if port is None else port), parse_actions(actions, context) if found else ())

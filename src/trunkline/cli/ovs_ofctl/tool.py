@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from trunkline.base.directories import Directories, from_environment
-from trunkline.base.log import Log
+from trunkline.base.log import INFO, Log
 from trunkline.base.options import Found
 from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
@@ -17,12 +17,12 @@ from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import ActionContext
 from trunkline.openflow.codec import Incoming, decode, encode
 from trunkline.openflow.control import decode_hello, versions_text
-from trunkline.openflow.flow_text import ANY, FORMAT_VERSIONS, NXM, NXM_TID, OF10_TID, formats_named
+from trunkline.openflow.flow_text import ANY, FORMAT_VERSIONS, NXM, NXM_TID, OF10_TID, formats_named, formats_text
 from trunkline.openflow.style import Style
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import HEADER, DecodeError, EncodeError, Envelope, Framer, Protocol, kind_named
 
-ALL_VERSIONS: Final = 0b1111110
+_BUNDLE_VERSIONS: Final = 1 << 5 | 1 << 6
 
 
 class Tool:
@@ -41,6 +41,7 @@ class Tool:
         self.color = "auto"
         self.tls: dict[str, str] = {}
         self.xid = 0
+        self.ports: dict[str, tuple[m.Port, ...]] = {}  # of switches that were asked already
 
     def next_xid(self) -> int:
         self.xid += 1
@@ -60,6 +61,7 @@ class Tool:
 
 def make_tool(options: Found) -> Tool:
     log = tool_log(PROGRAM)
+    log.set_level(None, "console", INFO)  # this tool tells what it normalized
     directories = from_environment(os.environ)
     tool = Tool(log, directories)
     try:
@@ -69,14 +71,21 @@ def make_tool(options: Found) -> Tool:
     for name, argument in options:
         _apply(tool, name, argument or "")
     if tool.bundle:
-        tool.versions &= of_versions(5, 6)
-        if not tool.versions or tool.versions == 0:
-            tool.versions = of_versions(5, 6)
+        tool.versions = tool.versions & _BUNDLE_VERSIONS or 1 << 5
+    _check_formats(tool)
     return tool
 
 
-def of_versions(first: int, last: int) -> int:
-    return sum(1 << version for version in range(first, last + 1))
+def _check_formats(tool: Tool) -> None:
+    """The allowed versions and the allowed flow formats must have something in common."""
+    allowed = sum(bits for bits, version in FORMAT_VERSIONS.items() if tool.versions >> version & 1)
+    if not allowed & tool.formats:
+        versions = ", ".join(name for version, name in of.VERSION_NAMES.items() if tool.versions >> version & 1)
+        raise Failure(
+            f"None of the enabled OpenFlow versions ({versions}) supports any of the enabled flow formats "
+            f"({formats_text(tool.formats)}).  (Use -O to enable additional OpenFlow versions or -F to enable "
+            "additional flow formats.)"
+        )
 
 
 def _apply(tool: Tool, name: str, argument: str) -> None:
@@ -87,9 +96,6 @@ def _apply(tool: Tool, name: str, argument: str) -> None:
         if formats is None:
             raise Failure(f"{argument}: unknown flow protocol")
         tool.formats = formats
-        wanted = sum(1 << version for version in {v for bits, v in FORMAT_VERSIONS.items() if bits & formats})
-        if formats != ANY and not wanted & tool.versions:
-            tool.versions = wanted
     elif name in ("strict", "readd", "bundle"):
         setattr(tool, name, True)
     elif name == "read-only":
@@ -313,7 +319,13 @@ class Names(NamedTuple):
 
 
 def port_list(tool: Tool, name: str, versions: int = 0) -> tuple[m.Port, ...]:
-    """All ports of a switch, asked for on a connection of its own."""
+    """All ports of a switch, asked for once and on a connection of its own."""
+    if name not in tool.ports:
+        tool.ports[name] = _ask_ports(tool, name, versions)
+    return tool.ports[name]
+
+
+def _ask_ports(tool: Tool, name: str, versions: int) -> tuple[m.Port, ...]:
     switch = Switch(tool, name, versions)
     try:
         _, incoming = switch.ask(m.FeaturesRequest())
@@ -392,6 +404,4 @@ def with_format(switch: Switch, formats: int) -> int:
                 continue
             switch.protocol = switch.protocol._replace(table_id=True)
         return bit
-    from trunkline.openflow.flow_text import formats_text
-
     raise Failure(f"{switch.name}: no usable flow format among {formats_text(formats)}")
