@@ -46,7 +46,9 @@ def commands(daemon: "Daemon") -> list[Command]:
     own.append(Command("ovsdb-server/remove-remote", "REMOTE", 1, 1, remove_remote))
     there = {command.name for command in own}
     missing = [item for item in OVSDB_SERVER if item.name not in there]
-    return own + [Command(item.name, item.usage, 0, None, _refusal(item.name, item.instead)) for item in missing]
+    return own + [
+        Command(item.name, item.usage, 0, None, _refusal(item.name, item.instead)) for item in missing
+    ]
 
 
 _NO_COUNTERS = "performance counter is not supported on this platform"
@@ -87,12 +89,11 @@ def _remove_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
 def _compact(daemon: "Daemon", arguments: Sequence[str]) -> str:
     if arguments and arguments[0] not in daemon.server.databases:
         raise CommandError("no database by that name")
-    daemon.turn()
-    for name, file in daemon.files.items():
+    for name in daemon.files:
         if not arguments or arguments[0] == name:
             try:
-                file.compact()
-            except (OSError, OvsdbError) as error:
+                daemon.compact(name)
+            except OvsdbError as error:
                 raise CommandError(str(error)) from None
     return ""
 

@@ -60,7 +60,7 @@ def datum(state: TableState, row: Row, column: str) -> tuple[Any, ...]:
 
 
 def referred(daemon: "Daemon", reference: Reference) -> Iterator[tuple[str, RemoteSettings, str, str]]:
-    """(target, settings, table, uuid) of each target that a reference stands for; table "" for plain texts."""
+    """(target, settings, table, uuid) of each target that a reference stands for; table "" for texts."""
     hosted = daemon.server.databases.get(reference.database)
     if hosted is None or reference.table not in hosted.database.tables:
         return
@@ -97,8 +97,17 @@ def _settings(state: TableState, row: Row) -> RemoteSettings:
 class Running:
     """One target that is listened on or dialled."""
 
-    __slots__ = ("connected_at", "connections", "disconnected_at", "error", "listener", "settings", "state", "target",
-                 "task")
+    __slots__ = (
+        "connected_at",
+        "connections",
+        "disconnected_at",
+        "error",
+        "listener",
+        "settings",
+        "state",
+        "target",
+        "task",
+    )
 
     def __init__(self, target: str, settings: RemoteSettings) -> None:
         self.target = target
@@ -179,7 +188,9 @@ class Remotes:
 
     def database_changed(self, names: set[str]) -> None:
         """A database changed: remotes in it may have."""
-        if any(reference is not None and reference.database in names for reference in self.configured.values()):
+        if any(
+            reference is not None and reference.database in names for reference in self.configured.values()
+        ):
             self.keep(asyncio.ensure_future(self.apply()))
 
     async def apply(self) -> None:
@@ -296,7 +307,9 @@ class Remotes:
                 wanted["status"] = ["map", [list(pair) for pair in status]]
             if wanted:
                 where = [["_uuid", "==", ["uuid", uuid]]]
-                self.daemon.server.transact(name, [{"op": "update", "table": table, "where": where, "row": wanted}])
+                self.daemon.server.transact(
+                    name, [{"op": "update", "table": table, "where": where, "row": wanted}]
+                )
                 self.daemon.schedule()
 
     async def close(self) -> None:

@@ -28,7 +28,7 @@ from trunkline.model.schemas import schema_text
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.hosted import Hosted, Record
-from trunkline.ovsdb.log import change_record
+from trunkline.ovsdb.log import change_record, changes_of, snapshot_record
 from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.server import SERVER, Server, Session
 
@@ -85,7 +85,9 @@ class Daemon:
         for file in self.files.values():
             if file.path == path:
                 raise OvsdbError("ovsdb error", f"{path}: already open")
-        file = DatabaseFile.open(path)
+        file = DatabaseFile.open(path, self._uuid)
+        if file.damage is not None:
+            self.log.warn("%s", file.damage)
         name = file.database.schema.name
         if name in self.server.databases:
             file.close()
@@ -103,9 +105,26 @@ class Daemon:
     def _convert(self, hosted: Hosted, schema: Json) -> Database:
         new = Schema.from_json(schema)
         if new.name != hosted.name:
-            raise OvsdbError("syntax error", f"database name mismatch: {new.name} is not {hosted.name}")
+            text = f"new schema name ({new.name}) does not match database name ({hosted.name})"
+            raise OvsdbError("invalid parameters", text)
         self._write()
-        return self.files[hosted.name].convert(new)
+        file = self.files[hosted.name]
+        converted = Database(new)
+        milliseconds = self._milliseconds()
+        record = snapshot_record(hosted.database, "", milliseconds)
+        found = changes_of(converted, record, self._uuid, converting=True)
+        converted.apply(found.changes)
+        comment = f"converted to schema version {new.version}" if new.version else "converted to new schema"
+        file.replace(converted, comment, milliseconds)
+        return converted
+
+    def compact(self, name: str) -> None:
+        """Makes the file as short as its data allow.  Raises OvsdbError."""
+        self._write()
+        self.files[name].compact("compacting database online", self._milliseconds())
+
+    def _milliseconds(self) -> int:
+        return int(self.env.clock.wall() * 1000)
 
     # -- connections ----------------------------------------------------------------------------------------
 
@@ -196,10 +215,12 @@ class Daemon:
         return True
 
     def _append(self, file: DatabaseFile, hosted: Hosted, records: Sequence[Record]) -> None:
-        milliseconds = int(self.env.clock.wall() * 1000)
+        milliseconds = self._milliseconds()
         entries = []
         for record in records:
-            entry = change_record(hosted.database, record.changes, record.comment, milliseconds)
+            entry = change_record(
+                hosted.database, record.changes, record.comment, milliseconds, as_difference=self.column_diff
+            )
             if entry is not None:
                 entries.append(entry)
         if entries:
@@ -227,7 +248,12 @@ class Daemon:
 
 
 async def serve(
-    env: Env, files: Sequence[str], remotes: Sequence[str], *, command: str | None = None, column_diff: bool = True
+    env: Env,
+    files: Sequence[str],
+    remotes: Sequence[str],
+    *,
+    command: str | None = None,
+    column_diff: bool = True,
 ) -> None:
     """Runs the server until `env.stopping` is set, or until the shell `command` ends."""
     daemon = Daemon(env)
@@ -281,7 +307,9 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
     if "record" in options or "replay" in options:
         raise Fatal("--record and --replay are not supported")
     if "sync-from" in options and "active" not in options:
-        raise Fatal("--sync-from is not supported without --active yet: this server does not replicate another")
+        raise Fatal(
+            "--sync-from is not supported without --active yet: this server does not replicate another"
+        )
     files = list(parsed.arguments)
     for file in files:
         if file.startswith("relay:"):

@@ -84,7 +84,6 @@ class BlockingClient:
         self._replies: dict[int, Reply | ErrorReply] = {}
         self._notifications: deque[Notification] = deque()
         self._next_id = 0
-        
 
     def call(self, method: str, params: Sequence[Json]) -> Json:
         """The result of one request.  Raises RpcError, ConnectionClosed, TimeoutError."""

@@ -92,5 +92,5 @@ def encode(item: Message) -> bytes:
         value = {"id": item.id, "result": item.result, "error": None}
     else:
         assert type(item) is ErrorReply
-        value = {"id": item.id, "result": None, "error": item.error}
+        value = {"id": item.id, "error": item.error}  # without a "result", as the originals send it
     return dumps(value).encode("utf-8", "surrogateescape")

@@ -62,8 +62,10 @@ class Reconnect(NamedTuple):
 
     def happened(self, event: Event, timing: Timing, now: float) -> "Reconnect":
         if event == "activity":
-            return self._replace(state="ACTIVE", since=now, heard=now) if self.state == "IDLE" else (
-                self._replace(heard=now)
+            return (
+                self._replace(state="ACTIVE", since=now, heard=now)
+                if self.state == "IDLE"
+                else (self._replace(heard=now))
             )
         if event == "enable":
             return self._replace(state="BACKOFF", since=now, backoff=0.0) if self.state == "VOID" else self

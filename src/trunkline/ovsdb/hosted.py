@@ -1,8 +1,8 @@
 """A database as a server hosts it: the data, its history, who watches it and what waits for it.
 
 A commit runs through here: it is applied, recorded for the log, kept in the history (so that a client that
-reconnects gets only what it missed), and composed once for each shape of monitor.  Transaction ids are random,
-so one from another run, from before a restore or a conversion, is never found.
+reconnects gets only what it missed), and composed once for each shape of monitor.  Transaction ids are
+random, so one from another run, from before a restore or a conversion, is never found.
 """
 
 from collections import deque
@@ -36,11 +36,23 @@ class Hosted:
     """One database of a server.  `logged` says that commits are written to a file."""
 
     __slots__ = (
-        "_new_id", "_schema_text", "database", "generation", "history", "history_rows", "last_id", "logged", "name",
-        "read_only", "records", "shapes",
+        "_new_id",
+        "_schema_text",
+        "database",
+        "generation",
+        "history",
+        "history_rows",
+        "last_id",
+        "logged",
+        "name",
+        "read_only",
+        "records",
+        "shapes",
     )
 
-    def __init__(self, database: Database, new_id: Callable[[], str], *, logged: bool, read_only: bool) -> None:
+    def __init__(
+        self, database: Database, new_id: Callable[[], str], *, logged: bool, read_only: bool
+    ) -> None:
         self.name = database.schema.name
         self.database = database
         self.logged = logged

@@ -306,7 +306,11 @@ class Shape:
 
 
 def _row_text(columns: Iterable[Watched], row: Row) -> str:
-    return "{" + ",".join([f'"{column.name}":{column.write(value(row, column.place))}' for column in columns]) + "}"
+    return (
+        "{"
+        + ",".join([f'"{column.name}":{column.write(value(row, column.place))}' for column in columns])
+        + "}"
+    )
 
 
 def _changed_text(columns: Iterable[Watched], row: Row) -> str:
@@ -330,9 +334,9 @@ def _update1(table: TableMonitor, old: Row | None, new: Row | None) -> str:
     if not table.select & MODIFY:
         return ""
     columns = [column for column in table.columns if column.select & MODIFY]
-    changed = [column for column in columns if value(old, column.place) != value(new, column.place)]
-    if not changed:
+    if not _touched(table, old, new):
         return ""
+    changed = [column for column in columns if value(old, column.place) != value(new, column.place)]
     return f'{{"new":{_row_text(columns, new)},"old":{_row_text(changed, old)}}}'
 
 
@@ -357,7 +361,15 @@ def _update2(table: TableMonitor, old: Row | None, new: Row | None) -> str:
             before, after = value(old, column.place), value(new, column.place)
             if before != after:
                 parts.append(f'"{column.name}":{column.write(difference(column.type, before, after))}')
-    return f'{{"modify":{{{",".join(parts)}}}}}' if parts else ""
+    if not parts and not _touched(table, old, new):
+        return ""
+    return f'{{"modify":{{{",".join(parts)}}}}}'
+
+
+def _touched(table: TableMonitor, old: Row, new: Row) -> bool:
+    """Whether any monitored column changed.  As in the originals, one that is not selected for "modify" makes
+    an update, too, in which it does not stand."""
+    return any(value(old, column.place) != value(new, column.place) for column in table.columns)
 
 
 def merge(into: Changes, changes: Changes) -> None:

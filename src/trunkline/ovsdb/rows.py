@@ -256,7 +256,12 @@ class Transaction:
     def wait(self, table: str, uuid: Uuid, **columns: Any) -> None:
         """The transaction fails ("try_again") unless the row is there and holds exactly these values."""
         self._add(
-            "wait", table, uuid, timeout=0, columns=list(columns), until="==",
+            "wait",
+            table,
+            uuid,
+            timeout=0,
+            columns=list(columns),
+            until="==",
             rows=[self._values(table, columns)],
         )
 
@@ -264,8 +269,15 @@ class Transaction:
         """The transaction fails ("try_again") unless no row of `table` has this value in `column`."""
         where = [[column, "==", to_json(self._column(table, column).type, value)]]
         self.operations.append(
-            {"op": "wait", "table": table, "where": where, "columns": [column], "until": "==", "rows": [],
-             "timeout": 0}
+            {
+                "op": "wait",
+                "table": table,
+                "where": where,
+                "columns": [column],
+                "until": "==",
+                "rows": [],
+                "timeout": 0,
+            }
         )
 
     def comment(self, text: str) -> None:

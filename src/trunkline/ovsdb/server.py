@@ -87,8 +87,18 @@ class Session:
     monitors then merge what comes instead of queueing it."""
 
     __slots__ = (
-        "aware", "closing", "congested", "heard", "monitors", "name", "output", "parser", "probe_interval", "probed",
-        "read_only", "requests",
+        "aware",
+        "closing",
+        "congested",
+        "heard",
+        "monitors",
+        "name",
+        "output",
+        "parser",
+        "probe_interval",
+        "probed",
+        "read_only",
+        "requests",
     )
 
     def __init__(self, name: str, *, now: float, read_only: bool, probe_interval: float) -> None:
@@ -183,9 +193,7 @@ class Server:
         self._server_change([{"op": "insert", "table": "Database", "row": server_row(hosted)}])
 
     def _server_change(self, operations: list[Json]) -> None:
-        done = execute(
-            self._server.database, operations, new_uuid=self.new_uuid, owns_lock=lambda _: False
-        )
+        done = execute(self._server.database, operations, new_uuid=self.new_uuid, owns_lock=lambda _: False)
         assert done.changes is not None, done.results
         self._commit(self._server, done.changes, "", False)
 
@@ -336,9 +344,7 @@ class Server:
     def transact(self, name: str, operations: list[Json]) -> list[Json]:
         """A transaction of the server's own (status columns): never waits, is logged like any other."""
         hosted = self.databases[name]
-        done = execute(
-            hosted.database, operations, new_uuid=self.new_uuid, owns_lock=lambda _: True
-        )
+        done = execute(hosted.database, operations, new_uuid=self.new_uuid, owns_lock=lambda _: True)
         if done.changes:
             self._commit(hosted, done.changes, done.comment, done.durable)
         return done.results
@@ -449,8 +455,14 @@ class Server:
         hosted.replace(self.convert(hosted, request.params[1]))
         self._forget(hosted)
         self._server_change(
-            [{"op": "update", "table": "Database", "where": [["name", "==", hosted.name]],
-              "row": {"schema": hosted.schema_text}}]
+            [
+                {
+                    "op": "update",
+                    "table": "Database",
+                    "where": [["name", "==", hosted.name]],
+                    "row": {"schema": hosted.schema_text},
+                }
+            ]
         )
         session.reply(request.id, {})
         self._disconnect_unaware()

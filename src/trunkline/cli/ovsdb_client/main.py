@@ -111,9 +111,17 @@ def main() -> None:
         fail(f"unknown command '{parsed.arguments[0]}'; use --help for help")
     try:
         client, database, arguments = _resolve(command, parsed.arguments[1:], options, directories)
-        pidfile = options.get("pidfile") or f"{directories.run}/ovsdb-client.pid" if "pidfile" in options else ""
+        pidfile = (
+            options.get("pidfile") or f"{directories.run}/ovsdb-client.pid" if "pidfile" in options else ""
+        )
         context = Context(
-            client, database, style, "timestamp" in options, "force" in options, "detach" in options, pidfile or "",
+            client,
+            database,
+            style,
+            "timestamp" in options,
+            "force" in options,
+            "detach" in options,
+            pidfile or "",
             [command.name, *arguments],
         )
         _function(command)(context)

@@ -165,12 +165,9 @@ def _run(context: Context, method: str, tables: list[Watched], more: list[Json])
     show.updates(first, True)
     if context.detach:
         _detach(context)
-    first_since = True
     for notification in context.client.notifications():
         if notification.method == "update3":
-            out(("" if first_since else "") + f"\nlast_id: {notification.params[1]}")
-            show.printer = Printer(context.style) if first_since else show.printer
-            first_since = False
+            out(f"\nlast_id: {notification.params[1]}")
             show.updates(notification.params[2], False)
         elif notification.method in ("update", "update2"):
             show.updates(notification.params[1], False)
