@@ -3,14 +3,20 @@
 Output, errors, exit status and, in the end, what is in the databases have to be the same.
 """
 
+import os
+import random
 import shlex
+import signal
+import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.originals import Originals
+from support.originals import Originals, environment
 from support.vsctl import Result, contents, run_original, run_ours, same_form, transact
 
 pytestmark = pytest.mark.oracle
@@ -161,4 +167,74 @@ def test_script(pair: Pair, script: Path) -> None:
             except AssertionError as difference:
                 differences.append(str(difference).partition("\nassert")[0])
     assert not differences, "\n\n".join(differences)
+    pair.compare_contents()
+
+
+# -- made-up command lines ---------------------------------------------------------------------------------
+
+VALUES = ["1", "-1", "0", "5000", "a", "é", "true", "[]", "{}", '""', '"a b"', "a=b", "{a=b,c=d}", "1,2,3", "1-3", "x"]
+VALUES += ["[1 2]", "a,b", "@x", "tcp:1", '"tcp:1"', "trunk", "secure", "1.5", "[", "=", "a=1", "1=a", "", " "]
+COLUMNS = ["name", "tag", "trunks", "external_ids", "external-ids", "other_config:a", "other", "st", "vlan_mode"]
+COLUMNS += ["fake_bridge", "qos", "type", "options:k", "ofport_request", "fail_mode", "ports", "protocols", "_uuid"]
+COLUMNS += ["statistics", "status:x", "tag:1", 'external_ids:"a b"', "mac", "flood_vlans", "datapath_type", "target"]
+NAMES = ["br0", "br1", "p1", "p2", "vb", "nope", ".", "", "12ab", "b0"]
+RECORDS = ["bridge", "port", "interface", "open", "qos", "Mirror", "contr", "ssl", "m", "manager", "Flow_Table"]
+OPERATORS = ["=", "!=", "<", ">", "<=", ">=", "{=}", "{!=}", "{<}", "{>}", "{<=}", "{>=}", "{in}", "{not-in}"]
+OPTIONS = ["--if-exists", "--may-exist", "--id=@x", "--columns=name,type", "--all", "--real", "--bare"]
+
+
+def _made_up(chance: random.Random) -> list[str]:
+    pick = chance.choice
+
+    def setting(operators: list[str]) -> str:
+        return pick(COLUMNS) + pick(operators) + pick(VALUES)
+
+    table, name, other = pick(RECORDS), pick(NAMES), pick(NAMES)
+    forms = [
+        ["get", table, name, pick(COLUMNS)],
+        ["set", table, name, setting(["="]), *([setting(["="])] if chance.random() < 0.3 else [])],
+        ["add", table, name, pick(COLUMNS), pick(VALUES), *([pick(VALUES)] if chance.random() < 0.3 else [])],
+        ["remove", table, name, pick(COLUMNS), pick(VALUES)],
+        ["clear", table, name, pick(COLUMNS)],
+        ["list", table, *([name] if chance.random() < 0.7 else [])],
+        ["find", table, setting(OPERATORS)],
+        ["create", table, setting(["="]), setting(["="])],
+        ["destroy", table, name],
+        ["add-br", name],
+        ["add-br", name, other, pick(["1", "2", "5", "x"])],
+        ["del-br", name],
+        ["add-port", name, other, *([setting(["="])] if chance.random() < 0.3 else [])],
+        ["add-bond", name, "b0", other, pick(NAMES)],
+        ["del-port", name],
+        ["del-port", name, other],
+        ["add-bond-iface", name, other],
+        ["del-bond-iface", name, other],
+        ["list-ports", name],
+        ["list-ifaces", name],
+        ["port-to-br", name],
+        ["iface-to-br", name],
+        ["br-to-vlan", name],
+        ["br-set-external-id", name, "k", pick(VALUES)],
+        ["br-get-external-id", name],
+        ["set-controller", name, "tcp:1.2.3.4"],
+        ["get-controller", name],
+        ["set-fail-mode", name, pick(["secure", "x"])],
+    ]
+    words = pick(forms)
+    return ["--", *([pick(OPTIONS)] if chance.random() < 0.25 else []), *words]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_made_up_lines(pair: Pair, seed: int) -> None:
+    """Two hundred lines of random commands a time, up to three in one transaction."""
+    chance = random.Random(seed)
+    pair.compare("add-br br0 -- add-br vb br0 5 -- add-port br0 p1 -- add-port vb p2")
+    differences = []
+    for _ in range(200):
+        words = [word for _ in range(chance.choice([1, 1, 2, 3])) for word in _made_up(chance)]
+        try:
+            pair.compare_words(words)
+        except AssertionError as difference:
+            differences.append(str(difference).partition("\nassert")[0])
+    assert not differences, f"{len(differences)} differences\n" + "\n\n".join(differences[:20])
     pair.compare_contents()

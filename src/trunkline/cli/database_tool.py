@@ -395,7 +395,7 @@ def _run(
     tool = profile.tool()
     log.module(tool.module).message(INFO if writes else DBG, "Called as %s", (line,), None)
     _set_alarm(_seconds(found), log)
-    prepare(tool, commands)
+    prepare(tool, commands, log)
     text = given.get("db")
     remotes = Remotes(
         text if text is not None else f"unix:{directories.run}/db.sock",

@@ -9,8 +9,8 @@ from typing import Final
 
 from trunkline.dbctl.grammar import UNLIMITED, Command, UsageError
 from trunkline.dbctl.names import (
-    OPERATORS,
     Condition,
+    column_of,
     find_column,
     find_record,
     find_table,
@@ -89,29 +89,45 @@ def _list(call: Call) -> None:
     _output(call, table, columns, rows)
 
 
-def _prepare_conditions(plan: Plan, table: Table, texts: Sequence[str]) -> None:
+def _prepare_places(table: Table, texts: Sequence[str]) -> None:
+    """Checks that the columns are there; the values have to wait for a row."""
     for text in texts:
-        parse_place(text, table, OPERATORS)
+        column_of(text, table)
 
 
 def _prepare_find(plan: Plan) -> None:
     _prepare_list(plan)
     table = find_table(plan.tool.schema, plan.parsed.arguments[0])
-    _prepare_conditions(plan, table, plan.parsed.arguments[1:])
+    _prepare_places(table, plan.parsed.arguments[1:])
 
 
 def _find(call: Call) -> None:
     table = find_table(call.tool.schema, call.arguments[0])
     columns = _listed(table, call.options)
     wanted = [column for column in columns if column != UUID]
-    conditions = [parse_condition(text, table, call.work) for text in call.arguments[1:]]
-    used = dict.fromkeys([*wanted, *(condition.column for condition in conditions)])
-    rows = [row for row in call.work.all(table.name, list(used)) if _meets(call.work, row, conditions)]
+    texts = call.arguments[1:]
+    used = dict.fromkeys([*wanted, *(column_of(text, table).name for text in texts)])
+    conditions: dict[str, Condition] = {}
+    rows = [
+        row
+        for row in call.work.all(table.name, list(used))
+        if _meets(call.work, table, row, texts, conditions)
+    ]
     _output(call, table, columns, rows)
 
 
-def _meets(work: Work, row: Row, conditions: Sequence[Condition]) -> bool:
-    return all(holds(condition, work.get(row, condition.column)) for condition in conditions)
+def _meets(
+    work: Work, table: Table, row: Row, texts: Sequence[str], parsed: dict[str, Condition]
+) -> bool:
+    """Whether the row meets all conditions.  Each is parsed, into `parsed`, when a row first gets to it: one
+    that no row gets to may be wrong."""
+    for text in texts:
+        condition = parsed.get(text)
+        if condition is None:
+            condition = parsed[text] = parse_condition(text, table, work)
+        if not holds(condition, work.get(row, condition.column)):
+            return False
+    return True
 
 
 # -- get ---------------------------------------------------------------------------------------------------
@@ -201,8 +217,7 @@ def set_column(call: Call, table: Table, row: Row, text: str) -> None:
 
 def _prepare_set(plan: Plan) -> None:
     table = find_table(plan.tool.schema, plan.parsed.arguments[0])
-    for text in plan.parsed.arguments[2:]:
-        parse_place(text, table, ("=",))
+    _prepare_places(table, plan.parsed.arguments[2:])
 
 
 def _set(call: Call) -> None:
@@ -301,8 +316,8 @@ def _clear(call: Call) -> None:
 
 def _prepare_create(plan: Plan) -> None:
     table = find_table(plan.tool.schema, plan.parsed.arguments[0])
-    for text in plan.parsed.arguments[1:]:
-        parse_place(text, table, ("=",))
+    if "--id" not in plan.parsed.options and not table.is_root:
+        plan.warn(f'applying "create" command to table {table.name} without --id option will have no effect')
 
 
 def _create(call: Call) -> None:
@@ -316,10 +331,6 @@ def _create(call: Call) -> None:
         symbol.fragile = not table.is_root
         row = call.work.insert(table.name, symbol.uuid)
     else:
-        if not table.is_root:
-            call.warn(
-                f'applying "create" command to table {table.name} without --id option will have no effect'
-            )
         row = call.work.insert(table.name)
     for text in call.arguments[1:]:
         set_column(call, table, row, text)
@@ -333,23 +344,23 @@ def _created(call: Call) -> None:
     call.output[:] = [call.work.real.get(call.result, call.result) + "\n"]
 
 
-def _prepare_destroy(plan: Plan) -> None:
-    options, arguments = plan.parsed.options, plan.parsed.arguments
+def _prepare_table(plan: Plan) -> None:
+    find_table(plan.tool.schema, plan.parsed.arguments[0])
+
+
+def _destroy(call: Call) -> None:
+    options, arguments = call.options, call.arguments
+    table = find_table(call.tool.schema, arguments[0])
     if "--all" in options and "--if-exists" in options:
         raise UsageError("--all and --if-exists should not be specified together")
     if "--all" in options and len(arguments) > 1:
         raise UsageError("--all and records argument should not be specified together")
-    find_table(plan.tool.schema, arguments[0])
-
-
-def _destroy(call: Call) -> None:
-    table = find_table(call.tool.schema, call.arguments[0])
+    if "--all" not in options and len(arguments) == 1:
+        call.warn("either --all or records argument should be specified")
     if "--all" in call.options:
         for row in call.work.all(table.name):
             call.work.delete(row)
         return
-    if len(call.arguments) == 1:
-        call.warn("either --all or records argument should be specified")
     for name in call.arguments[1:]:
         found = _record(call, table, name)
         if found is not None:
@@ -361,15 +372,14 @@ def _destroy(call: Call) -> None:
 
 def _prepare_wait(plan: Plan) -> None:
     table = find_table(plan.tool.schema, plan.parsed.arguments[0])
-    _prepare_conditions(plan, table, plan.parsed.arguments[2:])
+    _prepare_places(table, plan.parsed.arguments[2:])
 
 
 def _wait_until(call: Call) -> None:
     table = find_table(call.tool.schema, call.arguments[0])
     lookups = call.tool.lookups.get(table.name, ())
     row = find_record(call.work, lookups, table.name, call.arguments[1], must=False)
-    conditions = [parse_condition(text, table, call.work) for text in call.arguments[2:]]
-    if row is None or not _meets(call.work, row, conditions):
+    if row is None or not _meets(call.work, table, row, call.arguments[2:], {}):
         raise TryLater(table.name)
 
 
@@ -428,7 +438,7 @@ DATABASE_COMMANDS: Final = (
         _created,
     ),
     Command(
-        "destroy", 1, UNLIMITED, "!TABLE *RECORD", _destroy, ("--if-exists", "--all"), True, _prepare_destroy
+        "destroy", 1, UNLIMITED, "!TABLE *RECORD", _destroy, ("--if-exists", "--all"), True, _prepare_table
     ),
     Command(
         "wait-until", 2, UNLIMITED, "!TABLE !RECORD *COLUMN?:KEY=VALUE", _wait_until, prepare=_prepare_wait

@@ -42,8 +42,8 @@ OPERATORS: Final = (
 class Lookup(NamedTuple):
     """One way to name a record of a table.
 
-    `column` of `table` (None: the record's own table) has to equal the name, and `via` is the column of that row
-    that refers to the record.  Without `column`, the name is "." and stands for the table's only row.
+    `column` of `table` (None: the record's own table) has to equal the name, and `via` is the column of that
+    row that refers to the record.  Without `column`, the name is "." and stands for the table's only row.
     """
 
     column: str | None
@@ -93,6 +93,17 @@ def parse(function: "Callable[..., Value]", *arguments: object) -> Value:
         return function(*arguments)
     except TextError as error:
         raise UsageError(str(error)) from None
+
+
+def column_of(text: str, table: Table) -> Column:
+    """The column with which an argument ``column[:key]...`` begins.  Raises UsageError."""
+    try:
+        name, _ = word(text, 0)
+    except TextError as error:
+        raise UsageError(str(error)) from None
+    if not name:
+        raise UsageError(f"{text}: missing column name")
+    return find_column(table, name)
 
 
 class Place(NamedTuple):

@@ -38,8 +38,8 @@ class Connection(Protocol):
 class Tool(NamedTuple):
     """What makes one tool different from another.
 
-    `module` is its module in the log, `lookups` say how rows are named in each table, and `preamble` is what every
-    run begins with, such as making the one row there has to be.
+    `module` is its module in the log, `lookups` say how rows are named in each table, and `preamble` is what
+    every run begins with, such as making the one row there has to be.
     """
 
     program: str
@@ -54,6 +54,10 @@ class Plan(NamedTuple):
 
     tool: Tool
     parsed: Parsed
+    log: Log
+
+    def warn(self, text: str) -> None:
+        self.log.module("db_ctl_base").warn("%s", text)
 
 
 class Call:
@@ -121,11 +125,11 @@ class TransactionError(UsageError):
     """The server refused the transaction."""
 
 
-def prepare(tool: Tool, commands: Sequence[Parsed]) -> None:
+def prepare(tool: Tool, commands: Sequence[Parsed], log: Log) -> None:
     """Checks what can be checked without the database.  Raises UsageError."""
     for parsed in commands:
         if parsed.command.prepare is not None:
-            parsed.command.prepare(Plan(tool, parsed))
+            parsed.command.prepare(Plan(tool, parsed, log))
 
 
 def run(

@@ -6,8 +6,8 @@ with ten rows and with ten thousand.  Commands of one run see each other's chang
 value and the change side by side.
 
 At the end `operations` gives the transaction: a ``wait`` for everything that a decision was based on
-(`verify`), then the changes, large sets as ``mutate`` of the difference.  When a wait fails, somebody else was quicker, and
-the whole run is done again with a new `Work`.
+(`verify`), then the changes, large sets as ``mutate`` of the difference.  When a wait fails, somebody else
+was quicker, and the whole run is done again with a new `Work`.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -52,14 +52,16 @@ def _add_bond(call: Call) -> None:
 def _create(call: Call, names: list[str], settings: Sequence[str]) -> None:
     work = call.work
     bridge_name, port_name = call.arguments[:2]
-    owner = bridge(work, bridge_name)
     if not port_name:
         raise UsageError("port name must not be empty string")
+    if not all(names):
+        raise UsageError("interface name must not be empty string")
     if "--may-exist" in call.options and _there(call, bridge_name, port_name, names):
         return
     check_free(work, port_name, f"cannot create a port named {port_name}")
     for name in names:
         check_free(work, name, f"cannot create an interface named {name}")
+    owner = bridge(work, bridge_name)
     made = [new_interface(call, name).uuid for name in names]
     row = work.insert("Port")
     work.set(row, "name", (port_name,))
@@ -92,9 +94,6 @@ def _delete(call: Call) -> None:
     work = call.work
     *bridge_name, name = call.arguments
     must = "--if-exists" not in call.options
-    owner = None
-    if bridge_name:
-        owner = bridge(work, bridge_name[0])
     if must and find_bridge(work, name) is not None:
         raise UsageError(
             f"cannot delete port {name} because it is the local port for bridge {name} "
@@ -109,11 +108,13 @@ def _delete(call: Call) -> None:
         if must:
             raise UsageError(f"no port {'or interface ' if with_interface else ''}named {name}")
         return
-    if owner is not None and found.bridge.name != owner.name:
-        note = ""
-        if owner.fake is None and found.bridge.row is owner.row:
-            note = f" (although its child bridge {found.bridge.name} does)"
-        raise UsageError(f"bridge {owner.name} does not have a port {name}{note}")
+    if bridge_name:
+        owner = bridge(work, bridge_name[0])
+        if found.bridge.name != owner.name:
+            note = ""
+            if owner.fake is None and found.bridge.row is owner.row:
+                note = f" (although its child bridge {found.bridge.name} does)"
+            raise UsageError(f"bridge {owner.name} does not have a port {name}{note}")
     delete_port(work, found.row, found.bridge.row)
 
 
@@ -136,14 +137,14 @@ def _delete_bond_interface(call: Call) -> None:
     work = call.work
     *port_name, name = call.arguments
     held = find_interface(work, name)
-    if port_name:
-        found = port(work, port_name[0])
-        if held is not None and held[1].row is not found.row:
-            raise UsageError(f"port {found.name} does not have an interface {name}")
     if held is None:
         if "--if-exists" in call.options:
             return
         raise UsageError(f"no interface named {name}")
+    if port_name:
+        found = port(work, port_name[0])
+        if held[1].row is not found.row:
+            raise UsageError(f"port {found.name} does not have an interface {name}")
     row, holder = held
     if len(work.get(holder.row, "interfaces", verify=True)) == 1:
         raise UsageError(f"cannot delete last interface from port {holder.name}")
