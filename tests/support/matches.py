@@ -34,7 +34,9 @@ def _ipv4(rng: random.Random, name: str) -> str:
 
 def _ipv6(rng: random.Random, name: str) -> str:
     value = rng.choice((rng.getrandbits(128), rng.getrandbits(16), 0xFE80 << 112 | rng.getrandbits(8), 0))
-    mask = rng.choice(("", "", f"/{rng.randrange(129)}", "/" + format_ipv6(rng.getrandbits(124) | 0xF << 124)))
+    mask = rng.choice(
+        ("", "", f"/{rng.randrange(129)}", "/" + format_ipv6(rng.getrandbits(124) | 0xF << 124))
+    )
     return f"{name}={format_ipv6(value)}{mask}"
 
 
@@ -46,6 +48,10 @@ def _flags(rng: random.Random, name: str, flags: tuple[str, ...]) -> str:
 
 
 CT_FLAGS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
+VLANS = (
+    "dl_vlan=0xffff", "dl_vlan=5,dl_vlan_pcp=2", "dl_vlan=4095", "vlan_vid=0x1005", "vlan_vid=3", "dl_vlan_pcp=3",
+    "vlan_vid=0x1003/0x1003", "vlan_tci=0x1123", "vlan_tci=0/0x1000", "vlan_tci=0x1000/0x1000,vlan_pcp=1",
+)  # fmt: skip
 TCP_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns")
 
 
@@ -76,9 +82,7 @@ def _metadata(rng: random.Random) -> Words:
         "actset_output=2",
         _mac(rng, rng.choice(("dl_src", "eth_src"))),
         _mac(rng, rng.choice(("dl_dst", "eth_dst"))),
-        rng.choice(("dl_vlan=0xffff", "dl_vlan=5,dl_vlan_pcp=2", "dl_vlan=4095", "vlan_vid=0x1005", "vlan_vid=3",
-                    "vlan_vid=0x1003/0x1003", "dl_vlan_pcp=3", "vlan_tci=0x1123", "vlan_tci=0/0x1000",
-                    _integer(rng, "vlan_tci", 16), "vlan_tci=0x1000/0x1000,vlan_pcp=1")),
+        rng.choice((*VLANS, _integer(rng, "vlan_tci", 16))),
     ]  # fmt: skip
     return rng.sample(words, rng.randrange(5))
 
@@ -123,8 +127,9 @@ def _packet(rng: random.Random) -> tuple[str, Words]:
         six = kind > 2
         name, words = _transport(rng, six)
         if rng.random() < 0.3:
-            name, words = rng.choice((("ipv6" if six else "ip", []), (f"ip{'v6' if six else ''}",
-                                      [_integer(rng, rng.choice(("nw_proto", "ip_proto")), 8, False)])))  # fmt: skip
+            name, words = ("ipv6" if six else "ip"), []
+            if rng.random() < 0.5:
+                words = [_integer(rng, rng.choice(("nw_proto", "ip_proto")), 8, False)]
         addresses = [_ipv6(rng, "ipv6_src"), _ipv6(rng, "ipv6_dst"), _integer(rng, "ipv6_label", 20)]
         if not six:
             addresses = [
@@ -134,8 +139,8 @@ def _packet(rng: random.Random) -> tuple[str, Words]:
         return name, addresses + words + _ip_words(rng)
     if kind == 5:
         return rng.choice(("arp", "rarp", "dl_type=0x806")), [
-            _integer(rng, "arp_op", 2, False), _ipv4(rng, "arp_spa"), _ipv4(rng, rng.choice(("nw_dst", "arp_tpa"))),
-            _mac(rng, "arp_sha"), _mac(rng, "arp_tha"),
+            _integer(rng, "arp_op", 2, False), _ipv4(rng, "arp_spa"),
+            _ipv4(rng, rng.choice(("nw_dst", "arp_tpa"))), _mac(rng, "arp_sha"), _mac(rng, "arp_tha"),
         ]  # fmt: skip
     if kind == 6:
         return rng.choice(("mpls", "mplsm")), [
