@@ -1,5 +1,7 @@
-"""Our database server beside the original: the same requests give the same replies and updates; the original's
-clients work on ours, and what ours wrote the original reads."""
+"""Our database server beside the original: the same requests give the same replies and updates; the
+original's clients work on ours, and what ours wrote the original reads."""
+
+# ruff: noqa: E501
 
 import json
 import os
@@ -190,7 +192,7 @@ LIFE = [
 
 def monitors() -> list[list[tuple[str, Any]]]:
     """Conversations, each on a connection of its own, over an empty database."""
-    talks = [
+    return [
         [("monitor", [DB, ["m"], MONITORED]), *LIFE, ("monitor_cancel", [["m"]])],
         [("monitor_cond", [DB, ["m"], MONITORED]), *LIFE],
         [("monitor_cond_since", [DB, "m", MONITORED, ZERO]), *LIFE],
@@ -211,7 +213,6 @@ def monitors() -> list[list[tuple[str, Any]]]:
             *LIFE[11:],
         ],
     ]
-    return talks
 
 
 REQUESTS: list[tuple[str, Any]] = [
@@ -350,14 +351,15 @@ def test_cancel_and_locks_between_clients(both: tuple[Running, Running]) -> None
             a.call("steal", ["y"]),
             [b.read()],
         ]
-        told += [a.call("unlock", ["x"]), [b.read()], a.call("unlock", ["y"]), [b.read()]]
-        c = Client(server)
-        told.append(c.call("lock", ["x"]))
-        b.call("lock", ["z"])
-        b.close()
-        told.append([c.read()])
+        told += [a.call("unlock", ["x"]), [b.read()], a.call("unlock", ["y"])]
+        told += [b.call("lock", ["y"]), b.call("unlock", ["y"]), b.call("lock", ["y"]), a.call("steal", ["y"])]
+        told += [[b.read()], a.call("unlock", ["y"]), [b.read()]]
+        c, d = Client(server), Client(server)
+        told += [c.call("lock", ["w"]), d.call("lock", ["w"])]
         c.close()
-        a.close()
+        told.append([d.read()])
+        for client in (a, b, d):
+            client.close()
         outcomes.append(told)
     assert outcomes[0] == outcomes[1]
 

@@ -2,7 +2,8 @@
 
 A lock is a name with a queue of sessions: the first one owns it.  ``lock`` joins at the end, ``steal`` at the
 front, ``unlock`` or the end of the session leaves.  Whoever becomes owner without having asked just now is told
-"locked"; whoever is pushed from the front is told "stolen" and stays in the queue, right behind the thief.
+"locked"; whoever is pushed from the front is told "stolen".  One that had come by ``lock`` stays in the queue,
+right behind the thief; one that had itself stolen does not get the lock back, but must still ``unlock``.
 """
 
 from collections.abc import Hashable
@@ -26,10 +27,12 @@ class LockError(Exception):
 class Locks:
     """The locks of one server."""
 
-    __slots__ = ("_queues",)
+    __slots__ = ("_lost", "_queues", "_stolen")
 
     def __init__(self) -> None:
         self._queues: dict[str, list[Session]] = {}
+        self._stolen: set[tuple[Session, str]] = set()  # owners by theft
+        self._lost: set[tuple[Session, str]] = set()  # thieves who were robbed
 
     def owner(self, name: str) -> Session | None:
         queue = self._queues.get(name)
@@ -39,23 +42,31 @@ class Locks:
         """Whether the session owns the lock now, and whom to tell what.  Raises LockError."""
         queue = self._queues.setdefault(name, [])
         method = "steal" if steal else "lock"
-        if session in queue:
+        if session in queue or (session, name) in self._lost:
             raise LockError(f'must issue "unlock" before new "{method}"')
         if not steal:
             queue.append(session)
             return len(queue) == 1, []
         notices = [Notice(queue[0], "stolen", name)] if queue else []
+        if queue and (queue[0], name) in self._stolen:
+            self._stolen.discard((queue[0], name))
+            self._lost.add((queue.pop(0), name))
         queue.insert(0, session)
+        self._stolen.add((session, name))
         return True, notices
 
     def unlock(self, session: Session, name: str) -> list[Notice]:
         """Raises LockError."""
+        if (session, name) in self._lost:
+            self._lost.discard((session, name))
+            return []
         if session not in self._queues.get(name, ()):
             raise LockError('"unlock" without "lock" or "steal"')
         return self._leave(session, name)
 
     def end(self, session: Session) -> list[Notice]:
         """The session is over."""
+        self._lost = {lost for lost in self._lost if lost[0] != session}
         names = [name for name, queue in self._queues.items() if session in queue]
         return [notice for name in names for notice in self._leave(session, name)]
 
@@ -63,6 +74,7 @@ class Locks:
         queue = self._queues[name]
         was_owner = queue[0] == session
         queue.remove(session)
+        self._stolen.discard((session, name))
         if not queue:
             del self._queues[name]
             return []
