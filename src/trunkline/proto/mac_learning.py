@@ -88,12 +88,12 @@ class MacTable:
         self._link(key, MacEntry(vlan, mac, port, now + self.aging))
         return [*changed, (vlan, mac)]
 
-    def would_learn(self, vlan: int, mac: int, port: str) -> bool:
-        """Whether `learn` would change where the address is believed to be."""
+    def learnable(self, vlan: int, mac: int) -> bool:
+        """Whether packets can tell where the address is."""
         if mac >> 40 & 1 or self.flood_vlans >> vlan & 1:
             return False
         entry = self._entries.get((vlan << 48 | mac).to_bytes(8, "big"))
-        return entry is None or (entry.port != port and entry.expires != STATIC)
+        return entry is None or entry.expires != STATIC
 
     def add_static(self, vlan: int, mac: int, port: str) -> list[tuple[int, int]]:
         """Returns what changed.  An entry that was learned becomes static."""

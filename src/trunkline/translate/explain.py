@@ -31,10 +31,13 @@ _PREFIX = {ACTION: "", DETAIL: " -> ", WARNING: " >> ", ERROR: " >>>> "}
 _SUFFIX = {ERROR: " <<<<"}
 
 
-def rule_text(rule: Rule | None) -> str:
-    """A rule as the line of its table shows it."""
+def rule_text(rule: Rule | None, first: bool) -> str:
+    """A rule as the line of its table shows it; `first`: in the bridge where the packet came in.
+
+    In the bridges behind patch ports the original shows a miss by the hidden rule that stands for it.
+    """
     if rule is None:
-        return "No match."
+        return "No match." if first else "reg0=0x2, priority 0"
     match = format_match(rule.match)
     parts = [match] if match else []
     parts.append(f"priority {rule.priority}")

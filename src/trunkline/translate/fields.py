@@ -49,4 +49,5 @@ def move(x: Walk, source: tuple[int, int], destination: tuple[int, int, str]) ->
     x.look(mask)
     write(x, place, (x.key & mask) >> shift << target)
     if x.why is not None and name:
-        x.why.append(Node(DETAIL, f"{name} is now {(x.key & place) >> target:#x}"))
+        now = (x.key & place) >> target
+        x.why.append(Node(DETAIL, f"{name} is now {now:#x}" if now else f"{name} is now 0"))

@@ -51,9 +51,6 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
     x.reads.append(bridge_token(bridge.name))
     source = x.key >> _SOURCE & _BROADCAST
     destination = x.key >> _DESTINATION & _BROADCAST
-    if is_reserved(destination) and not bridge.config.forward_bpdu:
-        x.note("packet has reserved destination MAC, dropping")
-        return
     tags = tags_of(x.key)
     if tags:
         x.look(VLANS)
@@ -67,11 +64,18 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
         x.error(refused)
         x.warn("disallowed VLAN VID for this input port, dropping")
         return
+    if is_reserved(destination) and not bridge.config.forward_bpdu:
+        x.note("packet has reserved destination MAC, dropping")
+        return
     inside = inward(port, wire)
     vlan = inside[0].vid
-    x.effects.append(Learn(bridge, vlan, source, port.name))
-    if x.telling and bridge.macs.would_learn(vlan, source, port.name):
+    if (
+        x.telling
+        and bridge.macs.learnable(vlan, source)
+        and _whereabouts(x, bridge, vlan, source) != port.name
+    ):
         x.note(f"learned that {format_mac(source)} is on port {port.name} in VLAN {vlan}")
+    x.effects.append(Learn(bridge, vlan, source, port.name))
     x.reads.append(mac_token(bridge.name, vlan, destination))
     target = _whereabouts(x, bridge, vlan, destination)
     if target is None:
@@ -87,14 +91,10 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
 def _whereabouts(x: Walk, bridge: Bridge, vlan: int, mac: int) -> str | None:
     """The port behind which an address is; what this very packet has told so far counts."""
     for effect in reversed(x.effects):
-        if (
-            type(effect) is Learn
-            and effect.mac == mac
-            and effect.vlan == vlan
-            and effect.bridge is bridge
-            and bridge.macs.would_learn(vlan, mac, effect.port)
-        ):
-            return effect.port
+        if type(effect) is Learn and effect.mac == mac and effect.vlan == vlan and effect.bridge is bridge:
+            if bridge.macs.learnable(vlan, mac):
+                return effect.port
+            break
     entry = bridge.macs.lookup(vlan, mac)
     return entry.port if entry is not None else None
 

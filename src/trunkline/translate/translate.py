@@ -59,7 +59,7 @@ def visit(x: Walk, table: int) -> None:
     x.rule = rule
     outer = x.why
     if outer is not None:
-        node = Node(TABLE, f"{table:2d}. {rule_text(rule)}", rule)
+        node = Node(TABLE, f"{table:2d}. {rule_text(rule, x.bridge is x.entry)}", rule)
         outer.append(node)
         x.why = node.children
     if rule is not None:

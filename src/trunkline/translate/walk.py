@@ -39,6 +39,7 @@ class Walk:
         "bridge",
         "depth",
         "effects",
+        "entry",
         "exit",
         "fresh",
         "key",
@@ -56,7 +57,7 @@ class Walk:
     def __init__(
         self, bridge: Bridge, key: int, visit: "Callable[[Walk, int], None]", why: list[Node] | None
     ) -> None:
-        self.bridge = bridge
+        self.bridge = self.entry = bridge
         self.key = self.base = key
         self.fresh = PACKET
         self.wild = ALWAYS

@@ -23,7 +23,6 @@ from trunkline.ofproto.fabric import Fabric
 from trunkline.openflow.actions import Action
 from trunkline.openflow.messages import PacketIn
 from trunkline.packet.packet import Packet
-from trunkline.packet.parse import parse
 from trunkline.translate.result import Result, SendToController
 from trunkline.translate.translate import translate, translate_actions
 from trunkline.upcall.effects import apply
@@ -158,7 +157,7 @@ class Datapath:
         in_port = (metadata & _IN_PORT_MASK) >> _IN_PORT
         interface = bridge.interfaces.get(in_port)
         number = interface.datapath_port if interface is not None else None
-        key = parse(packet.frame) | (number or 0) << _DP_PORT
+        key = self.provider.key_of(packet.frame, number or 0)
         result = translate_actions(bridge, key | metadata & layout.PIPELINE, actions)
         self.carry_out(packet, key, result)
 

@@ -16,11 +16,11 @@ from trunkline.flow.values import TextContext, TextError
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.ofproto.bridge import Bridge
 from trunkline.packet.packet import Packet
-from trunkline.packet.parse import parse
 from trunkline.translate.explain import lines
 from trunkline.translate.result import Node, Result
 from trunkline.translate.translate import translate
 from trunkline.upcall.commands import Datapaths, find_bridge
+from trunkline.upcall.datapath import Datapath
 from trunkline.upcall.dpctl import shown_actions
 from trunkline.upcall.effects import apply_learning
 
@@ -100,14 +100,14 @@ def _parse(datapaths: Datapaths, arguments: list[str]) -> Request:
             )
         raise CommandError(f"syntax error at {rest[0] if rest else ''} (or the bridge name was omitted)")
     name, flow = rest
-    _, bridge = find_bridge(datapaths, name, f"{name}: unknown bridge")
+    datapath, bridge = find_bridge(datapaths, name, f"{name}: unknown bridge")
     context = TextContext(bridge.numbers, {})
     try:
         match = parse_match(flow, context)
     except TextError as error:
         reason = str(error).replace("unknown keyword", "unknown field")  # a key is made of fields alone
         raise CommandError(f"Bad openflow flow syntax: {flow}: {reason}") from None
-    return Request(bridge, _key(bridge, match, packet), generate or packet is not None)
+    return Request(bridge, _key(datapath, bridge, match, packet), generate or packet is not None)
 
 
 def _is_hex(word: str) -> bool:
@@ -117,11 +117,11 @@ def _is_hex(word: str) -> bool:
         return False
 
 
-def _key(bridge: Bridge, match: Match, packet: Packet | None) -> int:
+def _key(datapath: Datapath, bridge: Bridge, match: Match, packet: Packet | None) -> int:
     """The key of the packet that is meant, with the datapath's number for its port."""
     key = match.value
     if packet is not None:
-        key = parse(packet.frame) | key & layout.PIPELINE
+        key = datapath.provider.key_of(packet.frame, 0) | key & layout.PIPELINE
     interface = bridge.interfaces.get((key & _IN_PORT_MASK) >> _IN_PORT)
     number = interface.datapath_port if interface is not None else None
     return key & ~_DP_PORT_MASK | (number or 0) << _DP_PORT
