@@ -138,10 +138,27 @@ def apply_difference(type_: ColumnType, old: Datum, found: Datum) -> Datum:
 # -- records out of changes --------------------------------------------------------------------------------
 
 
+class _TooLarge(Exception):
+    """A difference has more elements than its column may hold."""
+
+
 def change_record(
-    database: Database, changes: Changes, comment: str, milliseconds: int, *, as_difference: bool = True
+    database: Database, changes: Changes, comment: str, milliseconds: int
 ) -> dict[str, Json] | None:
-    """The record of a transaction, committed `milliseconds` after 1970; None when there is nothing to keep."""
+    """The record of a transaction, committed `milliseconds` after 1970; None when there is nothing to keep.
+
+    It holds differences, unless one of them would have more elements than its column may hold: the originals
+    cannot read those, though they write them.  Then it holds whole values.
+    """
+    try:
+        return _change_record(database, changes, comment, milliseconds, True)
+    except _TooLarge:
+        return _change_record(database, changes, comment, milliseconds, False)
+
+
+def _change_record(
+    database: Database, changes: Changes, comment: str, milliseconds: int, as_difference: bool
+) -> dict[str, Json] | None:
     tables: dict[str, Json] = {}
     for table, rows in changes.items():
         layout = database.tables[table].layout
@@ -196,6 +213,8 @@ def _changed_row(layout: Layout, old: Row, new: Row, as_difference: bool) -> dic
     ):
         if keep and before != after:
             shown = difference(type_, before, after) if as_difference else after
+            if len(shown) > type_.max:
+                raise _TooLarge
             columns[name] = datum_to_json(type_, shown)
     return columns or None
 
