@@ -103,7 +103,7 @@ def _closing(text: str, at: int) -> int:
 
 
 class Draft:
-    """A match while its words are read.  IPv6 addresses wait apart: which family is meant shows at the end."""
+    """A match while its words are read.  IPv6 addresses wait apart: the family shows only at the end."""
 
     def __init__(self) -> None:
         self.value = self.mask = 0
@@ -227,7 +227,7 @@ def set_word(draft: Draft, key: str, value: str | None, context: TextContext = N
 
 
 def parse_match(text: str, context: TextContext = NO_CONTEXT) -> Match:
-    """The match that `text` describes, not yet normalized.  Raises TextError, also for words of other kinds."""
+    """The match that `text` describes, not yet normalized.  Raises TextError, also for other words."""
     draft = Draft()
     for key, value in key_values(text):
         if not set_word(draft, key, value, context):

@@ -98,7 +98,7 @@ def _integer(field: Field, text: str, whole: str, what: str) -> int:
     value = scan_integer(text)
     if value is None:
         raise TextError(f"{whole}: bad syntax for {field.name} {what}")
-    if value >> field.octets * 8:
+    if value >> field.octets * 8 or (value >> 64 and "x" not in text.lower()):
         raise TextError(f"{whole}: {what} too large for {field.octets}-byte field {field.name}")
     return value
 
@@ -155,12 +155,14 @@ def _read_ipv4(field: Field, text: str, context: TextContext) -> Parsed:
 
 
 def _prefix(whole: str, text: str, most: int, family: str) -> int | None:
-    if not re.fullmatch(r"\s*[+-]?\d+", text):
+    """The prefix length that `text` is; None: it is none.  A number in front is checked all the same."""
+    found = re.match(r"\s*[+-]?\d+", text)
+    if found is None:
         return None
-    length = int(text)
+    length = int(found[0])
     if not 0 <= length <= most:
         raise TextError(f"{whole}: {family} network prefix bits not between 0 and {most}, inclusive")
-    return length
+    return length if found.end() == len(text) else None
 
 
 def write_ipv4(value: int, mask: int, bits: int = 32, context: TextContext = NO_CONTEXT) -> str:
@@ -354,10 +356,10 @@ def _read_packet_type(field: Field, text: str, context: TextContext) -> Parsed:
     if not comma:
         raise TextError(f"{text[1:]}: bad syntax for packet type missing ','")
     numbers = []
-    for part, what in ((namespace, "namespace"), (kind.rstrip(")"), "type")):
+    for part, rest, what in ((namespace, text[1:], "ns"), (kind.rstrip(")"), kind, "ns_type")):
         number = scan_integer(part)
         if number is None or number > 0xFFFF:
-            raise TextError(f"{text}: bad syntax for packet type {what}")
+            raise TextError(f"{rest}: bad syntax for packet type {what}")
         numbers.append(number)
     return numbers[0] << 16 | numbers[1], 0xFFFFFFFF
 

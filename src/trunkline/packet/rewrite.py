@@ -71,10 +71,12 @@ def set_fields(packet: Packet, key: int, value: int, mask: int) -> Packet:
     `key` is what packet/parse.py makes of the frame.  Bits that no header of the frame has are ignored,
     and so is the type of the payload: it cannot be set.  VLAN bits write the tags.
     """
+    if len(packet.frame) < 14:
+        return packet
     frame = bytearray(packet.frame)
     if mask & _ADDRESSES:
         _write(frame, 0, _ETHERNET, value, mask)
-    if not mask & ~_ADDRESSES or len(frame) < 14:
+    if not mask & ~_ADDRESSES:
         return Packet(bytes(frame), packet.offload)
     at = 12
     for slot in ("vlan_tci", "vlan1_tci"):
@@ -103,7 +105,7 @@ def _write(frame: bytearray, base: int, places: tuple[_Place, ...], value: int, 
         shift, ones, place = VIEW[slot]
         if not mask & place:
             continue
-        part = mask >> shift & ones
+        part = mask >> shift & ones & (1 << octets * 8) - 1
         begin = base + start
         old = int.from_bytes(frame[begin : begin + octets], "big")
         new = old & ~part | value >> shift & part

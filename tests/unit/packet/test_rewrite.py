@@ -11,10 +11,15 @@ from trunkline.packet.packet import NEEDS_CHECKSUM, Offload, Packet
 from trunkline.packet.parse import parse
 from trunkline.packet.rewrite import crc32c, pop_mpls, pop_vlan, push_mpls, push_vlan, set_fields
 
-SIX = dict(
-    dl_type=0x86DD, ipv6_src=0xFE80 << 112 | 1, ipv6_dst=0xFE80 << 112 | 2, nw_ttl=64, dl_src=1, dl_dst=2
-)
-FOUR = dict(dl_type=0x0800, nw_src=0x01020304, nw_dst=0x05060708, nw_ttl=64, dl_src=1, dl_dst=2)
+SIX = {
+    "dl_type": 0x86DD,
+    "ipv6_src": 0xFE80 << 112 | 1,
+    "ipv6_dst": 2,
+    "nw_ttl": 64,
+    "dl_src": 1,
+    "dl_dst": 2,
+}
+FOUR = {"dl_type": 0x0800, "nw_src": 0x01020304, "nw_dst": 0x05060708, "nw_ttl": 64, "dl_src": 1, "dl_dst": 2}
 
 
 def _frame(base: dict[str, int], **more: int) -> bytes:
