@@ -179,10 +179,6 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
     pidfile = ""
     if "pidfile" in given:
         pidfile = absolute(given["pidfile"] or f"{program}.pid", directories.run)
-    if given.get("bootstrap-ca-cert"):
-        raise Fatal(
-            "--bootstrap-ca-cert is not there yet; fetch the CA certificate and pass it with --ca-cert"
-        )
     if given.get("peer-ca-cert"):
         raise Fatal("--peer-ca-cert is not there yet; append the CA certificate to the --certificate file")
     unixctl = given.get("unixctl") or ""
@@ -200,10 +196,10 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
         TlsFiles(
             given.get("private-key") or "",
             given.get("certificate") or "",
-            given.get("ca-cert") or "",
-            given.get("peer-ca-cert") or "",
+            given.get("bootstrap-ca-cert") or given.get("ca-cert") or "",
             given.get("ssl-protocols") or "",
             given.get("ssl-ciphers") or "",
+            bool(given.get("bootstrap-ca-cert")),
         ),
         "no-self-confinement" not in given,
     )

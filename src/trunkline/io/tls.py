@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
 
 class TlsFiles(NamedTuple):
-    """File names, "" for none.  `ca_certificate` "none" switches the check of the peer off."""
+    """File names, "" for none.  `ca_certificate` "none" switches the check of the peer off.
+
+    With `bootstrap`, a CA certificate whose file is not there is to be fetched from the peer.
+    """
 
     private_key: str = ""
     certificate: str = ""
     ca_certificate: str = ""
-    peer_ca_certificate: str = ""
     protocols: str = ""
     ciphers: str = ""
+    bootstrap: bool = False
 
 
 class TlsError(OSError):
@@ -46,6 +49,9 @@ def context(files: TlsFiles, *, server: bool) -> "ssl.SSLContext":
     lines = missing(files)
     if lines:
         raise TlsError(lines)
+    if files.bootstrap and not os.path.exists(files.ca_certificate):
+        text = f"{files.ca_certificate}: not there, and fetching it from the peer is not there yet either"
+        raise TlsError([text])
     import ssl
 
     result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)

@@ -37,7 +37,7 @@ def prepare(settings: Settings) -> None:
 
 def _convert(database: str, wanted: str) -> None:
     version = output("ovsdb-tool", "db-version", database) or "unknown"
-    checksum = (output("ovsdb-tool", "db-cksum", database) or "").replace(" ", "-")
+    checksum = (output("ovsdb-tool", "db-cksum", database) or "").partition(" ")[0]
     backup = f"{database}.backup{version}-{checksum}"
 
     def copy() -> bool:
