@@ -76,7 +76,8 @@ def test_any_text_is_a_match_or_an_error(text: str) -> None:
 
 @given(
     st.sampled_from(("reg0", "nw_src", "ipv6_dst", "tcp_flags", "ct_state", "in_port", "dl_src", "vlan_tci",
-                     "nw_frag", "tun_metadata3", "packet_type", "ct_label", "dl_vlan", "tun_flags", "nw_tos")),
+                     "nw_frag",
+                     "tun_metadata3", "packet_type", "ct_label", "dl_vlan", "tun_flags", "nw_tos")),
     st.text(max_size=30),
 )  # fmt: skip
 def test_any_value_is_read_or_refused(name: str, value: str) -> None:

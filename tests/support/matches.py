@@ -50,7 +50,8 @@ def _flags(rng: random.Random, name: str, flags: tuple[str, ...]) -> str:
 CT_FLAGS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 VLANS = (
     "dl_vlan=0xffff", "dl_vlan=5,dl_vlan_pcp=2", "dl_vlan=4095", "vlan_vid=0x1005", "vlan_vid=3",
-    "dl_vlan_pcp=3",     "vlan_vid=0x1003/0x1003", "vlan_tci=0x1123", "vlan_tci=0/0x1000", "vlan_tci=0x1000/0x1000,vlan_pcp=1",
+    "dl_vlan_pcp=3", "vlan_vid=0x1003/0x1003", "vlan_tci=0x1123", "vlan_tci=0/0x1000",
+    "vlan_tci=0x1000/0x1000,vlan_pcp=1",
 )  # fmt: skip
 TCP_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns")
 
