@@ -37,7 +37,7 @@ def query(context: Context) -> None:
     """The same, but ended by an abort whose own result is not shown."""
     params = parse_transaction(context.arguments[1])
     results = _run(context, [*params, {"op": "abort"}])
-    if len(results) == len(params):
+    if results and type(results[-1]) is dict and results[-1].get("error") == "aborted":
         results.pop()
     context.json(results)
 
@@ -64,24 +64,27 @@ def dump(context: Context) -> None:
             [DatumCell(type_, datum_from_json(type_, row[column])) for column, type_ in columns.items()]
             for row in result["rows"]
         ]
-        rows.sort(key=lambda cells: [_order(cell.type, cell.datum) for cell in cells])
+        order = sorted(range(len(columns)), key=lambda place: list(columns)[place] == "_uuid")
+        rows.sort(key=lambda cells: [_order(cells[place].datum) for place in order])
         tables.append(Table(list(columns), rows, f"{name} table"))
     out(render(tables, context.style))
 
 
-def _order(type_: ColumnType, datum: tuple[object, ...]) -> object:
+def _order(datum: tuple[object, ...]) -> object:
     return (len(datum), datum)
 
 
 def _columns(table: TableSchema, names: list[str]) -> dict[str, ColumnType]:
-    """The columns to show: _uuid first, the others by name."""
+    """The columns to show, by name."""
     from trunkline.ovsdb.conditions import UUID_TYPE
 
     if not names:
         names = ["_uuid", *sorted(name for name in table.columns if not name.startswith("_"))]
     found = {}
-    for name in names:
-        if name in ("_uuid", "_version"):
+    for name in sorted(names):
+        if name == "_version":
+            continue  # as the original, which reads no versions
+        if name == "_uuid":
             found[name] = UUID_TYPE
         elif name in table.columns:
             found[name] = table.columns[name].type
