@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.originals import Originals
 from support.switches import OriginalSwitch, OurSwitch, random_frame, random_lab
 

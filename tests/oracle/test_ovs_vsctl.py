@@ -3,6 +3,7 @@
 Output, errors, exit status and, in the end, what is in the databases have to be the same.
 """
 
+import contextlib
 import os
 import random
 import shlex
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -172,13 +173,86 @@ def test_script(pair: Pair, script: Path) -> None:
 
 # -- made-up command lines ---------------------------------------------------------------------------------
 
-VALUES = ["1", "-1", "0", "5000", "a", "é", "true", "[]", "{}", '""', '"a b"', "a=b", "{a=b,c=d}", "1,2,3", "1-3", "x"]
-VALUES += ["[1 2]", "a,b", "@x", "tcp:1", '"tcp:1"', "trunk", "secure", "1.5", "[", "=", "a=1", "1=a", "", " "]
-COLUMNS = ["name", "tag", "trunks", "external_ids", "external-ids", "other_config:a", "other", "st", "vlan_mode"]
-COLUMNS += ["fake_bridge", "qos", "type", "options:k", "ofport_request", "fail_mode", "ports", "protocols", "_uuid"]
-COLUMNS += ["statistics", "status:x", "tag:1", 'external_ids:"a b"', "mac", "flood_vlans", "datapath_type", "target"]
+VALUES = [
+    "1",
+    "-1",
+    "0",
+    "5000",
+    "a",
+    "é",
+    "true",
+    "[]",
+    "{}",
+    '""',
+    '"a b"',
+    "a=b",
+    "{a=b,c=d}",
+    "1,2,3",
+    "1-3",
+    "x",
+]
+VALUES += [
+    "[1 2]",
+    "a,b",
+    "@x",
+    "tcp:1",
+    '"tcp:1"',
+    "trunk",
+    "secure",
+    "1.5",
+    "[",
+    "=",
+    "a=1",
+    "1=a",
+    "",
+    " ",
+]
+COLUMNS = [
+    "name",
+    "tag",
+    "trunks",
+    "external_ids",
+    "external-ids",
+    "other_config:a",
+    "other",
+    "st",
+    "vlan_mode",
+]
+COLUMNS += [
+    "fake_bridge",
+    "qos",
+    "type",
+    "options:k",
+    "ofport_request",
+    "fail_mode",
+    "ports",
+    "protocols",
+    "_uuid",
+]
+COLUMNS += [
+    "statistics",
+    "status:x",
+    "tag:1",
+    'external_ids:"a b"',
+    "mac",
+    "flood_vlans",
+    "datapath_type",
+    "target",
+]
 NAMES = ["br0", "br1", "p1", "p2", "vb", "nope", ".", "", "12ab", "b0"]
-RECORDS = ["bridge", "port", "interface", "open", "qos", "Mirror", "contr", "ssl", "m", "manager", "Flow_Table"]
+RECORDS = [
+    "bridge",
+    "port",
+    "interface",
+    "open",
+    "qos",
+    "Mirror",
+    "contr",
+    "ssl",
+    "m",
+    "manager",
+    "Flow_Table",
+]
 OPERATORS = ["=", "!=", "<", ">", "<=", ">=", "{=}", "{!=}", "{<}", "{>}", "{<=}", "{>=}", "{in}", "{not-in}"]
 OPTIONS = ["--if-exists", "--may-exist", "--id=@x", "--columns=name,type", "--all", "--real", "--bare"]
 
@@ -238,3 +312,118 @@ def test_made_up_lines(pair: Pair, seed: int) -> None:
             differences.append(str(difference).partition("\nassert")[0])
     assert not differences, f"{len(differences)} differences\n" + "\n\n".join(differences[:20])
     pair.compare_contents()
+
+
+# -- the process -------------------------------------------------------------------------------------------
+
+PROGRAM = [sys.executable, "-c", "import sys; from trunkline.cli.ovs_vsctl import main; sys.exit(main())"]
+
+
+def _process(directory: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    variables = {**environment(directory), **more}
+    return subprocess.run([*PROGRAM, *words], env=variables, capture_output=True, text=True, timeout=60)
+
+
+def test_waiting_for_the_switch(short_directory: Path) -> None:
+    """With the original switch: what it refuses is reported; what changes nothing is not waited for."""
+    parts = [Originals(short_directory / name) for name in ("t", "o")]
+    try:
+        for one in parts:
+            one.directory.mkdir()
+            one.start_database()
+            one.start_switch()
+        pair = Pair(*parts)
+        for line in (
+            "add-br br0 -- set bridge br0 datapath_type=dummy",
+            "add-port br0 p1 -- set interface p1 type=dummy",
+            "add-port br0 nosuch -- set interface nosuch type=foo",
+            "add-port br0 q -- add-port br0 r -- set interface q type=patch -- set interface r type=patch",
+            "set bridge br0 external_ids:a=b",
+            "set bridge br0 external_ids:a=b",
+            "add bridge br0 external_ids a=b",
+            "add port p1 trunks 1",
+            "add port p1 trunks 1",
+            "remove bridge br0 external_ids z",
+            "set port p1 tag=5 -- set port p1 tag=[]",
+            "get open . next_cfg cur_cfg",
+            "--bare --columns=name,ofport,error list interface",
+            "wait-until interface p1 ofport=1 -- get interface p1 ofport",
+            "del-br br0",
+            "get open . next_cfg cur_cfg",
+        ):
+            pair.compare(f"--timeout=30 {line}", wait=True)
+    finally:
+        signal.alarm(0)
+        for one in parts:
+            one.stop()
+
+
+def test_timeout_ends_by_its_signal(servers: Pair) -> None:
+    for how in (["--timeout=1"], ["-t1"]):
+        words = ["--no-syslog", *how, "wait-until", "bridge", "nobody"]
+        theirs = run_original(servers.theirs, words)
+        ours = _process(servers.ours.directory, *words)
+        assert theirs.status == ours.returncode == -signal.SIGALRM
+        assert same_form(ours.stderr) == same_form(theirs.errors)
+    ours = _process(servers.ours.directory, "--no-syslog", "wait-until", "bridge", "x", OVS_CTL_TIMEOUT="1")
+    assert ours.returncode == -signal.SIGALRM
+
+
+def test_wait_until_sees_a_change(pair: Pair) -> None:
+    pair.compare("init")
+    words = [
+        "--no-syslog",
+        "wait-until",
+        "bridge",
+        "late",
+        "external_ids:a=b",
+        "--",
+        "get",
+        "bridge",
+        "late",
+        "name",
+    ]
+    waiting = subprocess.Popen(
+        [*PROGRAM, *words], env=environment(pair.ours.directory), stdout=subprocess.PIPE, text=True
+    )
+    pair.compare("add-br late")
+    pair.compare("set bridge late external_ids:a=b")
+    output, _ = waiting.communicate(timeout=20)
+    assert (waiting.returncode, output) == (0, "late\n")
+
+
+def _syslog(path: Path, run: Callable[[str], object]) -> str:
+    """What comes to the system log at `path` while `run` runs."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        run(f"--syslog-method=unix:{path}")
+        listener.setblocking(False)
+        lines = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                lines.append(listener.recv(65536).decode())
+    os.unlink(path)
+    return same_form("\n".join(lines).replace("/usr/bin/ovs-vsctl", "ovs-vsctl"))
+
+
+def test_log_and_comment(pair: Pair, short_directory: Path) -> None:
+    """The system log's lines and the comment in the database's log."""
+    path = short_directory / "log"
+    for words in (
+        ["set", "open", ".", 'external_ids:k="a b"', "external_ids:l=it's", "external_ids:m=é"],
+        ["list-br"],
+        ["foo"],
+        ["-vsyslog:warn", "add-br", "y"],
+        ["set", "bridge", "nope", "name=x"],
+        ["set", "open", ".", "bridges=11111111-2222-3333-4444-555555555555"],
+        ["--dry-run", "add-br", "x"],
+        ["--no-syslog", "add-br", "x"],
+    ):
+        theirs = _syslog(path, lambda option: run_original(pair.theirs, [option, "--no-wait", *words]))  # noqa: B023
+        ours = _syslog(path, lambda option: _process(pair.ours.directory, option, "--no-wait", *words))  # noqa: B023
+        assert ours == theirs, words
+    logs = []
+    for one in (pair.theirs, pair.ours):
+        log = pair.theirs.run("ovsdb-tool", "show-log", f"{one.directory}/conf.db").stdout
+        logs.append([line.partition('"')[2] for line in log.splitlines() if "external_ids:k" in line][-1])
+    assert logs[0].replace("/usr/bin/ovs-vsctl", "ovs-vsctl") == logs[1]

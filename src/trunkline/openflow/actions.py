@@ -249,7 +249,7 @@ class DecapAny(NamedTuple):
     packet_type: int | None = None
 
 
-# ---- instructions --------------------------------------------------------------------------------------
+# ---- instructions ----
 
 
 class Meter(NamedTuple):

@@ -24,7 +24,7 @@ from trunkline.openflow import actions as a
 from trunkline.openflow import oxm
 from trunkline.openflow.style import PLAIN, Style, c_hex, integer, port_text, quoted_name, table_text
 
-# ---- writing ----------------------------------------------------------------------------------------------------
+# ---- writing ----
 
 
 def format_actions(actions: Iterable[a.Action], style: Style = PLAIN) -> str:
@@ -153,9 +153,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
     ),
     a.StackPush: lambda x, s: f"push:{_subfield(x.field, x.offset, x.bits)}",
     a.StackPop: lambda x, s: f"pop:{_subfield(x.field, x.offset, x.bits)}",
-    a.DecTtl: lambda x, s: (
-        "dec_ttl" if x == a.DecTtl() else f"dec_ttl({','.join(map(str, x.controllers))})"
-    ),
+    a.DecTtl: lambda x, s: "dec_ttl" if x == a.DecTtl() else f"dec_ttl({','.join(map(str, x.controllers))})",
     a.DecNshTtl: lambda x, s: "dec_nsh_ttl",
     a.SetMplsLabel: lambda x, s: f"set_mpls_label({x.label})",
     a.SetMplsTc: lambda x, s: f"set_mpls_tc({x.tc})",
@@ -186,7 +184,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
     a.Unknown: lambda x, s: f"{x.name}(not implemented yet)",
 }
 
-# ---- reading ----------------------------------------------------------------------------------------------------
+# ---- reading ----
 
 
 class ActionContext(NamedTuple):
@@ -197,10 +195,7 @@ class ActionContext(NamedTuple):
 
 
 NO_NAMES: Final = ActionContext()
-NOT_YET: Final = frozenset(
-    "learn ct nat ct_next multipath bundle bundle_load encap output_reg trunc unroll_xlate debug_recirc "
-    "debug_slow copy_field".split()
-)
+NOT_YET: Final = frozenset(("learn", "ct", "nat", "multipath", "bundle", "bundle_load", "encap"))
 _ORDER: Final = {a.Meter: 1, a.ClearActions: 4, a.WriteActions: 5, a.WriteMetadata: 6, a.GotoTable: 7}
 _INSTRUCTION_NAMES: Final = {
     1: "meter",
@@ -435,9 +430,7 @@ def _read_move(value: str, context: ActionContext) -> a.Action:
     from_field, from_offset, bits = parse_subfield(source)
     to_field, to_offset, to_bits = parse_subfield(destination)
     if bits != to_bits:
-        raise TextError(
-            f"{value}: source field is {bits} bits wide but destination is {to_bits} bits wide"
-        )
+        raise TextError(f"{value}: source field is {bits} bits wide but destination is {to_bits} bits wide")
     return a.Move(from_field.name, from_offset, to_field.name, to_offset, bits)
 
 
@@ -499,7 +492,7 @@ def _read_goto(value: str, context: ActionContext) -> a.Action:
     return a.GotoTable(table)
 
 
-def _read_vid(value: str, context: ActionContext) -> a.Action:
+def _read_vid(value: str, context: ActionContext) -> a.SetVlanVid:
     vid = _number(value, 0xFFFF, "VLAN VID")
     if vid > 0xFFF:
         raise TextError(f"{value}: not a valid VLAN VID")
@@ -536,7 +529,9 @@ def _read_ip(make: Callable[[int], a.Action]) -> Callable[[str, ActionContext], 
     return read
 
 
-def _read_ethertype(make: Callable[[int], a.Action], only: tuple[int, ...]) -> Callable[[str, ActionContext], a.Action]:
+def _read_ethertype(
+    make: Callable[[int], a.Action], only: tuple[int, ...]
+) -> Callable[[str, ActionContext], a.Action]:
     def read(value: str, context: ActionContext) -> a.Action:
         number = _number(value, 0xFFFF, "ethertype")
         if only and number not in only:
@@ -609,7 +604,12 @@ def _read_conjunction(value: str, context: ActionContext) -> a.Action:
 
 
 def _read_sample(value: str, context: ActionContext) -> a.Action:
-    fields: dict[str, Any] = {"probability": 0, "collector_set": 0, "observation_domain": 0, "observation_point": 0}
+    fields: dict[str, Any] = {
+        "probability": 0,
+        "collector_set": 0,
+        "observation_domain": 0,
+        "observation_point": 0,
+    }
     names = {"collector_set_id": "collector_set", "obs_domain_id": "observation_domain"}
     names["obs_point_id"] = "observation_point"
     for key, word in key_values(value):
@@ -662,7 +662,7 @@ _READERS: Final[dict[str, Callable[[str, ActionContext], a.Action]]] = {
     "table": _reserved(of.OFPP_TABLE),
     "enqueue": _read_enqueue,
     "mod_vlan_vid": _read_vid,
-    "set_vlan_vid": lambda v, c: _read_vid(v, c)._replace(push=False),  # type: ignore[union-attr]
+    "set_vlan_vid": lambda v, c: a.SetVlanVid(_read_vid(v, c).vid, False),
     "mod_vlan_pcp": _limited(a.SetVlanPcp, "VLAN PCP", 3, 7),
     "set_vlan_pcp": _limited(lambda n: a.SetVlanPcp(n, False), "VLAN PCP", 3, 7),
     "strip_vlan": _simple(a.StripVlan()),
@@ -690,7 +690,7 @@ _READERS: Final[dict[str, Callable[[str, ActionContext], a.Action]]] = {
     "dec_mpls_ttl": _simple(a.DecMplsTtl()),
     "push_mpls": _read_ethertype(a.PushMpls, ()),
     "pop_mpls": _read_ethertype(a.PopMpls, ()),
-    "set_tunnel": lambda v, c: a.SetTunnel(parse_u64(v)),
+    "set_tunnel": lambda v, c: a.SetTunnel(parse_u64(v), bool(parse_u64(v) >> 32)),
     "set_tunnel64": lambda v, c: a.SetTunnel(parse_u64(v), True),
     "set_queue": lambda v, c: a.SetQueue(parse_u32(v)),
     "pop_queue": _simple(a.PopQueue()),

@@ -33,7 +33,7 @@ _I: Final = Struct("!HHI")
 _NONE: Final = Struct("!HH4x")
 _MAC: Final = Struct("!HH6s6x")
 
-# ---- which versions number which plain standard action how: (first, last, number, layout, record) --------------
+# ---- which versions number which plain action how: (first, last, number, layout, maker, record) ----
 
 _STANDARD: Final[tuple[tuple[int, int, int, Struct, Callable[..., a.Action], type], ...]] = (
     (1, 1, 1, _H, a.SetVlanVid, a.SetVlanVid),
@@ -71,7 +71,7 @@ _STANDARD: Final[tuple[tuple[int, int, int, Struct, Callable[..., a.Action], typ
     (6, 6, 29, _I, a.Meter, a.Meter),
 )
 
-# ---- Nicira's plain ones: subtype, layout after the subtype, record -------------------------------------------
+# ---- Nicira's plain ones: subtype, layout after the subtype, record  ----
 
 _NICIRA: Final[tuple[tuple[int, Struct, Callable[..., a.Action], type], ...]] = (
     (2, Struct("!2xI"), a.SetTunnel, a.SetTunnel),
@@ -131,7 +131,7 @@ _AS_SET_FIELD: Final[dict[type, str]] = {
     a.SetTunnel: "tun_id",
 }
 
-# ---- reading ----------------------------------------------------------------------------------------------------
+# ---- reading ----
 
 
 def decode_actions(data: bytes, version: int) -> tuple[a.Action, ...]:
@@ -251,7 +251,9 @@ def _decode_copy_field(data: bytes, position: int, length: int, skip: int) -> a.
     return _checked_move(source.name, source_offset, destination.name, destination_offset, bits)
 
 
-def _checked_move(source: str, source_offset: int, destination: str, destination_offset: int, bits: int) -> a.Move:
+def _checked_move(
+    source: str, source_offset: int, destination: str, destination_offset: int, bits: int
+) -> a.Move:
     for name, offset in ((source, source_offset), (destination, destination_offset)):
         if not bits or offset + bits > FIELD[name].bits:
             raise DecodeError("OFPBAC_BAD_SET_LEN", name)
@@ -421,7 +423,7 @@ def _decode_decap(body: bytes, version: int) -> a.Action:
 
 def _decode_check_larger(body: bytes, version: int) -> a.Action:
     length = int.from_bytes(body[:2], "big")
-    field, at = oxm.decode_header(body, 4)
+    field, _ = oxm.decode_header(body, 4)
     return a.CheckPacketLarger(length, field.name, int.from_bytes(body[2:4], "big"))
 
 
@@ -453,7 +455,7 @@ _NICIRA_DECODE: Final[dict[int, Callable[[bytes, int], a.Action]]] = {
     50: _decode_delete_field,
 }
 
-# ---- writing ----------------------------------------------------------------------------------------------------
+# ---- writing ----
 
 
 def encode_actions(actions: Iterable[a.Action], version: int, tagged: bool = True) -> bytes:
@@ -468,10 +470,10 @@ def encode_actions(actions: Iterable[a.Action], version: int, tagged: bool = Tru
     return b"".join(out)
 
 
-def _encode_action(action: a.Action, version: int) -> bytes:
+def _encode_action(action: Any, version: int) -> bytes:
     kind = type(action)
     if kind is a.Output:
-        port, max_len = action  # type: ignore[misc]
+        port, max_len = action
         if version == 1:
             return Struct("!HHHH").pack(0, 8, port, max_len)
         return _OUTPUT11.pack(0, 16, port_to_wire(port), max_len)
@@ -519,7 +521,8 @@ def _as_set_field(action: a.Action) -> a.SetField | None:
     name = _AS_SET_FIELD.get(type(action))
     if name is None:
         return None
-    return a.SetField(name, action[0], (1 << FIELD[name].bits) - 1)  # type: ignore[arg-type]
+    value: Any = action
+    return a.SetField(name, value[0], (1 << FIELD[name].bits) - 1)
 
 
 def _nicira(number: int, body: bytes) -> bytes:
@@ -595,12 +598,19 @@ def _own_action(name: str, value: int) -> a.Action | None:
 
 
 def _encode_load(action: a.Load, version: int) -> bytes:
+    if version >= 6:
+        mask = (1 << action.bits) - 1 << action.offset
+        whole = mask == (1 << FIELD[action.field].bits) - 1
+        if whole or FIELD[action.field].maskable:
+            return _encode_set_field(a.SetField(action.field, action.value << action.offset, mask), version)
     header = oxm.encode_header(action.field, oxm.NXM)
     if len(header) > 4:
         field = FIELD[action.field]
         mask = ((1 << action.bits) - 1) << action.offset
         whole = mask == (1 << field.bits) - 1
-        entry = oxm.encode_entry(action.field, action.value << action.offset, None if whole else mask, oxm.NXM)
+        entry = oxm.encode_entry(
+            action.field, action.value << action.offset, None if whole else mask, oxm.NXM
+        )
         return _nicira(33, bytes(6) + entry)
     packed = action.offset << 6 | action.bits - 1
     return _nicira(7, packed.to_bytes(2, "big") + header + action.value.to_bytes(8, "big"))
@@ -608,7 +618,9 @@ def _encode_load(action: a.Load, version: int) -> bytes:
 
 def _encode_move(action: a.Move, version: int) -> bytes:
     source_version = version if version >= 6 else oxm.NXM
-    headers = oxm.encode_header(action.source, source_version) + oxm.encode_header(action.destination, source_version)
+    headers = oxm.encode_header(action.source, source_version) + oxm.encode_header(
+        action.destination, source_version
+    )
     offsets = Struct("!HHH").pack(action.bits, action.source_offset, action.destination_offset)
     if version < 6:
         return _nicira(6, offsets + headers)
@@ -726,7 +738,7 @@ _ENCODE: Final[dict[type, Callable[[Any, int], bytes]]] = {
     a.Unknown: lambda x, v: x.wire,
 }
 
-# ---- instructions ---------------------------------------------------------------------------------------------------
+# ---- instructions ----
 
 _INSTRUCTIONS: Final = (a.Meter, a.ClearActions, a.WriteActions, a.WriteMetadata, a.GotoTable)
 _METADATA: Final = Struct("!HH4xQQ")

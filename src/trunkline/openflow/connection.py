@@ -131,7 +131,9 @@ class Connection:
             text = f"We support versions {ours}, you support versions {theirs}, no common versions."
             spoken = min(max(version, 1), self.versions.bit_length() - 1, 6)
             self._write(Protocol(spoken), Error("OFPHFC_INCOMPATIBLE", text.encode()), xid)
-            self.closed = f"version negotiation failed (we support versions {ours}, peer supports versions {theirs})"
+            self.closed = (
+                f"version negotiation failed (we support versions {ours}, peer supports versions {theirs})"
+            )
             return
         self.version = common.bit_length() - 1
 

@@ -1,5 +1,5 @@
-"""The messages that keep a connection: hello, error, echo, features of 1.3 on, config, roles, bundles, and the
-extensions that switch formats.  Each has its wire form and its text side by side; `codec` gathers the tables.
+"""The messages that keep a connection: hello, error, echo, config, roles, bundles, and the extensions that
+switch formats.  Each has its wire form and its text side by side; `codec` gathers the tables.
 """
 
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def versions_text(versions: int) -> str:
     return ", ".join(f"0x{version:02x}" for version in range(1, 32) if versions >> version & 1)
 
 
-# ---- errors -----------------------------------------------------------------------------------------------
+# ---- errors ----
 
 _VENDOR_TYPE: Final = 0xB0C2  # 1.0 and 1.1
 _EXPERIMENTER_TYPE: Final = 0xFFFF  # 1.2 on
@@ -108,7 +108,7 @@ def encode_error(protocol: Protocol, message: m.Error) -> Encoded:
     return "OFPT_ERROR", head + message.data
 
 
-# ---- echo, barrier and other messages that are all or nothing but their bytes ------------------------------
+# ---- echo, barrier and other messages that are all or nothing but their bytes  ----
 
 
 def text_echo(message: m.EchoRequest | m.EchoReply, version: int, style: Style) -> str:
@@ -120,7 +120,7 @@ def text_nothing(message: object, version: int, style: Style) -> str:
     return ""
 
 
-# ---- configuration ----------------------------------------------------------------------------------------
+# ---- configuration ----
 
 
 def decode_config(envelope: Envelope) -> m.SwitchConfig:
@@ -145,7 +145,7 @@ def _text_config(message: m.GetConfigReply | m.SetConfig, version: int, style: S
     return f" frags={of.FRAGMENT_NAMES[config.fragments]}{ttl} miss_send_len={config.miss_send_len}\n"
 
 
-# ---- roles ------------------------------------------------------------------------------------------------
+# ---- roles ----
 
 
 def _decode_role(envelope: Envelope) -> tuple[int, int | None]:
@@ -196,7 +196,7 @@ def _text_role_status(message: m.RoleStatus, version: int, style: Style) -> str:
     return f" role={of.ROLE_NAMES[message.role]} generation_id={message.generation} reason={reason}"
 
 
-# ---- formats of Nicira's extensions -------------------------------------------------------------------------
+# ---- formats of Nicira's extensions ----
 
 
 def _decode_number(envelope: Envelope) -> int:
@@ -222,7 +222,7 @@ def _text_packet_in_format(message: m.SetPacketInFormat, version: int, style: St
     return f" format={of.PACKET_IN_FORMAT_NAMES.get(message.format, _UNKNOWN)}"
 
 
-# ---- bundles ----------------------------------------------------------------------------------------------
+# ---- bundles ----
 
 
 def _decode_bundle_control(envelope: Envelope) -> m.BundleControl:
@@ -240,7 +240,7 @@ def _text_bundle_control(message: m.BundleControl, version: int, style: Style) -
     return f"\n bundle_id={c_hex(message.bundle)} type={kind} flags={flags}"
 
 
-# ---- the tables ---------------------------------------------------------------------------------------------
+# ---- the tables ----
 
 DECODE: Final[dict[str, Callable[[Envelope], m.Message]]] = {
     "OFPT_HELLO": decode_hello,

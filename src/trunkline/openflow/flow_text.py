@@ -5,7 +5,6 @@ the end ``actions=``.  `parse_flow` also says which flow formats can carry the f
 negotiates by.
 """
 
-
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -38,7 +37,7 @@ from trunkline.openflow.actions_text import (
 )
 from trunkline.openflow.style import PLAIN, Style, duration_text, flags_text, integer, port_text, table_text
 
-# ---- flow formats: what ovs-ofctl calls protocols --------------------------------------------------------------
+# ---- flow formats: what ovs-ofctl calls protocols ----
 
 OF10, OF10_TID, NXM, NXM_TID, OF11, OF12, OF13, OF14, OF15 = (1 << bit for bit in range(9))
 ANY_OF10: Final = OF10 | OF10_TID
@@ -48,19 +47,29 @@ ANY: Final = ANY_OF10 | ANY_NXM | OF11 | ANY_OXM
 FORMAT_NAMES: Final = (
     (ANY, "any"),
     (ANY_OF10, "OpenFlow10"),
+    (ANY_NXM, "NXM"),
+    (ANY_OXM, "OXM"),
     (OF10, "OpenFlow10-table_id"),
     (OF10_TID, "OpenFlow10+table_id"),
-    (ANY_NXM, "NXM"),
     (NXM, "NXM-table_id"),
     (NXM_TID, "NXM+table_id"),
-    (ANY_OXM, "OXM"),
     (OF11, "OpenFlow11"),
     (OF12, "OXM-OpenFlow12"),
     (OF13, "OXM-OpenFlow13"),
     (OF14, "OXM-OpenFlow14"),
     (OF15, "OXM-OpenFlow15"),
 )
-FORMAT_VERSIONS: Final = {OF10: 1, OF10_TID: 1, NXM: 1, NXM_TID: 1, OF11: 2, OF12: 3, OF13: 4, OF14: 5, OF15: 6}
+FORMAT_VERSIONS: Final = {
+    OF10: 1,
+    OF10_TID: 1,
+    NXM: 1,
+    NXM_TID: 1,
+    OF11: 2,
+    OF12: 3,
+    OF13: 4,
+    OF14: 5,
+    OF15: 6,
+}
 
 
 def formats_text(formats: int) -> str:
@@ -88,7 +97,7 @@ def formats_named(text: str) -> int | None:
     return formats
 
 
-# ---- writing ----------------------------------------------------------------------------------------------------
+# ---- writing ----
 
 
 def format_flow_mod(mod: m.FlowMod, style: Style = PLAIN, version: int = 6) -> str:
@@ -156,7 +165,7 @@ def format_flow_stats(flow: m.FlowStats, style: Style = PLAIN) -> str:
     return "".join(parts)
 
 
-# ---- reading ----------------------------------------------------------------------------------------------------
+# ---- reading ----
 
 
 class ParsedFlow(NamedTuple):
@@ -185,8 +194,6 @@ _COMMANDS: Final = {
 }
 
 
-
-
 def _split_actions(text: str) -> tuple[str, str | None]:
     """The flow without its actions, and the actions, None without any."""
     at = text.find("action")
@@ -212,7 +219,7 @@ def parse_flow(text: str, command: int | None, context: ActionContext = NO_NAMES
     """Reads a flow for `command` (OFPFC_*), or, with None, for the command that the text starts with (add if
     none).  Raises TextError."""
     if command is None:
-        word, _, rest = text.strip().partition(" ")
+        word = text.strip().partition(" ")[0]
         first = word.partition(",")[0]
         if first in _COMMANDS:
             command, text = _COMMANDS[first], text.strip()[len(first) :].lstrip(", \t")
@@ -395,15 +402,18 @@ def _tagged(match: Match, actions: tuple[a.Action, ...]) -> bool:
 
 
 _OF10_FIELDS: Final = frozenset(
-    "eth_src eth_dst ip_src ip_dst tcp_src tcp_dst udp_src udp_dst vlan_vid vlan_pcp dl_vlan dl_vlan_pcp "
-    "nw_tos ip_dscp".split()
+    (
+        *("eth_src", "eth_dst", "ip_src", "ip_dst", "tcp_src", "tcp_dst", "udp_src", "udp_dst"),
+        *("vlan_vid", "vlan_pcp", "dl_vlan", "dl_vlan_pcp", "nw_tos", "ip_dscp"),
+    )
 )
 
 
 def _require(name: str, match: Match, verb: str) -> None:
     if not satisfied(match, FIELD[name].prerequisite):
         raise TextError(
-            f"actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)\0{verb} {name} lacks correct prerequisites"
+            "actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)"
+            f"\0{verb} {name} lacks correct prerequisites"
         )
 
 

@@ -9,6 +9,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any, Final
 
+from trunkline.flow.key import VIEW
 from trunkline.flow.match import Match
 from trunkline.flow.text import normalize
 from trunkline.model import openflow as of
@@ -41,9 +42,8 @@ _REMOVED10: Final = Struct("!QHBxIIH2xQQ")
 _NX_REMOVED: Final = Struct("!QHBBIIHHQQ")
 _REMOVED11: Final = Struct("!QHBBIIHHQQ")
 _REMOVED15: Final = Struct("!BBHHHQ")
-_TAGGED: Final = 0x1000 << 0
 
-# ---- cookies within NXM: the pseudo field 30 of class 1, with eight bytes ---------------------------------------
+# ---- cookies within NXM: the pseudo field 30 of class 1, with eight bytes  ----
 
 
 def _pull_cookie(data: bytes) -> tuple[bytes, int, int]:
@@ -88,11 +88,11 @@ def _nxm(match: Match, cookie: int = 0, mask: int = 0) -> tuple[int, bytes]:
 
 
 def has_tag(match: Match) -> bool:
-    from_tci = match.value >> oxm.VIEW["vlan_tci"].shift
+    from_tci = match.value >> VIEW["vlan_tci"].shift
     return bool(from_tci & 0x1000)
 
 
-# ---- flow-mods --------------------------------------------------------------------------------------------------
+# ---- flow-mods ----
 
 
 def decode_flow_mod(envelope: Envelope, table_id: bool = True) -> m.FlowMod:
@@ -105,10 +105,10 @@ def decode_flow_mod(envelope: Envelope, table_id: bool = True) -> m.FlowMod:
         match = match10.decode(body)
         cookie, command, idle, hard, priority, buffer, out_port, flags = _FLOW_MOD10.unpack_from(body, 40)
         actions = decode_actions(body[64:], 1)
-        if match.mask == _EXACT10 and priority != 0xFFFF:
-            priority = 0xFFFF
     else:
-        cookie, command, idle, hard, priority, buffer, out_port, flags, length = _NX_FLOW_MOD.unpack_from(body)
+        cookie, command, idle, hard, priority, buffer, out_port, flags, length = _NX_FLOW_MOD.unpack_from(
+            body
+        )
         match, cookie_match, cookie_mask, end = _pull_nxm(body, 32, length)
         actions = decode_actions(body[end:], envelope.version)
         match = normalize(match)
@@ -136,9 +136,6 @@ def decode_flow_mod(envelope: Envelope, table_id: bool = True) -> m.FlowMod:
         0xFFFFFFFF,
         None if buffer == of.NO_BUFFER else buffer,
     )
-
-
-_EXACT10: Final = -1  # a match with no wildcard at all would have the highest priority; NXM has none such
 
 
 def _flags_from(flags: int, version: int, command: int) -> int:
@@ -171,7 +168,9 @@ def _decode_flow_mod11(envelope: Envelope) -> m.FlowMod:
     is_add = command == of.OFPFC_ADD or (version == 2 and command <= of.OFPFC_MODIFY_STRICT and not mask)
     if command < of.OFPFC_DELETE and table == of.OFPTT_ALL:
         raise DecodeError("OFPFMFC_BAD_TABLE_ID")
-    out_port, out_group = _outputs(out_port, out_group) if command >= of.OFPFC_DELETE else (0xFFFF, of.OFPG_ANY)
+    out_port, out_group = (
+        _outputs(out_port, out_group) if command >= of.OFPFC_DELETE else (0xFFFF, of.OFPG_ANY)
+    )
     return m.FlowMod(
         command,
         normalize(match),
@@ -215,7 +214,9 @@ def encode_flow_mod(protocol: Protocol, mod: m.FlowMod) -> Encoded:
     cookie = _ALL_COOKIE if mod.new_cookie is None else mod.new_cookie
     if version > 1:
         command = mod.command
-        if command in (of.OFPFC_ADD,) or (version == 2 and mod.new_cookie is not None and not mod.cookie_mask):
+        if command in (of.OFPFC_ADD,) or (
+            version == 2 and mod.new_cookie is not None and not mod.cookie_mask
+        ):
             cookie, mask = cookie if mod.new_cookie is not None else 0, mod.cookie_mask
         else:
             cookie, mask = mod.cookie & mod.cookie_mask, mod.cookie_mask
@@ -239,7 +240,14 @@ def encode_flow_mod(protocol: Protocol, mod: m.FlowMod) -> Encoded:
         match = _encode_match11(mod.match, version)
         return "OFPT_FLOW_MOD", body + match + encode_instructions(mod.actions, version, has_tag(mod.match))
     command = mod.command | mod.table << 8 if protocol.table_id else mod.command
-    timeouts = (mod.idle_timeout, mod.hard_timeout, mod.priority, buffer, mod.out_port, _flags_to(mod.flags, 1))
+    timeouts = (
+        mod.idle_timeout,
+        mod.hard_timeout,
+        mod.priority,
+        buffer,
+        mod.out_port,
+        _flags_to(mod.flags, 1),
+    )
     actions = encode_actions(mod.actions, 1)
     if protocol.nxm:
         length, match = _nxm(mod.match, mod.cookie, mod.cookie_mask)
@@ -247,7 +255,7 @@ def encode_flow_mod(protocol: Protocol, mod: m.FlowMod) -> Encoded:
     return "OFPT_FLOW_MOD", match10.encode(mod.match) + _FLOW_MOD10.pack(cookie, command, *timeouts) + actions
 
 
-# ---- requests for statistics ------------------------------------------------------------------------------------
+# ---- requests for statistics ----
 
 _Request = m.FlowStatsRequest | m.AggregateStatsRequest
 
@@ -292,12 +300,14 @@ def _encode_request(name: str) -> Callable[[Protocol, Any], Encoded]:
     return encode
 
 
-# ---- flow statistics ---------------------------------------------------------------------------------------------
+# ---- flow statistics ----
 
 
 def _decode_flow_stats(envelope: Envelope) -> m.FlowStatsReply:
     body, position = envelope.body, 0
-    read = _read_stats15 if envelope.version >= 6 else _read_stats11 if envelope.version > 1 else _read_stats10
+    read = (
+        _read_stats15 if envelope.version >= 6 else _read_stats11 if envelope.version > 1 else _read_stats10
+    )
     if envelope.kind.name.startswith("NXST"):
         read = _read_nx_stats
     flows = []
@@ -328,7 +338,18 @@ def _read_stats10(data: bytes, version: int) -> m.FlowStats:
     duration = seconds * 1_000_000_000 + nanoseconds
     actions = decode_actions(data[88:], 1)
     return m.FlowStats(
-        match, priority, table, actions, cookie, duration, idle, hard, None, None, _counter(packets), _counter(octets)
+        match,
+        priority,
+        table,
+        actions,
+        cookie,
+        duration,
+        idle,
+        hard,
+        None,
+        None,
+        _counter(packets),
+        _counter(octets),
     )
 
 
@@ -458,7 +479,9 @@ def encode_flow_stats(protocol: Protocol, flow: m.FlowStats) -> bytes:
     if version >= 6:
         return _encode_stats15(flow, packets, octets)
     if version > 1:
-        tail = _encode_match11(flow.match, version) + encode_instructions(flow.actions, version, has_tag(flow.match))
+        tail = _encode_match11(flow.match, version) + encode_instructions(
+            flow.actions, version, has_tag(flow.match)
+        )
         return (
             _STATS11.pack(
                 48 + len(tail),
@@ -521,7 +544,7 @@ def _encode_stats15(flow: m.FlowStats, packets: int, octets: int) -> bytes:
     )
 
 
-# ---- aggregates, flow removed ------------------------------------------------------------------------------------
+# ---- aggregates, flow removed ----
 
 
 def _decode_aggregate(envelope: Envelope) -> m.AggregateStatsReply:
@@ -545,17 +568,19 @@ def _decode_removed(envelope: Envelope) -> m.FlowRemoved:
     version, body = envelope.version, envelope.body
     hard = 0
     if envelope.kind.name == "NXT_FLOW_REMOVED":
-        cookie, priority, reason, table, seconds, nanoseconds, idle, length, packets, octets = _NX_REMOVED.unpack_from(
-            body
+        cookie, priority, reason, table, seconds, nanoseconds, idle, length, packets, octets = (
+            _NX_REMOVED.unpack_from(body)
         )
         match, _, _, _ = _pull_nxm(body, 40, length)
         table = table - 1 if table else 0xFF
     elif version == 1:
         match, table = match10.decode(body), 0xFF
-        cookie, priority, reason, seconds, nanoseconds, idle, packets, octets = _REMOVED10.unpack_from(body, 40)
+        cookie, priority, reason, seconds, nanoseconds, idle, packets, octets = _REMOVED10.unpack_from(
+            body, 40
+        )
     elif version < 6:
-        cookie, priority, reason, table, seconds, nanoseconds, idle, hard, packets, octets = _REMOVED11.unpack_from(
-            body
+        cookie, priority, reason, table, seconds, nanoseconds, idle, hard, packets, octets = (
+            _REMOVED11.unpack_from(body)
         )
         match, _ = _decode_match11(body, 40, version)
     else:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from trunkline.flow.match import Match
 from trunkline.openflow.actions import Action
 
-# ---- every connection ----------------------------------------------------------------------------------
+# ---- every connection ----
 
 
 class Hello(NamedTuple):
@@ -187,7 +187,7 @@ class GetAsyncReply(NamedTuple):
     config: AsyncConfig
 
 
-# ---- packets -------------------------------------------------------------------------------------------
+# ---- packets ----
 
 
 class PacketIn(NamedTuple):
@@ -213,7 +213,7 @@ class PacketOut(NamedTuple):
     buffer: int | None = None
 
 
-# ---- flows ---------------------------------------------------------------------------------------------
+# ---- flows ----
 
 
 class FlowMod(NamedTuple):
@@ -304,7 +304,7 @@ class AggregateStatsReply(NamedTuple):
     flows: int
 
 
-# ---- ports ---------------------------------------------------------------------------------------------
+# ---- ports ----
 
 
 class PortStatus(NamedTuple):
@@ -363,7 +363,7 @@ class PortStatsReply(NamedTuple):
     more: bool = False
 
 
-# ---- tables, switch, queues ----------------------------------------------------------------------------
+# ---- tables, switch, queues ----
 
 
 class DescriptionRequest(NamedTuple):
@@ -484,7 +484,7 @@ class QueueConfigReply(NamedTuple):
     more: bool = False
 
 
-# ---- bundles -------------------------------------------------------------------------------------------
+# ---- bundles ----
 
 
 class BundleControl(NamedTuple):
@@ -504,7 +504,7 @@ class BundleAdd(NamedTuple):
     message: "Message"
 
 
-# ---- what the codec knows by name but not by meaning -----------------------------------------------------
+# ---- what the codec knows by name but not by meaning ----
 
 
 class Opaque(NamedTuple):

@@ -37,7 +37,7 @@ _SPECIAL: Final = {
 
 
 class _Entry(NamedTuple):
-    """What a header means.  `header` is without the mask's bit and with the plain length, experimenter included."""
+    """What a header means.  `header` is the plain one, without a mask, its experimenter included."""
 
     field: Field
     header: bytes
@@ -71,7 +71,8 @@ def _entries() -> tuple[dict[bytes, _Entry], dict[bytes, Field]]:
                 ones = 0xFF
             elif kind == _PORT:
                 ones = 0xFFFF
-            entry = _Entry(field, plain, field.octets, view.shift, ones, kind, field.prerequisite)
+            shift = view.shift - 1 if kind == _PCP else view.shift  # with the bit that says a tag is there
+            entry = _Entry(field, plain, field.octets, shift, ones, kind, field.prerequisite)
             by_header[plain] = entry
             if field.maskable:
                 by_header[_header(code.vendor, code.number, field.octets, True)] = entry
@@ -110,7 +111,7 @@ _ETHERNET: Final = MASK["dl_src"] | MASK["dl_dst"] | MASK["dl_type"] | MASK["vla
 _PACKET_TYPE: Final = MASK["packet_type"]
 
 
-# ---- reading --------------------------------------------------------------------------------------------------
+# ---- reading ----
 
 
 def decode(data: bytes, *, loose: bool = False) -> Match:
@@ -157,7 +158,7 @@ def decode(data: bytes, *, loose: bool = False) -> Match:
             raw, raw_mask, ones = _from_wire(kind, raw, raw_mask, ones)
         if raw & ~ones:
             raise DecodeError("OFPBMC_BAD_VALUE", entry.field.name)
-        place = ones << shift
+        place = (ones & ~1 if kind == _PCP else ones) << shift
         if seen & place:
             raise DecodeError("OFPBMC_DUP_FIELD", entry.field.name)
         if entry.prerequisite and not loose and not satisfied(Match(value, mask), entry.prerequisite):
@@ -219,22 +220,27 @@ def _why_unknown(header: bytes) -> tuple[str, str]:
     return "OFPBMC_BAD_LEN", field.name
 
 
-# ---- writing --------------------------------------------------------------------------------------------------
+# ---- writing ----
 
 # The order in which fields are written: each after those that it has as prerequisites.
-_WRITE_ORDER: Final = tuple(
-    """dp_hash recirc_id conj_id in_port actset_output packet_type eth_src eth_dst eth_type vlan_tci
-    mpls_label mpls_tc mpls_bos mpls_ttl ip_src ip_dst ipv6_src ipv6_dst ipv6_label
-    ip_frag nw_tos nw_ecn nw_ttl nw_proto tcp_src tcp_dst tcp_flags udp_src udp_dst sctp_src sctp_dst
-    icmp_type icmp_code icmpv6_type icmpv6_code nd_target nd_sll nd_tll nd_reserved nd_options_type
-    arp_op arp_spa arp_tpa arp_sha arp_tha
-    nsh_flags nsh_ttl nsh_mdtype nsh_np nsh_spi nsh_si nsh_c1 nsh_c2 nsh_c3 nsh_c4
-    tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags tun_flags
-    tun_erspan_ver tun_erspan_idx tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype""".split()
-) + tuple(f"reg{i}" for i in range(16)) + tuple(
-    """pkt_mark ct_state ct_zone ct_mark ct_label ct_nw_src ct_nw_dst ct_ipv6_src ct_ipv6_dst ct_nw_proto
-    ct_tp_src ct_tp_dst metadata""".split()
-)  # fmt: skip
+_WRITE_ORDER: Final = (
+    *("dp_hash", "recirc_id", "conj_id", "in_port", "actset_output", "packet_type"),
+    *("eth_src", "eth_dst", "eth_type", "vlan_tci", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl"),
+    *("ip_src", "ip_dst", "ipv6_src", "ipv6_dst", "ipv6_label"),
+    *("ip_frag", "nw_tos", "nw_ecn", "nw_ttl", "nw_proto"),
+    *("tcp_src", "tcp_dst", "tcp_flags", "udp_src", "udp_dst", "sctp_src", "sctp_dst"),
+    *("icmp_type", "icmp_code", "icmpv6_type", "icmpv6_code"),
+    *("nd_target", "nd_sll", "nd_tll", "nd_reserved", "nd_options_type"),
+    *("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha"),
+    *("nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si"),
+    *("nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4"),
+    *("tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_gbp_id", "tun_gbp_flags"),
+    *("tun_flags", "tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid"),
+    *("tun_gtpu_flags", "tun_gtpu_msgtype"),
+    *(f"reg{i}" for i in range(16)),
+    *("pkt_mark", "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_nw_src", "ct_nw_dst"),
+    *("ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst", "metadata"),
+)
 _PREREQUISITE_BITS: Final = (
     MASK["packet_type"]
     | MASK["eth_type"]
@@ -350,7 +356,7 @@ def _encode_options(match: Match) -> list[bytes]:
     return out
 
 
-# ---- the match of OpenFlow 1.2 on: type 1, length, OXM, padding to eight bytes ------------------------------------
+# ---- the match of OpenFlow 1.2 on: type 1, length, OXM, padding to eight bytes  ----
 
 
 def encode_oxm_match(match: Match, version: int) -> bytes:
@@ -372,7 +378,7 @@ def decode_oxm_match(data: bytes, position: int, *, loose: bool = False) -> tupl
     return decode(data[position + 4 : position + length], loose=loose), end
 
 
-# ---- fields in actions: a header alone, or a whole entry --------------------------------------------------------------
+# ---- fields in actions: a header alone, or a whole entry ----
 
 
 def encode_header(name: str, version: int, masked: bool = False) -> bytes:

@@ -1,12 +1,12 @@
-"""The messages about ports: features replies (which carry them in 1.0 to 1.2), descriptions, status, changes and
-statistics.
+"""The messages about ports: features replies (which carry them in 1.0 to 1.2), descriptions, status,
+changes and statistics.
 
 Three layouts of a port exist: 48 bytes in 1.0, 64 in 1.1 to 1.3, and from 1.4 on a header with properties,
 of which property 0 holds what an Ethernet port has.  Statistics changed likewise: 104 bytes to 1.2, with a
 duration 112 in 1.3, properties since.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ _PORT_MOD14: Final = Struct("!I4x6s2xII")
 _PORT_MOD_ETHERNET: Final = Struct("!HHI")
 _UNKNOWN: Final = 0xFFFFFFFFFFFFFFFF
 
-# ---- bits: 1.0 numbers features from COPPER on five lower ---------------------------------------------------
+# ---- bits: 1.0 numbers features from COPPER on five lower ----
 
 
 def features_from_10(bits: int) -> int:
@@ -55,7 +55,7 @@ def _raw_name(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")[:15]
 
 
-# ---- one port -------------------------------------------------------------------------------------------------
+# ---- one port ----
 
 
 def decode_port(version: int, body: bytes, position: int) -> tuple[m.Port, int]:
@@ -128,7 +128,14 @@ def encode_port(version: int, port: m.Port) -> bytes:
         state = port.state & (of.OFPPS_LINK_DOWN | of.OFPPS_STP_MASK)
         return _PORT10.pack(port.number, mac, name, port.config & of.OFPPC10_ALL, state, *bits)
     number, config, state = port_to_wire(port.number), port.config & of.OFPPC11_ALL, port.state & 7
-    features = (port.current, port.advertised, port.supported, port.peer, port.current_speed, port.maximum_speed)
+    features = (
+        port.current,
+        port.advertised,
+        port.supported,
+        port.peer,
+        port.current_speed,
+        port.maximum_speed,
+    )
     if version < 5:
         return _PORT11.pack(number, mac, name, config, state, *features)
     length = _PORT14.size + _ETHERNET.size
@@ -171,7 +178,7 @@ def _state_text(state: int) -> str:
     return words or "0"
 
 
-# ---- features reply, descriptions, status -----------------------------------------------------------------------
+# ---- features reply, descriptions, status ----
 
 
 def _decode_features(envelope: Envelope) -> m.FeaturesReply:
@@ -269,7 +276,7 @@ def _text_status(message: m.PortStatus, version: int, style: Style) -> str:
     return f" {of.PORT_REASON_NAMES[message.reason]}:{port_description_text(message.port, style)}"
 
 
-# ---- changes ------------------------------------------------------------------------------------------------------
+# ---- changes ----
 
 
 def _decode_port_mod(envelope: Envelope) -> m.PortMod:
@@ -321,7 +328,7 @@ def _text_port_mod(message: m.PortMod, version: int, style: Style) -> str:
     )
 
 
-# ---- statistics ---------------------------------------------------------------------------------------------------
+# ---- statistics ----
 
 _STATS_REQUEST10: Final = Struct("!H6x")
 _STATS_REQUEST11: Final = Struct("!I4x")
@@ -347,8 +354,8 @@ def _encode_stats_request(protocol: Protocol, message: m.PortStatsRequest) -> En
     return "OFPST_PORT request", _STATS_REQUEST11.pack(port_to_wire(message.port))
 
 
-def _counters(values: tuple[int, ...] | list[int]) -> list[int | None]:
-    return [None if value == _UNKNOWN else value for value in values]
+def _counters(values: tuple[int, ...] | list[int]) -> Iterator[int | None]:
+    return (None if value == _UNKNOWN else value for value in values)
 
 
 def _decode_stats(envelope: Envelope) -> m.PortStatsReply:
@@ -366,7 +373,7 @@ def _decode_stats(envelope: Envelope) -> m.PortStatsReply:
         if version == 4 and rest[12] != 0xFFFFFFFF:
             duration = rest[12] * 1_000_000_000 + rest[13]
         number = port if version == 1 else port_from_wire(port)
-        ports.append(m.PortStats(number, *_counters(rest[:12]), duration))
+        ports.append(m.PortStats(number, *_counters(rest[:12]), duration))  # type: ignore[call-arg, arg-type]
     return m.PortStatsReply(tuple(ports), envelope.more)
 
 
@@ -392,7 +399,7 @@ def _decode_stats14(body: bytes, position: int) -> tuple[m.PortStats, int]:
                 custom = _decode_custom(body[at + 12 : at + size])
         at += (size + 7) // 8 * 8
     duration = None if seconds == 0xFFFFFFFF else seconds * 1_000_000_000 + nanoseconds
-    stats = m.PortStats(port_from_wire(port), *_counters(rest + ethernet), duration, custom)
+    stats = m.PortStats(port_from_wire(port), *_counters(rest + ethernet), duration, custom)  # type: ignore[call-arg, arg-type]
     return stats, end
 
 
@@ -420,7 +427,9 @@ def encode_port_stats(version: int, stats: m.PortStats) -> bytes:
     port = port_to_wire(stats.port)
     if version < 4:
         return _STATS11.pack(port, *values)
-    seconds, nanoseconds = divmod(stats.duration, 1_000_000_000) if stats.duration is not None else (0xFFFFFFFF,) * 2
+    seconds, nanoseconds = (
+        divmod(stats.duration, 1_000_000_000) if stats.duration is not None else (0xFFFFFFFF,) * 2
+    )
     if version == 4:
         return _STATS13.pack(port, *values, seconds, nanoseconds)
     properties = _STATS_ETHERNET.pack(0, _STATS_ETHERNET.size, *values[8:])

@@ -1,4 +1,4 @@
-"""How messages are shown: verbosity, names for ports and tables, and the small texts that all of them share."""
+"""How messages are shown: verbosity, names for ports and tables, and small texts that all of them share."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -101,9 +101,7 @@ def hex_dump(data: bytes, start: int = 0) -> str:
         cells = [f"{byte:02x}" for byte in row] + ["  "] * (16 - len(row))
         dash = "-" if len(row) > 7 else " "
         shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row).ljust(16)
-        lines.append(
-            f"{start + offset:08x}  {' '.join(cells[:8])}{dash}{' '.join(cells[8:])} |{shown}|\n"
-        )
+        lines.append(f"{start + offset:08x}  {' '.join(cells[:8])}{dash}{' '.join(cells[8:])} |{shown}|\n")
     return "".join(lines)
 
 
@@ -111,8 +109,8 @@ def printable(data: bytes) -> str:
     """Bytes as the original shows a text of unknown origin: escapes for what is not printable ASCII."""
     named = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
     return "".join(
-        chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else named.get(byte) or ("\\\\" if byte == 0x5C else f"\\{byte:03o}")
+        chr(byte)
+        if 0x20 <= byte < 0x7F and byte != 0x5C
+        else named.get(byte) or ("\\\\" if byte == 0x5C else f"\\{byte:03o}")
         for byte in data
     )
-
-

@@ -13,7 +13,7 @@ from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol
 
 _UNKNOWN: Final = 0xFFFFFFFFFFFFFFFF
 
-# ---- description --------------------------------------------------------------------------------------------
+# ---- description ----
 
 _DESCRIPTION: Final = Struct("!256s256s256s32s256s")
 _WIDTHS: Final = (256, 256, 256, 32, 256)
@@ -37,7 +37,7 @@ def _text_description(message: m.DescriptionReply, version: int, style: Style) -
     return "\n" + "".join(f"{title}: {value}\n" for title, value in zip(titles, message))
 
 
-# ---- table statistics ---------------------------------------------------------------------------------------------
+# ---- table statistics ----
 
 _TABLE10: Final = Struct("!B3x32sIIIQQ")
 _TABLE11: Final = Struct("!B7x32sIIIIIIIIQQ")
@@ -55,12 +55,16 @@ def _decode_table_stats(envelope: Envelope) -> m.TableStatsReply:
             table, name, wild, most, active, lookups, matched = values
             stats = m.TableStats(table, active, lookups, matched, _string(name), most, wild)
         elif version == 2:
-            table, name, wild, match, instructions, write, apply, config, most, active, lookups, matched = values
+            table, name, wild, match, instructions, write, apply, config, most, active, lookups, matched = (
+                values
+            )
             stats = m.TableStats(
                 table, active, lookups, matched, _string(name), most, wild, match, instructions, write, apply
             )._replace(miss_config=config)
         elif version == 3:
-            table, name, match, wild, write, apply, write_set, apply_set, metadata, metadata_write, *rest = values
+            table, name, match, wild, write, apply, write_set, apply_set, metadata, metadata_write, *rest = (
+                values
+            )
             instructions, config, most, active, lookups, matched = rest
             stats = m.TableStats(
                 table, active, lookups, matched, _string(name), most, wild, match, instructions,
@@ -82,7 +86,14 @@ def encode_table_stats(version: int, t: m.TableStats) -> bytes:
         bits = (t.wildcards & 0xFFFFFFFF, t.match & 0xFFFFFFFF, *actions, t.miss_config, t.max_entries)
         return _TABLE11.pack(t.table, name, *bits, *counters)
     if version == 3:
-        fields = (t.match, t.wildcards, t.write_actions, t.apply_actions, t.write_set_fields, t.apply_set_fields)
+        fields = (
+            t.match,
+            t.wildcards,
+            t.write_actions,
+            t.apply_actions,
+            t.write_set_fields,
+            t.apply_set_fields,
+        )
         rest = (t.metadata_match, t.metadata_write, t.instructions, t.miss_config, t.max_entries)
         return _TABLE12.pack(t.table, name, *fields, *rest, *counters)
     return _TABLE13.pack(t.table, *counters)
@@ -150,7 +161,9 @@ def _text_table_stats(message: m.TableStatsReply, version: int, style: Style) ->
         text += _ditto(first, last)
         label = table_text(t.table, style)
         name = f' ("{t.name}")' if version < 4 and t.name and t.name != f"table{t.table}" else ""
-        same = "    (same features)\n" if shown is not None and features and shown[1] == features else features
+        same = (
+            "    (same features)\n" if shown is not None and features and shown[1] == features else features
+        )
         text += f"  table {label}{name}:\n{counters}{same}\n"
         run += 1
         shown, first, last = (counters, features), t.table + 1, t.table
@@ -166,7 +179,7 @@ def _ditto(first: int, last: int) -> str:
     return f"  tables {first}...{last}: ditto\n"
 
 
-# ---- table-mod, table description ---------------------------------------------------------------------------------
+# ---- table-mod, table description ----
 
 _TABLE_MOD: Final = Struct("!B3xI")
 _EVICTION: Final = Struct("!HHI")
@@ -221,7 +234,9 @@ def _encode_table_mod(protocol: Protocol, mod: m.TableMod) -> Encoded:
 
 
 def _text_table_mod(mod: m.TableMod, version: int, style: Style) -> str:
-    text = " table_id: ALL_TABLES" if mod.table == of.OFPTT_ALL else f" table_id={table_text(mod.table, style)}"
+    text = (
+        " table_id: ALL_TABLES" if mod.table == of.OFPTT_ALL else f" table_id={table_text(mod.table, style)}"
+    )
     if mod.miss is not None:
         text += f", flow_miss_config={of.TABLE_MISS_NAMES[mod.miss]}"
     if mod.eviction is not None:
@@ -240,7 +255,7 @@ def _eviction_text(flags: int) -> str:
     return "|".join(words) or "(none)"
 
 
-# ---- queues -------------------------------------------------------------------------------------------------------
+# ---- queues ----
 
 _QUEUE10: Final = Struct("!H2xIQQQ")
 _QUEUE11: Final = Struct("!IIQQQ")
@@ -282,7 +297,7 @@ def _decode_queue_stats(envelope: Envelope) -> m.QueueStatsReply:
         port, queue, octets, packets, errors, *duration = values
         known = None if not duration or duration[0] == 0xFFFFFFFF else duration[0] * 10**9 + duration[1]
         counters = (None if value == _UNKNOWN else value for value in (octets, packets, errors))
-        queues.append(m.QueueStats(port if version == 1 else port_from_wire(port), queue, *counters, known))
+        queues.append(m.QueueStats(port if version == 1 else port_from_wire(port), queue, *counters, known))  # type: ignore[call-arg]
     return m.QueueStatsReply(tuple(queues), envelope.more)
 
 

@@ -7,6 +7,7 @@ cannot be decoded is shown as the error's name and the bytes.
 from collections.abc import Callable
 from typing import Any, Final
 
+from trunkline.flow.text import format_match
 from trunkline.openflow import control, flow_text, packets, ports, tables
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import Incoming, decode
@@ -31,7 +32,7 @@ def _text_request(request: m.FlowStatsRequest | m.AggregateStatsRequest, version
         text += f" out_port={port_text(request.out_port, style)}"
     if request.cookie_mask:
         text += f" cookie=0x{request.cookie:x}/0x{request.cookie_mask:x}"
-    return f"{text} {flow_text.format_match(request.match, style.context)}"
+    return f"{text} {format_match(request.match, style.context)}"
 
 
 def _text_aggregate(reply: m.AggregateStatsReply, version: int, style: Style) -> str:
@@ -44,7 +45,7 @@ def _text_removed(flow: m.FlowRemoved, version: int, style: Style) -> str:
     from trunkline.model.openflow import FLOW_REMOVED_NAMES
     from trunkline.openflow.style import duration_text, table_text
 
-    text = f" {flow_text.format_match(flow.match, style.context, flow.priority)} reason="
+    text = f" {format_match(flow.match, style.context, flow.priority)} reason="
     text += FLOW_REMOVED_NAMES.get(flow.reason, str(flow.reason))
     if flow.table != 0xFF:
         text += f" table={table_text(flow.table, style)}"

@@ -82,7 +82,8 @@ def _index_kinds() -> tuple[dict[tuple[int, str, int], Kind], dict[tuple[int, st
 
 _BY_NUMBER, _BY_NAME = _index_kinds()
 _MULTIPART_TYPES: Final = {
-    version: {(16 if version == 1 else 18): False, (17 if version == 1 else 19): True} for version in range(1, 7)
+    version: {(16 if version == 1 else 18): False, (17 if version == 1 else 19): True}
+    for version in range(1, 7)
 }
 _EXPERIMENTER_FAMILIES: Final = {
     NICIRA_EXPERIMENTER: (NXT, NXST_REQUEST, NXST_REPLY),
@@ -215,7 +216,7 @@ class Framer:
         return messages
 
 
-# ---- ports ------------------------------------------------------------------------------------------------
+# ---- ports ----
 
 
 def port_from_wire(port: int) -> int:
@@ -231,10 +232,12 @@ def port_to_wire(port: int) -> int:
     return port | 0xFFFF0000 if port >= OFPP_MAX else port
 
 
-# ---- errors -----------------------------------------------------------------------------------------------
+# ---- errors ----
 
 
-def _index_errors() -> tuple[dict[tuple[int, int, int, int], str], dict[tuple[int, str], tuple[int, int, int]]]:
+def _index_errors() -> tuple[
+    dict[tuple[int, int, int, int], str], dict[tuple[int, str], tuple[int, int, int]]
+]:
     by_number: dict[tuple[int, int, int, int], str] = {}
     by_name: dict[tuple[int, str], tuple[int, int, int]] = {}
     for error in ERRORS:

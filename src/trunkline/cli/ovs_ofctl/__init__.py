@@ -48,7 +48,7 @@ OPTIONS: Final = (
     Option("ca-cert", "required", "C"),
 )
 _NOT_YET_OPTIONS: Final = frozenset(
-    "detach monitor user pidfile overwrite-pidfile unixctl packet-in-format timestamp".split()
+    ["detach", "monitor", "user", "pidfile", "overwrite-pidfile", "unixctl", "packet-in-format", "timestamp"]
 )
 
 

@@ -14,7 +14,15 @@ from trunkline.model import openflow as of
 from trunkline.openflow import actions as a
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import format_actions
-from trunkline.openflow.flow_text import ANY, FORMAT_VERSIONS, NXM, NXM_TID, ParsedFlow, actions_formats, match_formats
+from trunkline.openflow.flow_text import (
+    ANY,
+    FORMAT_VERSIONS,
+    NXM,
+    NXM_TID,
+    ParsedFlow,
+    actions_formats,
+    match_formats,
+)
 from trunkline.openflow.style import Style
 
 

@@ -42,7 +42,9 @@ def ping(tool: Tool, arguments: Sequence[str]) -> int:
         if incoming.message != m.EchoReply(data):
             sys.stdout.write("Reply does not match request:\n")
             return 1
-        sys.stdout.write(f"{size} bytes from {arguments[0]}: xid={incoming.xid:08x} time={milliseconds:.1f} ms\n")
+        sys.stdout.write(
+            f"{size} bytes from {arguments[0]}: xid={incoming.xid:08x} time={milliseconds:.1f} ms\n"
+        )
     switch.close()
     return 0
 

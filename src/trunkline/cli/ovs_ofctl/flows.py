@@ -46,7 +46,7 @@ def _note(tool: Tool, flow: ParsedFlow) -> None:
         logger.info("%s", note)
 
 
-# ---- dumping --------------------------------------------------------------------------------------------------
+# ---- dumping ----
 
 
 def _request(tool: Tool, arguments: Sequence[str]) -> tuple[ParsedFlow, int]:
@@ -76,7 +76,9 @@ def dump_flows(tool: Tool, arguments: Sequence[str]) -> int:
     mod = flow.mod
     switch = Switch(tool, arguments[0])
     _dump_format(switch, formats)
-    request = m.FlowStatsRequest(mod.match, mod.table, mod.cookie, mod.cookie_mask, mod.out_port, mod.out_group)
+    request = m.FlowStatsRequest(
+        mod.match, mod.table, mod.cookie, mod.cookie_mask, mod.out_port, mod.out_group
+    )
     flows: list[m.FlowStats] = []
     for raw, incoming in switch.replies(request):
         message = incoming.message
@@ -119,7 +121,9 @@ def _sort(flows: list[m.FlowStats], criteria: list[tuple[str, bool]]) -> None:
         field = FIELD[name]
         view = VIEW[field.name]
         having = [
-            flow for flow in flows if flow.match.mask & view.mask and satisfied(flow.match, field.prerequisite)
+            flow
+            for flow in flows
+            if flow.match.mask & view.mask and satisfied(flow.match, field.prerequisite)
         ]
         kept = {id(flow) for flow in having}
         having.sort(key=lambda flow: flow.match.value >> view.shift & view.ones, reverse=descending)
@@ -141,7 +145,7 @@ def dump_aggregate(tool: Tool, arguments: Sequence[str]) -> int:
     return 0
 
 
-# ---- changing -----------------------------------------------------------------------------------------------------
+# ---- changing ----
 
 
 def add_flow(tool: Tool, arguments: Sequence[str]) -> int:
@@ -243,7 +247,9 @@ def _send_bundle(tool: Tool, name: str, mods: list[m.FlowMod]) -> int:
             _, incoming = switch.receive()
             if isinstance(incoming.message, m.Error):
                 errors += 1
-                failed = encode(protocol, sent[incoming.xid], incoming.xid)[0] if incoming.xid in sent else b""
+                failed = (
+                    encode(protocol, sent[incoming.xid], incoming.xid)[0] if incoming.xid in sent else b""
+                )
                 sys.stderr.write(f"Error {incoming.message.error} for: {message_text(failed, Style(1))}")
             if incoming.xid == xid:
                 break

@@ -92,7 +92,9 @@ def dump_ports_description(tool: Tool, arguments: Sequence[str]) -> int:
 
     xid = int.from_bytes(first[4:8], "big")
     head = f"OFPST_PORT_DESC reply{version_suffix(switch.version)} (xid=0x{xid:x}):"
-    sys.stdout.write(head + TEXT[m.PortDescriptionReply](m.PortDescriptionReply(ports), switch.version, style))
+    sys.stdout.write(
+        head + TEXT[m.PortDescriptionReply](m.PortDescriptionReply(ports), switch.version, style)
+    )
     return 0
 
 

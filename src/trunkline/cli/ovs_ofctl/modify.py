@@ -59,7 +59,7 @@ def mod_table(tool: Tool, arguments: Sequence[str]) -> int:
     context = reading(tool, name) if integer(word) is None and word.lower() != "all" else reading(tool, None)
     table = of.OFPTT_ALL if word.lower() == "all" else parse_table(word, context)
     if table is None:
-        raise Failure(f"unknown table \"{word}\"")
+        raise Failure(f'unknown table "{word}"')
     key, _, value = setting.partition(":")
     if setting in _MISS:
         mod, versions = m.TableMod(table, _MISS[setting]), (2, 3)
@@ -71,9 +71,9 @@ def mod_table(tool: Tool, arguments: Sequence[str]) -> int:
         low, _, high = value.partition(",")
         down, up = integer(low), integer(high)
         if down is None or up is None or down > 100 or up > 100:
-            raise Failure(f"invalid vacancy threshold \"{value}\"")
+            raise Failure(f'invalid vacancy threshold "{value}"')
         if down > up:
-            raise Failure(f"invalid vacancy threshold \"{value}\"")
+            raise Failure(f'invalid vacancy threshold "{value}"')
         mod, versions = m.TableMod(table, None, False, None, True, down, up), (5, 6)
     elif key == "name":
         raise Failure("mod-table name: not implemented yet")

@@ -78,7 +78,9 @@ def _show(tool: Tool, flows: list[ParsedFlow]) -> int:
         raise Failure("no usable protocol")
     chosen = next(bits for bits in FORMAT_VERSIONS if formats & allowed & bits)
     sys.stdout.write(f"chosen protocol: {formats_text(chosen)}\n")
-    protocol = Protocol(FORMAT_VERSIONS[chosen], bool(chosen & (NXM | NXM_TID)), bool(chosen & (OF10_TID | NXM_TID)))
+    protocol = Protocol(
+        FORMAT_VERSIONS[chosen], bool(chosen & (NXM | NXM_TID)), bool(chosen & (OF10_TID | NXM_TID))
+    )
     style = Style(tool.verbosity)
     for flow in flows:
         sys.stdout.write(message_text(encode(protocol, flow.mod, tool.next_xid())[0], style))

@@ -64,4 +64,8 @@ def _parse(text: str, context: ActionContext) -> m.PacketOut:
             raise TextError(f"unknown keyword {key}")
     if data is None:
         raise TextError("must specify packet")
-    return m.PacketOut(data, match(in_port=OFPP_NONE if port is None else port), parse_actions(actions, context) if found else ())
+    return m.PacketOut(
+        data,
+        match(in_port=OFPP_NONE if port is None else port),
+        parse_actions(actions, context) if found else (),
+    )

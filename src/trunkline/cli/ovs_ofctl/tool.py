@@ -17,7 +17,15 @@ from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import ActionContext
 from trunkline.openflow.codec import Incoming, decode, encode
 from trunkline.openflow.control import decode_hello, versions_text
-from trunkline.openflow.flow_text import ANY, FORMAT_VERSIONS, NXM, NXM_TID, OF10_TID, formats_named, formats_text
+from trunkline.openflow.flow_text import (
+    ANY,
+    FORMAT_VERSIONS,
+    NXM,
+    NXM_TID,
+    OF10_TID,
+    formats_named,
+    formats_text,
+)
 from trunkline.openflow.style import Style
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import HEADER, DecodeError, EncodeError, Envelope, Framer, Protocol, kind_named
@@ -80,7 +88,9 @@ def _check_formats(tool: Tool) -> None:
     """The allowed versions and the allowed flow formats must have something in common."""
     allowed = sum(bits for bits, version in FORMAT_VERSIONS.items() if tool.versions >> version & 1)
     if not allowed & tool.formats:
-        versions = ", ".join(name for version, name in of.VERSION_NAMES.items() if tool.versions >> version & 1)
+        versions = ", ".join(
+            name for version, name in of.VERSION_NAMES.items() if tool.versions >> version & 1
+        )
         raise Failure(
             f"None of the enabled OpenFlow versions ({versions}) supports any of the enabled flow formats "
             f"({formats_text(tool.formats)}).  (Use -O to enable additional OpenFlow versions or -F to enable "
@@ -155,7 +165,7 @@ def run_command(tool: Tool, run: Callable[[Tool, Sequence[str]], int | None], ar
         raise Failure(str(error)) from None
 
 
-# ---- connections ------------------------------------------------------------------------------------------------
+# ---- connections ----
 
 
 class Switch:
@@ -170,7 +180,15 @@ class Switch:
         self._log = tool.log.module("vconn")
         self.target = find_target(tool, name, service)
         try:
-            self._stream = dial(self.target, port=OPENFLOW_PORT, tls=TlsFiles(**tool.tls))
+            self._stream = dial(
+                self.target,
+                port=OPENFLOW_PORT,
+                tls=TlsFiles(
+                    tool.tls.get("private_key", ""),
+                    tool.tls.get("certificate", ""),
+                    tool.tls.get("ca_cert", ""),
+                ),
+            )
         except OSError as error:
             raise Failure(f"connecting to {self.target} ({_reason(error)})") from None
         self._framer = Framer()
@@ -309,7 +327,7 @@ def complain(raw: bytes, tool: Tool) -> int:
     return 1
 
 
-# ---- names ------------------------------------------------------------------------------------------------------
+# ---- names ----
 
 
 class Names(NamedTuple):

@@ -66,7 +66,9 @@ def match(r: random.Random) -> list[str]:
     if kind == "icmp6" and r.random() < 0.5:
         words.append("icmp_type=135,icmp_code=0,nd_target=fe80::5")
     if kind == "arp" and r.random() < 0.6:
-        words.append(r.choice((f"arp_spa={_ipv4(r)}", "arp_op=1", f"arp_sha={_mac(r)}", f"arp_tpa={_ipv4(r)}")))
+        words.append(
+            r.choice((f"arp_spa={_ipv4(r)}", "arp_op=1", f"arp_sha={_mac(r)}", f"arp_tpa={_ipv4(r)}"))
+        )
     if kind == "mpls" and r.random() < 0.6:
         words.append(r.choice(("mpls_label=100", "mpls_tc=3", "mpls_bos=1")))
     return words
@@ -75,10 +77,13 @@ def match(r: random.Random) -> list[str]:
 _ACTIONS = (
     "output:1", "2", "LOCAL", "in_port", "normal", "flood", "all", "controller", "controller:128",
     "controller(reason=no_match,id=5)", "controller(userdata=01.02.aa,pause)", "output(port=3,max_len=100)",
-    "output:NXM_NX_REG0[]", "output:reg1[3..9]", "enqueue:1:5", "mod_vlan_vid:7", "mod_vlan_pcp:3", "strip_vlan",
-    "mod_dl_src:00:11:22:33:44:55", "mod_dl_dst:00:11:22:33:44:55", "mod_nw_src:1.2.3.4", "mod_nw_dst:4.3.2.1",
+    "output:NXM_NX_REG0[]", "output:reg1[3..9]", "enqueue:1:5", "mod_vlan_vid:7", "mod_vlan_pcp:3",
+    "strip_vlan",
+    "mod_dl_src:00:11:22:33:44:55", "mod_dl_dst:00:11:22:33:44:55", "mod_nw_src:1.2.3.4",
+    "mod_nw_dst:4.3.2.1",
     "mod_nw_tos:32", "mod_tp_src:80", "mod_tp_dst:81", "set_field:5->reg3", "set_field:0x10/0xf0->reg3",
-    "set_field:00:11:22:33:44:55->eth_dst", "set_field:77->metadata", "set_field:5->tun_id", "set_field:9->pkt_mark",
+    "set_field:00:11:22:33:44:55->eth_dst", "set_field:77->metadata", "set_field:5->tun_id",
+    "set_field:9->pkt_mark",
     "set_field:0x123456789abcdef->xreg1", "set_field:1->xxreg0", "load:5->NXM_NX_REG0[]", "load:1->reg2[31]",
     "load:0xff->reg2[3..20]", "load:7->xxreg1[64..90]", "load:0x55->OXM_OF_METADATA[0..31]",
     "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]", "move:reg0[0..7]->reg5[8..15]", "move:tun_id[0..31]->reg1",
