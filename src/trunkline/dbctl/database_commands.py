@@ -134,8 +134,6 @@ def _meets(
 
 
 def _prepare_get(plan: Plan) -> None:
-    if "--if-exists" in plan.parsed.options and "--id" in plan.parsed.options:
-        raise UsageError("--if-exists and --id may not be specified together")
     table = find_table(plan.tool.schema, plan.parsed.arguments[0])
     for text in plan.parsed.arguments[2:]:
         if text.lower() != UUID:
@@ -143,6 +141,8 @@ def _prepare_get(plan: Plan) -> None:
 
 
 def _get(call: Call) -> None:
+    if "--if-exists" in call.options and "--id" in call.options:
+        raise UsageError("--if-exists and --id may not be specified together")
     table = find_table(call.tool.schema, call.arguments[0])
     row = _record(call, table, call.arguments[1])
     if row is None:
@@ -247,8 +247,11 @@ def _add(call: Call) -> None:
     _writable(table, column)
     type_ = column.type
     for text in call.arguments[3:]:
-        present = call.work.get(row, column.name)
-        new = tuple(one for one in _value(call.work, _some(type_), text) if one not in present)
+        new = _value(call.work, _some(type_), text)
+        if type_.value is not None:
+            # Pairs that are there already are no change; of sets the original does not ask.
+            present = call.work.get(row, column.name)
+            new = tuple(pair for pair in new if pair not in present)
         if new:
             call.work.add(row, column.name, new)
 

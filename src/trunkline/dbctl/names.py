@@ -1,8 +1,8 @@
 """How a user names things: tables and columns by abbreviation, records by name or uuid, and conditions.
 
 Names of tables and columns match in any case, with dashes for underscores, and by any unique beginning.
-Records are found by their uuid, by what the tool's `Lookup` rows say for the table, or by a unique beginning
-of the uuid.
+Records are found by their uuid, by what the tool's `Lookup` rows say for the table, by a unique beginning
+of the uuid, or, when a table has a single row, by ".".
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -184,6 +184,9 @@ def find_record(
             if found is not None and found is not row:
                 raise UsageError(f'multiple rows in {table} match "{name}"')
             found = row
+    if found is None and name == ".":
+        rows = work.all(table, columns)
+        found = rows[0] if len(rows) == 1 else None
     if found is None and len(name) >= SHORTEST_UUID and _uuid_beginning(name):
         beginning = [row for row in work.all(table) if row.uuid.startswith(name)]
         if len(beginning) > 1:

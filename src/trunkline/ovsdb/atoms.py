@@ -106,6 +106,11 @@ def atom_text(type: AtomicType, atom: Atom) -> str:
         return "true" if atom else "false"
     if type is AtomicType.STRING:
         text = str(atom)
-        plain = is_id(text.replace("-", "_").replace(".", "_")) and text not in ("true", "false")
+        plain = (
+            is_id(text[:1])
+            and is_id(text.replace("-", "_").replace(".", "_"))
+            and text not in ("true", "false")
+            and UUID_PATTERN.fullmatch(text) is None
+        )
         return text if plain else dumps(text)
     return str(atom)
