@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW, VLAN_CFI, WIDTH, bits, get
+from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW, VLAN_CFI, WIDTH, View, bits, get
 from trunkline.flow.match import Match, TunnelOption, ethernet_type, exact_value, satisfied
 from trunkline.flow.values import (
     NO_CONTEXT,
     TextContext,
     TextError,
-    format_port,
     parse_value,
     write_ct_state,
     write_decimal,
@@ -26,9 +25,14 @@ from trunkline.flow.values import (
     write_hex,
     write_ipv4,
     write_ipv6,
+    write_label,
     write_mac,
+    write_nsh,
+    write_octet,
+    write_port,
     write_tcp_flags,
     write_tun_flags,
+    write_type,
 )
 from trunkline.model.fields import FIELD, Field
 
@@ -296,35 +300,18 @@ def normalization_notes(before: Match, after: Match, context: TextContext = NO_C
 _Form = Callable[[int, int, int, TextContext], str]
 
 
-def _write_label(value: int, mask: int, bits: int, context: TextContext) -> str:
-    return f"{value:#07x}" if mask == (1 << bits) - 1 else f"{value:#07x}/{mask:#07x}"
-
-
-def _write_type(value: int, mask: int, bits: int, context: TextContext) -> str:
-    return f"{value:#06x}" if mask == 0xFFFF else f"{value:#06x}/{mask:#06x}"
-
-
-def _write_port(value: int, mask: int, bits: int, context: TextContext) -> str:
-    return format_port(value, context)
-
-
-def _write_octet(value: int, mask: int, bits: int, context: TextContext) -> str:
-    return str(value) if mask == 0xFF else f"{value:#04x}/{mask:#04x}"
-
-
-def _write_nsh(value: int, mask: int, bits: int, context: TextContext) -> str:
-    return f"{value:#x}" if mask == (1 << bits) - 1 else f"{value:#x}/{mask:#x}"
-
-
 class _Row(NamedTuple):
     shown: str
     field: str  # or slot
+    view: View
     form: _Form
     group: str = ""  # "" always
 
 
 def _rows(group: str, *rows: tuple[str, str, _Form]) -> tuple[_Row, ...]:
-    return tuple(_Row(shown, field or shown, form, group) for shown, field, form in rows)
+    return tuple(
+        _Row(shown, field or shown, VIEW[field or shown], form, group) for shown, field, form in rows
+    )
 
 
 _METADATA: Final = (
@@ -335,7 +322,7 @@ _METADATA: Final = (
         ("dp_hash", "", write_hex),
         ("conj_id", "", write_decimal),
         ("skb_priority", "", write_hex),
-        ("actset_output", "", _write_port),
+        ("actset_output", "", write_port),
         ("ct_state", "", write_ct_state),
         ("ct_zone", "", write_decimal),
         ("ct_mark", "", write_hex),
@@ -350,7 +337,7 @@ _METADATA: Final = (
         ("ct_tp_dst", "", write_decimal),
     ),
 )
-_REGISTERS: Final = tuple(_Row(f"reg{i}", f"reg{i}", write_hex) for i in range(16))
+_REGISTERS: Final = _rows("", *((f"reg{i}", "", write_hex) for i in range(16)))
 _TUNNEL: Final = _rows(
     "",
     ("tun_id", "", write_hex),
@@ -370,28 +357,29 @@ _TUNNEL: Final = _rows(
     ("gtpu_msgtype", "tun_gtpu_msgtype", write_decimal),
     ("tun_flags", "", write_tun_flags),
 )
-_PORT: Final = _rows("", ("metadata", "", write_hex), ("in_port", "", _write_port))
+_REGISTERS_AND_TUNNEL: Final = _REGISTERS + _TUNNEL
+_PORT: Final = _rows("", ("metadata", "", write_hex), ("in_port", "", write_port))
 _ETHERNET: Final = _rows("", ("dl_src", "", write_mac), ("dl_dst", "", write_mac))
 _NETWORK: Final = (
     *_rows(
         "ipv6",
         ("ipv6_src", "", write_ipv6),
         ("ipv6_dst", "", write_ipv6),
-        ("ipv6_label", "", _write_label),
+        ("ipv6_label", "", write_label),
     ),
     *_rows("arp", ("arp_spa", "", write_ipv4), ("arp_tpa", "", write_ipv4)),
     *_rows("not arp or ipv6", ("nw_src", "", write_ipv4), ("nw_dst", "", write_ipv4)),
     *_rows("arp", ("arp_op", "", write_decimal)),
     *_rows(
         "nsh",
-        ("nsh_flags", "", _write_octet),
+        ("nsh_flags", "", write_octet),
         ("nsh_ttl", "", write_decimal),
         ("nsh_mdtype", "", write_decimal),
         ("nsh_np", "", write_decimal),
-        ("nsh_spi", "", _write_nsh),
+        ("nsh_spi", "", write_nsh),
         ("nsh_si", "", write_decimal),
     ),
-    *_rows("nsh md1", *((f"nsh_c{i}", "", _write_nsh) for i in range(1, 5))),
+    *_rows("nsh md1", *((f"nsh_c{i}", "", write_nsh) for i in range(1, 5))),
     *_rows("protocol", ("nw_proto", "", write_decimal)),
     *_rows("arp", ("arp_sha", "", write_mac), ("arp_tha", "", write_mac)),
     *_rows(
@@ -459,17 +447,10 @@ def _written(
     match: Match, rows: tuple[_Row, ...], groups: frozenset[str], context: TextContext
 ) -> Iterator[str]:
     value, mask = match.value, match.mask
-    for shown, name, form, group in rows:
-        view = VIEW[name]
-        if mask & view.mask and group in groups:
-            part = form(
-                value >> view.shift & view.ones, mask >> view.shift & view.ones, _bits_of(name), context
-            )
+    for shown, _, (shift, ones, place), form, group in rows:
+        if mask & place and group in groups:
+            part = form(value >> shift & ones, mask >> shift & ones, ones.bit_length(), context)
             yield f"{shown}={part}"
-
-
-def _bits_of(name: str) -> int:
-    return VIEW[name].ones.bit_length()
 
 
 def _written_type(match: Match) -> tuple[list[str], str]:
@@ -527,7 +508,7 @@ def format_match(
     parts = [f"priority={priority}"] if priority != 0x8000 else []
     parts += _written(match, _METADATA, groups, context)
     parts += words
-    parts += _written(match, (*_REGISTERS, *_TUNNEL), groups, context)
+    parts += _written(match, _REGISTERS_AND_TUNNEL, groups, context)
     parts += _written_options(match, match.options or options or ())
     parts += _written(match, _PORT, groups, context)
     parts += _written_vlan(match, "vlan_tci", "")
@@ -536,7 +517,7 @@ def format_match(
     if not called and (kind_mask := match.mask & VIEW["dl_type"].mask):
         shift = VIEW["dl_type"].shift
         kind = match.value >> shift & 0xFFFF
-        parts.append(f"dl_type={_write_type(kind, kind_mask >> shift, 16, context)}")
+        parts.append(f"dl_type={write_type(kind, kind_mask >> shift, 16, context)}")
     parts += _written(match, _NETWORK, groups, context)
     return ",".join(parts)
 

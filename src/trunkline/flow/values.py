@@ -119,6 +119,25 @@ def write_decimal(value: int, mask: int, bits: int, context: TextContext = NO_CO
     return str(value) if mask == (1 << bits) - 1 else f"{value:#x}/{mask:#x}"
 
 
+# Forms that only matches are printed in
+
+
+def write_label(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
+    return f"{value:#07x}" if mask == (1 << bits) - 1 else f"{value:#07x}/{mask:#07x}"
+
+
+def write_type(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
+    return f"{value:#06x}" if mask == 0xFFFF else f"{value:#06x}/{mask:#06x}"
+
+
+def write_octet(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
+    return str(value) if mask == 0xFF else f"{value:#04x}/{mask:#04x}"
+
+
+def write_nsh(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
+    return f"{value:#x}" if mask == (1 << bits) - 1 else f"{value:#x}/{mask:#x}"
+
+
 # ---- addresses
 
 
@@ -261,7 +280,7 @@ def _read_port(field: Field, text: str, context: TextContext) -> Parsed:
     return number, _ones(field)
 
 
-def _write_port(value: int, mask: int, bits: int, context: TextContext) -> str:
+def write_port(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
     return format_port(value, context)
 
 
@@ -394,8 +413,8 @@ _WRITERS: Final[Mapping[str, _Writer]] = MappingProxyType(
         "ipv4": write_ipv4,
         "ipv6": write_ipv6,
         "mac": write_mac,
-        "port10": _write_port,
-        "port": _write_port,
+        "port10": write_port,
+        "port": write_port,
         "frag": write_fragment,
         "tcp flags": write_tcp_flags,
         "tun flags": write_tun_flags,
