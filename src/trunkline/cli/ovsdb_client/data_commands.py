@@ -64,7 +64,7 @@ def dump(context: Context) -> None:
             [DatumCell(type_, datum_from_json(type_, row[column])) for column, type_ in columns.items()]
             for row in result["rows"]
         ]
-        order = sorted(range(len(columns)), key=lambda place: list(columns)[place] == "_uuid")
+        order = [place for place, type_ in enumerate(columns.values()) if type_.key.type != "uuid"]
         rows.sort(key=lambda cells: [_order(cells[place].datum) for place in order])
         tables.append(Table(list(columns), rows, f"{name} table"))
     out(render(tables, context.style))

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from trunkline.base.json import Json
 from trunkline.cli.ovsdb_client.context import Context, Failure, out, parse_json
-from trunkline.dbctl.tables import Cell, DatumCell, Printer, Table
+from trunkline.dbctl.tables import Cell, DatumCell, JsonCell, Printer, Table
 from trunkline.io.ovsdb_client import RpcError
 from trunkline.ovsdb.conditions import UUID_TYPE, parse_where
 from trunkline.ovsdb.datum import datum_from_json
@@ -109,11 +109,12 @@ class _Show:
         self.printer = Printer(context.style)
 
     def updates(self, updates: Json, initial: bool) -> None:
+        missing: Cell = JsonCell(None) if self.context.style.format == "json" else ""
         for name in sorted(updates):
             table = self.tables[name]
             rows: list[list[Cell]] = []
             for uuid, update in sorted(updates[name].items()):
-                rows += _rows(table, uuid, update, initial)
+                rows += _rows(table, uuid, update, initial, missing)
             if not rows:
                 continue
             caption = name if len(self.tables) > 1 else None
@@ -127,23 +128,27 @@ def _timestamp() -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}"
 
 
-def _rows(table: Watched, uuid: str, update: Json, initial: bool) -> list[list[Cell]]:
+def _rows(table: Watched, uuid: str, update: Json, initial: bool, missing: Cell) -> list[list[Cell]]:
     """The lines for a <row-update> or a <row-update2>."""
     if "new" in update or "old" in update:
         old, new = update.get("old"), update.get("new")
         if old is None:
-            return [_line(table, uuid, "initial" if initial else "insert", new)]
+            return [_line(table, uuid, "initial" if initial else "insert", new, missing)]
         if new is None:
-            return [_line(table, uuid, "delete", old)]
-        return [_line(table, uuid, "old", old), _line(table, "", "new", new)]
-    return [_line(table, uuid, kind, row or {}, loose=kind == "modify") for kind, row in update.items()]
+            return [_line(table, uuid, "delete", old, missing)]
+        return [_line(table, uuid, "old", old, missing), _line(table, "", "new", new, missing)]
+    return [
+        _line(table, uuid, kind, row or {}, missing, loose=kind == "modify") for kind, row in update.items()
+    ]
 
 
-def _line(table: Watched, uuid: str, action: str, row: Json, *, loose: bool = False) -> list[Cell]:
+def _line(
+    table: Watched, uuid: str, action: str, row: Json, missing: Cell, *, loose: bool = False
+) -> list[Cell]:
     cells: list[Cell] = [uuid, action]
     for name, type_ in table.columns.items():
         if name not in row:
-            cells.append("")
+            cells.append(missing)
             continue
         if loose and type_.max > 1:
             type_ = type_._replace(min=0, max=UNLIMITED)
