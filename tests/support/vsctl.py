@@ -48,7 +48,7 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
 def run_ours(directory: Path, arguments: list[str]) -> Result:
     """Our ovs-vsctl in this process."""
     from trunkline.cli.database_tool import main
-    from trunkline.cli.ovs_vsctl import PROFILE
+    from trunkline.cli.ovs_vsctl.profile import PROFILE
 
     output, errors = _Capture(), _Capture()
     names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")

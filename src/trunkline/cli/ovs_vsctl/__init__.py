@@ -1,174 +1,21 @@
 """ovs-vsctl: examines and configures a switch through its database (ovs-vsctl(8)).
 
-The commands are in the modules of this package, by family; the engine under them is dbctl/, the process
-cli/database_tool.py.  What is peculiar to ovs-vsctl is here: how rows are named, and that a change counts up
-`next_cfg` and waits until the switch has brought `cur_cfg` there.
+The commands are in the modules of this package, by family, and come together in profile.py; the engine under
+them is dbctl/, the process cli/database_tool.py.
 """
 
 import sys
-from typing import Final
-
-from trunkline.base.directories import Directories
-from trunkline.base.log import Log
-from trunkline.base.version import version_text
-from trunkline.cli.database_tool import Profile, Server
-from trunkline.cli.database_tool import main as run_tool
-from trunkline.cli.ovs_vsctl import bridges, ports, switch, zones
-from trunkline.cli.ovs_vsctl.configuration import SWITCH, initialize
-from trunkline.dbctl.database_commands import DATABASE_COMMANDS
-from trunkline.dbctl.names import Lookup
-from trunkline.dbctl.run import Outcome, Tool
-
-NAME: Final = (Lookup("name"),)
-LOOKUPS: Final = {
-    "AutoAttach": (Lookup("name", "Bridge", "auto_attach"),),
-    "Bridge": NAME,
-    "Controller": (Lookup("name", "Bridge", "controller"),),
-    "Flow_Sample_Collector_Set": (Lookup("id"),),
-    "Flow_Table": NAME,
-    "IPFIX": (Lookup("name", "Bridge", "ipfix"),),
-    "Interface": NAME,
-    "Manager": (Lookup("target"),),
-    "Mirror": NAME,
-    "NetFlow": (Lookup("name", "Bridge", "netflow"),),
-    "Open_vSwitch": (Lookup(None),),
-    "Port": NAME,
-    "QoS": (Lookup("name", "Port", "qos"),),
-    "SSL": (Lookup(None),),
-    "sFlow": (Lookup("name", "Bridge", "sflow"),),
-}
-LISTING: Final = (
-    "wait-until",
-    "add-zone-tp",
-    "comment",
-    "clear",
-    "init",
-    "create",
-    "set-fail-mode",
-    "add-port",
-    "del-bond-iface",
-    "del-ssl",
-    "set-controller",
-    "list-br",
-    "br-exists",
-    "list-ports",
-    "del-manager",
-    "list-dp-cap",
-    "add-bond-iface",
-    "get-manager",
-    "get-controller",
-    "br-set-external-id",
-    "list-ifaces",
-    "list-zone-tp",
-    "get-aa-mapping",
-    "get",
-    "add-aa-mapping",
-    "del-fail-mode",
-    "br-get-external-id",
-    "del-zone-tp",
-    "del-port",
-    "port-to-br",
-    "del-controller",
-    "find",
-    "set",
-    "emer-reset",
-    "set-ssl",
-    "del-aa-mapping",
-    "add-br",
-    "br-to-parent",
-    "iface-to-br",
-    "list",
-    "add",
-    "set-manager",
-    "del-br",
-    "remove",
-    "get-ssl",
-    "get-fail-mode",
-    "destroy",
-    "br-to-vlan",
-    "add-bond",
-    "show",
-)
-"""The order in which ``--commands`` lists them."""
-
-_ALL: Final = {
-    command.name: command
-    for command in (
-        *DATABASE_COMMANDS,
-        *bridges.COMMANDS,
-        *ports.COMMANDS,
-        *switch.COMMANDS,
-        *zones.COMMANDS,
-    )
-}
-COMMANDS: Final = tuple(_ALL[name] for name in LISTING)
-NEXT: Final = (
-    {"op": "mutate", "table": SWITCH, "where": [], "mutations": [["next_cfg", "+=", 1]]},
-    {"op": "select", "table": SWITCH, "where": [], "columns": ["next_cfg"]},
-)
-"""Counts up the number of the configuration, and asks what it is now."""
-
-
-def _tool() -> Tool:
-    from trunkline.cli.database_tool import packaged_schema
-
-    return Tool("ovs-vsctl", "vsctl", packaged_schema("vswitch.ovsschema"), LOOKUPS, initialize)
-
-
-def _version() -> str:
-    return version_text("ovs-vsctl", "DB Schema 8.3.1")
-
-
-def _usage(directories: Directories) -> str:
-    from trunkline.cli.ovs_vsctl.usage import usage
-
-    return usage(directories)
-
-
-def _wait(server: Server, outcome: Outcome, log: Log, directories: Directories) -> None:
-    """Waits until the switch has taken the configuration up, then tells of new interfaces that failed."""
-    assert outcome.appended is not None
-    wanted = outcome.appended[1]["rows"][0]["next_cfg"]
-    updates = server.client.call("monitor", [server.name, "reload", {SWITCH: {"columns": ["cur_cfg"]}}])
-    while not _reached(updates, wanted):
-        monitor, updates = server.notification()
-        if monitor != "reload":
-            updates = {}
-    failed = False
-    for uuid in outcome.calls[0].state.get("new interfaces", []):  # type: ignore[attr-defined]
-        real = outcome.work.real.get(uuid)
-        if real is not None:
-            failed = _report(server, real) or failed
-    if failed:
-        sys.stderr.write(f'ovs-vsctl: The default log directory is "{directories.log}".\n')
-
-
-def _reached(updates: dict[str, dict[str, dict[str, dict[str, int]]]], wanted: int) -> bool:
-    for row in updates.get(SWITCH, {}).values():
-        if "new" not in row or row["new"].get("cur_cfg", 0) >= wanted:
-            return True
-    return False
-
-
-def _report(server: Server, uuid: str) -> bool:
-    """Prints what is wrong with a new interface; whether there is anything."""
-    where = [["_uuid", "==", ["uuid", uuid]]]
-    columns = ["name", "ofport", "error"]
-    (result,) = server.transact([{"op": "select", "table": "Interface", "where": where, "columns": columns}])
-    for row in result["rows"]:
-        if row["ofport"] == -1:
-            error = f": {row['error']}" if isinstance(row["error"], str) else ""
-            sys.stderr.write(
-                f"ovs-vsctl: Error detected while setting up '{row['name']}'{error}.  "
-                "See ovs-vswitchd log for details.\n"
-            )
-            return True
-    return False
-
-
-PROFILE: Final = Profile(_tool, "ovs-vsctl", COMMANDS, _version, _usage, NEXT, _wait)
 
 
 def main() -> int:
     """The command ``ovs-vsctl``."""
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        # Scripts ask this often, and the answer needs none of the commands.
+        from trunkline.cli.ovs_vsctl.version import version
+
+        sys.stdout.write(version())
+        return 0
+    from trunkline.cli.database_tool import main as run_tool
+    from trunkline.cli.ovs_vsctl.profile import PROFILE
+
     return run_tool(PROFILE, sys.argv[1:])
