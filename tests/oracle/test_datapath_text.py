@@ -120,7 +120,7 @@ def test_keys(switch: Originals, tmp_path: Path, verbose: bool) -> None:
         if ours != text or format_key(*again, verbose=verbose, port_names=names) != text:
             different.append((ours, text))
     assert different == []
-    assert seen > 250  # the original takes not all: masks of protocols, for example
+    assert seen > 100  # the original does not take all, and its revalidators may have been by
 
 
 ACTIONS = """

@@ -409,6 +409,13 @@ _NETWORK: Final = (
 )
 
 
+# What each table is about at all: most matches concern few of them.
+_PLACES: Final = MappingProxyType(
+    {
+        id(rows): bits(*(row.field for row in rows))
+        for rows in (_METADATA, _REGISTERS_AND_TUNNEL, _PORT, _ETHERNET, _NETWORK)
+    }
+)
 _BY_TYPE: Final = MappingProxyType(
     {
         _IPV4: frozenset(["ipv4"]),
@@ -447,6 +454,8 @@ def _written(
     match: Match, rows: tuple[_Row, ...], groups: frozenset[str], context: TextContext
 ) -> Iterator[str]:
     value, mask = match.value, match.mask
+    if not mask & _PLACES[id(rows)]:
+        return
     for shown, _, (shift, ones, place), form, group in rows:
         if mask & place and group in groups:
             part = form(value >> shift & ones, mask >> shift & ones, ones.bit_length(), context)
