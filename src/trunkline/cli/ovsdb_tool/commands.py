@@ -15,6 +15,7 @@ from trunkline.io.ovsdb_file import (
     Lock,
     LockError,
     create_file,
+    load_file,
     lock_path,
     random_uuid,
     read_file,
@@ -22,7 +23,7 @@ from trunkline.io.ovsdb_file import (
 )
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.errors import OvsdbError, syntax_error
-from trunkline.ovsdb.log import CLUSTERED, STANDALONE, identify, load, read_records, snapshot_record
+from trunkline.ovsdb.log import CLUSTERED, STANDALONE, identify, read_records, snapshot_record
 from trunkline.ovsdb.schema import Schema
 
 
@@ -78,7 +79,7 @@ def read_schema(path: str) -> Schema:
 
 def read_database(path: str) -> Database:
     """The database in a file, which must be whole.  Raises OvsdbError."""
-    database, _, damage = load(read_file(path), path, random_uuid)
+    database, _, damage = load_file(path)
     if damage is not None:
         raise damage
     return database

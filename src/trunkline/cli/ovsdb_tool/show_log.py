@@ -28,7 +28,7 @@ def show_records(records: Iterator[Record], more: int) -> Iterator[str]:
             continue
         yield f"record {number}:" + _when(record.value) + "\n"
         if more:
-            yield "".join(_tables(record.value, schema, names, more)) + "\n"
+            yield from _tables(record.value, schema, names, more)
 
 
 def _when(record: dict[str, Json]) -> str:
@@ -51,8 +51,10 @@ def _tables(
 ) -> Iterator[str]:
     differing = record.get("_is_diff") is True
     for name, rows in record.items():
-        if name in ("_date", "_comment", "_is_diff") or not isinstance(rows, dict):
+        if name in ("_date", "_comment", "_is_diff"):
             continue
+        if not isinstance(rows, dict):
+            return  # the originals stop here, too
         known = names.setdefault(name, {})
         for uuid, row in rows.items():
             yield f"  table {name}" + _title(known, uuid, row, differing)
@@ -61,6 +63,7 @@ def _tables(
                 known.pop(uuid, None)
             elif more > 1 and isinstance(row, dict):
                 yield from _columns(schema.tables.get(name), row, differing)
+    yield "\n"
 
 
 def _title(known: dict[str, str], uuid: str, row: Any, differing: bool) -> str:

@@ -1,0 +1,180 @@
+"""ovsdb-tool and the original on the same command lines and the same files, whole and damaged."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from support.originals import VSWITCH_SCHEMA, Originals, environment
+from support.ovsdb_peer import Peer
+from support.transactions import SCHEMA, Transactions
+from trunkline.cli import ovsdb_tool
+
+pytestmark = pytest.mark.oracle
+
+INSERT = {"op": "insert", "table": "Bridge", "uuid-name": "b", "row": {"name": "br0"}}
+TOP = {"op": "insert", "table": "Open_vSwitch", "row": {"bridges": ["named-uuid", "b"]}}
+COMMENT = {"op": "comment", "comment": "two\nlines"}
+
+
+def ours(directory: Path, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, output, errors of our tool, run in this process: its start is measured elsewhere."""
+    out, err = io.StringIO(), io.StringIO()
+    variables = {**environment(directory), "OVS_PKGDATADIR": "/usr/share/openvswitch"}
+    with (
+        mock.patch.dict(os.environ, variables),
+        mock.patch("sys.argv", ["ovsdb-tool", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as exit_,
+    ):
+        ovsdb_tool.main()
+    return int(exit_.value.code or 0), out.getvalue(), err.getvalue()
+
+
+def plain(result: tuple[int, str, str]) -> tuple[int, str, str]:
+    """Without what differs from run to run."""
+    status, out, err = result
+    out = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "UUID", out)
+    out = re.sub(r"\b[0-9a-f]{8}\b", "SHORT", out)
+    out = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", "TIME", out)
+    err = re.sub(r"\d{4}-\d\d-\d\dT\S+Z\|", "TIME|", err).replace("/usr/bin/ovsdb-tool:", "ovsdb-tool:")
+    lines = [line for line in out.splitlines() if not line.startswith("Trunkline ")]
+    return status, "\n".join(lines), err
+
+
+def command_lines(schema: str) -> list[list[str]]:
+    def transact(*operations: Any) -> list[str]:
+        return ["transact", "db", json.dumps(["Open_vSwitch", *operations])]
+
+    def update(**row: Any) -> list[str]:
+        return transact({"op": "update", "table": "Bridge", "where": [], "row": row})
+
+    return [
+        ["create", "db", schema], ["create", "db", schema], ["create"], ["create", "x", "nope"],
+        ["create", "/nope/x", schema], ["create", "a", "b", "c"], ["create", "x", "bad.json"], ["create", "x", "odd"],
+        ["db-version"], ["db-version", "db"], ["db-version", "nope"], ["db-cksum"], ["db-name", "db"],
+        ["schema-version"], ["schema-cksum"], ["schema-name", schema], ["schema-name", "db"],
+        ["needs-conversion"], ["needs-conversion", "db", "rich.json"], ["needs-conversion", "db", "bad.json"],
+        ["compare-versions", "1.2.3", "<", "1.2.4"], ["compare-versions", "1.10.3", "<", "1.2.4"],
+        ["compare-versions", "1.2.3", "=", "1.2.4"], ["compare-versions", "1.2", "<", "1.2.4"],
+        ["compare-versions", "1.2.3", ">=", "1.2.3"], ["compare-versions", "1.2.3", "!=", "x"], ["compare-versions"],
+        ["foo"], [], ["--version"], ["help"], ["-h"], ["--bar"], ["--rbac-role"], ["-z"], ["query", "db"],
+        ["query", "db", "[]"], ["query", "[]"], ["query", "db", '["x"]'], ["query", "db", "{}"], ["query", "db", "{"],
+        ["query", "nope", '["Open_vSwitch"]'], ["query", "db", '["Open_vSwitch",5]'], ["query", "db", "x", "y"],
+        transact(INSERT, TOP, COMMENT), update(stp_enable=True, external_ids=["map", [["a", "b c"]]]),
+        update(flood_vlans=["set", [1, 2]]), update(flood_vlans=["set", [2, 3]]), update(datapath_version="x"),
+        transact({"op": "update", "table": "Open_vSwitch", "where": [], "row": {"bridges": ["set", []]}}, COMMENT),
+        ["query", "db", json.dumps(["Open_vSwitch", {"op": "wait", "table": "Bridge", "where": [], "columns": [],
+                                                     "until": "==", "rows": [{}]}])],
+        ["show-log", "db"], ["show-log"], ["show-log", "nope"], ["-m", "show-log", "db"],
+        ["db-is-standalone", "db"], ["db-is-clustered", "db"], ["db-is-clustered", "nope"], ["db-is-standalone"],
+        ["db-sid", "db"], ["db-cid", "db"], ["db-local-address", "db"],
+        ["compact"], ["compact", "db"], ["compact", "db", "db2"], ["compact", "nope"], ["show-log", "db"],
+        ["-mm", "show-log", "db"], ["convert", "db", "rich.json"], ["db-name", "db"], ["convert", "db"],
+        ["convert", "db", schema, "db3"], ["db-version", "db3"], ["convert", "db", "bad.json"],
+    ]  # fmt: skip
+
+
+def test_commands(original: Originals, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for who in ("theirs", "mine"):
+        directory = original.directory / who
+        directory.mkdir()
+        (directory / "bad.json").write_text("[1")
+        (directory / "odd").write_text('{"name":"x"}')
+        (directory / "rich.json").write_text(json.dumps(SCHEMA))
+        monkeypatch.chdir(directory)
+        found = []
+        for arguments in command_lines(VSWITCH_SCHEMA):
+            if who == "mine":
+                result = ours(directory, *arguments)
+            else:
+                done = original.run("ovsdb-tool", *arguments, variables=environment(directory))
+                result = done.returncode, done.stdout, done.stderr
+            status, out, err = plain(result)
+            found.append((arguments, status, out.replace(str(directory), "DIR"), err))
+        results.append(found)
+    for mine, theirs in zip(results[1], results[0]):
+        if "show-log" in mine[0]:  # the order of tables and columns is anybody's
+            mine = (*mine[:2], sorted(mine[2].splitlines()), mine[3])
+            theirs = (*theirs[:2], sorted(theirs[2].splitlines()), theirs[3])
+        assert mine == theirs
+
+
+def record(body: bytes, magic: bytes = b"JSON", digest: str | None = None, length: int | None = None) -> bytes:
+    digest = digest or hashlib.sha1(body).hexdigest()
+    size = len(body) if length is None else length
+    return b"OVSDB %s %d %s\n" % (magic, size, digest.encode()) + body
+
+
+ROW = '{"Root":{"00000000-0000-0000-0000-000000000001":%s}}\n'
+TAILS = {
+    "nothing": b"", "header": b"OVSDB JS", "magic": record(b"{}\n", b"FOO"), "hash": record(b"{}\n", digest="0" * 40),
+    "json": record(b"{]\n"), "array": record(b"[]\n"), "text": b"hello world\n", "short": record(b"{}\n", length=100),
+    "table": record(b'{"_date":1,"Nope":{}}\n'), "object": record(b'{"_date":1,"Root":5}\n'),
+    "column": record((ROW % '{"zz":5}').encode()), "value": record((ROW % '{"i":500}').encode()),
+    "row": record((ROW % "5").encode()), "uuid": record(b'{"Root":{"zzz":{"i":5}}}\n'),
+    "missing": record((ROW % "null").encode()), "index": record((ROW % '{"name":""}').encode()),
+    "reference": record((ROW % '{"leaf":["uuid","00000000-0000-0000-0000-000000000077"]}').encode()),
+    "date": record(b'{"_date":"x"}\n'), "length": b"OVSDB JSON xx " + b"0" * 40 + b"\n",
+    "spaces": b"OVSDB  JSON 3 " + b"0" * 40 + b"\n", "huge": b"OVSDB JSON 99999999999999999999 " + b"0" * 40 + b"\n",
+    "capitals": record(b"{}\n", digest=hashlib.sha1(b"{}\n").hexdigest().upper()), "no line end": record(b"{}"),
+    "empty record": record(b"", length=0),
+}  # fmt: skip
+
+
+def test_damaged_files(original: Originals) -> None:
+    directory = original.directory
+    (directory / "rich.json").write_text(json.dumps(SCHEMA))
+    original.run("ovsdb-tool", "create", str(directory / "db"), str(directory / "rich.json"))
+    good = (directory / "db").read_bytes()
+    files = {name: good + tail for name, tail in TAILS.items()}
+    files |= {
+        "empty": b"", "foreign": b"not a database\n", "cut": good[:-5], "no tables": record(b'{"name":"x"}\n'),
+        "first json": record(b"{]\n"), "first array": record(b"[]\n"),
+    }  # fmt: skip
+    query = '["Rich",{"op":"select","table":"Few","where":[]}]'
+    for name, data in files.items():
+        path = directory / name.replace(" ", "-")
+        path.write_bytes(data)
+        for arguments in (["query", str(path), query], ["-mm", "show-log", str(path)], ["db-is-standalone", str(path)]):
+            done = original.run("ovsdb-tool", *arguments)
+            assert plain(ours(directory, *arguments)) == plain((done.returncode, done.stdout, done.stderr)), name
+
+
+def test_the_original_server_holds_the_lock(original: Originals) -> None:
+    original.start_database()
+    peer = Peer(original.directory / "db.sock")
+    path = str(original.directory / "conf.db")
+    for arguments in (["compact", path], ["transact", path, '["Open_vSwitch"]']):
+        done = original.run("ovsdb-tool", *arguments)
+        assert plain(ours(original.directory, *arguments)) == plain((done.returncode, done.stdout, done.stderr))
+        assert done.returncode == 1
+    peer.close()
+
+
+def test_log_of_the_original_with_many_changes(original: Originals) -> None:
+    """What random transactions leave in a file shows alike."""
+    directory = original.directory
+    (directory / "rich.json").write_text(json.dumps(SCHEMA))
+    original.run("ovsdb-tool", "create", str(directory / "db"), str(directory / "rich.json"))
+    original.start("ovsdb-server", f"{directory}/db", f"--remote=punix:{directory}/s", f"--unixctl={directory}/c")
+    peer = Peer(directory / "s")
+    make = Transactions(SCHEMA, 1)
+    for _ in range(300):
+        peer.call("transact", ["Rich", *make.transaction()])
+    peer.close()
+    for arguments in (["show-log", f"{directory}/db"], ["-m", "show-log", f"{directory}/db"],
+                      ["-mm", "show-log", f"{directory}/db"]):  # fmt: skip
+        done = original.run("ovsdb-tool", *arguments)
+        assert len(done.stdout) > 1000
+        mine = ours(directory, *arguments)
+        assert sorted(mine[1].splitlines()) == sorted(done.stdout.splitlines())
