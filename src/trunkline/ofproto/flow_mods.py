@@ -18,7 +18,7 @@ from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.fabric import Fabric, RuleChange
-from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule
+from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule, age_nanoseconds
 from trunkline.openflow.messages import FlowMod, FlowRemoved
 
 _KEPT_FLAGS: Final = of.OFPFF_SEND_FLOW_REM | of.OFPFF_NO_PKT_COUNTS | of.OFPFF_NO_BYT_COUNTS
@@ -239,7 +239,7 @@ class Flows:
             rule.cookie,
             reason,
             rule.table,
-            int((self._clock.monotonic() - rule.created) * 1e9),
+            age_nanoseconds(self._clock.monotonic(), rule.created),
             rule.idle_timeout,
             rule.hard_timeout,
             rule.counters.packets,

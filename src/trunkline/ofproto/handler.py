@@ -13,7 +13,8 @@ from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
 from trunkline.ofproto.flow_mods import MAX_FLOWS, Refused, Selection
-from trunkline.ofproto.rules import TABLES, Rule
+from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds
+from trunkline.ofproto.table_features import table_features
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received
 from trunkline.packet.packet import Packet
@@ -29,7 +30,9 @@ _ACTIONS10: Final = 0xFFF
 _OPENFLOW13: Final = 4
 _CHANGES: Final = frozenset((m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, m.BundleAdd, m.BundleControl))
 
-Handler = Callable[[Bridge, Client, Any], "m.Message | None"]
+Handler = Callable[[Bridge, Client, Any], "m.Message | list[m.Message] | None"]
+
+_TABLE_FEATURES: Final = "OFPST_TABLE_FEATURES reply"
 
 
 def handle(bridge: Bridge, client: Client, received: Received) -> None:
@@ -47,13 +50,14 @@ def handle(bridge: Bridge, client: Client, received: Received) -> None:
     except Refused as refused:
         client.connection.refuse(received, refused.error)
         return
-    if reply is not None:
-        client.connection.send(reply, xid=received.xid)
+    parts = reply if isinstance(reply, list) else [] if reply is None else [reply]
+    for part in parts:
+        client.connection.send(part, xid=received.xid)
 
 
 def _unknown(message: m.Message) -> str:
     name = message.name if isinstance(message, m.Opaque) else type(message).__name__
-    if name.startswith(("OFPST_", "OFPMP_", "NXST_", "ONFST_")) or name.endswith("StatsRequest"):
+    if name.startswith(("OFPST_", "OFPMP_", "NXST_", "ONFST_")):
         return "OFPBRC_BAD_STAT"
     if name.startswith(("NXT_", "ONFT_")):
         return "OFPBRC_BAD_SUBTYPE"
@@ -152,7 +156,7 @@ def _flow(rule: Rule, now: float) -> m.FlowStats:
         rule.table,
         rule.actions,
         rule.cookie,
-        int((now - rule.created) * 1e9),
+        age_nanoseconds(now, rule.created),
         rule.idle_timeout,
         rule.hard_timeout,
         int(now - rule.counters.used),
@@ -210,7 +214,7 @@ def _port_stats(bridge: Bridge, client: Client, message: m.PortStatsRequest) -> 
     now = bridge.clock.monotonic()
     return m.PortStatsReply(
         tuple(
-            m.PortStats(n, *bridge.port_statistics(n), duration=int((now - bridge.plugged_at[n]) * 1e9))
+            m.PortStats(n, *bridge.port_statistics(n), duration=age_nanoseconds(now, bridge.plugged_at[n]))
             for n in _asked_ports(bridge, message.port)
         )
     )
@@ -239,6 +243,26 @@ def _queue_stats(bridge: Bridge, client: Client, message: m.QueueStatsRequest) -
     return m.QueueStatsReply(())
 
 
+def _table_features(bridge: Bridge, client: Client, message: m.TableFeaturesRequest) -> list[m.Message]:
+    if message.body:
+        raise Refused("OFPTFFC_EPERM")  # tables are as they are
+    *first, last = table_features()
+    parts: list[m.Message] = [m.Opaque(_TABLE_FEATURES, body, more=True) for body in first]
+    return [*parts, m.Opaque(_TABLE_FEATURES, last)]
+
+
+def _queue_config(bridge: Bridge, client: Client, message: m.QueueConfigRequest) -> m.Message:
+    if message.port != of.OFPP_ANY and message.port not in bridge.interfaces:
+        raise Refused("OFPQOFC_BAD_PORT")
+    return m.QueueConfigReply(message.port, ())
+
+
+def _table_descriptions(bridge: Bridge, client: Client, message: m.TableDescriptionRequest) -> m.Message:
+    """No table evicts flows or tells of vacancy: what could switch that on is refused."""
+    rows = (m.TableDescription(number, False, 0, False, 0, 0, 0) for number in range(TABLES))
+    return m.TableDescriptionReply(tuple(rows))
+
+
 _HANDLERS: Final[dict[type, Handler]] = {
     m.BarrierRequest: _barrier,
     m.Hello: _nothing,
@@ -264,4 +288,7 @@ _HANDLERS: Final[dict[type, Handler]] = {
     m.PortStatsRequest: _port_stats,
     m.PortMod: _port_mod,
     m.QueueStatsRequest: _queue_stats,
+    m.QueueConfigRequest: _queue_config,
+    m.TableFeaturesRequest: _table_features,
+    m.TableDescriptionRequest: _table_descriptions,
 }

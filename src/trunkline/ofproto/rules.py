@@ -119,6 +119,11 @@ def _outputs_to(action: Action, port: int) -> bool:
     return isinstance(action, (Output, OutputTruncated, Enqueue)) and action.port == port
 
 
+def age_nanoseconds(now: float, then: float) -> int:
+    """How long ago, in whole milliseconds, as nanoseconds: messages show no more."""
+    return int(max(now - then, 0.0) * 1000) * 1_000_000
+
+
 class TableCounters:
     """Lookups in a table, and how many found a rule."""
 

@@ -89,7 +89,7 @@ def encode(protocol: Protocol, message: m.Message, xid: int) -> list[bytes]:
             name = "ONFT_BUNDLE_ADD_MESSAGE" if version == 4 else "OFPT_BUNDLE_ADD_MESSAGE"
             return [join(version, name, xid, head + inner)]
         if isinstance(message, m.Opaque):
-            return [join(version, message.name, xid, message.body)]
+            return [join(version, message.name, xid, message.body, message.more)]
     except (StructError, OverflowError) as error:
         raise EncodeError(f"{type(message).__name__} has a number that does not fit: {error}") from None
     raise EncodeError(f"{type(message).__name__} is not implemented yet")

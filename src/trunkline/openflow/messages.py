@@ -511,11 +511,12 @@ class Opaque(NamedTuple):
     """A message whose kind is in the table of messages and whose body this version leaves as bytes.
 
     `name` is the kind (``OFPT_GROUP_MOD``).  A switch answers it with OFPBRC_BAD_TYPE or _BAD_STAT or
-    _BAD_SUBTYPE; see `connection.refusal`.
+    _BAD_SUBTYPE; see `connection.refusal`.  `more`: a part of a reply that another part follows.
     """
 
     name: str
     body: bytes
+    more: bool = False
 
 
 Message = (

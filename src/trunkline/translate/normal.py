@@ -90,7 +90,8 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
 
 def _whereabouts(x: Walk, bridge: Bridge, vlan: int, mac: int) -> str | None:
     """The port behind which an address is; what this very packet has told so far counts."""
-    for effect in reversed(x.effects):
+    told = x.effects if x.why is None or x.telling else ()  # a trace teaches nothing, as in the original
+    for effect in reversed(told):
         if type(effect) is Learn and effect.mac == mac and effect.vlan == vlan and effect.bridge is bridge:
             if bridge.macs.learnable(vlan, mac):
                 return effect.port

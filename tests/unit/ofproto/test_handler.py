@@ -166,3 +166,17 @@ def test_asynchronous_configuration(bench: Bench) -> None:
     assert bench.client.connection.take() == []  # type: ignore[attr-defined]
     (reply,) = bench(m.GetAsyncRequest())
     assert reply.config.port_status == (0, 0)
+
+
+def test_table_features_come_in_parts_and_cannot_be_changed(bench: Bench) -> None:
+    parts = bench(m.TableFeaturesRequest())
+    assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
+    entries = 0
+    for part in parts:
+        at = 0
+        while at < len(part.body):
+            assert part.body[at + 2] == entries
+            at += int.from_bytes(part.body[at : at + 2], "big")
+            entries += 1
+    assert entries == 254
+    assert bench(m.TableFeaturesRequest(b"\0" * 64)) == ["OFPTFFC_EPERM"]
