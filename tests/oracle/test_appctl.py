@@ -41,19 +41,51 @@ def test_command_lines(original: Originals) -> None:
     (directory / "empty.pid").write_text("")
     (directory / "folder.pid").mkdir()
     lines = [
-        [], ["-t"], ["-t", "nosuch", "version"], ["-t", "/nosuch", "version"], ["-T", "x", "version"],
-        ["-T0", "version"], ["-T", "-1", "version"], ["--timeout=", "version"], ["-T1.5", "version"],
-        ["-tovsdb-server", "version"], ["--target", "ovsdb-server", "version"], ["--exec"], ["-r"], ["-vfoo", "x"],
-        ["-t", socket_path, "version"], ["-t", f"unix:{socket_path}", "version"], ["-t", "", "version"],
-        ["-e", "-t", "ovsdb-server", "version"], ["-t", "stale", "version"], ["-t", "words", "version"],
-        ["-t", "empty", "version"], ["-t", "folder", "version"], ["-t", "ovsdb-server", "nosuch", "a", "b"],
-        ["-t", "ovsdb-server", "version", "-V"], ["-t", "ovsdb-server", "list-commands"], ["--timeo", "3"],
-        ["--option"], ["-o"], ["-h"], ["--help", "x"], ["-T", "x", "-h"], ["-h", "-T", "x"], ["-x", "-h"],
-        ["-t", "ovsdb-server", "ovsdb-server/list-dbs"], ["-t", "ovsdb-server", "vlog/set", "no"], ["version"],
-        ["-T", "5", "-t", "ovsdb-server", "vlog/list-pattern"], ["--log-file=/nosuch/x", "-t", "nosuch", "x"],
-        ["-vconsole:off", "-t", "nosuch", "x"], ["-vPATTERN:console:%m", "-t", "nosuch", "x"], ["--t=x", "y"],
-        ["--syslog-method=foo", "x"], ["--syslog-target=foo", "-t", "/nosuch", "x"], ["--tar", "/nosuch", "x"],
-    ]  # fmt: skip
+        [],
+        ["-t"],
+        ["-t", "nosuch", "version"],
+        ["-t", "/nosuch", "version"],
+        ["-T", "x", "version"],
+        ["-T0", "version"],
+        ["-T", "-1", "version"],
+        ["--timeout=", "version"],
+        ["-T1.5", "version"],
+        ["-tovsdb-server", "version"],
+        ["--target", "ovsdb-server", "version"],
+        ["--exec"],
+        ["-r"],
+        ["-vfoo", "x"],
+        ["-t", socket_path, "version"],
+        ["-t", f"unix:{socket_path}", "version"],
+        ["-t", "", "version"],
+        ["-e", "-t", "ovsdb-server", "version"],
+        ["-t", "stale", "version"],
+        ["-t", "words", "version"],
+        ["-t", "empty", "version"],
+        ["-t", "folder", "version"],
+        ["-t", "ovsdb-server", "nosuch", "a", "b"],
+        ["-t", "ovsdb-server", "version", "-V"],
+        ["-t", "ovsdb-server", "list-commands"],
+        ["--timeo", "3"],
+        ["--option"],
+        ["-o"],
+        ["-h"],
+        ["--help", "x"],
+        ["-T", "x", "-h"],
+        ["-h", "-T", "x"],
+        ["-x", "-h"],
+        ["-t", "ovsdb-server", "ovsdb-server/list-dbs"],
+        ["-t", "ovsdb-server", "vlog/set", "no"],
+        ["version"],
+        ["-T", "5", "-t", "ovsdb-server", "vlog/list-pattern"],
+        ["--log-file=/nosuch/x", "-t", "nosuch", "x"],
+        ["-vconsole:off", "-t", "nosuch", "x"],
+        ["-vPATTERN:console:%m", "-t", "nosuch", "x"],
+        ["--t=x", "y"],
+        ["--syslog-method=foo", "x"],
+        ["--syslog-target=foo", "-t", "/nosuch", "x"],
+        ["--tar", "/nosuch", "x"],
+    ]
     for line in lines:
         theirs, ours = ask("theirs", directory, *line), ask("ours", directory, *line)
         assert ours == theirs, line
@@ -61,11 +93,20 @@ def test_command_lines(original: Originals) -> None:
 
 def test_replies_of_every_kind(short_directory: Path) -> None:
     replies = [
-        b"", b"garbage", b'{"id":0,"result":[],"error":null}', b'{"id":0,"result":"x","error":null}', b"[]",
-        b'{"id":0,"result":null,"error":[1]}', b'{"id":1,"result":"x","error":null}', b'{"id":0,"result":{}}',
-        b'{"id":0,"result":"a\\nb\\n\\n","error":null}', b'{"id":0,"result":null,"error":"bad"}',
-        b'{"method":"x","params":[],"id":null}', b'{"id":0,"error":"bad\\n"}', b'{"id":0,"result":3}',
-    ]  # fmt: skip
+        b"",
+        b"garbage",
+        b'{"id":0,"result":[],"error":null}',
+        b'{"id":0,"result":"x","error":null}',
+        b"[]",
+        b'{"id":0,"result":null,"error":[1]}',
+        b'{"id":1,"result":"x","error":null}',
+        b'{"id":0,"result":{}}',
+        b'{"id":0,"result":"a\\nb\\n\\n","error":null}',
+        b'{"id":0,"result":null,"error":"bad"}',
+        b'{"method":"x","params":[],"id":null}',
+        b'{"id":0,"error":"bad\\n"}',
+        b'{"id":0,"result":3}',
+    ]
     path = str(short_directory / "s")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -82,7 +123,9 @@ def test_replies_of_every_kind(short_directory: Path) -> None:
         server.start()
         for reply in replies:
             arguments = ("-t", path, "version")
-            assert ask("ours", short_directory, *arguments) == ask("theirs", short_directory, *arguments), reply
+            assert ask("ours", short_directory, *arguments) == ask("theirs", short_directory, *arguments), (
+                reply
+            )
         server.join(10)
 
 
@@ -100,7 +143,14 @@ def test_their_tool_and_our_daemon(short_directory: Path) -> None:
     start = [sys.executable, str(DAEMON), "--pidfile", "--detach"]
     variables = {**environment(short_directory), "OVS_SYSLOG_METHOD": "null"}
     subprocess.run(start, env=variables, check=True, timeout=30)
-    lines = [["version"], ["list-commands"], ["vlog/list"], ["vlog/set", "x"], ["slow", "0.01"], ["vlog/list", "x"]]
+    lines = [
+        ["version"],
+        ["list-commands"],
+        ["vlog/list"],
+        ["vlog/set", "x"],
+        ["slow", "0.01"],
+        ["vlog/list", "x"],
+    ]
     for line in lines:
         arguments = ("-t", "test-daemon", *line)
         assert ask("theirs", short_directory, *arguments) == ask("ours", short_directory, *arguments)
@@ -139,7 +189,10 @@ def test_control_sockets_answer_raw_requests_alike(original: Originals) -> None:
         ' \n{"id":3,"method":"vlog/set","params":[]} {"id":4,"method":"nosuch","params":[]}[',
     ]
     for request in requests:
-        answers = [_raw(original.directory / name, request) for name in ("ours.ctl", control_socket(original.directory).name)]
+        answers = [
+            _raw(original.directory / name, request)
+            for name in ("ours.ctl", control_socket(original.directory).name)
+        ]
         assert answers[0] == answers[1], request
     os.kill(int((original.directory / "test-daemon.pid").read_text()), signal.SIGTERM)
 

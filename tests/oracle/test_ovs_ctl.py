@@ -1,4 +1,4 @@
-"""ovs-ctl: the original's script and ours, both over the original daemons, give the same lines and statuses."""
+"""ovs-ctl: the original's script and ours, both over the original daemons, say and do the same."""
 
 import os
 import re

@@ -49,14 +49,36 @@ def answer(commands: Commands, name: str, *arguments: str) -> tuple[str, str]:
 
 def specifications(count: int) -> list[str]:
     dice = random.Random(3)
-    words = [*LEVELS, *DESTINATIONS, "any", "nosuch", "jsonrpc", "ovsdb-server", "poll_loop", "POLL_LOOP", "of", ""]
+    words = [
+        *LEVELS,
+        *DESTINATIONS,
+        "any",
+        "nosuch",
+        "jsonrpc",
+        "ovsdb-server",
+        "poll_loop",
+        "POLL_LOOP",
+        "of",
+        "",
+    ]
     words += [word.lower() for word in LEVELS]
     found = []
     for _ in range(count):
         chosen = [dice.choice(words) for _ in range(dice.randint(1, 4))]
         found.append(dice.choice(SEPARATORS).join(chosen))
     heads = ("PATTERN", "pattern", "FACILITY", "facility")
-    tails = ("", ":", ":console", ":console:", ":nosuch:x", ":any:%m", ":CONSOLE:x:y", ":LOCAL3", ":daemon", ":foo")
+    tails = (
+        "",
+        ":",
+        ":console",
+        ":console:",
+        ":nosuch:x",
+        ":any:%m",
+        ":CONSOLE:x:y",
+        ":LOCAL3",
+        ":daemon",
+        ":foo",
+    )
     return found + [head + tail for head in heads for tail in tails]
 
 
@@ -72,11 +94,27 @@ def test_vlog_commands(original: Originals) -> None:
         assert control.ask(*asked) == answer(commands, *asked), specification
         assert control.ask("vlog/list") == answer(commands, "vlog/list"), specification
     assert control.ask("vlog/list-pattern") == answer(commands, "vlog/list-pattern")
-    for arguments in ([], ["jsonrpc"], ["x"], ["any", "raft"], ["x", "raft"], ["raft", "x"], ["ANY"], ["raft,any"]):
+    for arguments in (
+        [],
+        ["jsonrpc"],
+        ["x"],
+        ["any", "raft"],
+        ["x", "raft"],
+        ["raft", "x"],
+        ["ANY"],
+        ["raft,any"],
+    ):
         for name in ("vlog/disable-rate-limit", "vlog/enable-rate-limit"):
             assert control.ask(name, *arguments) == answer(commands, name, *arguments)
             assert control.ask("vlog/list") == answer(commands, "vlog/list")
-    for name in ("vlog/list", "vlog/reopen", "vlog/close", "vlog/list-pattern", "version", "coverage/read-counter"):
+    for name in (
+        "vlog/list",
+        "vlog/reopen",
+        "vlog/close",
+        "vlog/list-pattern",
+        "version",
+        "coverage/read-counter",
+    ):
         for many in ([], ["a"], ["a", "b"]):
             if name == "coverage/read-counter" and len(many) == 1:
                 many = ["no_such_counter"]

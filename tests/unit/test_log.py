@@ -7,7 +7,20 @@ from hypothesis import strategies as st
 from trunkline.base.clock import ManualClock
 from trunkline.base.log import DBG, INFO, OFF, WARN, Log, LogError, RateLimit
 
-WORDS = ["bridge", "netdev_linux", "console", "file", "syslog", "any", "off", "dbg", "WARN", "nosuch", "Emer", ""]
+WORDS = [
+    "bridge",
+    "netdev_linux",
+    "console",
+    "file",
+    "syslog",
+    "any",
+    "off",
+    "dbg",
+    "WARN",
+    "nosuch",
+    "Emer",
+    "",
+]
 
 
 def make(*names: str) -> tuple[Log, list[str], ManualClock]:
@@ -89,7 +102,7 @@ def test_any_specification_is_taken_or_refused(text: str) -> None:
     try:
         log.set(text)
     except LogError as error:
-        assert str(error)
+        assert str(error)  # noqa: PT017
     assert log.listing().count("\n") == 4
 
 

@@ -156,7 +156,9 @@ def test_signals_end_it_as_signals_do(daemons: Daemons) -> None:
         daemon.send_signal(number)
         _, stderr = daemon.communicate(timeout=20)
         assert daemon.returncode == -number
-        assert f"fatal_signal|WARN|terminating with signal {int(number)} ({signal.strsignal(number)})" in stderr
+        assert (
+            f"fatal_signal|WARN|terminating with signal {int(number)} ({signal.strsignal(number)})" in stderr
+        )
         assert daemons.names() == set()
 
 

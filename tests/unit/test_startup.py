@@ -14,7 +14,18 @@ from collections.abc import Sequence
 
 import pytest
 
-HEAVY = ("asyncio", "dataclasses", "inspect", "argparse", "logging", "pyroute2", "rich", "subprocess", "random", "ssl")
+HEAVY = (
+    "asyncio",
+    "dataclasses",
+    "inspect",
+    "argparse",
+    "logging",
+    "pyroute2",
+    "rich",
+    "subprocess",
+    "random",
+    "ssl",
+)
 TOOL_SECONDS = 0.060  # of processor time beyond a bare interpreter
 DAEMON_SECONDS = 0.400
 BARE_SECONDS = 0.020  # of a bare interpreter on a machine that is not busy; slower ones get more
@@ -54,7 +65,10 @@ def loaded(name: str, module: str, arguments: list[str]) -> list[str]:
     code = f"import os; os.dup2({writing}, 3)\n" if writing != 3 else ""
     script = code + SCRIPT.format(name=name, module=module, arguments=arguments)
     subprocess.run(
-        [sys.executable, "-c", script], pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", script],
+        pass_fds=[writing],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     os.close(writing)
     with open(reading) as pipe:

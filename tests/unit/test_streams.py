@@ -255,7 +255,10 @@ def test_counters() -> None:
     lines = counters.coverage_text().splitlines()
     assert lines[1] == f"{'poll':<24}   2.0/sec     0.500/sec        0.0083/sec   total: 30"
     assert lines[2] == "1 events never hit"
-    usage: list[Callable[[], dict[str, int]]] = [lambda: {"cells": 4, "none": 0}, lambda: {"cells": 2, "atoms": 1}]
+    usage: list[Callable[[], dict[str, int]]] = [
+        lambda: {"cells": 4, "none": 0},
+        lambda: {"cells": 2, "atoms": 1},
+    ]
     for each in usage:
         counters.report_memory(each)
     assert counters.memory_text() == "atoms:1 cells:6\n"

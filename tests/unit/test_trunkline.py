@@ -68,7 +68,11 @@ def test_up_serves_until_it_is_told(short_directory: Path) -> None:
             while subprocess.run([*bare, "status"], env=variables, capture_output=True).returncode:
                 assert process.poll() is None, (short_directory / "out").read_text()
                 assert time.monotonic() < deadline
-            assert pidfile.read_text() == (short_directory / "ovsdb-server.pid").read_text() == f"{process.pid}\n"
+            assert (
+                pidfile.read_text()
+                == (short_directory / "ovsdb-server.pid").read_text()
+                == f"{process.pid}\n"
+            )
             databases = [*asking, "ovsdb-server", "ovsdb-server/list-dbs"]
             listed = subprocess.run(databases, env=variables, capture_output=True, text=True)
             assert "Open_vSwitch" in listed.stdout.split()

@@ -1,4 +1,4 @@
-"""Where a program's files lie: the run directory, the database, logs and so on (ovs-ctl(8), "Environment")."""
+"""Where a program's files lie: the run directory, the database, logs (ovs-ctl(8), "Environment")."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -2,8 +2,8 @@
 
 A `Log` is an object that a program owns and hands down; ``log.module("bridge")`` is the `Logger` that the
 bridge code uses.  A message has a level and a module, and goes to up to three *destinations* (syslog,
-console, file).  Each destination has a level for every module, a *pattern* that makes the line, and, when it is
-attached, a *sink* that takes the line: this module itself writes nowhere (io/log_sinks.py does).
+console, file).  Each destination has a level for every module, a *pattern* that makes the line, and, when
+it is attached, a *sink* that takes the line: this module itself writes nowhere (io/log_sinks.py does).
 
 Three texts steer it, and all are the original's to the letter: ``-v`` and ``vlog/set`` specifications
 (`Log.set`), patterns (`_parse_pattern`), and the listings (`listing`, `pattern_listing`).  The rule for
@@ -25,12 +25,11 @@ DBG: Final = 5
 LEVELS: Final = ("OFF", "EMER", "ERR", "WARN", "INFO", "DBG")
 SEVERITY: Final = (1, 1, 3, 4, 5, 7)  # by level, the severities of syslog (RFC 5424, 6.2.1)
 
-FACILITIES: Final = tuple(
-    (
-        "kern user mail daemon auth syslog lpr news uucp clock ftp ntp audit alert clock2 "
-        "local0 local1 local2 local3 local4 local5 local6 local7"
-    ).split()  # noqa: SIM905 - a table of names
+_FACILITY_NAMES: Final = (
+    "kern user mail daemon auth syslog lpr news uucp clock ftp ntp audit alert clock2 "
+    "local0 local1 local2 local3 local4 local5 local6 local7"
 )
+FACILITIES: Final = tuple(_FACILITY_NAMES.split())
 # clock is 9, ftp 11 (RFC 5424, 6.2.1), with authpriv (10) left out.
 _FACILITY_CODE: Final = {name: code + (code >= 10) for code, name in enumerate(FACILITIES)}
 _FACILITY_CODE.update({f"local{n}": 16 + n for n in range(8)})
@@ -160,8 +159,8 @@ class Log:
     """The log of a program.
 
     `program`, `pid` and `host` are what %A, %P and %E show; `names` are the modules of the beginning.
-    `console` is the console's level at the start; syslog and file start at INFO.  Nothing is written before a sink is
-    attached.
+    `console` is the console's level at the start; syslog and file start at INFO.  Nothing is written before a
+    sink is attached.
     """
 
     def __init__(

@@ -106,9 +106,9 @@ class Collector:
     """The policy for garbage: nothing collects while packets or requests wait.
 
     One full run of the cyclic collector over the state of a large switch stops it for a tenth of a second,
-    and long-lived state has no cycles anyhow.  So automatic collection is off; what a large load made is frozen
-    (`freeze`), which costs nothing and takes it out of the collector's sight; and young objects are collected
-    when the loop is idle, or when very many have gathered although it never is.
+    and long-lived state has no cycles anyhow.  So automatic collection is off; what a large load made is
+    frozen (`freeze`), which costs nothing and takes it out of the collector's sight; and young objects are
+    collected when the loop is idle, or when very many have gathered although it never is.
     """
 
     YOUNG: Final = 2_000  # young objects that make an idle collection worth while

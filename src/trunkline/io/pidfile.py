@@ -1,8 +1,9 @@
 """Pid files: the decimal pid of a running daemon, and a lock that proves that it runs.
 
 The lock is a POSIX record lock (fcntl(2)) on the whole file, which the original's tools look at as well: a
-file that nobody holds is left over, whatever number it holds.  Such locks belong to a process and *vanish when
-the process closes any descriptor of the file*; so a pid file that this process holds is never opened again.
+file that nobody holds is left over, whatever number it holds.  Such locks belong to a process and *vanish
+when the process closes any descriptor of the file*; so a pid file that this process holds is never opened
+again.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """TLS settings: the private key, the certificate and the CA that ``ssl:`` and ``pssl:`` need.
 
 They come from the command line (``-p``, ``-c``, ``-C``) or from the database's SSL table, and may change
-while a daemon runs, so a `TlsFiles` is a value: a context is made of the files each time a connection is set up.
+while a daemon runs, so a `TlsFiles` is a value: a context is made of the files for each connection.
 """
 
 import errno
