@@ -147,36 +147,31 @@ def _table_features(t: m.TableStats, version: int) -> str:
 
 
 def _text_table_stats(message: m.TableStatsReply, version: int, style: Style) -> str:
-    """Tables in a row that are alike are shown once."""
-    text = "\n"
+    """Tables in a row that are alike are shown once, by a blank line between blocks."""
+    blocks: list[str] = []
     shown: tuple[str, str] | None = None
     first, last = 0, -1
-    run = 0
     for t in message.tables:
         counters = f"    active={t.active}, lookup={t.lookups}, matched={t.matched}\n"
         features = _table_features(t, version)
-        if shown is not None and shown == (counters, features) and t.table == last + 1 and run > 1:
+        if shown == (counters, features) and t.table == last + 1:
             last = t.table
             continue
-        text += _ditto(first, last)
-        label = table_text(t.table, style)
+        blocks += _ditto(first, last)
         name = f' ("{t.name}")' if version < 4 and t.name and t.name != f"table{t.table}" else ""
         same = (
             "    (same features)\n" if shown is not None and features and shown[1] == features else features
         )
-        text += f"  table {label}{name}:\n{counters}{same}\n"
-        run += 1
+        blocks.append(f"  table {table_text(t.table, style)}{name}:\n{counters}{same}")
         shown, first, last = (counters, features), t.table + 1, t.table
-    text += _ditto(first, last)
-    return text[:-1] if text.endswith("\n\n") and last < first else text
+    blocks += _ditto(first, last)
+    return "\n" + "\n".join(blocks)
 
 
-def _ditto(first: int, last: int) -> str:
+def _ditto(first: int, last: int) -> list[str]:
     if last < first:
-        return ""
-    if first == last:
-        return f"  table {first}: ditto\n"
-    return f"  tables {first}...{last}: ditto\n"
+        return []
+    return [f"  table {first}: ditto\n" if first == last else f"  tables {first}...{last}: ditto\n"]
 
 
 # ---- table-mod, table description ----
