@@ -5,7 +5,7 @@ column once a record has shown it.  What does not fit the schema is shown as it 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from trunkline.base.json import Json, dumps
 from trunkline.ovsdb.datum import datum_from_json
@@ -14,6 +14,9 @@ from trunkline.ovsdb.log import Record
 from trunkline.ovsdb.schema import Schema, Table
 from trunkline.ovsdb.text import datum_to_text
 from trunkline.ovsdb.types import UNLIMITED
+
+
+_SPECIAL: Final[dict[str, type]] = {"_date": int, "_comment": str, "_is_diff": bool}
 
 
 def show_records(records: Iterator[Record], more: int) -> Iterator[str]:
@@ -51,7 +54,7 @@ def _tables(
 ) -> Iterator[str]:
     differing = record.get("_is_diff") is True
     for name, rows in record.items():
-        if name in ("_date", "_comment", "_is_diff"):
+        if type(rows) is _SPECIAL.get(name):
             continue
         if not isinstance(rows, dict):
             return  # the originals stop here, too
