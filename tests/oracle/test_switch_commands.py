@@ -25,6 +25,7 @@ LAB = Lab(
 A, B = "505400000001", "505400000002"
 IPV4 = "08004500002e0007000040117ab90000000000000000" + "00" * 26
 TAGGED, UNTAGGED = B + A + "8100000a" + IPV4, A + B + IPV4
+TCP = A + B + "08004500002800000000400600000a0000010a00000200010002000000000000000050{:02x}000000000000"
 COMMANDS = (
     "fdb/show br0",
     "fdb/stats-show br0",
@@ -95,9 +96,14 @@ def switches() -> Iterator[tuple[OriginalSwitch, OurSwitch]]:
             original.receive(port, bytes.fromhex(frame))  # forgets its megaflows
             ours.receive(port, bytes.fromhex(frame))
             ours.datapath.purge()
-        for port, frame in (("p1", TAGGED), ("p2", UNTAGGED)):
+        for port, frame in (
+            ("p1", TAGGED),
+            ("p2", UNTAGGED),
+            *(("p2", TCP.format(1 << bit)) for bit in range(8)),
+        ):
             original.deliver(port, bytes.fromhex(frame))
             ours.receive(port, bytes.fromhex(frame))
+        original.control("revalidator/wait")  # what the datapath has counted is now in the rules
         yield original, ours
         original.stop()
 

@@ -35,7 +35,7 @@ from trunkline.sim.execute import Executor, unknown
 Transmit = Callable[[Packet], None]
 
 _PORT: Final = layout.OFFSET["dp_in_port"]
-_SHIFT: Final = layout.DATAPATH_SHIFT
+_TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
 _INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
 _INNER_TPID: Final = layout.OFFSET["vlan1_tpid"]
 _TYPE: Final = layout.OFFSET["dl_type"]
@@ -191,6 +191,7 @@ class Sim:
             flow.packets += 1
             flow.bytes += size
             flow.used = now
+            flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
             run(packet, key, flow.actions)
         port.packets_in += len(packets)
         port.bytes_in += octets

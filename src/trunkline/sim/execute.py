@@ -20,6 +20,7 @@ _RECIRC_MASK: Final = layout.MASK["recirc_id"]
 _KEPT: Final = layout.bits(
     "dp_in_port", "recirc_id", "dp_hash", "skb_priority", "pkt_mark", "ct_state", "ct_zone"
 )
+_TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
 _MAX_RECIRCULATIONS: Final = 6
 
 
@@ -115,6 +116,7 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
     flow.packets += 1
     flow.bytes += len(state.packet.frame)
     flow.used = sim.clock.monotonic()
+    flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
     Executor(sim).run(state.packet, key, flow.actions, state.depth + 1)
 
 

@@ -13,7 +13,6 @@ from trunkline.dpif.actions import Cookie
 from trunkline.dpif.provider import DatapathFlow, Statistics
 from trunkline.dpif.text import format_key
 from trunkline.flow import key as layout
-from trunkline.flow.key import TCP_FLAGS
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.translate.result import SendToController
 from trunkline.upcall.commands import Datapaths, find_bridge
@@ -22,7 +21,17 @@ from trunkline.upcall.datapath import Datapath
 _FRAGMENT: Final = layout.MASK["nw_frag"]
 _IN_PORT: Final = layout.OFFSET["dp_in_port"]
 _IP: Final = (0x0800, 0x86DD)
-_FLAG_LETTERS: Final = "FSRP.UECN"
+_FLAG_LETTERS: Final = (
+    ("S", 1),
+    ("F", 0),
+    ("P", 3),
+    ("R", 2),
+    ("U", 5),
+    (".", 4),
+    ("E", 6),
+    ("C", 7),
+    ("N", 8),
+)
 
 
 def dpctl_commands(datapaths: Datapaths, program: str = "ovs-vswitchd") -> list[Command]:
@@ -224,7 +233,7 @@ def _statistics_text(statistics: Statistics, now: float) -> str:
     used = "never" if statistics.used is None else f"{max(now - statistics.used, 0):.3f}s"
     text = f"packets:{statistics.packets}, bytes:{statistics.bytes}, used:{used}"
     if statistics.tcp_flags:
-        letters = (_FLAG_LETTERS[i] for i in range(len(TCP_FLAGS[:9])) if statistics.tcp_flags >> i & 1)
+        letters = (letter for letter, bit in _FLAG_LETTERS if statistics.tcp_flags >> bit & 1)
         text += ", flags:" + "".join(letters)
     return text
 
