@@ -94,6 +94,45 @@ def _settings(state: TableState, row: Row) -> RemoteSettings:
     return settings
 
 
+def _is_reference(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("db:")
+
+
+class TlsReferences:
+    """The TLS files whose names stand in the database: ``--private-key=db:Open_vSwitch,SSL,private_key``."""
+
+    def __init__(self, daemon: "Daemon") -> None:
+        self.daemon = daemon
+        self.given = daemon.env.tls
+        self.now = self.given
+
+    def problem(self) -> str | None:
+        """What is wrong with the references, if something is."""
+        for text in self.given:
+            if _is_reference(text):
+                found = parse_reference(self.daemon, text)
+                if isinstance(found, str):
+                    return found
+        return None
+
+    def update(self) -> None:
+        """Reads the names again; connections made from now on use them."""
+        if not any(map(_is_reference, self.given)):
+            return
+        wanted = self.given._make(self._resolved(text) for text in self.given)
+        if wanted != self.now:
+            self.now = wanted
+            self.daemon.env.set_tls(wanted)
+
+    def _resolved(self, text: Any) -> Any:
+        if not _is_reference(text):
+            return text
+        reference = parse_reference(self.daemon, text)
+        if isinstance(reference, str):
+            return ""  # the database is gone for now
+        return next((target for target, *_ in referred(self.daemon, reference) if target), "")
+
+
 class Running:
     """One target that is listened on or dialled."""
 

@@ -18,7 +18,7 @@ from trunkline.base.options import Option, Parsed
 from trunkline.base.targets import absolute
 from trunkline.daemons.env import Env
 from trunkline.daemons.ovsdb_commands import commands
-from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings
+from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings, TlsReferences
 from trunkline.daemons.process import Fatal, Program, Run
 from trunkline.daemons.process import main as run_program
 from trunkline.io.loop import Collector
@@ -69,6 +69,7 @@ class Daemon:
         self.column_diff = True
         self.connections: dict[Session, Connection] = {}
         self.remotes = Remotes(self)
+        self.tls = TlsReferences(self)
         self.log = env.log.module("ovsdb_server")
         self._rpc_log = env.log.module("jsonrpc")
         self._scheduled = False
@@ -171,6 +172,7 @@ class Daemon:
             self._close(session)
         changed = self.server.take_changed()
         if changed:
+            self.tls.update()
             self.remotes.database_changed(changed)
         self._set_timer()
 
@@ -265,6 +267,10 @@ async def serve(
             raise Fatal(str(error)) from None
     Collector.freeze()
     env.commands.add(*commands(daemon))
+    wrong = daemon.tls.problem()
+    if wrong:
+        raise Fatal(wrong)
+    daemon.tls.update()
     for remote in remotes:
         problem = await daemon.remotes.add(remote)
         if problem:

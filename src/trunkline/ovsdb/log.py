@@ -143,13 +143,15 @@ class _TooLarge(Exception):
 
 
 def change_record(
-    database: Database, changes: Changes, comment: str, milliseconds: int
+    database: Database, changes: Changes, comment: str, milliseconds: int, *, as_difference: bool = True
 ) -> dict[str, Json] | None:
     """The record of a transaction, committed `milliseconds` after 1970; None when there is nothing to keep.
 
     It holds differences, unless one of them would have more elements than its column may hold: the originals
-    cannot read those, though they write them.  Then it holds whole values.
+    cannot read those, though they write them.  Then, and without `as_difference`, it holds whole values.
     """
+    if not as_difference:
+        return _change_record(database, changes, comment, milliseconds, False)
     try:
         return _change_record(database, changes, comment, milliseconds, True)
     except _TooLarge:
