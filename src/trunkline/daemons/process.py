@@ -196,10 +196,10 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
         TlsFiles(
             given.get("private-key") or "",
             given.get("certificate") or "",
-            given.get("bootstrap-ca-cert") or given.get("ca-cert") or "",
+            given.get("ca-cert") or "",
             given.get("ssl-protocols") or "",
             given.get("ssl-ciphers") or "",
-            bool(given.get("bootstrap-ca-cert")),
+            given.get("bootstrap-ca-cert") or "",
         ),
         "no-self-confinement" not in given,
     )

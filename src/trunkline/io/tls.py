@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class TlsFiles(NamedTuple):
     """File names, "" for none.  `ca_certificate` "none" switches the check of the peer off.
 
-    With `bootstrap`, a CA certificate whose file is not there is to be fetched from the peer.
+    `bootstrap_ca_certificate` takes the place of `ca_certificate`; if its file is not there, the CA's
+    certificate is to be fetched from the peer.
     """
 
     private_key: str = ""
@@ -23,7 +24,7 @@ class TlsFiles(NamedTuple):
     ca_certificate: str = ""
     protocols: str = ""
     ciphers: str = ""
-    bootstrap: bool = False
+    bootstrap_ca_certificate: str = ""
 
 
 class TlsError(OSError):
@@ -39,7 +40,7 @@ def missing(files: TlsFiles) -> list[str]:
     wanted = (
         ("Private key", files.private_key),
         ("Certificate", files.certificate),
-        ("CA certificate", files.ca_certificate),
+        ("CA certificate", files.ca_certificate or files.bootstrap_ca_certificate),
     )
     return [f"{what} must be configured to use SSL" for what, name in wanted if not name]
 
@@ -49,9 +50,11 @@ def context(files: TlsFiles, *, server: bool) -> "ssl.SSLContext":
     lines = missing(files)
     if lines:
         raise TlsError(lines)
-    if files.bootstrap and not os.path.exists(files.ca_certificate):
-        text = f"{files.ca_certificate}: not there, and fetching it from the peer is not there yet either"
-        raise TlsError([text])
+    if files.bootstrap_ca_certificate:
+        files = files._replace(ca_certificate=files.bootstrap_ca_certificate)
+        if not os.path.exists(files.ca_certificate):
+            text = f"{files.ca_certificate}: no such file, and fetching it from the peer is not there yet"
+            raise TlsError([text])
     import ssl
 
     result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
