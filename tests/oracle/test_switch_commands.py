@@ -115,7 +115,7 @@ def comparable(text: str) -> str:
     text = re.sub(r"(used:|duration=)[0-9.]+s", r"\1T", text)
     text = re.sub(r" +\d+$", " AGE", text, flags=re.MULTILINE) if text.startswith(" port") else text
     lines = [line for line in text.splitlines() if not re.match(r"  port 0: |table_id=254|Megaflow: ", line)]
-    if text.startswith("flow-dump"):
+    if text.startswith(("flow-dump", " port")):
         lines.sort()
     return "\n".join(lines)
 
