@@ -103,9 +103,11 @@ def test_keys(switch: Originals, tmp_path: Path, verbose: bool) -> None:
     keys = {number: _random_key(rng, number) for number in range(1, 400)}
     lines = [f"add {format_key(key, mask)} drop\n" for key, mask in keys.values()]
     (tmp_path / "flows").write_text("".join(lines))
+    switch.run("ovs-appctl", "revalidator/pause")  # or they would remove flows that are not theirs
     switch.run("ovs-appctl", "dpctl/del-flows")
     switch.run("ovs-appctl", "dpctl/add-flows", str(tmp_path / "flows"))
     dumped = switch.run("ovs-appctl", "dpctl/dump-flows", *(["-m"] if verbose else [])).stdout
+    switch.run("ovs-appctl", "revalidator/resume")
     names = {1: "p1", 2: "p2"} if verbose else {}
     different, seen = [], 0
     for line in dumped.split("\n"):
@@ -120,7 +122,7 @@ def test_keys(switch: Originals, tmp_path: Path, verbose: bool) -> None:
         if ours != text or format_key(*again, verbose=verbose, port_names=names) != text:
             different.append((ours, text))
     assert different == []
-    assert seen > 100  # the original does not take all, and its revalidators may have been by
+    assert seen > 300  # the original takes not all: masks of protocols, for example
 
 
 ACTIONS = """

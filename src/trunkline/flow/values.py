@@ -230,7 +230,8 @@ def parse_port(text: str, context: TextContext = NO_CONTEXT) -> int | None:
     number = PORT_NAMES.get(text.upper())
     if number is not None and number != 0xFF00:
         return number
-    name = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    quoted = len(text) > 1 and text[0] == text[-1] == '"'
+    name = re.sub(r"\\(.)", r"\1", text[1:-1]) if quoted else text
     return context.port_numbers.get(name)
 
 
@@ -269,7 +270,11 @@ def format_port(number: int, context: TextContext = NO_CONTEXT) -> str:
     name = context.port_names.get(number)
     if name is None:
         return str(number)
-    return name if re.fullmatch("[A-Za-z_][A-Za-z0-9_-]*", name) else f'"{name}"'
+    return name if re.fullmatch("[A-Za-z][A-Za-z0-9]*", name) else '"' + _escaped(name) + '"'
+
+
+def _escaped(name: str) -> str:
+    return name.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _read_port(field: Field, text: str, context: TextContext) -> Parsed:
