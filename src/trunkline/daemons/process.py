@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import random
+import resource
 import signal
 import sys
 import traceback
@@ -159,6 +160,8 @@ def _crash(log: Log) -> NoReturn:
     for line in traceback.format_exc().splitlines():
         logger.emer("%s", line)
     signal.signal(signal.SIGABRT, signal.SIG_DFL)
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # the traceback says more than the interpreter's core
     _flush()
     os.abort()
 
