@@ -98,6 +98,7 @@ class Remotes(NamedTuple):
     shuffle: bool
     found: Found
     directories: Directories
+    log: Log
 
 
 class Server:
@@ -216,6 +217,8 @@ def _dial(target: str, remotes: Remotes) -> "BlockingClient":
 
                 stream = dial(target, directory=remotes.directories.run, tls=_tls(remotes.found))
         except OSError as error:
+            for line in getattr(error, "lines", ()):
+                remotes.log.module("stream_ssl").err("%s", line)
             raise ConnectError(error.errno or 0) from None
         return BlockingClient(target, transport=stream)
     return BlockingClient(target, directory=remotes.directories.run)
@@ -225,22 +228,17 @@ def _tls(found: Found) -> "TlsFiles":
     from trunkline.io.tls import TlsFiles
 
     values = {name: value or "" for name, value in found}
-    bootstrap = values.get("bootstrap-ca-cert")
-    if bootstrap is not None:
-        # Fetching the certificate from the peer needs the peer's chain, which the ssl module does not give.
-        if not os.path.exists(bootstrap):
-            raise UsageError(
-                f"{bootstrap}: --bootstrap-ca-cert cannot fetch a certificate here yet; put the file there, "
-                "or use --ca-cert"
-            )
-        values["ca-cert"] = bootstrap
+    if "peer-ca-cert" in values:
+        raise UsageError(
+            "--peer-ca-cert is not implemented: append its certificates to the file of --certificate"
+        )
     return TlsFiles(
-        values.get("private-key", ""),
-        values.get("certificate", ""),
-        values.get("ca-cert", ""),
-        values.get("peer-ca-cert", ""),
-        values.get("ssl-protocols", ""),
-        values.get("ssl-ciphers", ""),
+        private_key=values.get("private-key", ""),
+        certificate=values.get("certificate", ""),
+        ca_certificate=values.get("ca-cert", ""),
+        protocols=values.get("ssl-protocols", ""),
+        ciphers=values.get("ssl-ciphers", ""),
+        bootstrap_ca_certificate=values.get("bootstrap-ca-cert", ""),
     )
 
 
@@ -404,6 +402,7 @@ def _run(
         "no-shuffle-remotes" not in given,
         found,
         directories,
+        log,
     )
     server = Server(tool.schema.name, remotes)
     wait = profile.wait is not None and "no-wait" not in given
