@@ -406,7 +406,7 @@ class _Reader:
         for name, body, rest in split(text):
             try:
                 self.attribute(name, body)
-            except (ValueError, KeyError):
+            except (ValueError, KeyError, TextError):
                 raise TextError(f"syntax error at {rest}") from None
 
     def attribute(self, name: str, body: str) -> None:
