@@ -43,6 +43,7 @@ _LAYER2: Final = layout.bits(
     "dl_src", "dl_dst", "vlan_tci", "vlan_tpid", "packet_type", "dp_in_port", "recirc_id"
 )
 _MAX_UPCALLS: Final = 4096
+_SORT_EVERY: Final = 1 << 16  # packets
 _MAX_DUMMY: Final = 1 << 16
 _ACTIONS: Final = frozenset(
     ("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop")
@@ -193,6 +194,9 @@ class Sim:
             flow.used = now
             flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
             run(packet, key, flow.actions)
+        self._lookups += len(packets)
+        if self._lookups >= _SORT_EVERY:
+            self._sort_masks()
         port.packets_in += len(packets)
         port.bytes_in += octets
 
@@ -267,8 +271,9 @@ class Sim:
         table.flows[name] = self._flows[change.ufid] = flow
         return flow.statistics()
 
-    def sort_masks(self) -> None:
-        """Puts the masks that hit most first; to be called now and then."""
+    def _sort_masks(self) -> None:
+        """Puts the masks that hit most first."""
+        self._lookups = 0
         self._order.sort(key=lambda table: -table.hits)
         for table in self._order:
             table.hits >>= 1

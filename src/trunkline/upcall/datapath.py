@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from trunkline.base.clock import Clock
-from trunkline.dpif import actions as dp
 from trunkline.dpif.provider import DatapathError, FlowDelete, FlowPut, Provider, Statistics, Upcall
 from trunkline.flow import key as layout
 from trunkline.flow.match import Match
@@ -32,7 +31,8 @@ _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _IN_PORT: Final = layout.OFFSET["in_port"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
 _BATCH: Final = 64  # upcalls between two looks at the journal
-_SECOND: Final = 0.5  # between two fetches of statistics
+_FETCH: Final = 0.5  # seconds between two fetches of statistics
+_EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
 
 
 class Datapath:
@@ -49,11 +49,11 @@ class Datapath:
         self.upcalls = 0
         self._index = Index()
         self._next_ufid = 1
-        self._next_fetch = clock.monotonic() + _SECOND
+        self._next_fetch = clock.monotonic() + _FETCH
         self._most = 0
         self.average_megaflows = 0
         self.fetch_seconds = 0.0
-        self._userspace: list[dp.Userspace] = []
+        self._expire_after = 0.0
         fabric.execute = self._packet_out
         fabric.refresh = self.fetch_statistics
 
@@ -71,20 +71,28 @@ class Datapath:
                 if self.fabric.changes:
                     self.revalidate()
         if now >= self._next_fetch:
-            self._next_fetch = now + _SECOND
+            self._next_fetch = now + _FETCH
             self.fetch_statistics()
             self._expire(now)
-        for bridge in self.fabric.bridges.values():
-            due = bridge.next_timer()
-            if due is not None and due <= now:
-                self.fetch_statistics()
-                bridge.run(now)
+        if now >= self._expire_after:
+            self._expire_rules(now)
         if self.fabric.changes:
             self.revalidate()
 
+    def _expire_rules(self, now: float) -> None:
+        """Flows and addresses; with fresh statistics, for a packet puts off their end; not too often."""
+        bridges = list(self.fabric.bridges.values())
+        ready = [one for one in bridges if (due := one.next_timer()) is not None and due <= now]
+        if ready:
+            self._expire_after = now + _EXPIRY
+            self.fetch_statistics()
+            for bridge in ready:
+                bridge.run(now)
+
     def next_timer(self) -> float | None:
         """When `run` is due again, if nothing happens before; None: not until something happens."""
-        due = [when for bridge in self.fabric.bridges.values() if (when := bridge.next_timer()) is not None]
+        timers = [bridge.next_timer() for bridge in self.fabric.bridges.values()]
+        due = [max(when, self._expire_after) for when in timers if when is not None]
         if self.megaflows:
             due.append(self._next_fetch)
         return min(due) if due else None
@@ -106,8 +114,7 @@ class Datapath:
         found = self.key_for(upcall.key)
         octets = len(upcall.packet.frame)
         if found is None:
-            self._drop_unknown(upcall)
-            return
+            return  # from a port that no bridge has any more
         bridge, key = found
         result = translate(bridge, key)
         apply(result.effects, 1, octets, now)
@@ -119,9 +126,6 @@ class Datapath:
         """Does for one packet what its translation says; leaves no megaflow."""
         apply(result.effects, 1, len(packet.frame), self.clock.monotonic())
         self.provider.execute(packet, key & layout.PACKET, result.actions)
-
-    def _drop_unknown(self, upcall: Upcall) -> None:
-        """A packet from a port that no bridge has (any more)."""
 
     def _put(self, bridge: Bridge, key: int, result: Result, now: float) -> None:
         mask = result.wildcards & layout.PACKET

@@ -7,12 +7,9 @@ looked at.
 """
 
 from collections.abc import Hashable, Iterable
-from typing import Final
 
 from trunkline.ofproto.fabric import RuleChange
 from trunkline.translate.result import Result, TableRead
-
-_MANY: Final = 2000  # values of one kind of lookup; above, a scan is given up and all of them are concerned
 
 
 class Megaflow:
