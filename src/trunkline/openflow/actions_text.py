@@ -1,7 +1,7 @@
 """Actions as text, both ways, in the words of ovs-actions(7).
 
-A row for each keyword reads; a row for each record writes.  What is wrong raises TextError with the words that
-ovs-ofctl uses for it.
+A row for each keyword reads; a row for each record writes.  What is wrong raises TextError with the words
+that ovs-ofctl uses for it.
 """
 
 import re
@@ -234,7 +234,8 @@ def _check_order(actions: list[a.Action]) -> None:
         rank = _ORDER.get(type(action), 3)
         if rank == last and rank != 3:
             raise TextError(
-                f"duplicate {_INSTRUCTION_NAMES[rank]} instruction not allowed, for OpenFlow 1.1+ compatibility"
+                f"duplicate {_INSTRUCTION_NAMES[rank]} instruction not allowed, "
+                "for OpenFlow 1.1+ compatibility"
             )
         if rank < last:
             raise TextError(

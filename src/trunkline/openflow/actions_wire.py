@@ -4,7 +4,7 @@ An action is a type, a length that is a multiple of eight, and arguments.  Exten
 experimenter and a subtype of their own.  Three tables say it all: which numbers a version has, how the
 arguments of a plain layout are packed, and, for the few that vary, a function.
 
-From 1.1 on actions come inside *instructions* (apply, write, goto, ...).  Inside Trunkline there is one tuple:
+From 1.1 on actions come inside *instructions* (apply, write, goto, ...).  In Trunkline there is one tuple:
 an apply-actions instruction dissolves into its actions, the others are records beside them.
 """
 
@@ -459,7 +459,7 @@ _NICIRA_DECODE: Final[dict[int, Callable[[bytes, int], a.Action]]] = {
 
 
 def encode_actions(actions: Iterable[a.Action], version: int, tagged: bool = True) -> bytes:
-    """A list of actions.  `tagged`: the flow matches packets with a VLAN tag (else 1.1 on must push one before
+    """A list of actions.  `tagged`: the flow is for packets with a VLAN tag (else 1.1 on must push one before
     its number can be set).  Raises EncodeError."""
     out = []
     for action in actions:

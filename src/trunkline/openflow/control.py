@@ -28,7 +28,7 @@ _BUNDLE_CONTROL: Final = Struct("!IHH")
 _BUNDLE_ADD: Final = Struct("!I2xH")
 _UNKNOWN: Final = "(unknown)"
 
-# ---- hello: an element of type 1 holds a bitmap of versions; without one the header's version says it -------
+# ---- hello: an element of type 1 holds a bitmap of versions; without one the header says it ----
 
 
 def decode_hello(envelope: Envelope) -> m.Hello:

@@ -15,7 +15,7 @@ Conventions, used throughout:
 - MAC addresses are 48-bit ints, datapath ids 64-bit ints.
 - Configuration, state, capability and feature bits are those of `trunkline.model.openflow`.
 - A match is a `trunkline.flow.match.Match`; actions are a tuple of the records of
-  `trunkline.openflow.actions`, instructions included (`GotoTable`, `WriteMetadata`, ... are records there too,
+  `trunkline.openflow.actions`, instructions included (`GotoTable`, `WriteMetadata`, ... are records there,
   in the order in which they take effect).
 """
 

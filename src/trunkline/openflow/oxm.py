@@ -100,9 +100,10 @@ def field_id(field: Field, version: int) -> tuple[str, int]:
     for code in field.ids:
         if code.openflow is None:
             extension = extension or code
-        elif version and _VERSION_OF[code.openflow] <= version:
-            if best is None or _VERSION_OF[code.openflow] > _VERSION_OF[best.openflow or "1.2"]:
-                best = code
+        elif _VERSION_OF[code.openflow] <= version and (
+            best is None or _VERSION_OF[code.openflow] > _VERSION_OF[best.openflow or "1.2"]
+        ):
+            best = code
     chosen = best or extension or field.ids[0]
     return chosen.vendor, chosen.number
 

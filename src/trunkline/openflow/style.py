@@ -8,7 +8,7 @@ from trunkline.model.openflow import VERSION_SHORT
 
 
 class Style(NamedTuple):
-    """`verbosity` as of ``ovs-ofctl --more``; `context` names ports, `tables` maps numbers to names of tables.
+    """`verbosity` as of ``ovs-ofctl --more``; `context` names ports, `tables` names tables.
 
     Without `statistics`, flows are shown without counters and ages.
     """

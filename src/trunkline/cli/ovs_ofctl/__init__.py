@@ -53,7 +53,7 @@ _NOT_YET_OPTIONS: Final = frozenset(
 
 
 class Command(NamedTuple):
-    """`module` and `function` carry it out; `least` and `most` arguments; `writes`: refused by --read-only."""
+    """`module` and `function` carry it out with `least` to `most` arguments; --read-only refuses `writes`."""
 
     name: str
     least: int

@@ -93,8 +93,8 @@ def _check_formats(tool: Tool) -> None:
         )
         raise Failure(
             f"None of the enabled OpenFlow versions ({versions}) supports any of the enabled flow formats "
-            f"({formats_text(tool.formats)}).  (Use -O to enable additional OpenFlow versions or -F to enable "
-            "additional flow formats.)"
+            f"({formats_text(tool.formats)}).  (Use -O to enable additional OpenFlow versions or -F to "
+            "enable additional flow formats.)"
         )
 
 
