@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (tables of command lines and files)
 """ovsdb-tool and the original on the same command lines and the same files, whole and damaged."""
 
 import contextlib
@@ -109,7 +110,9 @@ def test_commands(original: Originals, monkeypatch: pytest.MonkeyPatch) -> None:
         assert mine == theirs
 
 
-def record(body: bytes, magic: bytes = b"JSON", digest: str | None = None, length: int | None = None) -> bytes:
+def record(
+    body: bytes, magic: bytes = b"JSON", digest: str | None = None, length: int | None = None
+) -> bytes:
     digest = digest or hashlib.sha1(body).hexdigest()
     size = len(body) if length is None else length
     return b"OVSDB %s %d %s\n" % (magic, size, digest.encode()) + body
@@ -145,9 +148,15 @@ def test_damaged_files(original: Originals) -> None:
     for name, data in files.items():
         path = directory / name.replace(" ", "-")
         path.write_bytes(data)
-        for arguments in (["query", str(path), query], ["-mm", "show-log", str(path)], ["db-is-standalone", str(path)]):
+        for arguments in (
+            ["query", str(path), query],
+            ["-mm", "show-log", str(path)],
+            ["db-is-standalone", str(path)],
+        ):
             done = original.run("ovsdb-tool", *arguments)
-            assert plain(ours(directory, *arguments)) == plain((done.returncode, done.stdout, done.stderr)), name
+            assert plain(ours(directory, *arguments)) == plain((done.returncode, done.stdout, done.stderr)), (
+                name
+            )
 
 
 def test_the_original_server_holds_the_lock(original: Originals) -> None:
@@ -156,7 +165,9 @@ def test_the_original_server_holds_the_lock(original: Originals) -> None:
     path = str(original.directory / "conf.db")
     for arguments in (["compact", path], ["transact", path, '["Open_vSwitch"]']):
         done = original.run("ovsdb-tool", *arguments)
-        assert plain(ours(original.directory, *arguments)) == plain((done.returncode, done.stdout, done.stderr))
+        assert plain(ours(original.directory, *arguments)) == plain(
+            (done.returncode, done.stdout, done.stderr)
+        )
         assert done.returncode == 1
     peer.close()
 
@@ -166,7 +177,9 @@ def test_log_of_the_original_with_many_changes(original: Originals) -> None:
     directory = original.directory
     (directory / "rich.json").write_text(json.dumps(SCHEMA))
     original.run("ovsdb-tool", "create", str(directory / "db"), str(directory / "rich.json"))
-    original.start("ovsdb-server", f"{directory}/db", f"--remote=punix:{directory}/s", f"--unixctl={directory}/c")
+    original.start(
+        "ovsdb-server", f"{directory}/db", f"--remote=punix:{directory}/s", f"--unixctl={directory}/c"
+    )
     peer = Peer(directory / "s")
     make = Transactions(SCHEMA, 1)
     for _ in range(300):

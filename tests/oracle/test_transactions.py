@@ -1,4 +1,5 @@
-"""Thousands of random transactions, given to the original server and to our engine: the same results, contents
+"""Thousands of random transactions, given to the original server and to our engine: the same results,
+contents
 and files."""
 
 import json
@@ -32,7 +33,9 @@ def comparable(results: Any) -> Any:
     shown = []
     for result in results:
         if isinstance(result, dict) and "rows" in result:
-            rows = [{name: value for name, value in row.items() if name != "_version"} for row in result["rows"]]
+            rows = [
+                {name: value for name, value in row.items() if name != "_version"} for row in result["rows"]
+            ]
             shown.append({"rows": sorted(json.dumps(row, sort_keys=True) for row in rows)})
         elif isinstance(result, dict) and "details" in result:
             details = HISTORY.sub(r"\1", UUID.sub("UUID", result["details"]))

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The database's parsers over anything: only their own errors, and what is written reads back the same."""
 
 from itertools import count
@@ -36,7 +37,11 @@ JSON = st.recursive(
     max_leaves=20,
 )  # fmt: skip
 OPERATION = st.fixed_dictionaries(
-    {"op": st.sampled_from(["insert", "select", "update", "mutate", "delete", "wait", "commit", "comment", "assert"])},
+    {
+        "op": st.sampled_from(
+            ["insert", "select", "update", "mutate", "delete", "wait", "commit", "comment", "assert"]
+        )
+    },
     optional={
         "table": st.sampled_from(["Root", "Leaf", "Nope"]) | JSON,
         "where": st.lists(JSON, max_size=2) | JSON,
@@ -145,8 +150,6 @@ def test_a_log_reads_back_as_what_was_written(seed: int) -> None:
     for name, table in database.tables.items():
         assert table.references == again.tables[name].references
         assert table.referrers == again.tables[name].referrers
-        assert [set(index.values()) for index in table.indexes] == [
-            set(table.rows) for _ in table.indexes
-        ]
+        assert [set(index.values()) for index in table.indexes] == [set(table.rows) for _ in table.indexes]
     compacted = format_record(RICH.to_json()) + format_record(snapshot_record(database, "x", 1))
     assert len(list(read_records(compacted, "file"))) == 2

@@ -1,9 +1,9 @@
 """A database file on disk: its lock, appending with fsync, and being replaced as a whole.
 
-Writers hold a POSIX record lock on ``.NAME.~lock~`` beside the file, as the original does; readers hold none, for
-records are only ever appended and a half-written one is recognized.  Such a lock belongs to the process and goes
-when the process closes *any* descriptor of the lock file: so a lock file that this process has open is never
-opened again (`_HELD`), and a second lock on it is refused here.
+Writers hold a POSIX record lock on ``.NAME.~lock~`` beside the file, as the original does; readers hold
+none, for records are only ever appended and a half-written one is recognized.  Such a lock belongs to the
+process and goes when the process closes *any* descriptor of the lock file: so a lock file that this process
+has open is never opened again (`_HELD`), and a second lock on it is refused here.
 
 A damaged tail is cut off when the first record is appended, not before: whoever only reads changes nothing.
 """
@@ -35,7 +35,9 @@ def random_uuid() -> Uuid:
 
 
 class LockError(OvsdbError):
-    """The lock file cannot be had.  `warning` is what the original logs about it (module lockfile), `number` errno."""
+    """The lock file cannot be had.  `warning` is what the original logs about it (module lockfile),
+    `number` errno.
+    """
 
     def __init__(self, path: str, number: int, warning: str) -> None:
         super().__init__("I/O error", f"{path}: failed to lock lockfile ({os.strerror(number)})")
@@ -73,7 +75,9 @@ class Lock:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             number = error.errno or errno.EIO
-            raise LockError(path, number, f"{self.path}: failed to open lock file: {error.strerror}") from None
+            raise LockError(
+                path, number, f"{self.path}: failed to open lock file: {error.strerror}"
+            ) from None
         request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETLK, request)
@@ -103,8 +107,11 @@ def read_file(path: str) -> bytes:
         raise io_error(path, "open failed", error.errno) from None
 
 
-def load_file(path: str, new_uuid: Callable[[], Uuid] = random_uuid) -> tuple[Database, int, OvsdbError | None]:
-    """`log.load` of a file.  The cyclic collector rests meanwhile: it would take half of the time and find nothing.
+def load_file(
+    path: str, new_uuid: Callable[[], Uuid] = random_uuid
+) -> tuple[Database, int, OvsdbError | None]:
+    """`log.load` of a file.  The cyclic collector rests meanwhile: it would take half of the time and find
+    nothing.
 
     Raises OvsdbError.
     """
@@ -177,7 +184,9 @@ class DatabaseFile:
     `damage` is what was wrong with the end of the file, if anything; the records before it are in `database`.
     """
 
-    def __init__(self, path: str, lock: Lock, database: Database, size: int, damage: OvsdbError | None) -> None:
+    def __init__(
+        self, path: str, lock: Lock, database: Database, size: int, damage: OvsdbError | None
+    ) -> None:
         self.path: Final = path
         self.database = database
         self.damage = damage

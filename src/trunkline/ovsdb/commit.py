@@ -1,9 +1,10 @@
-"""What the schema makes of a transaction at its end (RFC 7047 sections 3.2 and 4.1.3; ovsdb(7), "Transactions").
+"""What the schema makes of a transaction at its end (RFC 7047 sections 3.2 and 4.1.3).
 
 In this order, each step seeing what those before it did:
 
 1. strong references must lead to rows, and a row that others refer to must not be deleted;
-2. rows of tables that are no roots vanish when nothing refers to them any more, and then what they referred to;
+2. rows of tables that are no roots vanish when nothing refers to them any more, and what they alone referred
+   to vanishes with them;
 3. no table may hold more rows than its limit;
 4. weak references to rows that are gone are taken out of their columns;
 5. no two rows may have the same values in the columns of an index.
@@ -110,7 +111,9 @@ def _collect(transaction: Transaction, counts: Counts) -> None:
         for uuid, row in overlay.rows.items()
         if row is not None
     ]
-    doubtful += [target for target, change in counts.items() if change < 0 and not tables[target[0]].layout.is_root]
+    doubtful += [
+        target for target, change in counts.items() if change < 0 and not tables[target[0]].layout.is_root
+    ]
     while doubtful:
         table, uuid = doubtful.pop()
         overlay = transaction.overlay(table)
@@ -140,8 +143,8 @@ def _check_limit(overlay: Overlay) -> None:
             added = True
     if added and count > table.max_rows:
         said = (
-            f'transaction causes "{table.name}" table to contain {count} rows, greater than the schema-defined '
-            f"limit of {table.max_rows} row(s)"
+            f'transaction causes "{table.name}" table to contain {count} rows, greater than the '
+            f"schema-defined limit of {table.max_rows} row(s)"
         )
         raise OvsdbError(CONSTRAINT, said)
 
@@ -205,13 +208,14 @@ def _emptied(overlay: Overlay, row: Row, reference: Reference, held: Datum) -> O
     place = f'column "{reference.column}" in "{row.layout.name}" row {row.uuid}{inserted}'
     if any(uuid == ZERO_UUID for _, uuid in reference.targets(held)):
         said = (
-            f"Weak reference {place} contained all-zeros UUID (probably as the default value for this column) but "
-            "deleting this value caused a constraint volation because this column is not allowed to be empty."
+            f"Weak reference {place} contained all-zeros UUID (probably as the default value for this "
+            "column) but deleting this value caused a constraint volation because this column is not allowed "
+            "to be empty."
         )
     else:
         said = (
-            f"Deletion of {len(held)} weak reference(s) to deleted (or never-existing) rows from {place} caused "
-            "this column to become empty, but constraints on this column disallow an empty column."
+            f"Deletion of {len(held)} weak reference(s) to deleted (or never-existing) rows from {place} "
+            "caused this column to become empty, but constraints on this column disallow an empty column."
         )
     return OvsdbError(CONSTRAINT, said)
 
@@ -258,8 +262,8 @@ def _history(overlay: Overlay, places: tuple[int, ...], row: Row) -> str:
         return "existed in the database before this transaction and was not modified by the transaction"
     if key_of(old.values, places) == key_of(row.values, places):
         return (
-            "existed in the database before this transaction, which modified some of the row's columns but not "
-            "any columns in this index"
+            "existed in the database before this transaction, which modified some of the row's columns "
+            "but not any columns in this index"
         )
     return f"had the following index values before the transaction: {_key_text(old, places)}"
 

@@ -56,7 +56,7 @@ class Where(NamedTuple):
     def holds(self, row: Row) -> bool:
         if self.never:
             return False
-        return all([_FUNCTIONS[function](row[column], value) for column, function, value in self.conditions])
+        return all(_FUNCTIONS[function](row[column], value) for column, function, value in self.conditions)
 
 
 def column_type(table: Table, name: str) -> ColumnType | None:
@@ -84,7 +84,8 @@ def parse_condition(table: Table, json: Json, named: NamedUuids | None = None) -
         raise OvsdbError("unknown function", f"No function named {function}.")
     if function in _COMPARISONS:
         if type_.value is not None or type_.max != 1 or type_.key.type not in ("integer", "real"):
-            said = f'Type mismatch: "{function}" operator may not be applied to column {name} of type {describe(type_)}.'
+            operand = f"column {name} of type {describe(type_)}"
+            said = f'Type mismatch: "{function}" operator may not be applied to {operand}.'
             raise OvsdbError(SYNTAX, said, dumps(json, sort_keys=True))
         type_ = type_._replace(min=1)
     elif not type_.is_scalar:

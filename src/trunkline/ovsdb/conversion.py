@@ -1,7 +1,7 @@
 """The rows of a database, understood anew under another schema (ovsdb-tool(1), ovsdb-client(1) "convert").
 
-Tables and columns that the new schema has not are dropped, new columns get their defaults, and everything else
-must be valid under the new schema, constraints, references and indexes included.
+Tables and columns that the new schema has not are dropped, new columns get their defaults, and everything
+else must be valid under the new schema, constraints, references and indexes included.
 """
 
 from collections.abc import Callable

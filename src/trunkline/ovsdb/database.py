@@ -89,7 +89,8 @@ class Layout:
     """What follows from the schema of one table."""
 
     __slots__ = (
-        "columns", "defaults", "indexes", "is_root", "name", "persistent", "places", "strong", "table", "types", "weak",
+        "columns", "defaults", "indexes", "is_root", "name", "persistent", "places", "strong", "table",
+        "types", "weak",
     )  # fmt: skip
 
     def __init__(self, table: Table, is_root: bool) -> None:
@@ -116,7 +117,9 @@ class Layout:
                 for base in bases
             ]
             if any(tables):
-                found.append(Reference(place, self.columns[place], tables[0], tables[1], type_.value is not None))
+                found.append(
+                    Reference(place, self.columns[place], tables[0], tables[1], type_.value is not None)
+                )
         return tuple(found)
 
     def strong_targets(self, row: Row) -> Iterator[tuple[str, Uuid]]:
@@ -136,7 +139,8 @@ class Layout:
 
 
 class TableState:
-    """The committed rows of a table and what is kept beside them.  Read freely; written by `Database` only."""
+    """The committed rows of a table and what is kept beside them.  Read freely; written by `Database` only.
+    """
 
     __slots__ = ("_shared", "indexes", "layout", "references", "referrers", "rows")
 
@@ -167,7 +171,8 @@ class Database:
         self.schema: Final = schema
         any_root = any(table.is_root for table in schema.tables.values())
         self.tables: Final = {
-            name: TableState(Layout(table, table.is_root or not any_root)) for name, table in schema.tables.items()
+            name: TableState(Layout(table, table.is_root or not any_root))
+            for name, table in schema.tables.items()
         }
 
     def rows(self, table: str) -> Mapping[Uuid, Row]:

@@ -1,4 +1,5 @@
-"""The file of a standalone database: a schema, then one record a transaction, each with its own checksum (ovsdb(5)).
+"""The file of a standalone database: a schema, then one record a transaction, each with its own checksum
+(ovsdb(5)).
 
     OVSDB JSON <bytes> <SHA-1>
     {"_date":1700000000000,"Bridge":{"<uuid>":{"name":"br0"}},"_is_diff":true,"_comment":"..."}
@@ -6,9 +7,9 @@
 Nothing here opens a file: bytes come in, bytes go out (io/ovsdb_file.py does the rest).
 
 A row that is not there yet stands with the columns that differ from their defaults, a changed row with the
-columns that changed, a deleted one as null; ephemeral columns never stand.  In a record with ``_is_diff``, which
-the originals write since 2.15 and ovsdb(5) does not mention, changed columns that may hold several elements show
-the *difference* between old and new value:
+columns that changed, a deleted one as null; ephemeral columns never stand.  In a record with ``_is_diff``,
+which the originals write since 2.15 and ovsdb(5) does not mention, changed columns that may hold several
+elements show the *difference* between old and new value:
 
 - of a set, the elements that are in one of the two only;
 - of a map, the pairs that came or went; a key whose value changed has its new value;
@@ -189,7 +190,9 @@ def snapshot_record(database: Database, comment: str, milliseconds: int) -> dict
     return _envelope(tables, comment, milliseconds, False)
 
 
-def _envelope(tables: dict[str, Json], comment: str, milliseconds: int, as_difference: bool) -> dict[str, Json]:
+def _envelope(
+    tables: dict[str, Json], comment: str, milliseconds: int, as_difference: bool
+) -> dict[str, Json]:
     record: dict[str, Json] = {"_date": milliseconds, **tables}
     if as_difference:
         record["_is_diff"] = True
@@ -272,7 +275,9 @@ def changes_of(
                 raise OvsdbError(SYNTAX, f"transaction deletes row {uuid} that does not exist")
             found[uuid] = Change(old, new)
         changes[table] = found
-    return Transcript(changes, comment if isinstance(comment, str) else "", date if type(date) is int else None)
+    return Transcript(
+        changes, comment if isinstance(comment, str) else "", date if type(date) is int else None
+    )
 
 
 class _Reader:
@@ -311,7 +316,8 @@ class _Reader:
 
 
 def load(data: bytes, name: str, new_uuid: Callable[[], Uuid]) -> tuple[Database, int, OvsdbError | None]:
-    """The database that a file holds, how many bytes of it are good, and what is wrong with the rest, if anything.
+    """The database that a file holds, how many bytes of it are good, and what is wrong with the rest, if
+    anything.
 
     Raises OvsdbError when there is not even a schema, or the file is not a standalone database.
     """

@@ -1,4 +1,5 @@
-"""Members of a JSON object, taken one by one, with the originals' errors for what is missing, wrong or too much.
+"""Members of a JSON object, taken one by one, with the originals' errors for what is missing, wrong or too
+much.
 
 The first error counts; members are then still taken, so that what is left over is known.  `finish` raises.
 """

@@ -1,6 +1,7 @@
 """The <mutation>s of a ``mutate`` (RFC 7047 section 5.1).
 
-Arithmetic works on every element of a set of numbers; ``insert`` and ``delete`` work on sets and maps.  Deleting
+Arithmetic works on every element of a set of numbers; ``insert`` and ``delete`` work on sets and maps.
+Deleting
 from a map names pairs, or keys alone.  Integers have 64 bits and divide towards zero, as in C.
 """
 
@@ -76,7 +77,9 @@ def parse_mutation(table: Table, json: Json, named: NamedUuids | None = None) ->
     if mutator in _ARITHMETIC:
         if type_.value is not None or type_.key.type not in _ARITHMETIC[mutator]:
             raise _mismatch(json, name, mutator, type_)
-        return Mutation(name, type_, mutator, datum_from_json(ColumnType(BaseType(type_.key.type)), value, named))
+        return Mutation(
+            name, type_, mutator, datum_from_json(ColumnType(BaseType(type_.key.type)), value, named)
+        )
     if mutator not in ("insert", "delete"):
         raise OvsdbError("unknown mutator", f"No mutator named {mutator}.")
     if type_.is_scalar:
@@ -93,7 +96,9 @@ def parse_mutation(table: Table, json: Json, named: NamedUuids | None = None) ->
 
 
 def _mismatch(json: Json, name: str, mutator: str, type_: ColumnType) -> OvsdbError:
-    said = f'Type mismatch: "{mutator}" operator may not be applied to column {name} of type {describe(type_)}.'
+    said = (
+        f'Type mismatch: "{mutator}" operator may not be applied to column {name} of type {describe(type_)}.'
+    )
     return OvsdbError(SYNTAX, said, dumps(json, sort_keys=True))
 
 
@@ -130,7 +135,9 @@ def _calculate(mutation: Mutation, held: Datum) -> Datum:
             result = function(atom, operand)
         except _Undefined:
             raise OvsdbError("domain error", "Division by zero.") from None
-        fits = INTEGER_MIN <= result <= INTEGER_MAX if base.type is AtomicType.INTEGER else math.isfinite(result)
+        fits = (
+            INTEGER_MIN <= result <= INTEGER_MAX if base.type is AtomicType.INTEGER else math.isfinite(result)
+        )
         if not fits:
             raise OvsdbError("range error", f'Result of "{mutation.mutator}" operation is out of range.')
         base.check(result)

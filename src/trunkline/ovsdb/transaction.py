@@ -4,8 +4,8 @@ What the operations change lies over the committed rows, table by table (`Overla
 transaction see it.  At the end `commit.settle` makes of it what the schema demands, and the outcome is handed
 to the caller: the results for the client, and the changes to log and apply.
 
-The first operation that fails ends the transaction; those after it have null for a result.  When all succeed and
-the whole breaks a rule of the schema, an error stands one place after the last result.
+The first operation that fails ends the transaction; those after it have null for a result.  When all
+succeed and the whole breaks a rule of the schema, an error stands one place after the last result.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ from trunkline.ovsdb.mutations import mutate, parse_mutation
 class Execution(NamedTuple):
     """The outcome of a transaction.
 
-    `changes` is None when the transaction failed; then nothing is to be applied.  `blocked`: a ``wait`` is not
-    satisfied; execute again when the database changes, or after `timeout` seconds (None: no limit).
+    `changes` is None when the transaction failed; then nothing is to be applied.  `blocked`: a ``wait`` is
+    not satisfied; execute again when the database changes, or after `timeout` seconds (None: no limit).
     """
 
     results: list[Json]
@@ -180,8 +180,9 @@ def execute(
 ) -> Execution:
     """Runs the operations of a ``transact`` (its params without the database's name); changes nothing.
 
-    `waited` is how many seconds ago they were first tried.  Every wrong operation gives an error in the results;
-    nothing is raised.  Apply `changes` with `database.apply` before another transaction is executed.
+    `waited` is how many seconds ago they were first tried.  Every wrong operation gives an error in the
+    results; nothing is raised.  Apply `changes` with `database.apply` before another transaction is
+    executed.
     """
     from trunkline.ovsdb.commit import settle
 
@@ -296,7 +297,8 @@ def _insert(transaction: Transaction, members: Members) -> Json:
 
 def _duplicate_uuid(uuid: str) -> OvsdbError:
     said = (
-        "This UUID would duplicate a UUID already present within the table or deleted within the same transaction."
+        "This UUID would duplicate a UUID already present within the table or deleted within the same "
+        "transaction."
     )
     return OvsdbError("duplicate uuid", said, dumps(uuid))
 

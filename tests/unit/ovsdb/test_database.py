@@ -172,8 +172,14 @@ def test_looking_up_by_index_or_uuid_touches_no_other_row(monkeypatch: pytest.Mo
         return honest(row, column)
 
     monkeypatch.setattr(Row, "__getitem__", spy)
-    (uuid,) = [row.uuid for row in db.rows("Root").values() if row.values[row.layout.places["name"]] == ("r7",)]
-    for where in ([["name", "==", "r7"]], [["_uuid", "==", ["uuid", uuid]]], [["b", "==", False], ["i", "==", 2]]):
+    (uuid,) = [
+        row.uuid for row in db.rows("Root").values() if row.values[row.layout.places["name"]] == ("r7",)
+    ]
+    for where in (
+        [["name", "==", "r7"]],
+        [["_uuid", "==", ["uuid", uuid]]],
+        [["b", "==", False], ["i", "==", 2]],
+    ):
         run(db, {"op": "mutate", "table": "Root", "where": where, "mutations": [["oi", "+=", 1]]})
         run(db, {"op": "select", "table": "Root", "where": where, "columns": ["oi"]})
     assert set(looked_at) == {uuid}

@@ -1,7 +1,7 @@
 """``show-log``: the records of a database file, one after the other, as a person wants to read them.
 
-Without ``-m`` only when and why; with one, which rows; with two, which columns.  A row is called by its ``name``
-column once a record has shown it.  What does not fit the schema is shown as it stands.
+Without ``-m`` only when and why; with one, which rows; with two, which columns.  A row is called by its
+``name`` column once a record has shown it.  What does not fit the schema is shown as it stands.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ from trunkline.ovsdb.log import Record
 from trunkline.ovsdb.schema import Schema, Table
 from trunkline.ovsdb.text import datum_to_text
 from trunkline.ovsdb.types import UNLIMITED
-
 
 _SPECIAL: Final[dict[str, type]] = {"_date": int, "_comment": str, "_is_diff": bool}
 
@@ -53,11 +52,13 @@ def _tables(
     record: dict[str, Json], schema: Schema, names: dict[str, dict[str, str]], more: int
 ) -> Iterator[str]:
     differing = record.get("_is_diff") is True
+    some = False
     for name, rows in record.items():
         if type(rows) is _SPECIAL.get(name):
             continue
         if not isinstance(rows, dict):
             return  # the originals stop here, too
+        some = True
         known = names.setdefault(name, {})
         for uuid, row in rows.items():
             yield f"  table {name}" + _title(known, uuid, row, differing)
@@ -66,7 +67,8 @@ def _tables(
                 known.pop(uuid, None)
             elif more > 1 and isinstance(row, dict):
                 yield from _columns(schema.tables.get(name), row, differing)
-    yield "\n"
+    if some:
+        yield "\n"
 
 
 def _title(known: dict[str, str], uuid: str, row: Any, differing: bool) -> str:
