@@ -29,7 +29,7 @@ from trunkline.openflow.messages import (
 from trunkline.openflow.wire import HEADER, DecodeError, Envelope, Framer, Protocol, kind_named
 
 _ERROR_TYPE: Final = 1
-_ERROR_DATA: Final = 64  # bytes of a refused message that its error carries
+_ERROR_DATA: Final = 0xFFFF - 64  # bytes of a refused message that its error carries: all, where it fits
 _HELLO: Final = kind_named(1, "OFPT_HELLO")
 
 
