@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from support.originals import Originals
-from support.switches import OriginalSwitch, OurSwitch, random_frame, random_lab
+from support.switches import Lab, OriginalSwitch, OurSwitch, PortSpec, random_frame, random_lab
+from trunkline.base.addresses import format_mac
+from trunkline.translate.normal import is_reserved
 
 LABS = 40
 PACKETS = 60
@@ -48,3 +50,13 @@ def test_normal_forwards_as_the_original(original_switch: OriginalSwitch, vlan_l
         for bridge in lab.bridges:
             assert ours.macs(bridge) == original_switch.macs(bridge), (seed, lab)
     assert outputs > compared / 2, "the labs must let packets through, or nothing was compared"
+
+
+@pytest.mark.oracle
+def test_the_same_addresses_are_reserved(original_switch: OriginalSwitch) -> None:
+    original_switch.build(Lab(("br0",), (PortSpec("br0", "p1", 1),)))
+    cisco = (0x01000C000000, 0x01000CCCCC00, 0x01000CCCCCC0, 0x01000CCDCDC0, 0x01000CCDCDD0)
+    for first in (0x0180C2000000, *cisco, 0x00E02B000000):
+        for mac in (first + i for i in range(-2, 66)):
+            text = original_switch.control("ofproto/trace", "br0", f"in_port=1,dl_dst={format_mac(mac)}")
+            assert ("reserved destination" in text) == is_reserved(mac), format_mac(mac)
