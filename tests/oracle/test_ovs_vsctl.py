@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from support.originals import Originals, environment
+from support.originals import Originals, environment, wait_for
 from support.vsctl import Result, contents, run_original, run_ours, same_form, transact
 
 pytestmark = pytest.mark.oracle
@@ -427,3 +427,30 @@ def test_log_and_comment(pair: Pair, short_directory: Path) -> None:
         log = pair.theirs.run("ovsdb-tool", "show-log", f"{one.directory}/conf.db").stdout
         logs.append([line.partition('"')[2] for line in log.splitlines() if "external_ids:k" in line][-1])
     assert logs[0].replace("/usr/bin/ovs-vsctl", "ovs-vsctl") == logs[1]
+
+
+def test_on_our_own_server(pair: Pair, short_directory: Path) -> None:
+    """The same lines with our tool on our server: as the originals among themselves."""
+    database = short_directory / "conf.db"
+    pair.theirs.run("ovsdb-tool", "create", str(database), "/usr/share/openvswitch/vswitch.ovsschema")
+    program = "import sys; from trunkline.daemons.ovsdb_server import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, str(database), f"--remote=punix:{short_directory}/db.sock"]
+    server = subprocess.Popen(
+        command, env=environment(short_directory), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(short_directory / "db.sock")
+        mixed = Pair(pair.theirs, Originals(short_directory))
+        differences = []
+        for script in SCRIPTS:
+            mixed.clear()
+            for line in script.read_text().splitlines():
+                try:
+                    mixed.compare(line)
+                except AssertionError as difference:
+                    differences.append(str(difference).partition("\nassert")[0])
+            mixed.compare_contents()
+        assert not differences, f"{len(differences)}:\n" + "\n\n".join(differences[:20])
+    finally:
+        server.terminate()
+        server.wait(20)

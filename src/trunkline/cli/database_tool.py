@@ -182,8 +182,6 @@ class Server:
         asked."""
         from trunkline.io.ovsdb_client import ConnectionClosed, RpcError
 
-        if len(self.remotes.text.split(",")) == 1 and not self.remotes.retry:
-            return True
         columns = ["name", "model", "connected", "leader"]
         operation = {
             "op": "select",
@@ -197,7 +195,7 @@ class Server:
             return True  # a server that knows nothing of clusters
         except ConnectionClosed:
             return False
-        for row in result["rows"]:
+        for row in result.get("rows", ()):
             leads = row["leader"] or row["model"] != "clustered" or not self.remotes.leader_only
             return bool(row["connected"] and leads)
         return False
@@ -214,7 +212,9 @@ def _dial(target: str, remotes: Remotes) -> "BlockingClient":
                 stream = accept(target, directory=remotes.directories.run, tls=_tls(remotes.found))
             else:
                 from trunkline.io.blocking import dial
+                from trunkline.io.tls import context
 
+                context(_tls(remotes.found), server=False)  # complains before anything is connected
                 stream = dial(target, directory=remotes.directories.run, tls=_tls(remotes.found))
         except OSError as error:
             for line in getattr(error, "lines", ()):
