@@ -17,6 +17,7 @@ from support.originals import VSWITCH_SCHEMA, Originals, environment
 from support.ovsdb_peer import Peer
 from support.transactions import SCHEMA, Transactions
 from trunkline.cli import ovsdb_tool
+from trunkline.model.schemas import schema_path
 
 pytestmark = pytest.mark.oracle
 
@@ -191,3 +192,35 @@ def test_log_of_the_original_with_many_changes(original: Originals) -> None:
         assert len(done.stdout) > 1000
         mine = ours(directory, *arguments)
         assert sorted(mine[1].splitlines()) == sorted(done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "installed"),
+    [
+        ("Open_vSwitch", VSWITCH_SCHEMA),
+        ("hardware_vtep", "/usr/share/openvswitch/vtep.ovsschema"),
+        ("Local_Config", "/usr/share/openvswitch/local-config.ovsschema"),
+    ],
+)
+def test_the_schemas_of_the_package_are_those_of_the_original(
+    original: Originals, name: str, installed: str
+) -> None:
+    database = original.directory / "db"
+    assert ours(original.directory, "create", str(database), schema_path(name)) == (0, "", "")
+    assert original.run("ovsdb-tool", "needs-conversion", str(database), installed).stdout == "no\n"
+    assert original.run("ovsdb-tool", "db-cksum", str(database)).stdout == (
+        original.run("ovsdb-tool", "schema-cksum", installed).stdout
+    )
+
+
+def test_without_any_installation_the_default_schema_is_the_package_s(
+    short_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OVS_PKGDATADIR", raising=False)
+    monkeypatch.setenv("OVS_DBDIR", str(short_directory))
+    for arguments in (["create"], ["needs-conversion"]):
+        monkeypatch.setattr("sys.argv", ["ovsdb-tool", *arguments])
+        with pytest.raises(SystemExit):
+            ovsdb_tool.main()
+    assert capsys.readouterr() == ("no\n", "")
+    assert (short_directory / "conf.db").stat().st_mode & 0o777 == 0o640
