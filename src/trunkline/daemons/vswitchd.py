@@ -237,8 +237,8 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
 
     async def run(env: Env) -> None:
         loop = asyncio.get_running_loop()
-        if "mlockall" in options:
-            lock_memory()
+        if "mlockall" in options and (problem := lock_memory()):
+            env.log.module("vswitchd").err("%s", problem)
         devices = MachineDevices(loop, env.directories.run, env.clock, dummy=dummy, system=system)
         env.commands.add(*devices.commands())
         if dummy != "no" and isinstance(loop, Loop):
