@@ -59,7 +59,7 @@ def server() -> Iterator[Server]:
 
 
 COMMANDS = [
-    [], ["foo"], ["--foo"], ["-f", "foo", "list-dbs"], ["--timeout=x", "list-dbs"], 
+    [], ["foo"], ["--foo"], ["-f", "foo", "list-dbs"], ["--timeout=x", "list-dbs"],
     ["list-dbs"], ["list-dbs", "foo"], ["list-dbs", "foo:bar"], ["list-dbs", "tcp:127.0.0.1:1"],
     ["list-dbs", "unix:/nonexistent"],
     ["get-schema"], ["get-schema", "Open_vSwitch"], ["get-schema", "_Server"], ["--pretty", "get-schema"],

@@ -30,7 +30,8 @@ ROOT, ONE, TWO = (f"{n:08x}-0000-4000-8000-000000000000" for n in (1, 2, 3))
 class Running:
     """A database server in a directory of its own."""
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, *options: str) -> None:
+        self.options = options
         self.directory = tempfile.mkdtemp(prefix="ovsdb")
         self.program = program
         self.environment = {
@@ -49,6 +50,7 @@ class Running:
                 f"--remote=db:{DB},{DB},manager_options",
                 f"--log-file={self.directory}/log",
                 "-vconsole:off",
+                *self.options,
             ],
             env=self.environment,
             stdout=subprocess.DEVNULL,
@@ -352,7 +354,12 @@ def test_cancel_and_locks_between_clients(both: tuple[Running, Running]) -> None
             [b.read()],
         ]
         told += [a.call("unlock", ["x"]), [b.read()], a.call("unlock", ["y"])]
-        told += [b.call("lock", ["y"]), b.call("unlock", ["y"]), b.call("lock", ["y"]), a.call("steal", ["y"])]
+        told += [
+            b.call("lock", ["y"]),
+            b.call("unlock", ["y"]),
+            b.call("lock", ["y"]),
+            a.call("steal", ["y"]),
+        ]
         told += [[b.read()], a.call("unlock", ["y"]), [b.read()]]
         c, d = Client(server), Client(server)
         told += [c.call("lock", ["w"]), d.call("lock", ["w"])]
@@ -505,3 +512,37 @@ def test_the_original_switch(ours: Running) -> None:
         done = ours.run("/usr/bin/ovs-vsctl", "--timeout=15", *words.split())
         assert done.returncode == 0, done.stderr
         assert ours.run("/usr/bin/ovs-vsctl", "get", "interface", "p1", "ofport").stdout == "1\n"
+
+
+def test_tls_with_files_from_the_database() -> None:
+    directory = tempfile.mkdtemp(prefix="ovsdb")
+    key, certificate = f"{directory}/key.pem", f"{directory}/certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=x"]
+    subprocess.run([*words, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    options = [f"--private-key=db:{DB},SSL,private_key", f"--certificate=db:{DB},SSL,certificate"]
+    server = Running(
+        str(BIN / "ovsdb-server"), *options, f"--ca-cert=db:{DB},SSL,ca_cert", "--disable-file-column-diff"
+    )
+    try:
+        vsctl = ("/usr/bin/ovs-vsctl", "--no-wait", "--timeout=10")
+        server.run(*vsctl, "init", "--", "set-ssl", key, certificate, certificate)
+        server.run(*vsctl, "set-manager", "pssl:0:127.0.0.1")
+        port, until = "", time.monotonic() + 15
+        while not port.isdigit() and time.monotonic() < until:
+            time.sleep(0.2)
+            port = (
+                server.run(*vsctl, "--if-exists", "get", "Manager", ".", "status:bound_port")
+                .stdout.strip()
+                .strip('"')
+            )
+        tls = (f"--private-key={key}", f"--certificate={certificate}", f"--ca-cert={certificate}")
+        for client in ("/usr/bin/ovsdb-client", str(BIN / "ovsdb-client")):
+            assert (
+                server.run(client, *tls, "list-dbs", f"ssl:127.0.0.1:{port}").stdout
+                == "Open_vSwitch\n_Server\n"
+            )
+        assert b"_is_diff" not in Path(server.directory, "conf.db").read_bytes()
+    finally:
+        server.stop()
+        shutil.rmtree(server.directory)
+        shutil.rmtree(directory)

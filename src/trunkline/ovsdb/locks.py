@@ -1,9 +1,10 @@
 """Locks that clients of a database server hold, wait for and steal (RFC 7047, 4.1.8 to 4.1.10).
 
 A lock is a name with a queue of sessions: the first one owns it.  ``lock`` joins at the end, ``steal`` at the
-front, ``unlock`` or the end of the session leaves.  Whoever becomes owner without having asked just now is told
-"locked"; whoever is pushed from the front is told "stolen".  One that had come by ``lock`` stays in the queue,
-right behind the thief; one that had itself stolen does not get the lock back, but must still ``unlock``.
+front, ``unlock`` or the end of the session leaves.  Whoever becomes owner without having asked just now is
+told "locked"; whoever is pushed from the front is told "stolen".  One that had come by ``lock`` stays in
+the queue, right behind the thief; one that had itself stolen does not get the lock back, but must still
+``unlock``.
 """
 
 from collections.abc import Hashable

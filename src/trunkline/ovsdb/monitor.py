@@ -1,9 +1,9 @@
 """What monitors send: initial contents and updates, encoded once for all monitors of one shape.
 
-A *shape* is what a monitor asks for, without who asks: format, tables, columns, selections, conditions.  Hundreds
-of clients of one kind (hypervisors, agents) have one shape between them.  For every commit each shape composes
-its text once; what differs between its members, the monitor's id, is put around it.  The same holds for the
-first dump, which is kept until the next commit.
+A *shape* is what a monitor asks for, without who asks: format, tables, columns, selections, conditions. 
+Hundreds of clients of one kind (hypervisors, agents) have one shape between them.  For every commit each
+shape composes its text once; what differs between its members, the monitor's id, is put around it.  The
+same holds for the first dump, which is kept until the next commit.
 
 Formats: ``update`` (RFC 7047, 4.1.6) and ``update2`` (ovsdb-server(7), 4.1.14; ``update3`` only adds an id).
 """

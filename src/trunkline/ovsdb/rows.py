@@ -1,7 +1,7 @@
 """Database rows as a program wants them: typed records made from the schema, and transactions made of them.
 
-A row is a named tuple whose fields are ``uuid`` and the table's columns.  What a column holds follows from its
-type in the schema:
+A row is a named tuple whose fields are ``uuid`` and the table's columns.  What a column holds follows from
+its type in the schema:
 
 ====================================  ==========================
 exactly one value                     the value
@@ -139,7 +139,7 @@ class RowType:
 
         self.name = table.name
         self.columns = tuple(name for name in table.columns if not name.startswith("_"))
-        self.make: Any = namedtuple(table.name, ("uuid", *self.columns))  # type: ignore[misc]  # noqa: PYI024
+        self.make: Any = namedtuple(table.name, ("uuid", *self.columns))  # type: ignore[misc]
         self.types = {name: table.columns[name].type for name in self.columns}
         self._readers = {name: reader(type_) for name, type_ in self.types.items()}
         self._defaults = [default_value(self.types[name]) for name in self.columns]
