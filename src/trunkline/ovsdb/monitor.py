@@ -1,6 +1,6 @@
 """What monitors send: initial contents and updates, encoded once for all monitors of one shape.
 
-A *shape* is what a monitor asks for, without who asks: format, tables, columns, selections, conditions. 
+A *shape* is what a monitor asks for, without who asks: format, tables, columns, selections, conditions.
 Hundreds of clients of one kind (hypervisors, agents) have one shape between them.  For every commit each
 shape composes its text once; what differs between its members, the monitor's id, is put around it.  The
 same holds for the first dump, which is kept until the next commit.

@@ -2,7 +2,7 @@
 
 Sans-I/O: bytes come in by `receive`, bytes to send wait in `to_send`, and the driver tells when the
 connection came and went.  The replica asks for the tables and columns it was told (`Interest`), by the
-best monitor that the server has: with ``monitor_cond_since`` a reconnection brings only what was missed. 
+best monitor that the server has: with ``monitor_cond_since`` a reconnection brings only what was missed.
 Whatever the way, the program sees one thing: rows by table, and a list of changes since it last asked.  A
 lost connection keeps the rows; the first whole answer after it shows the differences, and nothing when
 there are none.
