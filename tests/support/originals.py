@@ -44,7 +44,11 @@ class Originals:
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def run(
-        self, program: str, *arguments: str, input: str | None = None, variables: Mapping[str, str] | None = None
+        self,
+        program: str,
+        *arguments: str,
+        input: str | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """An original tool; its exit status, stdout and stderr."""
         return subprocess.run(

@@ -61,7 +61,8 @@ class Status:
         for part in self._switch.interfaces.values():
             if part.is_there and not part.uuid.startswith(_SYNTHESIZED):
                 counts = part.port.bridge.bridge.port_statistics(part.ofport)
-                values = {"statistics": statistics_map(counts)}
+                more = part.device.more_statistics() if part.device is not None else {}
+                values = {"statistics": {**statistics_map(counts), **more}}
                 self._differences(transaction, "Interface", part.uuid, values, part.written)
 
     @staticmethod

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
@@ -17,7 +18,6 @@ from trunkline.base.directories import Directories
 from trunkline.base.log import Log
 from trunkline.daemons.commands import common_commands
 from trunkline.io.loop import LoopClock
-from trunkline.io.memory import MemoryNetwork
 from trunkline.io.streams import Dial, Listen
 from trunkline.io.tls import TlsFiles
 from trunkline.jsonrpc.unixctl import Commands
@@ -61,9 +61,19 @@ class Env:
     confined: bool = True
 
 
+class Network(Protocol):
+    """Where an embedded daemon finds its peers: a MemoryNetwork, or the machine's Sockets."""
+
+    @property
+    def dial(self) -> Dial: ...
+
+    @property
+    def listen(self) -> Listen: ...
+
+
 def embedded(
     program: str,
-    network: MemoryNetwork,
+    network: Network,
     directories: Directories = Directories("/run", "/run", "/run", "/run"),  # noqa: B008 - immutable
     *,
     seed: int = 0,

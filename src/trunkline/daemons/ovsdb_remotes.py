@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from trunkline.base.json import Json
 from trunkline.base.targets import is_passive
 from trunkline.io.streams import Listener, Stream
+from trunkline.io.tls import TlsFiles
 from trunkline.jsonrpc.reconnect import Reconnect, Timing
 from trunkline.ovsdb.database import Row, TableState
 
@@ -119,7 +120,7 @@ class TlsReferences:
         """Reads the names again; connections made from now on use them."""
         if not any(map(_is_reference, self.given)):
             return
-        wanted = self.given._make(self._resolved(text) for text in self.given)
+        wanted = TlsFiles(*map(self._resolved, self.given))
         if wanted != self.now:
             self.now = wanted
             self.daemon.env.set_tls(wanted)

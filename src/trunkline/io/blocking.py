@@ -2,11 +2,19 @@
 
 A tool has one connection and nothing else to do, so it needs no event loop, and must not pay for the import
 of one.  The names and errors are those of the asynchronous streams.
+
+A program that embeds the daemons runs the tools in its own process as well, against in-memory streams: within
+`dialling`, what the tools dial is the embedder's to answer.
 """
 
 import errno
 import os
 import socket
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, Protocol, cast
 
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.files import socket_path
@@ -41,6 +49,32 @@ class BlockingStream:
         self.socket.close()
 
 
+class Conversation(Protocol):
+    """What an embedder gives in place of a BlockingStream; there is no file to wait on."""
+
+    def read(self, most: int = 65536) -> bytes: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def settimeout(self, seconds: float | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Dialler = Callable[[str], Conversation]
+_DIALLER: Final[ContextVar[Dialler | None]] = ContextVar("dialler", default=None)
+
+
+@contextmanager
+def dialling(dialler: Dialler) -> Iterator[None]:
+    """Within the context, `dial` asks `dialler`, which raises OSError for what it does not know."""
+    token = _DIALLER.set(dialler)
+    try:
+        yield
+    finally:
+        _DIALLER.reset(token)
+
+
 def dial(
     target: str,
     timeout: float | None = None,
@@ -54,6 +88,9 @@ def dial(
     `directory` is where relative unix paths start (the run directory).  Raises OSError: EAFNOSUPPORT for what
     is no target (`why_not` says more), ECONNREFUSED and so on; TimeoutError after `timeout` seconds.
     """
+    dialler = _DIALLER.get()
+    if dialler is not None:
+        return cast(BlockingStream, dialler(target))
     where = as_target(target, port=port, directory=directory)
     if where.method == "unix":
         connected = _dial_unix(where.host, timeout)
@@ -62,6 +99,18 @@ def dial(
     if where.method == "ssl":
         connected = context(tls, server=False).wrap_socket(connected)
     return BlockingStream(target, connected)
+
+
+def is_socket(path: str) -> bool:
+    """Whether there is a unix socket of this name; whether anybody listens is another matter."""
+    dialler = _DIALLER.get()
+    try:
+        if dialler is not None:
+            dialler(f"unix:{path}").close()
+            return True
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def as_target(text: str, *, port: int = OVSDB_PORT, directory: str = "") -> Target:

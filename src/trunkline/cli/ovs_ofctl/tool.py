@@ -307,15 +307,11 @@ def find_target(tool: Tool, name: str, service: str = "mgmt") -> str:
     """`name` as a target: a target as it is, a bridge's socket, a socket's path.  Raises Failure."""
     if ":" in name:
         return name
-    import stat
+    from trunkline.io.blocking import is_socket
 
     bridge = os.path.join(tool.directories.run, f"{name.rpartition('@')[2]}.{service}")
     for path in (bridge, os.path.join(tool.directories.run, name)):
-        try:
-            mode = os.stat(path).st_mode
-        except OSError:
-            continue
-        if stat.S_ISSOCK(mode):
+        if is_socket(path):
             return f"unix:{path}"
     raise Failure(f"{name} is not a bridge or a socket")
 

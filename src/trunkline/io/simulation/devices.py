@@ -34,6 +34,7 @@ class SimulatedDevice:
         self._state = DeviceState(mac=mac, ifindex=mac & 0xFFFF, status={"driver_name": "simulated"})
         self._counts = PortStatistics()
         self.changed: Callable[[str], None] = lambda name: None
+        self._is_there: Callable[[SimulatedDevice], bool] = lambda device: True
 
     def plug(self, station: Station) -> None:
         self._station = station
@@ -70,11 +71,17 @@ class SimulatedDevice:
     def start(self, receive: Callable[[Sequence[Packet]], None]) -> None:
         self._receive = receive
 
+    def present(self) -> bool:
+        return self._is_there(self)
+
     def state(self) -> DeviceState:
         return self._state
 
     def statistics(self) -> PortStatistics:
         return self._counts
+
+    def more_statistics(self) -> Mapping[str, int]:
+        return {}
 
     def configure(self, options: Mapping[str, str]) -> None:
         """A simulated device has no options; like the kernel's devices it takes no notice of any."""
@@ -117,6 +124,7 @@ class SimulatedDevices:
     def _make(self, name: str, type: str) -> SimulatedDevice:
         device = SimulatedDevice(name, type, self._next_mac)
         device.changed = lambda name: self._changed(name)
+        device._is_there = lambda device: self._plugged.get(device.name) is device
         self._next_mac += 1
         return device
 

@@ -5,7 +5,7 @@ import asyncio
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, Ether
 
-from trunkline.testing.machines import Machine, checksum
+from trunkline.io.simulation.machines import Machine, checksum
 
 
 def wired() -> tuple[Machine, Machine]:

@@ -1,0 +1,66 @@
+"""A whole site inside the test: database, switch, machines, on virtual time."""
+
+import pytest
+
+from trunkline.testing.site import Site, ToolError
+
+
+def test_machines_talk_through_vlans_and_patch_ports(site: Site) -> None:
+    site.vsctl("add-br left -- add-br right")
+    one = site.machine("one", "10.0.0.1/24", "left")
+    two = site.machine("two", "10.0.0.2/24", "right")
+    assert not one.ping(two)
+    site.vsctl(
+        "add-port left a -- set Interface a type=patch options:peer=b"
+        " -- add-port right b -- set Interface b type=patch options:peer=a"
+    )
+    assert one.ping(two)
+    site.vsctl("set Port one tag=10")
+    assert not one.ping(two)
+    site.vsctl("set Port two tag=10")
+    assert one.ping(two)
+    assert " 10  02:00:00:00:00:01" in site.appctl("fdb/show", "left")
+
+
+def test_addresses_age_on_virtual_time(site: Site) -> None:
+    site.vsctl("add-br br0 -- set Bridge br0 other_config:mac-aging-time=60")
+    one, two = (site.machine(f"m{n}", f"10.0.0.{n}/24", "br0") for n in (1, 2))
+    assert one.ping(two)
+    assert len(site.appctl("fdb/show", "br0").splitlines()) == 3
+    before = site.now
+    site.advance(3600)
+    assert site.now == pytest.approx(before + 3600)
+    assert len(site.appctl("fdb/show", "br0").splitlines()) == 1
+
+
+def test_tools_fail_as_they_do(site: Site) -> None:
+    with pytest.raises(ToolError, match="no bridge named nope") as failed:
+        site.vsctl("add-port nope p1")
+    assert failed.value.status == 1
+    with pytest.raises(ToolError, match="not a valid command"):
+        site.appctl("nonsense")
+
+
+def test_flows_can_be_programmed(site: Site) -> None:
+    site.vsctl("add-br br0")
+    one, two = (site.machine(f"m{n}", f"10.0.0.{n}/24", "br0") for n in (1, 2))
+    assert one.ping(two)
+    site.ofctl("del-flows br0")
+    assert not one.ping(two)
+    site.ofctl("add-flow", "br0", "priority=5,actions=NORMAL")
+    assert one.ping(two)
+    assert "priority=5 actions=NORMAL" in site.ofctl("dump-flows br0")
+
+
+def test_a_device_comes_and_goes(site: Site) -> None:
+    site.vsctl("add-br br0")
+    site.vsctl("add-port br0 later")
+    assert site.vsctl("get Interface later error").startswith('"could not open network device later (No such')
+    assert site.vsctl("get Interface later ofport") == "-1\n"
+    late = site.machine("later", "10.0.0.1/24")
+    other = site.machine("other", "10.0.0.2/24", "br0")
+    assert late.ping(other)
+    assert site.vsctl("get Interface later error ofport") == "[]\n1\n"
+    late.set_carrier(False)
+    assert not late.ping(other)
+    assert site.vsctl("get Interface later link_state") == "down\n"
