@@ -1,6 +1,7 @@
 """The originals start and answer here, or no comparison means anything."""
 
 import pytest
+
 from support.originals import Originals
 
 pytestmark = pytest.mark.oracle

@@ -20,7 +20,10 @@ LAYERS = [
 ]
 RANK = {name: (layer, line) for layer, names in enumerate(LAYERS) for line, name in enumerate(names)}
 SANS_IO = {name for names in LAYERS[:6] for name in names}
-FORBIDDEN = set("asyncio socket select selectors time random subprocess threading signal secrets".split())
+FORBIDDEN = {
+    *("asyncio", "socket", "select", "selectors", "subprocess", "threading", "signal"),
+    *("time", "random", "secrets"),
+}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -102,7 +102,7 @@ class Provider(Protocol):
     def statistics(self) -> DatapathStatistics: ...
 
     def key_of(self, frame: bytes, port: int) -> int:
-        """The key that a frame which came in on a datapath port has here (tags beyond the limit are payload)."""
+        """The key of a frame that came in on a datapath port; tags beyond the limit are payload."""
 
     def execute(self, packet: Packet, key: int, actions: tuple[Any, ...]) -> None: ...
 
