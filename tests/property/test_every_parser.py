@@ -1,4 +1,4 @@
-"""Every parser, fed arbitrary input: it understands, or refuses by its own error; nothing else ever comes out.
+"""Every parser, fed arbitrary input: it understands, or refuses by its own error; nothing else comes out.
 
 One row a parser.  Text is arbitrary, or made of words that the parser knows, in any order, so that the deeper
 branches are met as well.
