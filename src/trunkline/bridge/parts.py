@@ -57,7 +57,7 @@ class Values:
 
 
 class InterfacePart:
-    """An interface of a bridge; it has no device if that could not be opened (`error`) or if it is a patch."""
+    """An interface of a bridge; without a device if that could not be opened (`error`) or is a patch."""
 
     __slots__ = (
         "burnt_in",
@@ -103,6 +103,10 @@ class InterfacePart:
     @property
     def is_there(self) -> bool:
         return self.ofport != NO_OFPORT
+
+    @property
+    def known_state(self) -> DeviceState:
+        return self.state or DeviceState()
 
 
 class PortPart:

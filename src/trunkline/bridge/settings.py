@@ -5,7 +5,7 @@ means nothing.  They are compared to see whether anything changed, so nothing in
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from trunkline.base.addresses import parse_mac
@@ -68,6 +68,11 @@ def usable_mac(text: str) -> int | None:
     """An address that a device can have: not a group's, not all zeros."""
     mac = parse_mac(text)
     return None if not mac or mac & _MULTICAST else mac
+
+
+def random_mac(random_bits: Callable[[int], int]) -> int:
+    """A locally administered address; `random_bits` gives a random number of so many bits."""
+    return random_bits(48) & ~(_MULTICAST | _LOCALLY_ADMINISTERED) | _LOCALLY_ADMINISTERED
 
 
 def is_burnt_in(mac: int) -> bool:

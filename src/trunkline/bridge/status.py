@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from trunkline.base.addresses import format_mac
 from trunkline.base.version import OPEN_VSWITCH
+from trunkline.bridge.interfaces import TUNNELS
 from trunkline.bridge.parts import NO_OFPORT, BridgePart, InterfacePart, statistics_map
-from trunkline.bridge.switch import TUNNELS, Switch
+from trunkline.bridge.switch import Switch
 from trunkline.ovsdb.replica import Replica
 from trunkline.ovsdb.rows import Row, Transaction
 
@@ -37,9 +38,9 @@ class Status:
         self._written = {}
         for bridge in self._switch.bridges.values():
             bridge.written = {}
-        for interface in self._switch.interfaces.values():
+        for interface in self._switch.interfaces.all.values():
             interface.written = {}
-        self._switch.unwritten.update(self._switch.interfaces)
+        self._switch.unwritten.update(self._switch.interfaces.all)
 
     def write(self, replica: Replica, transaction: Transaction) -> None:
         """Adds to `transaction` what has changed since the last one."""
@@ -50,7 +51,7 @@ class Status:
         for bridge in self._switch.bridges.values():
             self._differences(transaction, "Bridge", bridge.uuid, bridge_columns(bridge), bridge.written)
         for uuid in self._switch.unwritten:
-            part = self._switch.interfaces.get(uuid)
+            part = self._switch.interfaces.all.get(uuid)
             row_ = replica.row("Interface", uuid)
             if part is not None and row_ is not None:
                 self._differences(transaction, "Interface", uuid, interface_columns(part), part.written)
@@ -58,7 +59,7 @@ class Status:
 
     def write_statistics(self, transaction: Transaction) -> None:
         """Adds the counters that have moved."""
-        for part in self._switch.interfaces.values():
+        for part in self._switch.interfaces.all.values():
             if part.is_there and not part.uuid.startswith(_SYNTHESIZED):
                 counts = part.port.bridge.bridge.port_statistics(part.ofport)
                 more = part.device.more_statistics() if part.device is not None else {}

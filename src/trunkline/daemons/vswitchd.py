@@ -159,7 +159,7 @@ class Switchd:
         self.switch.apply(self.replica)
         if first:
             self.devices.watch(self._device_changed)
-            self.devices.forget_others(frozenset(self.switch.by_name))
+            self.devices.forget_others(frozenset(self.switch.interfaces.by_name))
         self.run_datapaths()
         if first:
             self.env.ready()

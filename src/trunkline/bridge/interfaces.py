@@ -1,0 +1,241 @@
+"""An interface's life: opened, given a number, plugged in, reconfigured, watched, closed, tried again.
+
+An interface that cannot be opened stays known, with the reason, and without a number; news of its device, or
+another configuration, tries again.  What it contributes to its bridge goes to settling.py.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from trunkline.base.clock import Clock
+from trunkline.base.log import Log
+from trunkline.bridge.devices import DeviceError, Devices, DeviceState
+from trunkline.bridge.parts import NO_OFPORT, InterfacePart
+from trunkline.bridge.settings import LOCAL_PORT, InterfaceSettings, random_mac
+from trunkline.bridge.settling import Settling, openflow_port, wanted_mac
+from trunkline.ofproto.ports import PortError
+from trunkline.ovsdb.atoms import Uuid
+from trunkline.packet.packet import Packet
+
+TUNNELS: Final = frozenset(
+    ("bareudp", "erspan", "geneve", "gre", "gtpu", "ip6erspan", "ip6gre", "lisp", "stt", "vxlan")
+)
+_PATCH_STATE: Final = DeviceState(mtu=None, ifindex=0)
+
+
+class Interfaces:
+    """All interfaces, by uuid and by name.  While `holding`, packets that come in are not looked at."""
+
+    def __init__(
+        self,
+        devices: Devices,
+        settling: Settling,
+        unwritten: set[Uuid],
+        *,
+        clock: Clock,
+        log: Log,
+        random_bits: Callable[[int], int],
+    ) -> None:
+        self.all: dict[Uuid, InterfacePart] = {}
+        self.by_name: dict[str, InterfacePart] = {}
+        self.holding = False
+        self._devices = devices
+        self._settling = settling
+        self._unwritten = unwritten
+        self._clock = clock
+        self._log = log.module("bridge")
+        self._netdev_log = log.module("netdev")
+        self._vport_log = log.module("netdev_vport")
+        self._random_bits = random_bits
+
+    # ---- coming
+
+    def add(self, part: InterfacePart) -> None:
+        self.all[part.uuid] = self.by_name[part.settings.name] = part
+        part.port.interfaces[part.uuid] = part
+        self._unwritten.add(part.uuid)
+
+    def open(self, part: InterfacePart, before: int | None) -> None:
+        """Opens the device and plugs it in; on failure the part stays, with an error.
+
+        `before` is the number that the interface is known to have had.
+        """
+        part.error = part.complaint = None
+        settings = part.settings
+        try:
+            self._check(part)
+            if settings.type != "patch":
+                part.device = self._devices.open(settings.name, settings.type, settings.options)
+                part.state = part.device.state()
+            else:
+                part.state = _PATCH_STATE._replace(mac=random_mac(self._random_bits))
+            self._give_number(part, before)
+            self._plug(part)
+        except DeviceError as error:
+            self._fail(part, f"could not open network device {settings.name} ({error})")
+        except (LookupError, PortError) as error:
+            self._fail(part, str(error))
+        except _Refusal as error:
+            self._fail(part, str(error))
+
+    def _fail(self, part: InterfacePart, text: str) -> None:
+        self._log.warn("%s", text)
+        part.error = text
+        if part.device is not None:
+            part.device.close(remove=True)
+            part.device = None
+        part.state = None
+
+    def _check(self, part: InterfacePart) -> None:
+        """Refuses what is not there yet, and what cannot be.  Raises _Refusal or DeviceError."""
+        settings, row = part.settings, part.port.row
+        if row is not None and len(row.interfaces) > 1:
+            raise _Refusal(f"{settings.name}: bonds are not implemented yet, so port {row.name} stays down")
+        if settings.type in TUNNELS:
+            raise _Refusal(f"{settings.name}: {settings.type} tunnels are not implemented yet")
+        if settings.type == "patch":
+            peer = settings.options.get("peer")
+            if not peer:
+                self._refuse_patch(settings.name, "patch type requires valid 'peer' argument")
+            if peer == settings.name:
+                self._refuse_patch(settings.name, "patch peer must not be self")
+
+    def _refuse_patch(self, name: str, reason: str) -> None:
+        self._vport_log.err("%s: %s", name, reason)
+        raise _Refusal(f"{name}: {reason}")
+
+    def _give_number(self, part: InterfacePart, before: int | None) -> None:
+        bridge, name, wish = part.port.bridge, part.settings.name, part.settings.ofport_request
+        if part.is_local:
+            part.ofport = LOCAL_PORT
+        elif wish is not None and bridge.numbers.holder(wish) is None:
+            part.ofport = bridge.numbers.take(name, wish)
+        else:
+            part.ofport = bridge.numbers.allocate(name, before, self._clock.monotonic())
+
+    def _plug(self, part: InterfacePart) -> None:
+        bridge, device = part.port.bridge, part.device
+        if device is not None:
+            sim, datapath = bridge.lane.sim, bridge.lane.datapath
+            number = part.datapath_port = sim.port_add(part.settings.name, device.type)
+            sim.attach(number, device.transmit)
+
+            def receive(packets: Iterable[Packet]) -> None:
+                if not self.holding:
+                    sim.receive(number, tuple(packets))
+                    datapath.run()
+
+            device.start(receive)
+            self._set_up(part)
+        else:
+            self._settling.plug_patch(part)
+        if part.is_internal:
+            bridge.internals[part.settings.name] = part
+        self._settling.count(part)
+        if part.is_local and part.state is not None and wanted_mac(bridge.row) is None:
+            bridge.local_mac = part.state.mac or bridge.local_mac
+        bridge.bridge.add_interface(openflow_port(part))
+        self._log.info(
+            "bridge %s: added interface %s on port %d", bridge.name, part.settings.name, part.ofport
+        )
+
+    def _set_up(self, part: InterfacePart) -> None:
+        """Gives the device the address and MTU that are asked for; what it refuses is a complaint."""
+        device, settings = part.device, part.settings
+        if device is None:
+            return
+        try:
+            if settings.mac is not None and part.state is not None and part.state.mac != settings.mac:
+                device.set_mac(settings.mac)
+            if settings.mtu_request not in (None, part.state.mtu if part.state is not None else None):
+                device.set_mtu(settings.mtu_request or 0)
+        except DeviceError as error:
+            part.complaint = f"{settings.name}: {error}"
+            self._netdev_log.warn("%s", part.complaint)
+        part.state = device.state()
+
+    # ---- staying
+
+    def configure(self, part: InterfacePart, new: InterfaceSettings) -> None:
+        """An interface that stays, with settings that may have changed."""
+        old, part.settings = part.settings, new
+        self._unwritten.add(part.uuid)
+        if new == old or not part.is_there:
+            return
+        if part.is_patch:
+            self._configure_patch(part)
+        elif part.device is not None:
+            try:
+                part.device.configure(new.options)
+            except DeviceError as error:
+                part.complaint = f"{new.name}: {error}"
+            self._set_up(part)
+            self.observe(part)
+
+    def _configure_patch(self, part: InterfacePart) -> None:
+        try:
+            self._check(part)
+        except _Refusal as error:
+            self.close(part, remove=True)
+            part.error = str(error)
+        else:
+            part.port.bridge.bridge.change_interface(openflow_port(part))
+            self._settling.repair_patches()
+
+    def observe(self, part: InterfacePart) -> None:
+        """Looks at the device anew, and passes on what is different."""
+        if part.device is None:
+            return
+        part.state = part.device.state()
+        self._settling.count(part)
+        part.port.bridge.bridge.change_interface(openflow_port(part))
+        self._unwritten.add(part.uuid)
+
+    def vanished(self, part: InterfacePart) -> None:
+        """The device has gone; the interface waits for one of that name."""
+        self.close(part, remove=True)
+        self._fail(part, f"could not open network device {part.settings.name} (No such device)")
+        self._unwritten.add(part.uuid)
+
+    # ---- going
+
+    def remove(self, part: InterfacePart, *, device: bool) -> None:
+        """`device`: an internal port's device goes as well."""
+        self.close(part, remove=device)
+        del self.all[part.uuid]
+        if self.by_name.get(part.settings.name) is part:
+            del self.by_name[part.settings.name]
+        del part.port.interfaces[part.uuid]
+        self._unwritten.discard(part.uuid)
+
+    def close(self, part: InterfacePart, *, remove: bool) -> None:
+        """Unplugs an interface from its bridge; the part stays, without device and number."""
+        bridge = part.port.bridge
+        if part.is_there:
+            bridge.bridge.remove_interface(part.ofport)
+            if not part.is_local:
+                bridge.numbers.give_back(part.ofport, self._clock.monotonic())
+            self._log.info(
+                "bridge %s: deleted interface %s on port %d", bridge.name, part.settings.name, part.ofport
+            )
+            part.ofport = NO_OFPORT
+        if part.datapath_port is not None:
+            bridge.lane.sim.port_delete(part.datapath_port)
+            part.datapath_port = None
+        if part.device is not None:
+            part.device.close(remove=remove)
+            part.device = None
+        self._settling.unplug_patch(part)
+        part.state = None
+        bridge.internals.pop(part.settings.name, None)
+        self._settling.count(part)
+
+    def close_all(self, *, remove: bool) -> None:
+        """Lets go of every device, as it is."""
+        for part in self.all.values():
+            if part.device is not None:
+                part.device.close(remove=remove)
+
+
+class _Refusal(Exception):
+    """An interface cannot be; the text goes to Interface:error."""

@@ -1,0 +1,85 @@
+"""Which parts of the switch a changed row concerns.
+
+A row of the database knows what it contains (a bridge its ports, a port its interfaces), the switch needs
+the other direction as well: whose port an interface belongs to.  `Routes` keeps that up to date and collects
+what has to be looked at in this round, and nothing else: that is what keeps the cost of a change independent
+of the number of ports.
+"""
+
+from typing import Final
+
+from trunkline.base.log import Logger
+from trunkline.bridge.unsupported import Complaints
+from trunkline.ovsdb.atoms import Uuid
+from trunkline.ovsdb.replica import Change
+from trunkline.ovsdb.rows import Row
+
+
+class Routes:
+    """`bridges`, `ports`, `interfaces`: the uuids to look at; whoever has looked takes them out."""
+
+    __slots__ = (
+        "_complaints",
+        "bridge_of_port",
+        "bridges",
+        "interfaces",
+        "port_of_interface",
+        "ports",
+        "root",
+    )
+
+    def __init__(self, log: Logger) -> None:
+        self.bridges: set[Uuid] = set()
+        self.ports: set[Uuid] = set()
+        self.interfaces: set[Uuid] = set()
+        self.bridge_of_port: dict[Uuid, Uuid] = {}
+        self.port_of_interface: dict[Uuid, Uuid] = {}
+        self.root: Row | None = None  # of table Open_vSwitch
+        self._complaints = Complaints(log)
+
+    def take(self, change: Change) -> None:
+        """Takes note of one change.  Rows of other tables concern whoever refers to them."""
+        match change.table:
+            case "Open_vSwitch":
+                self._root_changed(change)
+            case "Bridge":
+                self._contents_changed(change, "ports", self.bridge_of_port, self.ports)
+                self.bridges.add(change.uuid)
+            case "Port":
+                self._contents_changed(change, "interfaces", self.port_of_interface, self.interfaces)
+                self.ports.add(change.uuid)
+            case "Interface":
+                self.interfaces.add(change.uuid)
+        if change.table in _NAMED:
+            if change.new is None:
+                self._complaints.forget(change.uuid)
+            else:
+                self._complaints.look(change.table, change.new, change.new.name)
+
+    def _root_changed(self, change: Change) -> None:
+        old = change.old.bridges if change.old is not None else ()
+        new = change.new.bridges if change.new is not None else ()
+        self.bridges.update(set(old) ^ set(new))
+        self.root = change.new
+        if change.new is not None:
+            self._complaints.look("Open_vSwitch", change.new, ".")
+
+    @staticmethod
+    def _contents_changed(change: Change, column: str, owner: dict[Uuid, Uuid], dirty: set[Uuid]) -> None:
+        old = set(getattr(change.old, column)) if change.old is not None else set()
+        new = set(getattr(change.new, column)) if change.new is not None else set()
+        for uuid in old - new:
+            if owner.get(uuid) == change.uuid:
+                del owner[uuid]
+            dirty.add(uuid)
+        for uuid in new - old:
+            owner[uuid] = change.uuid
+            dirty.add(uuid)
+
+    @property
+    def wanted_bridges(self) -> set[Uuid]:
+        """Only a bridge that the root names is one."""
+        return set(self.root.bridges) if self.root is not None else set()
+
+
+_NAMED: Final = ("Bridge", "Port", "Interface")
