@@ -1,6 +1,7 @@
 """JSON: what is printed is read back, in any chunking; arbitrary bytes give a value or JsonError."""
 
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -91,3 +92,15 @@ def test_nesting_is_bounded() -> None:
         loads(b"[" + deep + b"]")
     with pytest.raises(JsonError):
         JsonStream().feed(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("cut", [70, 150, 299])
+def test_pieces_in_a_process_without_the_json_package(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C scanner finds its error class in json.decoder, which a daemon has no other reason to import."""
+    monkeypatch.delitem(sys.modules, "json.decoder")
+    data = encoded({"rows": ["x" * 20] * 10, "names": {"a": [1.5, None], "b": "\\" * 20}})
+    stream = JsonStream()
+    values = stream.feed(data[:cut])
+    for at in range(cut, len(data)):
+        values += stream.feed(data[at : at + 1])
+    assert values == [loads(data)]

@@ -134,6 +134,18 @@ def _refuse(value: object) -> None:
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
+def _scan_or_why(scan: Any, text: str, start: int) -> tuple[Json, int]:
+    """One value by the C scanner, with its own error: it takes the class from json.decoder, and while nobody
+    has imported that, it fails without saying why (SystemError)."""
+    try:
+        result: tuple[Json, int] = scan(text, start)
+    except SystemError:
+        import json.decoder  # noqa: F401
+
+        result = scan(text, start)
+    return result
+
+
 def loads(data: str | bytes) -> Json:
     """The one array or object in `data`, with white space around it.  Raises JsonError."""
     text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
@@ -470,12 +482,7 @@ class JsonStream:
                 self._judge(rest, values)
                 return b""
             try:
-                try:
-                    value, at = scan(text, start)
-                except SystemError:
-                    import json.decoder  # noqa: F401  (where the scanner takes its error from)
-
-                    value, at = scan(text, start)
+                value, at = _scan_or_why(scan, text, start)
             except (ValueError, StopIteration, RecursionError) as error:
                 position = getattr(error, "pos", 0)
                 string = "Unterminated string" in str(error)
@@ -530,7 +537,7 @@ class JsonStream:
                 return
         try:
             text = whole.decode("utf-8", "surrogateescape")
-            _tools().scan_wide(text, _tools().space(text).end())
+            _scan_or_why(_tools().scan_wide, text, _tools().space(text).end())
         except StopIteration:
             return
         except (ValueError, RecursionError) as error:
