@@ -30,7 +30,8 @@ from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.hosted import Hosted, Record
 from trunkline.ovsdb.log import change_record, changes_of, snapshot_record
 from trunkline.ovsdb.schema import Schema
-from trunkline.ovsdb.server import SERVER, Server, Session
+from trunkline.ovsdb.server import SERVER, Server
+from trunkline.ovsdb.session import Session
 
 BACKLOG: Final = 1 << 20  # unsent bytes beyond which a client's updates are merged
 OPTIONS: Final = (

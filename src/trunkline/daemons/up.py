@@ -6,12 +6,11 @@ missing.  Whichever ends, by ``ovs-appctl exit`` or by a signal, takes the other
 """
 
 import asyncio
-import hashlib
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from importlib import import_module, resources
+from importlib import import_module
 from typing import Final, NamedTuple
 
 from trunkline.base.directories import Directories, from_environment
@@ -25,10 +24,13 @@ from trunkline.daemons.process import STOP_SECONDS, Fatal, Program, Run, environ
 from trunkline.io import log_options
 from trunkline.io.daemonize import Daemonize, set_name
 from trunkline.io.loop import Collector, Loop, LoopClock
+from trunkline.io.ovsdb_file import create_file
 from trunkline.io.pidfile import Pidfile, PidfileError, make_pidfile
 from trunkline.io.streams import Sockets
 from trunkline.io.unixctl import ControlServer
 from trunkline.jsonrpc.message import Request, encode
+from trunkline.model.schemas import schema_text
+from trunkline.ovsdb.errors import OvsdbError
 
 DATABASE: Final = ("ovsdb-server", "trunkline.daemons.ovsdb_server")
 SWITCH: Final = ("ovs-vswitchd", "trunkline.daemons.vswitchd")
@@ -85,18 +87,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def create_database(path: str, directories: Directories) -> None:
-    """An empty Open_vSwitch database, in the form of ovsdb(5), unless the file is there.  Raises OSError."""
+    """An empty Open_vSwitch database, unless the file is there.  Raises OSError, Fatal."""
     if os.path.exists(path):
         return
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    text = resources.files("trunkline.model").joinpath("vswitch.ovsschema").read_text()
-    record = (dumps(loads(text)) + "\n").encode()
-    digest = hashlib.sha1(record, usedforsecurity=False).hexdigest()
-    with open(path, "xb") as file:
-        os.fchmod(file.fileno(), 0o640)
-        file.write(f"OVSDB JSON {len(record)} {digest}\n".encode() + record)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        create_file(path, [loads(schema_text("Open_vSwitch"))])
+    except OvsdbError as error:
+        raise Fatal(str(error)) from None
 
 
 def _run(parsed: Parsed, file: str, directories: Directories) -> int:
@@ -221,7 +219,7 @@ async def initialize(env: Env) -> None:
 
 
 def _schema_version() -> str:
-    text = resources.files("trunkline.model").joinpath("vswitch.ovsschema").read_text()
+    text = schema_text("Open_vSwitch")
     return str(loads(text)["version"])
 
 

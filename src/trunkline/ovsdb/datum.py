@@ -137,3 +137,34 @@ def describe(type: ColumnType) -> str:
     if type.value is not None:
         return f"map of {size}({key}, {type.value.type.value}) pairs"
     return f"set of {size}{key}s"
+
+
+def difference(type_: ColumnType, old: Datum, new: Datum) -> Datum:
+    """What tells `new` from `old`, in the log and in updates to monitors (ovsdb-server(7), 4.1.14).
+
+    Of a set, the elements that are in one of the two only; of a map, the pairs that came or went, and a key
+    whose value changed with its new value; of what holds at most one element, the new value.
+    """
+    if type_.max == 1:
+        return new
+    if type_.value is None:
+        return tuple(sorted(set(old).symmetric_difference(new)))
+    before, after = dict(old), dict(new)
+    found = [pair for pair in new if pair[0] not in before or before[pair[0]] != pair[1]]
+    found += [pair for pair in old if pair[0] not in after]
+    return tuple(sorted(found))
+
+
+def apply_difference(type_: ColumnType, old: Datum, found: Datum) -> Datum:
+    """The value that `difference` was made from."""
+    if type_.max == 1:
+        return found
+    if type_.value is None:
+        return tuple(sorted(set(old).symmetric_difference(found)))
+    merged = dict(old)
+    for key, value in found:
+        if key in merged and merged[key] == value:
+            del merged[key]
+        else:
+            merged[key] = value
+    return tuple(sorted(merged.items()))

@@ -27,10 +27,10 @@ from trunkline.base.json import INTEGER_MAX, Json, JsonError, dumps, loads
 from trunkline.ovsdb.atoms import UUID_PATTERN, Uuid
 from trunkline.ovsdb.conditions import column_type
 from trunkline.ovsdb.database import Change, Changes, Database, Layout, Row
-from trunkline.ovsdb.datum import Datum, datum_from_json, datum_to_json
+from trunkline.ovsdb.datum import apply_difference, datum_from_json, datum_to_json, difference
 from trunkline.ovsdb.errors import INTERNAL, SYNTAX, UNKNOWN_COLUMN, UNKNOWN_TABLE, OvsdbError, syntax_error
 from trunkline.ovsdb.schema import Schema
-from trunkline.ovsdb.types import UNLIMITED, ColumnType
+from trunkline.ovsdb.types import UNLIMITED
 
 STANDALONE: Final = "JSON"
 CLUSTERED: Final = "CLUSTER"
@@ -104,36 +104,6 @@ def format_record(value: Json, magic: str = STANDALONE) -> bytes:
     """A record as it is appended to a file."""
     text = dumps(value).encode("utf-8", "surrogateescape") + b"\n"
     return f"OVSDB {magic} {len(text)} {hashlib.sha1(text).hexdigest()}\n".encode() + text
-
-
-# -- differences -------------------------------------------------------------------------------------------
-
-
-def difference(type_: ColumnType, old: Datum, new: Datum) -> Datum:
-    """What tells `new` from `old`; see the module's text."""
-    if type_.max == 1:
-        return new
-    if type_.value is None:
-        return tuple(sorted(set(old).symmetric_difference(new)))
-    before, after = dict(old), dict(new)
-    found = [pair for pair in new if pair[0] not in before or before[pair[0]] != pair[1]]
-    found += [pair for pair in old if pair[0] not in after]
-    return tuple(sorted(found))
-
-
-def apply_difference(type_: ColumnType, old: Datum, found: Datum) -> Datum:
-    """The value that `difference` was made from."""
-    if type_.max == 1:
-        return found
-    if type_.value is None:
-        return tuple(sorted(set(old).symmetric_difference(found)))
-    merged = dict(old)
-    for key, value in found:
-        if key in merged and merged[key] == value:
-            del merged[key]
-        else:
-            merged[key] = value
-    return tuple(sorted(merged.items()))
 
 
 # -- records out of changes --------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ _KINDS: Final[dict[str, type]] = {
     "boolean": bool,
     "id": str,
 }
+ANY: Final = ("array", "object", "string", "integer", "real", "boolean")
 
 
 class Members:
@@ -67,6 +68,6 @@ class Members:
             if len(extra) == 1:
                 self.fail(f"Member '{extra[0]}' is present but not allowed here.")
             elif extra:
-                more = f"{len(extra) - 1} other member" + ("s are" if len(extra) > 2 else "")
-                self.fail(f"Member '{extra[0]}' and {more} present but not allowed here.")
+                more = f"{len(extra) - 1} other member" + ("s" if len(extra) > 2 else "")
+                self.fail(f"Member '{extra[0]}' and {more} are present but not allowed here.")
         self.check()

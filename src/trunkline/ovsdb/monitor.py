@@ -15,7 +15,7 @@ from trunkline.base.json import Json, dumps, real_text
 from trunkline.ovsdb.atoms import AtomicType
 from trunkline.ovsdb.conditions import RowTest, column_type, parse_where
 from trunkline.ovsdb.database import Change, Changes, Database, Row
-from trunkline.ovsdb.datum import Datum, default
+from trunkline.ovsdb.datum import Datum, default, difference
 from trunkline.ovsdb.errors import OvsdbError, syntax_error
 from trunkline.ovsdb.schema import Schema, Table
 from trunkline.ovsdb.types import BaseType, ColumnType
@@ -61,18 +61,6 @@ def writer(type_: ColumnType) -> Writer:
         return '["set",[' + ",".join([key(atom) for atom in datum]) + "]]"
 
     return write_set
-
-
-def difference(type_: ColumnType, old: Datum, new: Datum) -> Datum:
-    """What a "modify" shows of a column (ovsdb-server(7), 4.1.14)."""
-    if type_.value is not None:
-        before, after = dict(old), dict(new)
-        changed = {key: item for key, item in after.items() if key not in before or before[key] != item}
-        changed.update({key: item for key, item in before.items() if key not in after})
-        return tuple(sorted(changed.items()))
-    if type_.max == 1:
-        return new
-    return tuple(sorted(set(old).symmetric_difference(new)))
 
 
 # -- requests ----------------------------------------------------------------------------------------------

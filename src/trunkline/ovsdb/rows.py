@@ -113,6 +113,8 @@ def reader(type_: ColumnType) -> Callable[[Json], Any]:
 
 def apply_difference(type_: ColumnType, old: Any, difference: Any) -> Any:
     """The new value of a column, from its old one and a <row-update2> "modify" (ovsdb-server(7), 4.1.14)."""
+    if type_.max == 1:
+        return difference
     if type_.value is not None:
         merged = dict(old)
         for key, value in difference.items():
@@ -121,9 +123,7 @@ def apply_difference(type_: ColumnType, old: Any, difference: Any) -> Any:
             else:
                 merged[key] = value
         return MappingProxyType(dict(sorted(merged.items()))) if merged else EMPTY_MAP
-    if type_.max != 1:
-        return tuple(sorted(set(old).symmetric_difference(difference)))
-    return difference
+    return tuple(sorted(set(old).symmetric_difference(difference)))
 
 
 _ABSENT: Final = object()

@@ -7,12 +7,13 @@ they add (`cksum` only if it was there, `isRoot` only if it matters).
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from trunkline.base.json import Json
 from trunkline.ovsdb.atoms import AtomicType, atomic_type_from_json, is_id
 from trunkline.ovsdb.datum import datum_from_json, datum_to_json
 from trunkline.ovsdb.errors import SYNTAX, OvsdbError, syntax_error
+from trunkline.ovsdb.members import ANY, Members
 from trunkline.ovsdb.types import UNLIMITED, BaseType, ColumnType
 
 __all__ = ["UNLIMITED", "BaseType", "Column", "ColumnType", "Schema", "Table"]
@@ -70,49 +71,12 @@ UUID_COLUMN: Final = Column("_uuid", ColumnType(BaseType(AtomicType.UUID)), muta
 VERSION_COLUMN: Final = UUID_COLUMN._replace(name="_version", ephemeral=True)
 
 
-class _Members:
-    """Takes members out of an object one by one, and complains as the originals do."""
-
-    def __init__(self, json: Json, what: str) -> None:
-        self._json, self._what = json, what
-        if not isinstance(json, dict):
-            raise OvsdbError(SYNTAX, f"{what} failed: Object expected.")
-        self._left: dict[str, Json] = dict(json)
-
-    def take(self, name: str, *kinds: type, optional: bool = False) -> Any:
-        """The member, or None if it is optional and missing."""
-        if name not in self._left:
-            if optional:
-                return None
-            raise self._complaint(f"Required '{name}' member is missing.")
-        value = self._left.pop(name)
-        if value.__class__ not in kinds:
-            raise self._complaint(f"Type mismatch for member '{name}'.")
-        return value
-
-    def take_any(self, name: str) -> Json:
-        return self._left.pop(name, None)
-
-    def take_id(self, name: str) -> str:
-        value: str = self.take(name, str)
-        if not is_id(value):
-            raise self._complaint(f"Type mismatch for member '{name}'.")
-        return value
-
-    def finish(self) -> None:
-        for name in self._left:
-            raise self._complaint(f"Member '{name}' is present but not allowed here.")
-
-    def _complaint(self, text: str) -> OvsdbError:
-        return syntax_error(self._json, f"{self._what} failed: {text}")
-
-
 def _schema(json: Json) -> Schema:
-    members = _Members(json, "Parsing database schema")
-    name = members.take_id("name")
-    version = members.take("version", str, optional=True) or ""
-    cksum = members.take("cksum", str, optional=True) or ""
-    tables_json: dict[str, Json] = members.take("tables", dict)
+    members = Members(json, "database schema")
+    name = members.take("name", ("id",))
+    version = members.take("version", ("string",), optional=True) or ""
+    cksum = members.take("cksum", ("string",), optional=True) or ""
+    tables_json: dict[str, Json] = members.take("tables", ("object",))
     members.finish()
     if version and _VERSION.fullmatch(version) is None:
         raise syntax_error(json, f'schema version "{version}" not in format x.y.z')
@@ -146,11 +110,11 @@ def _check_reference(tables: Mapping[str, Table], column: str, part: str, base: 
 
 def _table(name: str, json: Json) -> tuple[Table, bool]:
     """The table, and whether it says of itself that it is a root."""
-    members = _Members(json, f"Parsing table schema for table {name}")
-    columns_json: dict[str, Json] = members.take("columns", dict)
-    max_rows = members.take("maxRows", int, optional=True)
-    is_root = bool(members.take("isRoot", bool, optional=True))
-    indexes_json = members.take("indexes", list, optional=True) or []
+    members = Members(json, f"table schema for table {name}")
+    columns_json: dict[str, Json] = members.take("columns", ("object",))
+    max_rows = members.take("maxRows", ("integer",), optional=True)
+    is_root = bool(members.take("isRoot", ("boolean",), optional=True))
+    indexes_json = members.take("indexes", ("array",), optional=True) or []
     members.finish()
     if max_rows is None:
         max_rows = UNLIMITED
@@ -179,15 +143,15 @@ def _index(table_json: Json, columns: Mapping[str, Column], json: Json) -> tuple
         raise syntax_error(table_json, "index must have at least one column")
     for name in names:
         if name in columns and columns[name].ephemeral:
-            raise syntax_error(json, f'ephemeral columns (such as "{name}") may not be indexed')
+            raise syntax_error(table_json, f"ephemeral columns (such as {name}) may not be indexed")
     return names
 
 
 def _column(name: str, json: Json) -> Column:
-    members = _Members(json, f"Parsing schema for column {name}")
-    mutable = members.take("mutable", bool, optional=True)
-    ephemeral = members.take("ephemeral", bool, optional=True)
-    type_json = members.take("type", str, dict)
+    members = Members(json, f"schema for column {name}")
+    mutable = members.take("mutable", ("boolean",), optional=True)
+    ephemeral = members.take("ephemeral", ("boolean",), optional=True)
+    type_json = members.take("type", ("string", "object"))
     members.finish()
     return Column(name, column_type_from_json(type_json), mutable is not False, ephemeral is True)
 
@@ -196,11 +160,11 @@ def column_type_from_json(json: Json) -> ColumnType:
     """Raises OvsdbError."""
     if isinstance(json, str):
         return ColumnType(base_type_from_json(json))
-    members = _Members(json, "Parsing ovsdb type")
-    key_json = members.take("key", str, dict)
-    value_json = members.take("value", str, dict, optional=True)
-    low_json = members.take("min", int, optional=True)
-    high_json = members.take("max", int, str, optional=True)
+    members = Members(json, "ovsdb type")
+    key_json = members.take("key", ("string", "object"))
+    value_json = members.take("value", ("string", "object"), optional=True)
+    low_json = members.take("min", ("integer",), optional=True)
+    high_json = members.take("max", ("integer", "string"), optional=True)
     members.finish()
     key = base_type_from_json(key_json)
     value = base_type_from_json(value_json) if value_json is not None else None
@@ -221,19 +185,21 @@ def base_type_from_json(json: Json) -> BaseType:
     """Raises OvsdbError."""
     if isinstance(json, str):
         return BaseType(atomic_type_from_json(json))
-    members = _Members(json, "Parsing ovsdb type")
-    kind = atomic_type_from_json(members.take("type", str))
-    enum_json = members.take_any("enum")
+    members = Members(json, "ovsdb type")
+    kind_json = members.take("type", ("string",))
+    members.check()
+    kind = atomic_type_from_json(kind_json)
+    enum_json = members.take("enum", ANY, optional=True)
     base = BaseType(kind)
     if enum_json is not None:
         enum_type = ColumnType(base, None, 1, UNLIMITED)
         base = base._replace(enum=datum_from_json(enum_type, enum_json))
     elif kind is AtomicType.INTEGER:
-        base = _bounds(json, base, members, "minInteger", "maxInteger", int)
+        base = _bounds(json, base, members, "minInteger", "maxInteger", "integer")
     elif kind is AtomicType.REAL:
-        base = _bounds(json, base, members, "minReal", "maxReal", int, float)
+        base = _bounds(json, base, members, "minReal", "maxReal", "integer", "real")
     elif kind is AtomicType.STRING:
-        base = _bounds(json, base, members, "minLength", "maxLength", int)
+        base = _bounds(json, base, members, "minLength", "maxLength", "integer")
     elif kind is AtomicType.UUID:
         base = _reference(json, base, members)
     members.finish()
@@ -241,26 +207,25 @@ def base_type_from_json(json: Json) -> BaseType:
 
 
 def _bounds(
-    json: Json, base: BaseType, members: _Members, low_name: str, high_name: str, *kinds: type
+    json: Json, base: BaseType, members: Members, low_name: str, high_name: str, *kinds: str
 ) -> BaseType:
-    low = members.take(low_name, *kinds, optional=True)
-    high = members.take(high_name, *kinds, optional=True)
+    low = members.take(low_name, kinds, optional=True)
+    high = members.take(high_name, kinds, optional=True)
     if base.type is AtomicType.STRING:
         for name, length in ((low_name, low), (high_name, high)):
             if length is not None and not 0 <= length <= UNLIMITED:
                 raise syntax_error(length, f"{name} out of valid range 0 to {UNLIMITED}")
+    members.check()
     if low is not None and high is not None and low > high:
         raise syntax_error(json, f"{low_name} exceeds {high_name}")
     return base._replace(minimum=low, maximum=high)
 
 
-def _reference(json: Json, base: BaseType, members: _Members) -> BaseType:
-    table = members.take("refTable", str, optional=True)
+def _reference(json: Json, base: BaseType, members: Members) -> BaseType:
+    table = members.take("refTable", ("id",), optional=True)
     if table is None:
         return base
-    if not is_id(table):
-        raise syntax_error(json, "Parsing ovsdb type failed: Type mismatch for member 'refTable'.")
-    kind = members.take("refType", str, optional=True) or "strong"
+    kind = members.take("refType", ("string",), optional=True) or "strong"
     if kind not in ("strong", "weak"):
         raise syntax_error(json, f'refType must be "strong" or "weak" (not "{kind}")')
     return base._replace(ref_table=table, ref_type=kind)

@@ -9,128 +9,22 @@ Within one session the order is that of the requests, except for transactions th
 update notifications precede its reply.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final
 
 from trunkline.base.clock import Clock
-from trunkline.base.json import Json, JsonError, JsonStream, dumps
-from trunkline.jsonrpc.message import (
-    ErrorReply,
-    Message,
-    MessageError,
-    Notification,
-    Reply,
-    Request,
-    encode,
-    message,
-)
+from trunkline.base.json import Json, JsonError
+from trunkline.jsonrpc.message import Message, MessageError, Notification, Reply, Request, encode, message
 from trunkline.ovsdb.database import Changes, Database
-from trunkline.ovsdb.errors import OvsdbError, syntax_error
-from trunkline.ovsdb.hosted import ZERO, Hosted, Record, server_row
-from trunkline.ovsdb.locks import LockError, Locks, Notice
-from trunkline.ovsdb.monitor import (
-    Shape,
-    TableMonitor,
-    merge,
-    parse_requests,
-    parse_where_member,
-)
+from trunkline.ovsdb.errors import OvsdbError
+from trunkline.ovsdb.hosted import Hosted, Record, server_row
+from trunkline.ovsdb.locks import Locks, Notice
+from trunkline.ovsdb.methods import CONDITIONAL, METHODS
+from trunkline.ovsdb.monitor import merge
+from trunkline.ovsdb.session import PROBE_INTERVAL, Monitor, Session, Waiting
 from trunkline.ovsdb.transaction import execute
 
 SERVER: Final = "_Server"
-PROBE_INTERVAL: Final = 5.0
-_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
-_UUID_LENGTHS: Final = [8, 4, 4, 4, 12]
-
-
-class Monitor:
-    """One monitor of one session."""
-
-    __slots__ = ("hosted", "id", "id_text", "method", "pending", "session", "shape")
-
-    def __init__(self, session: "Session", hosted: Hosted, id_: Json, method: str, shape: Shape) -> None:
-        self.session = session
-        self.hosted = hosted
-        self.id = id_
-        self.id_text = dumps(id_)
-        self.method = method  # of its notifications
-        self.shape = shape
-        self.pending: Changes = {}  # changes merged while the client does not read
-
-    def send(self, text: str) -> None:
-        """Sends <table-updates> that were composed for the shape."""
-        last = f'"{self.hosted.last_id}",' if self.method == "update3" else ""
-        line = f'{{"id":null,"method":"{self.method}","params":[{self.id_text},{last}{text}]}}'
-        self.session.output.append(line.encode("utf-8", "surrogateescape"))
-
-    def catch_up(self) -> None:
-        if self.pending:
-            text = self.shape.update(self.pending)
-            self.pending = {}
-            if text:
-                self.send(text)
-
-
-class Waiting(NamedTuple):
-    """A transaction that cannot go on yet."""
-
-    session: "Session"
-    id: Json
-    hosted: Hosted
-    operations: list[Json]
-    since: float
-    until: float | None
-
-
-class Session:
-    """One client.  `congested` is set by the driver while the client does not take what it is sent: its
-    monitors then merge what comes instead of queueing it."""
-
-    __slots__ = (
-        "aware",
-        "closing",
-        "congested",
-        "heard",
-        "monitors",
-        "name",
-        "output",
-        "parser",
-        "probe_interval",
-        "probed",
-        "read_only",
-        "requests",
-    )
-
-    def __init__(self, name: str, *, now: float, read_only: bool, probe_interval: float) -> None:
-        self.name = name
-        self.parser = JsonStream()
-        self.output: list[bytes] = []
-        self.monitors: dict[str, Monitor] = {}
-        self.aware = False  # of database changes: not disconnected for them
-        self.read_only = read_only
-        self.congested = False
-        self.closing: str | None = None  # why the connection ends
-        self.probe_interval = probe_interval  # seconds; 0 never asks
-        self.heard = now
-        self.probed = False
-        self.requests = 0
-
-    def reply(self, id_: Json, result: Json) -> None:
-        self.output.append(encode(Reply(id_, result)))
-
-    def reply_text(self, id_: Json, result: str) -> None:
-        text = f'{{"id":{dumps(id_)},"result":{result},"error":null}}'
-        self.output.append(text.encode("utf-8", "surrogateescape"))
-
-    def error(self, id_: Json, error: Json) -> None:
-        self.output.append(encode(ErrorReply(id_, error)))
-
-    def notify(self, method: str, params: Sequence[Json]) -> None:
-        self.output.append(encode(Notification(method, list(params))))
-
-    def catch_up(self) -> None:
-        for monitor in self.monitors.values():
-            monitor.catch_up()
 
 
 class Server:
@@ -151,13 +45,13 @@ class Server:
         self.convert: Callable[[Hosted, Json], Database] | None = None
         self.transactions = 0
         self._waiting: list[Waiting] = []
-        self._retry = False
+        self.retry_waiting = False
         self._dirty: dict[Session, None] = {}
         self._changed: set[str] = set()
-        self._server = Hosted(server_database, new_uuid, logged=False, read_only=True)
+        self.own = Hosted(server_database, new_uuid, logged=False, read_only=True)
         self._server_rows: dict[str, str] = {}
-        self.databases[SERVER] = self._server
-        self._describe(self._server)
+        self.databases[SERVER] = self.own
+        self._describe(self.own)
 
     # -- databases ------------------------------------------------------------------------------------------
 
@@ -167,18 +61,18 @@ class Server:
         self.databases[hosted.name] = hosted
         self.databases = dict(sorted(self.databases.items()))
         self._describe(hosted)
-        self._disconnect_unaware()
+        self.disconnect_unaware()
         return hosted
 
     def remove(self, name: str) -> Hosted:
         """Hosts it no more: its monitors and waiting transactions are canceled.  Raises KeyError."""
         hosted = self.databases.pop(name)
-        self._forget(hosted)
-        self._server_change([{"op": "delete", "table": "Database", "where": [["name", "==", name]]}])
-        self._disconnect_unaware()
+        self.forget(hosted)
+        self.server_change([{"op": "delete", "table": "Database", "where": [["name", "==", name]]}])
+        self.disconnect_unaware()
         return hosted
 
-    def _forget(self, hosted: Hosted) -> None:
+    def forget(self, hosted: Hosted) -> None:
         for session in self.sessions:
             for key, monitor in list(session.monitors.items()):
                 if monitor.hosted is hosted:
@@ -190,14 +84,14 @@ class Server:
             self._cancel(waiting)
 
     def _describe(self, hosted: Hosted) -> None:
-        self._server_change([{"op": "insert", "table": "Database", "row": server_row(hosted)}])
+        self.server_change([{"op": "insert", "table": "Database", "row": server_row(hosted)}])
 
-    def _server_change(self, operations: list[Json]) -> None:
-        done = execute(self._server.database, operations, new_uuid=self.new_uuid, owns_lock=lambda _: False)
+    def server_change(self, operations: list[Json]) -> None:
+        done = execute(self.own.database, operations, new_uuid=self.new_uuid, owns_lock=lambda _: False)
         assert done.changes is not None, done.results
-        self._commit(self._server, done.changes, "", False)
+        self._commit(self.own, done.changes, "", False)
 
-    def _disconnect_unaware(self) -> None:
+    def disconnect_unaware(self) -> None:
         for session in self.sessions:
             if not session.aware:
                 self.close(session, "a database was added, removed or converted")
@@ -226,7 +120,7 @@ class Server:
             monitor.hosted.leave(monitor.shape, monitor)
         session.monitors.clear()
         self._waiting = [waiting for waiting in self._waiting if waiting.session is not session]
-        self._tell(self.locks.end(session))
+        self.tell(self.locks.end(session))
         self._dirty.pop(session, None)
 
     def close(self, session: Session, reason: str) -> None:
@@ -259,8 +153,8 @@ class Server:
             session.requests += 1
             if session.congested:
                 session.catch_up()
-            handler = _METHODS.get(item.method)
-            if handler is None or (item.method in _CONDITIONAL and not self.monitor_cond):
+            handler = METHODS.get(item.method)
+            if handler is None or (item.method in CONDITIONAL and not self.monitor_cond):
                 session.error(item.id, "unknown method")
                 return
             try:
@@ -279,11 +173,11 @@ class Server:
     def settle(self) -> None:
         """After the input of one turn: retries what waits for changes, locks or time."""
         now = self.clock.monotonic()
-        while self._retry or any(w.until is not None and w.until <= now for w in self._waiting):
-            self._retry = False
+        while self.retry_waiting or any(w.until is not None and w.until <= now for w in self._waiting):
+            self.retry_waiting = False
             waiting, self._waiting = self._waiting, []
             for item in waiting:
-                self._run(item)
+                self.run(item)
         for session in self.sessions:
             if not session.congested and any(monitor.pending for monitor in session.monitors.values()):
                 session.catch_up()
@@ -349,7 +243,7 @@ class Server:
             self._commit(hosted, done.changes, done.comment, done.durable)
         return done.results
 
-    def _run(self, item: Waiting) -> None:
+    def run(self, item: Waiting) -> None:
         """Tries a transaction; answers it, or lets it wait on."""
         session, hosted = item.session, item.hosted
         done = execute(
@@ -375,7 +269,7 @@ class Server:
 
     def _commit(self, hosted: Hosted, changes: Changes, comment: str, durable: bool) -> None:
         hosted.commit(changes, comment, durable)
-        self._retry = True
+        self.retry_waiting = True
         self._changed.add(hosted.name)
         for shape in list(hosted.shapes.values()):
             shape.forget()
@@ -402,156 +296,13 @@ class Server:
         waiting.session.error(waiting.id, "canceled")
         self._dirty[waiting.session] = None
 
-    def _tell(self, notices: list[Notice]) -> None:
+    def tell(self, notices: list[Notice]) -> None:
         for notice in notices:
             assert isinstance(notice.session, Session)
             notice.session.notify(notice.method, [notice.name])
             self._dirty[notice.session] = None
         if notices:
-            self._retry = True
-
-    # -- methods --------------------------------------------------------------------------------------------
-
-    def _hosted(self, request: Request) -> Hosted:
-        """The database that a request names first."""
-        params = list(request.params)
-        if not params or type(params[0]) is not str:
-            text = f"{request.method} request params must begin with <db-name>"
-            raise syntax_error(params, text)
-        hosted = self.databases.get(params[0])
-        if hosted is None:
-            text = f"{request.method} request specifies unknown database {params[0]}"
-            raise OvsdbError("unknown database", text, dumps(params, sort_keys=True))
-        return hosted
-
-    def _echo(self, session: Session, request: Request) -> None:
-        session.reply(request.id, request.params)
-
-    def _list_dbs(self, session: Session, request: Request) -> None:
-        session.reply(request.id, list(self.databases))
-
-    def _get_schema(self, session: Session, request: Request) -> None:
-        session.reply_text(request.id, self._hosted(request).schema_text)
-
-    def _get_server_id(self, session: Session, request: Request) -> None:
-        session.reply(request.id, self.id)
-
-    def _set_db_change_aware(self, session: Session, request: Request) -> None:
-        if len(request.params) != 1 or type(request.params[0]) is not bool:
-            text = "set_db_change_aware: true or false parameter expected"
-            raise syntax_error(list(request.params), text)
-        session.aware = request.params[0]
-        session.reply(request.id, {})
-
-    def _transact(self, session: Session, request: Request) -> None:
-        hosted = self._hosted(request)
-        now = self.clock.monotonic()
-        self._run(Waiting(session, request.id, hosted, list(request.params[1:]), now, None))
-
-    def _convert(self, session: Session, request: Request) -> None:
-        hosted = self._hosted(request)
-        if len(request.params) != 2 or self.convert is None or hosted is self._server:
-            raise syntax_error(request.params, "convert request params must be <db-name> <schema>")
-        hosted.replace(self.convert(hosted, request.params[1]))
-        self._forget(hosted)
-        self._server_change(
-            [
-                {
-                    "op": "update",
-                    "table": "Database",
-                    "where": [["name", "==", hosted.name]],
-                    "row": {"schema": hosted.schema_text},
-                }
-            ]
-        )
-        session.reply(request.id, {})
-        self._disconnect_unaware()
-
-    def _lock(self, session: Session, request: Request) -> None:
-        name = _lock_name(request)
-        try:
-            owned, notices = self.locks.lock(session, name, steal=request.method == "steal")
-        except LockError as error:
-            raise syntax_error(list(request.params), str(error)) from None
-        self._tell(notices)
-        session.reply(request.id, {"locked": owned})
-        self._retry = True
-
-    def _unlock(self, session: Session, request: Request) -> None:
-        name = _lock_name(request)
-        try:
-            notices = self.locks.unlock(session, name)
-        except LockError as error:
-            raise syntax_error(list(request.params), f"unlock: {error}") from None
-        session.reply(request.id, {})
-        self._tell(notices)
-
-    def _monitor(self, session: Session, request: Request) -> None:
-        hosted = self._hosted(request)
-        params = list(request.params)
-        method = request.method
-        wanted = {"monitor": 3, "monitor_cond": 3, "monitor_cond_since": 4}[method]
-        if len(params) < wanted or (len(params) > wanted and method != "monitor"):
-            raise syntax_error(params, "invalid parameters")
-        id_text = dumps(params[1], sort_keys=True)
-        if id_text in session.monitors:
-            raise syntax_error(params[1], "duplicate monitor ID")
-        version = 1 if method == "monitor" else 2
-        tables = parse_requests(hosted.database.schema, params[2], version)
-        last_id = _transaction_id(params[3]) if wanted == 4 else ZERO
-        update = {"monitor": "update", "monitor_cond": "update2", "monitor_cond_since": "update3"}[method]
-        shape = hosted.shape(version, tables)
-        monitor = Monitor(session, hosted, params[1], update, shape)
-        shape.members[monitor] = None
-        session.monitors[id_text] = monitor
-        if wanted == 3:
-            session.reply_text(request.id, shape.initial(hosted.database, hosted.generation))
-            return
-        missed = hosted.since(last_id)
-        if missed is None:
-            text = shape.initial(hosted.database, hosted.generation)
-        else:
-            text = shape.update(missed) or "{}"
-        found = "false" if missed is None else "true"
-        session.reply_text(request.id, f'[{found},"{hosted.last_id}",{text}]')
-
-    def _monitor_cancel(self, session: Session, request: Request) -> None:
-        if len(request.params) != 1:
-            session.error(request.id, "invalid parameters")
-            return
-        monitor = session.monitors.pop(dumps(request.params[0], sort_keys=True), None)
-        if monitor is None:
-            session.error(request.id, "unknown monitor")
-            return
-        monitor.hosted.leave(monitor.shape, monitor)
-        session.reply(request.id, {})
-
-    def _monitor_cond_change(self, session: Session, request: Request) -> None:
-        params = list(request.params)
-        if len(params) != 3:
-            raise syntax_error(params, "invalid parameters")
-        key, new_key = (dumps(id_, sort_keys=True) for id_ in params[:2])
-        monitor = session.monitors.get(key)
-        if monitor is None or monitor.shape.version == 1:
-            raise syntax_error(params[0], "unknown monitor session")
-        if new_key != key and new_key in session.monitors:
-            raise syntax_error(params[1], "duplicate monitor ID")
-        if type(params[2]) is not dict:
-            raise syntax_error(params[2], "monitor-cond-change-requests must be object")
-        tables = _new_conditions(monitor, params[2])
-        monitor.catch_up()
-        before = monitor.shape
-        after = monitor.hosted.shape(2, tables)
-        text = before.recondition(monitor.hosted.database, after)
-        monitor.hosted.leave(before, monitor)
-        monitor.shape = monitor.hosted.shape(2, tables)
-        monitor.shape.members[monitor] = None
-        del session.monitors[key]
-        monitor.id, monitor.id_text = params[1], dumps(params[1])
-        session.monitors[new_key] = monitor
-        if text:
-            monitor.send(text)
-        session.reply(request.id, {})
+            self.retry_waiting = True
 
 
 def _reserved(results: list[Json], hosted: Hosted) -> list[Json]:
@@ -564,71 +315,3 @@ def _reserved(results: list[Json], hosted: Hosted) -> list[Json]:
             result = {**result, "details": text}
         shown.append(result)
     return shown
-
-
-def _new_conditions(monitor: Monitor, requests: dict[str, Json]) -> dict[str, TableMonitor]:
-    """The monitor's tables after a monitor_cond_change.  Raises OvsdbError."""
-    tables = dict(monitor.shape.tables)
-    schema = monitor.hosted.database.schema
-    for name, items in requests.items():
-        if name not in schema.tables:
-            raise OvsdbError("syntax error", f"no table named {name}")
-        if name not in tables:
-            raise OvsdbError("syntax error", f"no table named {name} in monitor session")
-        if type(items) is not list:
-            raise OvsdbError("syntax error", f"table {name} no monitor-cond-change JSON array")
-        for item in items:
-            if type(item) is not dict:
-                raise OvsdbError("syntax error", f"Parsing table {name} failed: Object expected.")
-            if "columns" in item:
-                raise syntax_error(item, "changing columns is unsupported")
-            for member, value in item.items():
-                if member != "where":
-                    text = f"Member '{member}' is present but not allowed here."
-                    raise syntax_error(item, f"Parsing table {name} failed: {text}")
-                if type(value) is not list:
-                    text = "Type mismatch for member 'where'."
-                    raise syntax_error(item, f"Parsing table {name} failed: {text}")
-            where = item.get("where") or None
-            matches = parse_where_member(schema.tables[name], where)
-            tables[name] = tables[name]._replace(where=where, matches=matches)
-    return tables
-
-
-def _transaction_id(json: Json) -> str:
-    if type(json) is not str:
-        raise syntax_error(json, "last-txn-id must be string")
-    groups = [len(part) for part in json.split("-")]
-    if groups != _UUID_LENGTHS or not set(json) <= set("0123456789abcdefABCDEF-"):
-        raise syntax_error(json, "last-txn-id must be UUID format.")
-    return json.lower()
-
-
-def _lock_name(request: Request) -> str:
-    """The <id> that a lock request names: letters, digits and underscores, no digit first."""
-    params = list(request.params)
-    name = params[0] if len(params) == 1 else None
-    if type(name) is str and name and name[0] in _LETTERS and set(name) <= _LETTERS | set("0123456789"):
-        return name
-    raise syntax_error(params, f"{request.method} request params must be <id>")
-
-
-_METHODS: Final[dict[str, Callable[[Server, Session, Request], None]]] = {
-    "cancel": lambda server, session, request: session.error(request.id, "unknown method"),
-    "convert": Server._convert,
-    "echo": Server._echo,
-    "get_schema": Server._get_schema,
-    "get_server_id": Server._get_server_id,
-    "list_dbs": Server._list_dbs,
-    "lock": Server._lock,
-    "monitor": Server._monitor,
-    "monitor_cancel": Server._monitor_cancel,
-    "monitor_cond": Server._monitor,
-    "monitor_cond_change": Server._monitor_cond_change,
-    "monitor_cond_since": Server._monitor,
-    "set_db_change_aware": Server._set_db_change_aware,
-    "steal": Server._lock,
-    "transact": Server._transact,
-    "unlock": Server._unlock,
-}
-_CONDITIONAL: Final = frozenset({"monitor_cond", "monitor_cond_change", "monitor_cond_since"})

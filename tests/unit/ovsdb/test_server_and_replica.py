@@ -17,7 +17,8 @@ from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.replica import Change, Interest, Outcome, Replica
 from trunkline.ovsdb.rows import Transaction
 from trunkline.ovsdb.schema import Schema
-from trunkline.ovsdb.server import Server, Session
+from trunkline.ovsdb.server import Server
+from trunkline.ovsdb.session import Session
 
 SCHEMA = Schema.from_json(loads(schema_text("Open_vSwitch")))
 SERVER_SCHEMA = Schema.from_json(loads(schema_text("_Server")))

@@ -1,0 +1,102 @@
+"""One client of the server: its messages, its monitors, its waiting transactions."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from trunkline.base.json import Json, JsonStream, dumps
+from trunkline.jsonrpc.message import ErrorReply, Notification, Reply, encode
+from trunkline.ovsdb.database import Changes
+from trunkline.ovsdb.hosted import Hosted
+from trunkline.ovsdb.monitor import Shape
+
+PROBE_INTERVAL: Final = 5.0
+
+
+class Monitor:
+    """One monitor of one session."""
+
+    __slots__ = ("hosted", "id", "id_text", "method", "pending", "session", "shape")
+
+    def __init__(self, session: "Session", hosted: Hosted, id_: Json, method: str, shape: Shape) -> None:
+        self.session = session
+        self.hosted = hosted
+        self.id = id_
+        self.id_text = dumps(id_)
+        self.method = method  # of its notifications
+        self.shape = shape
+        self.pending: Changes = {}  # changes merged while the client does not read
+
+    def send(self, text: str) -> None:
+        """Sends <table-updates> that were composed for the shape."""
+        last = f'"{self.hosted.last_id}",' if self.method == "update3" else ""
+        line = f'{{"id":null,"method":"{self.method}","params":[{self.id_text},{last}{text}]}}'
+        self.session.output.append(line.encode("utf-8", "surrogateescape"))
+
+    def catch_up(self) -> None:
+        if self.pending:
+            text = self.shape.update(self.pending)
+            self.pending = {}
+            if text:
+                self.send(text)
+
+
+class Waiting(NamedTuple):
+    """A transaction that cannot go on yet."""
+
+    session: "Session"
+    id: Json
+    hosted: Hosted
+    operations: list[Json]
+    since: float
+    until: float | None
+
+
+class Session:
+    """One client.  `congested` is set by the driver while the client does not take what it is sent: its
+    monitors then merge what comes instead of queueing it."""
+
+    __slots__ = (
+        "aware",
+        "closing",
+        "congested",
+        "heard",
+        "monitors",
+        "name",
+        "output",
+        "parser",
+        "probe_interval",
+        "probed",
+        "read_only",
+        "requests",
+    )
+
+    def __init__(self, name: str, *, now: float, read_only: bool, probe_interval: float) -> None:
+        self.name = name
+        self.parser = JsonStream()
+        self.output: list[bytes] = []
+        self.monitors: dict[str, Monitor] = {}
+        self.aware = False  # of database changes: not disconnected for them
+        self.read_only = read_only
+        self.congested = False
+        self.closing: str | None = None  # why the connection ends
+        self.probe_interval = probe_interval  # seconds; 0 never asks
+        self.heard = now
+        self.probed = False
+        self.requests = 0
+
+    def reply(self, id_: Json, result: Json) -> None:
+        self.output.append(encode(Reply(id_, result)))
+
+    def reply_text(self, id_: Json, result: str) -> None:
+        text = f'{{"id":{dumps(id_)},"result":{result},"error":null}}'
+        self.output.append(text.encode("utf-8", "surrogateescape"))
+
+    def error(self, id_: Json, error: Json) -> None:
+        self.output.append(encode(ErrorReply(id_, error)))
+
+    def notify(self, method: str, params: Sequence[Json]) -> None:
+        self.output.append(encode(Notification(method, list(params))))
+
+    def catch_up(self) -> None:
+        for monitor in self.monitors.values():
+            monitor.catch_up()
