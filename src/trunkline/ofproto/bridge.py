@@ -5,6 +5,7 @@ call that can change how packets are forwarded writes what changed into the fabr
 the megaflows that have looked at it are translated again.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from trunkline.base.clock import Clock
@@ -77,6 +78,7 @@ class Bridge:
         self.macs.flood_vlans = config.flood_vlans
         self.flows = Flows(config.name, fabric, clock)
         self.clients = Clients()
+        self.table_miss: dict[int, int] = {}  # OFPTC11_TABLE_MISS_* where a table-mod said so
         fabric.bridges[config.name] = self
         self._flows_of_fail_mode()
 
@@ -165,6 +167,11 @@ class Bridge:
             old = self.interfaces[ofport]
         mine = mask & ~of.OFPPC_PORT_DOWN
         self._replace(old, old._replace(config=old.config & ~mine | config & mine))
+
+    def set_table_miss(self, tables: Iterable[int], config: int) -> None:
+        """What a table-mod does: OFPTC11_TABLE_MISS_* for packets that no flow matches."""
+        self.table_miss.update(dict.fromkeys(tables, config))
+        self._changed(bridge_token(self.name))
 
     def remove_interface(self, ofport: int) -> None:
         """Forgets what was learned on its port.  The port itself stays until it is set anew or removed."""

@@ -8,7 +8,7 @@ change the switch and is told of ports only.
 from typing import Final
 
 from trunkline.model import openflow as of
-from trunkline.openflow.connection import Connection
+from trunkline.openflow.connection import Connection, Received
 from trunkline.openflow.messages import AsyncConfig, FlowRemoved, Message, PacketIn, PortStatus, RoleStatus
 
 _OPENFLOW14: Final = 5
@@ -18,10 +18,30 @@ _PRIMARY: Final = AsyncConfig(
 _REASON_PRIMARY_REQUEST: Final = 0
 
 
+class Bundle:
+    """Messages that are to be carried out together; `flags` are OFPBF_*."""
+
+    __slots__ = ("closed", "flags", "messages")
+
+    def __init__(self, flags: int) -> None:
+        self.flags = flags
+        self.closed = False
+        self.messages: list[Received] = []
+
+
 class Client:
     """A connection of a bridge: its role, what it is told, how much of a packet it is sent."""
 
-    __slots__ = ("asynchronous", "config", "connection", "controller_id", "origin", "role", "service")
+    __slots__ = (
+        "asynchronous",
+        "bundles",
+        "config",
+        "connection",
+        "controller_id",
+        "origin",
+        "role",
+        "service",
+    )
 
     def __init__(self, connection: Connection, *, service: bool, origin: str) -> None:
         self.connection = connection
@@ -30,6 +50,7 @@ class Client:
         self.role = of.OFPCR_ROLE_EQUAL
         self.asynchronous = _PRIMARY
         self.controller_id = 0
+        self.bundles: dict[int, Bundle] = {}
         self.config = (of.OFPC_FRAG_NORMAL, 0 if service else 128, False)  # fragments, miss_send_len, bad ttl
 
     def wants(self, message: Message) -> bool:

@@ -48,7 +48,7 @@ class Selection(NamedTuple):
 class Flows:
     """The flow tables of the bridge named `bridge`, under flow-mods and timeouts."""
 
-    __slots__ = ("_bridge", "_clock", "_fabric", "_serial", "_timers", "tables")
+    __slots__ = ("_bridge", "_clock", "_done", "_fabric", "_serial", "_timers", "tables")
 
     def __init__(self, bridge: str, fabric: Fabric, clock: Clock) -> None:
         self.tables = FlowTables()
@@ -57,6 +57,22 @@ class Flows:
         self._clock = clock
         self._timers: list[tuple[float, int, Rule]] = []
         self._serial = 0
+        self._done: list[tuple[tuple[Rule, ...], tuple[Rule, ...]]] | None = None  # steps to be undone
+
+    # ---- bundles
+
+    def begin(self) -> None:
+        """From here on every step is remembered, until `commit` or `roll_back`."""
+        self._done = []
+
+    def commit(self) -> None:
+        self._done = None
+
+    def roll_back(self) -> None:
+        """Puts the tables back to what they were at `begin`: the very rules, with their counters."""
+        done, self._done = self._done, None
+        for old, new in reversed(done or ()):
+            self._replace(new, old)
 
     # ---- selection
 
@@ -192,6 +208,8 @@ class Flows:
     def _replace(self, old: "tuple[Rule, ...] | list[Rule]", new: "tuple[Rule, ...] | list[Rule]") -> None:
         """One step from one version of the tables to the next."""
         tables = self.tables
+        if self._done is not None:
+            self._done.append((tuple(old), tuple(new)))
         for rule in old:
             tables.retire(rule)
         for rule in new:

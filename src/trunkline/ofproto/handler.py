@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
+from trunkline.ofproto import bundles
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
@@ -17,6 +18,7 @@ from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds
 from trunkline.ofproto.table_features import table_features
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received
+from trunkline.openflow.wire import EncodeError
 from trunkline.packet.packet import Packet
 
 _CAPABILITIES: Final = (
@@ -25,8 +27,10 @@ _CAPABILITIES: Final = (
     | of.CAPABILITY_PORT_STATS
     | of.CAPABILITY_QUEUE_STATS
     | of.CAPABILITY_ARP_MATCH_IP
+    | of.CAPABILITY_BUNDLES
 )
 _ACTIONS10: Final = 0xFFF
+_EVICTION_ORDERS: Final = 7  # by anything, by importance, by lifetime
 _OPENFLOW13: Final = 4
 _CHANGES: Final = frozenset((m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, m.BundleAdd, m.BundleControl))
 
@@ -37,22 +41,32 @@ _TABLE_FEATURES: Final = "OFPST_TABLE_FEATURES reply"
 
 def handle(bridge: Bridge, client: Client, received: Received) -> None:
     """Carries out one message; answers and errors are queued on its connection."""
-    message = received.message
-    handler = _HANDLERS.get(type(message))
-    if handler is None:
-        client.connection.refuse(received, _unknown(message))
-        return
-    if client.role == of.OFPCR_ROLE_SECONDARY and type(message) in _CHANGES:
-        client.connection.refuse(received, "OFPBRC_IS_SECONDARY")
-        return
     try:
-        reply = handler(bridge, client, message)
+        reply = _carry_out(bridge, client, received)
     except Refused as refused:
         client.connection.refuse(received, refused.error)
         return
     parts = reply if isinstance(reply, list) else [] if reply is None else [reply]
     for part in parts:
-        client.connection.send(part, xid=received.xid)
+        try:
+            client.connection.send(part, xid=received.xid)
+        except EncodeError:
+            client.connection.refuse(received, _unknown(received.message))  # its version has no such answer
+            return
+
+
+def _carry_out(bridge: Bridge, client: Client, received: Received) -> "m.Message | list[m.Message] | None":
+    message = received.message
+    handler = _HANDLERS.get(type(message))
+    if handler is None and not isinstance(message, m.BundleAdd):
+        raise Refused(_unknown(message))
+    if client.role == of.OFPCR_ROLE_SECONDARY and type(message) in _CHANGES:
+        raise Refused("OFPBRC_IS_SECONDARY")
+    if isinstance(message, m.BundleAdd):
+        bundles.add(client, received, message)
+        return None
+    assert handler is not None
+    return handler(bridge, client, message)
 
 
 def _unknown(message: m.Message) -> str:
@@ -115,16 +129,37 @@ def _set_controller_id(bridge: Bridge, client: Client, message: m.SetControllerI
 
 
 def _flow_mod(bridge: Bridge, client: Client, message: m.FlowMod) -> None:
+    for removed in _change_flows(bridge, client, message):
+        bridge.clients.tell(removed)
+
+
+def _change_flows(bridge: Bridge, client: Client, message: m.FlowMod) -> list[m.FlowRemoved]:
     if message.flags & of.OFPFF_EMERG:
         raise Refused(
             "OFPFMFC_BAD_EMERG_TIMEOUT"
             if message.idle_timeout or message.hard_timeout
             else "OFPFMFC_TABLE_FULL"
         )
-    for removed in bridge.flows.apply(message, client.connection.version, client.origin):
-        bridge.clients.tell(removed)
+    removed = bridge.flows.apply(message, client.connection.version, client.origin)
     if message.buffer is not None and message.command == of.OFPFC_ADD:
         raise Refused("OFPBRC_BUFFER_UNKNOWN")
+    return removed
+
+
+def _bundle_step(bridge: Bridge, client: Client, message: m.Message) -> list[m.FlowRemoved]:
+    """One message of a bundle; returns what controllers are to be told once the bundle holds."""
+    match message:
+        case m.FlowMod():
+            return _change_flows(bridge, client, message)
+        case m.PortMod():
+            _port_mod(bridge, client, message)
+        case m.PacketOut():
+            _packet_out(bridge, client, message)
+    return []
+
+
+def _bundle_control(bridge: Bridge, client: Client, message: m.BundleControl) -> m.Message:
+    return bundles.control(bridge, client, message, _bundle_step)
 
 
 def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
@@ -184,16 +219,53 @@ def _table_stats(bridge: Bridge, client: Client, message: m.TableStatsRequest) -
     for number in range(TABLES):
         classifier = bridge.flows.tables.tables.get(number)
         counters = bridge.flows.tables.counters.get(number)
-        tables.append(
-            m.TableStats(
-                number,
-                classifier.size if classifier else 0,
-                counters.lookups if counters else 0,
-                counters.matched if counters else 0,
-                max_entries=MAX_FLOWS,
-            )
+        stats = m.TableStats(
+            number,
+            classifier.size if classifier else 0,
+            counters.lookups if counters else 0,
+            counters.matched if counters else 0,
+            max_entries=MAX_FLOWS,
+            miss_config=bridge.table_miss.get(number, of.OFPTC11_TABLE_MISS_CONTROLLER),
         )
+        tables.append(stats._replace(**_table_abilities(client.connection.version, number)))
     return m.TableStatsReply(tuple(tables))
+
+
+# What the statistics of tables say of them in 1.0 to 1.2, as bits of these versions: fields of 1.0's match
+# and of 1.1's, OXM fields of 1.2 by number, actions and instructions by number.
+_WILDCARDS10: Final = 0x3FFFFF
+_MATCH11: Final = 0xFBFF
+_MATCH12: Final = sum(1 << number for number in (*range(35), 36)) & ~(1 << 1)
+_ACTIONS11: Final = sum(1 << number for number in (*range(11), 17, 18, 23))
+_ACTIONS12: Final = sum(1 << number for number in (0, 17, 18, 23, 25))
+_SET12: Final = sum(1 << number for number in range(35) if number not in (0, 1, 5, 10))
+_GOTO_TABLE, _WRITE_METADATA, _APPLY_ACTIONS = 1 << 1, 1 << 2, 1 << 4
+_EVERY_BIT: Final = (1 << 64) - 1
+
+
+def _table_abilities(version: int, number: int) -> dict[str, Any]:
+    """The part of a table's statistics that says what it can do; nothing from 1.3 on (table features)."""
+    if version == 1:
+        return {"wildcards": _WILDCARDS10}
+    instructions = _WRITE_METADATA | _APPLY_ACTIONS | (_GOTO_TABLE if number < TABLES - 1 else 0)
+    if version == 2:
+        return {
+            "wildcards": _MATCH11,
+            "match": _MATCH11,
+            "instructions": instructions,
+            "apply_actions": _ACTIONS11,
+        }
+    if version == 3:
+        return {
+            "wildcards": _MATCH12,
+            "match": _MATCH12,
+            "instructions": instructions,
+            "apply_actions": _ACTIONS12,
+            "apply_set_fields": _SET12,
+            "metadata_match": _EVERY_BIT,
+            "metadata_write": _EVERY_BIT,
+        }
+    return {}
 
 
 def _description(bridge: Bridge, client: Client, message: m.DescriptionRequest) -> m.Message:
@@ -236,11 +308,16 @@ def _port_mod(bridge: Bridge, client: Client, message: m.PortMod) -> None:
 
 
 def _queue_stats(bridge: Bridge, client: Client, message: m.QueueStatsRequest) -> m.Message:
-    if message.port not in (of.OFPP_ALL, of.OFPP_ANY) and message.port not in bridge.interfaces:
+    """Each port has queue 0, of which nothing is counted: there is no quality of service yet."""
+    if message.port in (of.OFPP_ALL, of.OFPP_ANY):
+        ports = sorted(bridge.interfaces)
+    elif message.port in bridge.interfaces:
+        ports = [message.port]
+    else:
         raise Refused("OFPQOFC_BAD_PORT")
-    if message.queue != of.OFPQ_ALL:
+    if message.queue not in (of.OFPQ_ALL, 0):
         raise Refused("OFPQOFC_BAD_QUEUE")
-    return m.QueueStatsReply(())
+    return m.QueueStatsReply(tuple(m.QueueStats(port, 0, None, None, None) for port in ports))
 
 
 def _table_features(bridge: Bridge, client: Client, message: m.TableFeaturesRequest) -> list[m.Message]:
@@ -252,15 +329,32 @@ def _table_features(bridge: Bridge, client: Client, message: m.TableFeaturesRequ
 
 
 def _queue_config(bridge: Bridge, client: Client, message: m.QueueConfigRequest) -> m.Message:
-    if message.port != of.OFPP_ANY and message.port not in bridge.interfaces:
+    if message.port == of.OFPP_ANY:
+        ports = sorted(bridge.interfaces)
+    elif message.port in bridge.interfaces:
+        ports = [message.port]
+    else:
         raise Refused("OFPQOFC_BAD_PORT")
-    return m.QueueConfigReply(message.port, ())
+    if message.queue not in (of.OFPQ_ALL, 0):
+        raise Refused("OFPQOFC_BAD_QUEUE")
+    return m.QueueConfigReply(message.port, tuple(m.QueueConfig(port, 0) for port in ports))
 
 
 def _table_descriptions(bridge: Bridge, client: Client, message: m.TableDescriptionRequest) -> m.Message:
     """No table evicts flows or tells of vacancy: what could switch that on is refused."""
-    rows = (m.TableDescription(number, False, 0, False, 0, 0, 0) for number in range(TABLES))
+    rows = (m.TableDescription(number, False, _EVICTION_ORDERS, False, 0, 0, 0) for number in range(TABLES))
     return m.TableDescriptionReply(tuple(rows))
+
+
+def _table_mod(bridge: Bridge, client: Client, message: m.TableMod) -> None:
+    """What becomes of packets that no flow of a table matches, which 1.1 and 1.2 set here."""
+    if message.table != of.OFPTT_ALL and message.table >= TABLES:
+        raise Refused("OFPTMFC_BAD_TABLE")
+    if message.eviction or message.vacancy:
+        raise Refused("OFPTMFC_BAD_CONFIG")
+    if message.miss is not None:
+        tables = range(TABLES) if message.table == of.OFPTT_ALL else (message.table,)
+        bridge.set_table_miss(tables, message.miss)
 
 
 _HANDLERS: Final[dict[type, Handler]] = {
@@ -291,4 +385,6 @@ _HANDLERS: Final[dict[type, Handler]] = {
     m.QueueConfigRequest: _queue_config,
     m.TableFeaturesRequest: _table_features,
     m.TableDescriptionRequest: _table_descriptions,
+    m.TableMod: _table_mod,
+    m.BundleControl: _bundle_control,
 }

@@ -167,6 +167,7 @@ class FlowTables:
         if classifier is None:
             classifier = self.tables[rule.table] = Classifier()
         rule.added = self.version + 1
+        rule.removed = FOREVER
         classifier.add(rule)
         self.size += 1
 

@@ -7,13 +7,32 @@ several where a reply is longer than a message can be.  What has a kind but no d
 from struct import error as StructError
 from typing import Final, NamedTuple
 
-from trunkline.openflow import control, flows, packets, ports, tables
+from trunkline.openflow import control, flows, packets, ports, queues, tables
 from trunkline.openflow import messages as m
 from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol, join, split
 
-_DECODE: Final = {**control.DECODE, **ports.DECODE, **tables.DECODE, **flows.DECODE, **packets.DECODE}
-_ENCODE: Final = {**control.ENCODE, **ports.ENCODE, **tables.ENCODE, **flows.ENCODE, **packets.ENCODE}
-_ENCODE_PARTS: Final = {**ports.ENCODE_PARTS, **tables.ENCODE_PARTS, **flows.ENCODE_PARTS}
+_DECODE: Final = {
+    **control.DECODE,
+    **ports.DECODE,
+    **tables.DECODE,
+    **queues.DECODE,
+    **flows.DECODE,
+    **packets.DECODE,
+}
+_ENCODE: Final = {
+    **control.ENCODE,
+    **ports.ENCODE,
+    **tables.ENCODE,
+    **queues.ENCODE,
+    **flows.ENCODE,
+    **packets.ENCODE,
+}
+_ENCODE_PARTS: Final = {
+    **ports.ENCODE_PARTS,
+    **tables.ENCODE_PARTS,
+    **queues.ENCODE_PARTS,
+    **flows.ENCODE_PARTS,
+}
 _BUNDLED: Final = frozenset(
     {"OFPT_FLOW_MOD", "OFPT_PORT_MOD", "OFPT_GROUP_MOD", "OFPT_PACKET_OUT", "NXT_FLOW_MOD", "NXT_GROUP_MOD"}
 )

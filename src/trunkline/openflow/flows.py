@@ -13,7 +13,7 @@ from trunkline.flow.key import VIEW
 from trunkline.flow.match import Match
 from trunkline.flow.text import normalize
 from trunkline.model import openflow as of
-from trunkline.openflow import match10, oxm
+from trunkline.openflow import match10, match11, oxm
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions import Action
 from trunkline.openflow.actions_wire import (
@@ -23,7 +23,7 @@ from trunkline.openflow.actions_wire import (
     encode_instructions,
 )
 from trunkline.openflow.control import Encoded
-from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol, port_from_wire, port_to_wire
+from trunkline.openflow.wire import DecodeError, Envelope, Protocol, port_from_wire, port_to_wire
 
 _UNKNOWN: Final = 0xFFFFFFFFFFFFFFFF
 _ALL_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
@@ -197,14 +197,15 @@ def _outputs(out_port: int, out_group: int) -> tuple[int, int]:
 def _decode_match11(body: bytes, position: int, version: int, loose: bool = False) -> tuple[Match, int]:
     if version == 2:
         if body[position : position + 2] == b"\0\0":
-            raise DecodeError("OFPBMC_BAD_TYPE", "the fixed match of OpenFlow 1.1 is not implemented yet")
-        raise DecodeError("OFPBMC_BAD_TYPE")
+            return match11.decode(body, position)
+        if body[position : position + 2] != b"\0\1":
+            raise DecodeError("OFPBMC_BAD_TYPE")
     return oxm.decode_oxm_match(body, position, loose=loose)
 
 
 def _encode_match11(match: Match, version: int) -> bytes:
     if version == 2:
-        raise EncodeError("the fixed match of OpenFlow 1.1 is not implemented yet")
+        return match11.encode(match)
     return oxm.encode_oxm_match(match, version)
 
 

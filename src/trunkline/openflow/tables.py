@@ -1,4 +1,4 @@
-"""The messages about tables and queues, and the switch's description of itself."""
+"""The messages about tables, and the switch's description of itself."""
 
 from collections.abc import Callable
 from struct import Struct
@@ -8,10 +8,8 @@ from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.ports import property_header
-from trunkline.openflow.style import Style, counter_text, duration_text, port_text, table_text
-from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol, port_from_wire, port_to_wire
-
-_UNKNOWN: Final = 0xFFFFFFFFFFFFFFFF
+from trunkline.openflow.style import Style, table_text
+from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol
 
 # ---- description ----
 
@@ -228,6 +226,52 @@ def _encode_table_mod(protocol: Protocol, mod: m.TableMod) -> Encoded:
     return "OFPT_TABLE_MOD", body
 
 
+_TABLE_DESCRIPTION: Final = Struct("!HBxI")
+
+
+def _encode_table_description(table: m.TableDescription) -> bytes:
+    config = (of.OFPTC14_EVICTION if table.eviction else 0) | (
+        of.OFPTC14_VACANCY_EVENTS if table.vacancy else 0
+    )
+    body = _EVICTION.pack(2, 8, table.eviction_flags)
+    if table.vacancy:
+        body += _VACANCY.pack(3, 8, table.vacancy_down, table.vacancy_up, table.vacancy_now)
+    return _TABLE_DESCRIPTION.pack(8 + len(body), table.table, config) + body
+
+
+def _decode_table_descriptions(envelope: Envelope) -> m.TableDescriptionReply:
+    body, at, tables = envelope.body, 0, []
+    while at < len(body):
+        size, table, config = _TABLE_DESCRIPTION.unpack_from(body, at)
+        if size < 8 or at + size > len(body):
+            raise DecodeError("OFPBRC_BAD_LEN")
+        flags = down = up = now = 0
+        inner, end = at + 8, at + size
+        while inner < end:
+            kind, length = property_header(body, inner, end)
+            if kind == 2 and length == 8:
+                flags = _EVICTION.unpack_from(body, inner)[2]
+            elif kind == 3 and length == 8:
+                _, _, down, up, now = _VACANCY.unpack_from(body, inner)
+            inner += (length + 7) // 8 * 8
+        eviction, vacancy = bool(config & of.OFPTC14_EVICTION), bool(config & of.OFPTC14_VACANCY_EVENTS)
+        tables.append(m.TableDescription(table, eviction, flags, vacancy, down, up, now))
+        at = end
+    return m.TableDescriptionReply(tuple(tables), envelope.more)
+
+
+def _text_table_descriptions(message: m.TableDescriptionReply, version: int, style: Style) -> str:
+    blocks = []
+    for t in message.tables:
+        text = f"  table {table_text(t.table, style)}:\n   eviction={'on' if t.eviction else 'off'}"
+        text += f" eviction_flags={_eviction_text(t.eviction_flags)}\n"
+        text += f"   vacancy={'on' if t.vacancy else 'off'}"
+        if t.vacancy:
+            text += f" vacancy_down={t.vacancy_down}% vacancy_up={t.vacancy_up}% vacancy={t.vacancy_now}%"
+        blocks.append(text + "\n")
+    return "\n" + "\n".join(blocks)
+
+
 def _text_table_mod(mod: m.TableMod, version: int, style: Style) -> str:
     text = (
         " table_id: ALL_TABLES" if mod.table == of.OFPTT_ALL else f" table_id={table_text(mod.table, style)}"
@@ -250,85 +294,6 @@ def _eviction_text(flags: int) -> str:
     return "|".join(words) or "(none)"
 
 
-# ---- queues ----
-
-_QUEUE10: Final = Struct("!H2xIQQQ")
-_QUEUE11: Final = Struct("!IIQQQ")
-_QUEUE13: Final = Struct("!IIQQQII")
-_QUEUE14: Final = Struct("!H6xIIQQQII")
-_QUEUE_REQUEST10: Final = Struct("!H2xI")
-_QUEUE_REQUEST11: Final = Struct("!II")
-
-
-def _decode_queue_request(envelope: Envelope) -> m.QueueStatsRequest:
-    if envelope.version == 1:
-        port, queue = _QUEUE_REQUEST10.unpack(envelope.body)
-        return m.QueueStatsRequest(0xFFFF if port == of.OFPP_ALL else port, queue)
-    port, queue = _QUEUE_REQUEST11.unpack(envelope.body)
-    return m.QueueStatsRequest(port_from_wire(port), queue)
-
-
-def _encode_queue_request(protocol: Protocol, request: m.QueueStatsRequest) -> Encoded:
-    if protocol.version == 1:
-        port = of.OFPP_ALL if request.port == of.OFPP_ANY else request.port
-        return "OFPST_QUEUE request", _QUEUE_REQUEST10.pack(port, request.queue)
-    return "OFPST_QUEUE request", _QUEUE_REQUEST11.pack(port_to_wire(request.port), request.queue)
-
-
-def _decode_queue_stats(envelope: Envelope) -> m.QueueStatsReply:
-    version, body, position = envelope.version, envelope.body, 0
-    layout = {1: _QUEUE10, 2: _QUEUE11, 3: _QUEUE11, 4: _QUEUE13}.get(version, _QUEUE14)
-    queues = []
-    while position < len(body):
-        if len(body) - position < layout.size:
-            raise DecodeError("OFPBRC_BAD_LEN")
-        values = list(layout.unpack_from(body, position))
-        size = layout.size
-        if version >= 5:
-            size = values.pop(0)
-            if size < layout.size or position + size > len(body):
-                raise DecodeError("OFPBRC_BAD_LEN")
-        position += size
-        port, queue, octets, packets, errors, *duration = values
-        known = None if not duration or duration[0] == 0xFFFFFFFF else duration[0] * 10**9 + duration[1]
-        counters = (None if value == _UNKNOWN else value for value in (octets, packets, errors))
-        queues.append(m.QueueStats(port if version == 1 else port_from_wire(port), queue, *counters, known))  # type: ignore[call-arg]
-    return m.QueueStatsReply(tuple(queues), envelope.more)
-
-
-def encode_queue_stats(version: int, q: m.QueueStats) -> bytes:
-    counters = [_UNKNOWN if value is None else value for value in (q.tx_bytes, q.tx_packets, q.tx_errors)]
-    if version == 1:
-        return _QUEUE10.pack(q.port, q.queue, *counters)
-    port = port_to_wire(q.port)
-    if version < 4:
-        return _QUEUE11.pack(port, q.queue, *counters)
-    duration = (0xFFFFFFFF, 0xFFFFFFFF) if q.duration is None else divmod(q.duration, 10**9)
-    if version == 4:
-        return _QUEUE13.pack(port, q.queue, *counters, *duration)
-    return _QUEUE14.pack(_QUEUE14.size, port, q.queue, *counters, *duration)
-
-
-def _text_queue_request(request: m.QueueStatsRequest, version: int, style: Style) -> str:
-    port = "ALL" if request.port == of.OFPP_ANY and version == 1 else port_text(request.port, style)
-    queue = "ALL" if request.queue == of.OFPQ_ALL else str(request.queue)
-    return f" port={port} queue={queue}"
-
-
-def _text_queue_stats(message: m.QueueStatsReply, version: int, style: Style) -> str:
-    text = f" {len(message.queues)} queues\n"
-    if style.verbosity < 1:
-        return text
-    for q in message.queues:
-        queue = "ALL" if q.queue == of.OFPQ_ALL else str(q.queue)
-        duration = "?" if q.duration is None else duration_text(q.duration)
-        text += (
-            f"  port {port_text(q.port, style)} queue {queue}: bytes={counter_text(q.tx_bytes)}, "
-            f"pkts={counter_text(q.tx_packets)}, errors={counter_text(q.tx_errors)}, duration={duration}\n"
-        )
-    return text
-
-
 DECODE: Final[dict[str, Callable[[Envelope], m.Message]]] = {
     "OFPST_DESC request": lambda e: m.DescriptionRequest(),
     "OFPST_DESC reply": _decode_description,
@@ -337,8 +302,7 @@ DECODE: Final[dict[str, Callable[[Envelope], m.Message]]] = {
     "OFPT_TABLE_MOD": _decode_table_mod,
     "OFPST_TABLE_FEATURES request": lambda e: m.TableFeaturesRequest(e.body),
     "OFPST_TABLE_DESC request": lambda e: m.TableDescriptionRequest(),
-    "OFPST_QUEUE request": _decode_queue_request,
-    "OFPST_QUEUE reply": _decode_queue_stats,
+    "OFPST_TABLE_DESC reply": _decode_table_descriptions,
 }
 ENCODE: Final[dict[type, Callable[[Protocol, Any], Encoded]]] = {
     m.DescriptionRequest: lambda p, x: ("OFPST_DESC request", b""),
@@ -347,16 +311,15 @@ ENCODE: Final[dict[type, Callable[[Protocol, Any], Encoded]]] = {
     m.TableMod: _encode_table_mod,
     m.TableFeaturesRequest: lambda p, x: ("OFPST_TABLE_FEATURES request", x.body),
     m.TableDescriptionRequest: lambda p, x: ("OFPST_TABLE_DESC request", b""),
-    m.QueueStatsRequest: _encode_queue_request,
 }
 ENCODE_PARTS: Final[dict[type, Callable[[Protocol, Any], tuple[str, list[bytes]]]]] = {
     m.TableStatsReply: lambda p, x: (
         "OFPST_TABLE reply",
         [encode_table_stats(p.version, table) for table in x.tables],
     ),
-    m.QueueStatsReply: lambda p, x: (
-        "OFPST_QUEUE reply",
-        [encode_queue_stats(p.version, queue) for queue in x.queues],
+    m.TableDescriptionReply: lambda p, x: (
+        "OFPST_TABLE_DESC reply",
+        [_encode_table_description(table) for table in x.tables],
     ),
 }
 TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {
@@ -366,6 +329,5 @@ TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {
     m.TableStatsReply: _text_table_stats,
     m.TableMod: _text_table_mod,
     m.TableDescriptionRequest: lambda x, v, s: "",
-    m.QueueStatsRequest: _text_queue_request,
-    m.QueueStatsReply: _text_queue_stats,
+    m.TableDescriptionReply: _text_table_descriptions,
 }

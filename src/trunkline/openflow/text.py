@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from trunkline.flow.text import format_match
-from trunkline.openflow import control, flow_text, packets, ports, tables
+from trunkline.openflow import control, flow_text, packets, ports, queues, tables
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import Incoming, decode
 from trunkline.openflow.style import PLAIN, Style, hex_dump, port_text, printable, version_suffix
@@ -82,6 +82,7 @@ _TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {
     **control.TEXT,
     **ports.TEXT,
     **tables.TEXT,
+    **queues.TEXT,
     **packets.TEXT,
     m.FlowMod: _text_flow_mod,
     m.FlowStatsReply: _text_flow_stats,

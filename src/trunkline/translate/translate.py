@@ -7,12 +7,19 @@
 already, registers and metadata.
 """
 
+from trunkline.model.openflow import (
+    OFPR_NO_MATCH,
+    OFPTC11_TABLE_MISS_CONTINUE,
+    OFPTC11_TABLE_MISS_CONTROLLER,
+    OFPTC11_TABLE_MISS_DROP,
+)
 from trunkline.ofproto.bridge import Bridge
-from trunkline.ofproto.rules import Rule
+from trunkline.ofproto.fabric import bridge_token
+from trunkline.ofproto.rules import TABLES, Rule
 from trunkline.openflow.actions import Action
 from trunkline.translate.compile import compile_actions
 from trunkline.translate.explain import action_text, rule_text
-from trunkline.translate.output import receive
+from trunkline.translate.output import receive, to_controller
 from trunkline.translate.result import ACTION, BRIDGE, TABLE, CountRule, CountTable, Node, Result, TableRead
 from trunkline.translate.walk import Walk
 
@@ -65,9 +72,22 @@ def visit(x: Walk, table: int) -> None:
     if rule is not None:
         x.effects.append(CountRule(rule))
         _run(x, _steps(rule), rule.actions)
+    else:
+        x.reads.append(bridge_token(x.bridge.name))
+        if x.bridge.table_miss:
+            _miss(x, table)
     if outer is not None and x.why is not None and not (rule is not None and rule.actions):
         x.why.append(Node(ACTION, "drop"))
     x.why = outer
+
+
+def _miss(x: Walk, table: int) -> None:
+    """What OpenFlow 1.1 and 1.2 can set for packets that no flow of the table matches."""
+    config = x.bridge.table_miss.get(table, OFPTC11_TABLE_MISS_DROP)
+    if config == OFPTC11_TABLE_MISS_CONTROLLER:
+        to_controller(x, 0xFFFF, (0, OFPR_NO_MATCH, b""))
+    elif config == OFPTC11_TABLE_MISS_CONTINUE and table + 1 < TABLES:
+        visit(x, table + 1)
 
 
 def _steps(rule: Rule) -> tuple[tuple[object, object, object], ...]:
