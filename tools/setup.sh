@@ -22,4 +22,6 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+# Byte code beside the sources, whatever PYTHONDONTWRITEBYTECODE says: without it every tool compiles at each start.
+"$VENV/bin/python" -m compileall -q src
 touch "$VENV/.ready"
