@@ -1,4 +1,8 @@
-"""``trunkline demo`` as a person runs it, and what it leaves behind: nothing."""
+"""``trunkline demo`` as a person runs it, and what it leaves behind: nothing.
+
+The demo runs in a network namespace and with a /run of its own, so that whatever it changed there is its doing
+and not that of tests beside it.
+"""
 
 import os
 import signal
@@ -9,68 +13,84 @@ from pathlib import Path
 
 import pytest
 
-DEMO = [sys.executable, "-m", "trunkline.cli.trunkline", "demo", "--plain"]
+DEMO = f"{sys.executable} -m trunkline.cli.trunkline demo --plain"
+LOOK = "ip -o link | cut -d: -f2; find /run /dev/shm -mindepth 1"
+SCRIPT = f"""
+mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /dev/shm
+({LOOK}) >"$TMPDIR/../before"
+{DEMO} &
+demo=$!
+trap 'kill -INT $demo' INT
+trap 'kill -TERM $demo' TERM
+wait $demo; wait $demo
+status=$?
+({LOOK}) >"$TMPDIR/../after"
+exit $status
+"""
 
 
-class Machine:
-    """What can be seen of this machine that the demo might leave changed."""
-
-    def __init__(self, temporary: Path) -> None:
-        self.temporary = temporary
-
-    def look(self) -> dict[str, object]:
-        return {
-            "devices": sorted(os.listdir("/sys/class/net")),
-            "namespaces": subprocess.run(["ip", "netns", "list"], capture_output=True).stdout,
-            "files": sorted(path.name for path in self.temporary.iterdir()),
-        }
-
-
-def start(temporary: Path, *arguments: str) -> "subprocess.Popen[str]":
+def start(directory: Path, script: str) -> "subprocess.Popen[str]":
+    temporary = directory / "tmp"
+    temporary.mkdir()
     return subprocess.Popen(
-        [*DEMO, *arguments],
+        ["bash", "-c", script],
         env={**os.environ, "TMPDIR": str(temporary)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     )
 
 
-def descendants(session: int) -> list[str]:
-    """Processes that mention our temporary directory or belong to the session."""
-    shown = subprocess.run(["ps", "-eo", "sid=,pid=,args="], capture_output=True, text=True).stdout
-    return [line for line in shown.splitlines() if line.split()[0] == str(session)]
+def isolated(directory: Path) -> "subprocess.Popen[str]":
+    (directory / "script").write_text(SCRIPT)
+    return start(directory, f"exec unshare --net --mount bash {directory}/script")
+
+
+def left_running(directory: Path) -> list[int]:
+    """Processes that have the demo's temporary directory in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{directory}/tmp".encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue  # it has ended meanwhile
+    return found
+
+
+def check_nothing_is_left(directory: Path) -> None:
+    assert (directory / "after").read_text() == (directory / "before").read_text()
+    assert list((directory / "tmp").iterdir()) == []
+    deadline = time.monotonic() + 5
+    while (left := left_running(directory)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
 
 
 @pytest.mark.system
 def test_in_namespaces(short_directory: Path) -> None:
-    machine = Machine(short_directory)
-    before = machine.look()
-    demo = start(short_directory)
+    demo = isolated(short_directory)
     output, _ = demo.communicate(timeout=120)
     assert demo.returncode == 0, output
     assert "Machines are network namespaces." in output
     assert output.splitlines()[-1] == "60 of 60 expectations held"
-    assert machine.look() == before
+    check_nothing_is_left(short_directory)
 
 
 def test_simulated(short_directory: Path) -> None:
-    demo = start(short_directory, "--simulated")
+    demo = start(short_directory, f"exec {DEMO} --simulated")
     output, _ = demo.communicate(timeout=120)
     assert demo.returncode == 0, output
     assert "Machines are simulated, in one process: as asked." in output
     assert output.splitlines()[-1] == "60 of 60 expectations held"
-    assert list(short_directory.iterdir()) == []
+    assert list((short_directory / "tmp").iterdir()) == []
 
 
 @pytest.mark.system
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(short_directory: Path, number: signal.Signals) -> None:
-    machine = Machine(short_directory)
-    before = machine.look()
-    demo = start(short_directory)
+    demo = isolated(short_directory)
     assert demo.stdout is not None
     for line in demo.stdout:
         if line.startswith("2."):
@@ -78,8 +98,4 @@ def test_interrupted(short_directory: Path, number: signal.Signals) -> None:
     demo.send_signal(number)
     demo.stdout.read()
     assert demo.wait(30) == 128 + number
-    assert machine.look() == before
-    deadline = time.monotonic() + 5
-    while (left := descendants(demo.pid)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left == []
+    check_nothing_is_left(short_directory)
