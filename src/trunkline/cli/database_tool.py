@@ -65,16 +65,21 @@ class Waiter(Protocol):
 class Profile(NamedTuple):
     """A tool: its commands in the order of ``--commands``, its facts, texts, and what comes with a change.
 
-    `appended` are operations that go along with every change that is to be waited for, and `wait` waits.
+    `module` is the tool's own module in the log.  `appended` are operations that go along with every change
+    that is to be waited for, and `wait` waits.  `options` come before the first command.  `names_invoker`
+    says whether the comment of a transaction tells who called the tool.
     """
 
     tool: Callable[[], Tool]
     program: str
+    module: str
     commands: Sequence[Command]
     version: Callable[[], str]
     usage: Callable[[Directories], str]
     appended: tuple[Json, ...] = ()
     wait: Waiter | None = None
+    options: Sequence[Option] = GLOBAL
+    names_invoker: bool = True
 
 
 def packaged_schema(file_name: str) -> Schema:
@@ -292,10 +297,10 @@ def _set_alarm(seconds: int, log: Log) -> None:
         signal.alarm(seconds)
 
 
-def options_text() -> str:
+def options_text(options: Sequence[Option]) -> str:
     """What ``--options`` prints."""
     lines = []
-    for option in GLOBAL:
+    for option in options:
         argument = "" if option.takes == "no" else "ARG"
         lines.append(f"--{option.name}={argument}\n" if argument else f"--{option.name}\n")
         if option.short:
@@ -313,21 +318,21 @@ def _informed(profile: Profile, found: Found, directories: Directories) -> str |
         if name == "commands":
             return listing(profile.commands)
         if name == "options":
-            return options_text()
+            return options_text(profile.options)
     return None
 
 
 def main(profile: Profile, arguments: Sequence[str]) -> int:
     """Runs the tool with `arguments` (without the program's name) and returns its exit status."""
     directories = from_environment(os.environ)
-    table = [*GLOBAL, *local_options(profile.commands)]
+    table = [*profile.options, *local_options(profile.commands)]
     try:
         found, words = parse_options(arguments, table, in_order=True)
     except OptionError as error:
         sys.stderr.write(f"{profile.program}: {error}\n")
         return 1
     log = log_options.tool_log(profile.program)
-    own = {option.name for option in GLOBAL}
+    own = {option.name for option in profile.options}
     try:
         text = _configure(profile, log, found, directories)
         if text is not None:
@@ -366,7 +371,7 @@ def _configure(profile: Profile, log: Log, found: Found, directories: Directorie
         if name in ("version", "help", "commands", "options"):
             return _informed(profile, [(name, value)], directories)
         if name == "no-syslog":
-            log.set("vsctl:syslog:warn" if profile.program == "ovs-vsctl" else "syslog:warn")
+            log.set(f"{profile.module}:syslog:warn")
         elif name in style_names:
             tables.style_from_options([(name, value)])
         elif name == "timeout":
@@ -391,7 +396,7 @@ def _run(
     line = words_text([profile.program, *arguments])
     writes = any(parsed.command.writes for parsed in commands)
     tool = profile.tool()
-    log.module(tool.module).message(INFO if writes else DBG, "Called as %s", (line,), None)
+    log.module(profile.module).message(INFO if writes else DBG, "Called as %s", (line,), None)
     _set_alarm(_seconds(found), log)
     prepare(tool, commands, log)
     text = given.get("db")
@@ -406,8 +411,9 @@ def _run(
     )
     server = Server(tool.schema.name, remotes)
     wait = profile.wait is not None and "no-wait" not in given
+    invoker = f" (invoked by {_invoker()})" if profile.names_invoker else ""
     settings = Settings(
-        f"{profile.program} (invoked by {_invoker()}): {line}",
+        f"{profile.program}{invoker}: {line}",
         "dry-run" in given,
         profile.appended if wait else (),
     )

@@ -6,7 +6,7 @@ Output is kept back until it has succeeded.  This module talks to the database b
 provides.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from trunkline.base.json import Json, dumps
@@ -14,7 +14,7 @@ from trunkline.base.log import Log
 from trunkline.dbctl.grammar import Parsed, UsageError
 from trunkline.dbctl.names import Lookup
 from trunkline.dbctl.tables import Table
-from trunkline.dbctl.work import TryAgain, TryLater, Work
+from trunkline.dbctl.work import TryAgain, TryLater, Work, atom_order
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.schema import Schema
 
@@ -91,6 +91,11 @@ class Call:
 
     def print(self, line: str) -> None:
         self.output.append(line + "\n")
+
+    def print_sorted(self, lines: Iterable[str]) -> None:
+        """Prints lines in the order of their bytes."""
+        for line in sorted(lines, key=atom_order):
+            self.print(line)
 
     def warn(self, text: str) -> None:
         self.log.module("db_ctl_base").warn("%s", text)

@@ -2,15 +2,16 @@
 
 A client that keeps a replica reads everything before its first command.  `Work` instead reads what commands
 ask for, by index (``select`` where a name equals a value) and by column, so that a command costs the same
-with ten rows and with ten thousand.  Commands of one run see each other's changes: rows hold the committed
-value and the change side by side.
+with ten rows and with ten thousand.  What the whole line is going to ask is asked at once (`ask_ahead`), and
+nothing twice.  Commands of one run see each other's changes: rows hold the committed value and the change
+side by side.
 
 At the end `operations` gives the transaction: a ``wait`` for everything that a decision was based on
 (`verify`), then the changes, large sets as ``mutate`` of the difference.  When a wait fails, somebody else
 was quicker, and the whole run is done again with a new `Work`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from trunkline.base.json import Json
@@ -35,13 +36,26 @@ class TryLater(Exception):
         self.table = table
 
 
-class Delta(NamedTuple):
-    """Elements put in and keys (or elements) taken out of a column, without having read it."""
+class Question(NamedTuple):
+    """Which rows have `atom` in `column`, and what `columns` they hold."""
 
-    insert: Datum = ()
-    delete: tuple[Json, ...] = ()
+    table: str
+    column: str
+    atom: Atom
+    columns: tuple[str, ...] = ()
 
 
+Delta = dict[Atom, object]
+"""What is put in a column or taken out, without having read it: for each element of a set IN or OUT, for each
+key of a map the new value or OUT."""
+
+
+class _Mark:
+    """A value that no column holds."""
+
+
+IN: Final = _Mark()
+OUT: Final = _Mark()
 UUID_TYPE: Final = "_uuid"
 
 
@@ -55,7 +69,7 @@ class Row:
         self.uuid = uuid
         self.committed: dict[str, Datum] = {}
         self.written: dict[str, Datum] = {}
-        self.deltas: dict[str, list[tuple[str, Datum]]] = {}
+        self.deltas: dict[str, Delta] = {}  # they come on top of what was committed or written
         self.inserted = inserted
         self.added = False  # inserted under a uuid that the user chose
         self.deleted = False
@@ -73,6 +87,8 @@ class Work:
         self._new_uuid = new_uuid
         self._rows: dict[str, dict[Uuid, Row]] = {}
         self._complete: dict[str, set[str]] = {}  # columns of which every row has been read
+        self._answers: dict[tuple[str, str], dict[Atom, dict[Uuid, None]]] = {}  # committed rows with an atom
+        self._placed: dict[tuple[str, str], dict[Atom, dict[Uuid, None]]] = {}  # rows that an atom was put in
         self._waits: dict[str, Json] = {}
         self._verified: set[tuple[str, Uuid, str]] = set()
         self.symbols: dict[str, Symbol] = {}
@@ -94,6 +110,8 @@ class Work:
             for json in result["rows"]:
                 self._take(table, columns, json)
             self._complete.setdefault(table, set()).update(columns)
+            for column in columns:
+                self._answers.pop((table, column), None)  # made anew, of all rows, when they are needed
 
     def _has(self, table: str, columns: Iterable[str]) -> bool:
         return table in self._complete and self._complete[table].issuperset(columns)
@@ -127,38 +145,76 @@ class Work:
         With `verify`, the transaction holds only if these are still all such rows.
         """
         type_ = self.type(table, column)
-        scalar = type_.min == type_.max == 1
-        if self._has(table, (column,)):
-            held = {row.uuid for row in self._table(table).values() if atom in row.committed.get(column, ())}
-        elif type_.key.type is AtomicType.UUID and self._provisional(type_.key, atom):
-            held = set()
+        if type_.key.type is AtomicType.UUID and self._provisional(type_.key, atom):
+            held: dict[Uuid, None] = {}
         else:
-            where: Json = [[column, "==" if scalar else "includes", _atom_json(type_.key, atom)]]
-            (result,) = self._ask([_select(table, where, columns)])
-            held = set()
+            known = self._known(table, column).get(atom)
+            if known is None and self._has(table, (column,)):
+                known = {}
+            elif known is None:
+                known = self._answer([Question(table, column, atom, tuple(columns))])
+            held = known
+            if verify:
+                rows = [{UUID_TYPE: ["uuid", uuid]} for uuid in held]
+                self._wait(_wait(table, self._where(table, column, atom), [UUID_TYPE], rows))
+        placed = self._placed.get((table, column), {}).get(atom, {})
+        candidates = (self._table(table)[uuid] for uuid in {**held, **placed})
+        return [row for row in candidates if not row.deleted and _has_now(row, column, atom, held)]
+
+    def ask_ahead(self, questions: Iterable[Question]) -> None:
+        """Asks in one transaction what `find` is going to ask; it then has the answers."""
+        new = {
+            question[:3]: question
+            for question in questions
+            if question.atom not in self._answers.get((question.table, question.column), {})
+            and not self._has(question.table, (question.column,))
+        }
+        if new:
+            self._answer(list(new.values()))
+
+    def _answer(self, questions: Sequence[Question]) -> dict[Uuid, None]:
+        """Asks the database; the rows of the last question."""
+        operations = [_select(q.table, self._where(q.table, q.column, q.atom), q.columns) for q in questions]
+        held: dict[Uuid, None] = {}
+        for (table, column, atom, columns), result in zip(questions, self._ask(operations)):
+            held = {}
+            scalar = self.type(table, column).is_scalar
             for json in result["rows"]:
                 row = self._take(table, columns, json)
-                held.add(row.uuid)
+                held[row.uuid] = None
                 if scalar:
                     row.committed[column] = (atom,)
-            if verify:
-                self._wait(_wait(table, where, [UUID_TYPE], [{UUID_TYPE: ["uuid", uuid]} for uuid in held]))
-        return [
-            row
-            for row in self._table(table).values()
-            if not row.deleted and _has_now(row, column, atom, held)
-        ]
+            self._answers.setdefault((table, column), {})[atom] = held
+        return held
+
+    def _known(self, table: str, column: str) -> dict[Atom, dict[Uuid, None]]:
+        """The answers there are; all of them when the whole column has been read."""
+        answers = self._answers.get((table, column))
+        if answers is None:
+            answers = self._answers[table, column] = {}
+            if self._has(table, (column,)):
+                for row in self._table(table).values():
+                    for atom in row.committed.get(column, ()):
+                        answers.setdefault(atom, {})[row.uuid] = None
+        return answers
+
+    def _where(self, table: str, column: str, atom: Atom) -> Json:
+        type_ = self.type(table, column)
+        return [[column, "==" if type_.is_scalar else "includes", _atom_json(type_.key, atom)]]
 
     def get(self, row: Row, column: str, *, verify: bool = False) -> Datum:
         """What `column` holds, this run's changes included.  With `verify` the transaction holds only if the
         committed value is still the same."""
         if verify:
             self.verify(row, column)
-        if column in row.written:
-            return row.written[column]
-        committed = self.committed(row, column)
         deltas = row.deltas.get(column)
-        return _applied(self.type(row.table, column), committed, deltas) if deltas else committed
+        if column not in row.written and not (row.inserted and deltas):
+            committed = self.committed(row, column)
+            return _applied(self.type(row.table, column), committed, deltas) if deltas else committed
+        if deltas:
+            base = row.written.get(column, ())
+            row.written[column] = _applied(self.type(row.table, column), base, row.deltas.pop(column))
+        return row.written[column]
 
     def committed(self, row: Row, column: str) -> Datum:
         datum = row.committed.get(column)
@@ -196,21 +252,26 @@ class Work:
         """Replaces what `column` holds."""
         row.deltas.pop(column, None)
         row.written[column] = datum
+        self._place(row, column, datum)
 
     def add(self, row: Row, column: str, elements: Datum) -> None:
         """Puts elements (for a map: pairs, which replace those of equal keys) in, without reading."""
-        self._delta(row, column, "insert", elements)
+        delta = row.deltas.setdefault(column, {})
+        if self.type(row.table, column).value is not None:
+            delta.update(elements)
+        else:
+            delta.update(dict.fromkeys(elements, IN))
+            self._place(row, column, elements)
 
     def remove(self, row: Row, column: str, elements: Datum) -> None:
         """Takes elements (for a map: keys) out, without reading."""
-        self._delta(row, column, "delete", elements)
+        row.deltas.setdefault(column, {}).update(dict.fromkeys(elements, OUT))
 
-    def _delta(self, row: Row, column: str, mutator: str, elements: Datum) -> None:
-        if row.inserted or column in row.written:
-            type_ = self.type(row.table, column)
-            row.written[column] = _applied(type_, self.get(row, column), [(mutator, elements)])
-        else:
-            row.deltas.setdefault(column, []).append((mutator, elements))
+    def _place(self, row: Row, column: str, atoms: Datum) -> None:
+        """Remembers where atoms were put, so that `find` need not look through all rows."""
+        placed = self._placed.setdefault((row.table, column), {})
+        for atom in atoms:
+            placed.setdefault(atom, {})[row.uuid] = None
 
     def insert(self, table: str, uuid: Uuid | None = None, *, chosen: bool = False) -> Row:
         """A new row.  `uuid` is the provisional one of a symbol, or, if `chosen`, the real one."""
@@ -259,9 +320,10 @@ class Work:
                 return []
             return [{"op": "delete", "table": row.table, "where": where}]
         columns = {}
-        for column, datum in row.written.items():
+        for column in dict.fromkeys((*row.written, *(row.deltas if row.inserted else ()))):
             type_ = self.type(row.table, column)
             old = default(type_) if row.inserted else self.committed(row, column)
+            datum = self.get(row, column)
             if datum != old:
                 columns[column] = self.json(type_, datum)
         if row.inserted:
@@ -283,19 +345,17 @@ class Work:
             operations.append({"op": "mutate", "table": row.table, "where": where, "mutations": mutations})
         return operations
 
-    def _mutations(self, type_: ColumnType, column: str, deltas: Sequence[tuple[str, Datum]]) -> list[Json]:
+    def _mutations(self, type_: ColumnType, column: str, delta: Delta) -> list[Json]:
+        put = {key: value for key, value in delta.items() if value is not OUT}
+        # An insertion leaves a pair with an equal key as it is, so that one has to go first.
+        taken = list(delta) if type_.value is not None else [atom for atom in delta if atom not in put]
         mutations: list[Json] = []
-        for mutator, elements in deltas:
-            if type_.value is None:
-                value: Json = ["set", [self._atom(type_.key, atom) for atom in elements]]
-            elif mutator == "insert":
-                # An insertion leaves a pair with an equal key as it is, so that one has to go first.
-                keys = [self._atom(type_.key, key) for key, _ in elements]
-                mutations.append([column, "delete", ["set", keys]])
-                value = self.json(type_, elements)
-            else:
-                value = ["set", [self._atom(type_.key, key) for key in elements]]
-            mutations.append([column, mutator, value])
+        if taken:
+            mutations.append([column, "delete", ["set", [self._atom(type_.key, key) for key in taken]]])
+        if put and type_.value is not None:
+            mutations.append([column, "insert", self.json(type_, tuple(put.items()))])
+        elif put:
+            mutations.append([column, "insert", ["set", [self._atom(type_.key, atom) for atom in put]]])
         return mutations
 
     # -- JSON --------------------------------------------------------------------------------------------
@@ -357,15 +417,12 @@ class Symbol:
         self.fragile = False  # a new row of a table that is no root: it lives by references only
 
 
-def _has_now(row: Row, column: str, atom: Atom, held: set[Uuid]) -> bool:
+def _has_now(row: Row, column: str, atom: Atom, held: Container[Uuid]) -> bool:
     """Whether `column` has `atom`, when of the committed rows those in `held` do."""
-    if column in row.written:
-        return atom in row.written[column]
-    has = row.uuid in held
-    for mutator, elements in row.deltas.get(column, ()):
-        if atom in elements:
-            has = mutator == "insert"
-    return has
+    change = row.deltas.get(column, {}).get(atom)
+    if change is not None:
+        return change is not OUT
+    return atom in row.written[column] if column in row.written else row.uuid in held
 
 
 def _row_name(uuid: Uuid) -> str:
@@ -397,23 +454,13 @@ def atom_order(atom: Atom) -> Any:
     return atom.encode("utf-8", "surrogateescape") if isinstance(atom, str) else atom
 
 
-def _applied(type_: ColumnType, datum: Datum, deltas: Sequence[tuple[str, Datum]]) -> Datum:
+def _applied(type_: ColumnType, datum: Datum, delta: Delta) -> Datum:
     if type_.value is not None:
-        pairs = dict(datum)
-        for mutator, elements in deltas:
-            if mutator == "insert":
-                pairs.update(elements)
-            else:
-                for key in elements:
-                    pairs.pop(key, None)
-        return tuple(sorted(pairs.items(), key=lambda pair: atom_order(pair[0])))
-    atoms = set(datum)
-    for mutator, elements in deltas:
-        if mutator == "insert":
-            atoms.update(elements)
-        else:
-            atoms.difference_update(elements)
-    return tuple(sorted(atoms, key=atom_order))
+        pairs = {**dict(datum), **delta}
+        left = [pair for pair in pairs.items() if pair[1] is not OUT]
+        return tuple(sorted(left, key=lambda pair: atom_order(pair[0])))
+    atoms = {**dict.fromkeys(datum, IN), **delta}
+    return tuple(sorted((atom for atom, mark in atoms.items() if mark is not OUT), key=atom_order))
 
 
 def listing_order(uuids: Sequence[Uuid]) -> list[Uuid]:

@@ -24,6 +24,10 @@ MODULES: Final[dict[str, frozenset[str]]] = {
     | frozenset(
         ["db_ctl_base", "process", "vconn", "vconn_stream", "vsctl"]
     ),
+    "vtep-ctl": COMMON
+    | frozenset(
+        ["db_ctl_base", "process", "vtep_ctl"]
+    ),
     "ovs-ofctl": COMMON
     | frozenset(
         ["daemon", "daemon_unix", "lockfile", "ofctl", "pcap", "process", "vconn", "vconn_stream"]

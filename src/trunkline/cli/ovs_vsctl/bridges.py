@@ -12,13 +12,12 @@ from trunkline.cli.ovs_vsctl.configuration import (
     find_bridge,
     new_interface,
     ports,
-    print_sorted,
     real_bridge,
     switch,
     text,
 )
-from trunkline.cli.ovs_vsctl.numbers import leading_integer
 from trunkline.dbctl.grammar import Command, UsageError
+from trunkline.dbctl.numbers import leading_integer
 from trunkline.dbctl.run import Call, Exit, Plan
 from trunkline.dbctl.work import Row
 
@@ -117,7 +116,7 @@ def _list(call: Call) -> None:
         names += [text(work, row, "name") for row in work.all("Bridge", ("name",))]
     if both or "--fake" in call.options:
         names += [fake.name for fake in fakes(work)]
-    print_sorted(call, names)
+    call.print_sorted(names)
 
 
 def _exists(call: Call) -> None:

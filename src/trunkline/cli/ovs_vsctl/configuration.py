@@ -198,8 +198,3 @@ def new_interface(call: Call, name: str, kind: str = "") -> Row:
     assert isinstance(expected, list)
     expected.append(row.uuid)
     return row
-
-
-def print_sorted(call: Call, names: "list[str]") -> None:
-    for name in sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape")):
-        call.print(name)

@@ -15,7 +15,6 @@ from trunkline.cli.ovs_vsctl.configuration import (
     new_interface,
     port,
     ports,
-    print_sorted,
     text,
 )
 from trunkline.dbctl.database_commands import set_column
@@ -154,14 +153,14 @@ def _delete_bond_interface(call: Call) -> None:
 
 def _list(call: Call) -> None:
     owner = bridge(call.work, call.arguments[0])
-    print_sorted(call, [text(call.work, row, "name") for row in ports(call.work, owner)])
+    call.print_sorted([text(call.work, row, "name") for row in ports(call.work, owner)])
 
 
 def _list_interfaces(call: Call) -> None:
     owner = bridge(call.work, call.arguments[0])
     call.work.load({"Interface": ("name",)})
     rows = [one for row in ports(call.work, owner) for one in interfaces(call.work, row)]
-    print_sorted(call, [text(call.work, row, "name") for row in rows])
+    call.print_sorted([text(call.work, row, "name") for row in rows])
 
 
 def _to_bridge(call: Call) -> None:

@@ -159,4 +159,4 @@ def _report(server: Server, uuid: str) -> bool:
     return False
 
 
-PROFILE: Final = Profile(_tool, "ovs-vsctl", COMMANDS, version, _usage, NEXT, _wait)
+PROFILE: Final = Profile(_tool, "ovs-vsctl", "vsctl", COMMANDS, version, _usage, NEXT, _wait)

@@ -2,13 +2,11 @@
 
 from typing import Final
 
-from trunkline.base.targets import ACTIVE, PASSIVE
-from trunkline.cli.ovs_vsctl.configuration import SWITCH, bridge, print_sorted, real_bridge, switch, text
-from trunkline.cli.ovs_vsctl.numbers import leading_integer
+from trunkline.cli.ovs_vsctl.configuration import SWITCH, bridge, real_bridge, switch, text
+from trunkline.dbctl.connections import connect, forget, show_targets
 from trunkline.dbctl.grammar import UNLIMITED, Command
 from trunkline.dbctl.outline import Shown, show
 from trunkline.dbctl.run import Call
-from trunkline.dbctl.work import Row
 
 OUTLINE: Final = {
     SWITCH: Shown(None, ("manager_options", "bridges", "ovs_version")),
@@ -51,64 +49,32 @@ def _emergency_reset(call: Call) -> None:
 # -- controllers and managers ------------------------------------------------------------------------------
 
 
-def _targets(call: Call, table: str, uuids: tuple[object, ...]) -> list[str]:
-    return [text(call.work, call.work.known(table, str(uuid), ("target",)), "target") for uuid in uuids]
-
-
-def _forget(call: Call, table: str, row: Row, column: str) -> None:
-    """Removes all that `column` refers to."""
-    for uuid in call.work.get(row, column, verify=True):
-        call.work.delete(call.work.known(table, str(uuid)))
-    call.work.set(row, column, ())
-
-
-def _check_target(call: Call, target: str) -> None:
-    if target.partition(":")[0] not in (*ACTIVE, *PASSIVE) or ":" not in target:
-        kind = target.partition(":")[0]
-        call.log.module("vsctl").warn("%s", f'target type "{kind}" is possibly erroneous')
-
-
-def _connect(call: Call, table: str, row: Row, column: str, targets: list[str]) -> None:
-    """Makes `column` refer to new rows, one for each target."""
-    _forget(call, table, row, column)
-    probe = call.options.get("--inactivity-probe")
-    uuids = []
-    for target in targets:
-        _check_target(call, target)
-        new = call.work.insert(table)
-        call.work.set(new, "target", (target,))
-        if probe is not None:
-            call.work.set(new, "inactivity_probe", (leading_integer(probe),))
-        uuids.append(new.uuid)
-    call.work.set(row, column, tuple(sorted(uuids)))
-
-
 def _get_controller(call: Call) -> None:
     row = bridge(call.work, call.arguments[0]).row
-    print_sorted(call, _targets(call, "Controller", call.work.get(row, "controller")))
+    show_targets(call, "Controller", row, "controller")
 
 
 def _set_controller(call: Call) -> None:
     row = real_bridge(call.work, call.arguments[0]).row
-    _connect(call, "Controller", row, "controller", call.arguments[1:])
+    connect(call, "Controller", row, "controller", call.arguments[1:])
 
 
 def _delete_controller(call: Call) -> None:
     row = real_bridge(call.work, call.arguments[0]).row
     if call.work.get(row, "controller"):
-        _forget(call, "Controller", row, "controller")
+        forget(call, "Controller", row, "controller")
 
 
 def _get_manager(call: Call) -> None:
-    print_sorted(call, _targets(call, "Manager", call.work.get(switch(call.work), "manager_options")))
+    show_targets(call, "Manager", switch(call.work), "manager_options")
 
 
 def _set_manager(call: Call) -> None:
-    _connect(call, "Manager", switch(call.work), "manager_options", call.arguments)
+    connect(call, "Manager", switch(call.work), "manager_options", call.arguments)
 
 
 def _delete_manager(call: Call) -> None:
-    _forget(call, "Manager", switch(call.work), "manager_options")
+    forget(call, "Manager", switch(call.work), "manager_options")
 
 
 # -- SSL ---------------------------------------------------------------------------------------------------
@@ -125,7 +91,7 @@ def _get_ssl(call: Call) -> None:
 
 
 def _delete_ssl(call: Call) -> None:
-    _forget(call, "SSL", switch(call.work), "ssl")
+    forget(call, "SSL", switch(call.work), "ssl")
 
 
 def _set_ssl(call: Call) -> None:

@@ -3,8 +3,8 @@
 from typing import Final
 
 from trunkline.cli.ovs_vsctl.configuration import bridge, switch
-from trunkline.cli.ovs_vsctl.numbers import leading_integer
 from trunkline.dbctl.grammar import UNLIMITED, Command, UsageError
+from trunkline.dbctl.numbers import leading_integer
 from trunkline.dbctl.run import Call
 from trunkline.dbctl.work import Row
 
