@@ -14,6 +14,7 @@ demo: setup
 	@$(VENV)/bin/trunkline demo
 
 test: setup lint
+	@PYTHON=$(PYTHON) VENV=$(VENV) tools/setup.sh test
 	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 lint: setup

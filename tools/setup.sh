@@ -1,24 +1,36 @@
 #!/bin/bash
-# Makes $VENV with the package and its development tools in it. As root on Debian it also installs the
-# packages that the machine lacks; without root it says what is missing.
+# Makes $VENV with the package and its development tools in it; `tools/setup.sh test` also looks for what the
+# tests use. As root on Debian it installs the packages that the machine lacks; without root it says which.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${PYTHON:=python3}" "${VENV:=.venv}"
 
 missing=()
-command -v ip >/dev/null || missing+=(iproute2)
-command -v ping >/dev/null || missing+=(iputils-ping)
-"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || missing+=(python3)
-"$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+need() { command -v "$1" >/dev/null || missing+=("$2"); }
+need ip iproute2
+need ping iputils-ping
+if [ "${1:-}" = test ]; then
+    for tool in ethtool iperf3 openssl tcpdump; do need "$tool" "$tool"; done
+else
+    command -v "$PYTHON" >/dev/null || missing+=(python3)
+    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+fi
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
+        apt-get update -q
+        DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
     elif [[ " ${missing[*]} " == *" python3"* ]]; then
-        echo "setup: this needs Debian's ${missing[*]}, and installing them needs root: apt-get install ${missing[*]}" >&2
+        echo "setup: missing, and installing needs root: apt-get install ${missing[*]}" >&2
         exit 1
     else
-        echo "setup: not installed, for that needs root: ${missing[*]} (the demo then runs on simulated machines)" >&2
+        echo "setup: missing, and installing needs root: ${missing[*]} (what needs them is skipped)" >&2
     fi
+fi
+[ "${1:-}" = test ] && exit 0
+
+if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "setup: Trunkline needs Python 3.11 or newer, and $PYTHON is $("$PYTHON" -V); say make PYTHON=..." >&2
+    exit 1
 fi
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
