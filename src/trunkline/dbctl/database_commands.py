@@ -23,7 +23,7 @@ from trunkline.dbctl.names import (
 from trunkline.dbctl.run import Call, Plan
 from trunkline.dbctl.tables import Cell, DatumCell
 from trunkline.dbctl.tables import Table as Output
-from trunkline.dbctl.work import Row, TryLater, Work
+from trunkline.dbctl.work import Question, Row, TryLater, Work
 from trunkline.ovsdb.atoms import AtomicType
 from trunkline.ovsdb.datum import Datum
 from trunkline.ovsdb.schema import Column, Table
@@ -39,6 +39,21 @@ def _record(call: Call, table: Table, name: str, columns: Sequence[str] = ()) ->
     """The row that an argument names; None, under --if-exists, if there is none."""
     lookups = call.tool.lookups.get(table.name, ())
     return find_record(call.work, lookups, table.name, name, columns, must="--if-exists" not in call.options)
+
+
+def _asks(plan: Plan) -> list[Question]:
+    """The record that a command names, by its name, and the columns that the arguments begin with."""
+    table_name, record, *texts = plan.parsed.arguments
+    table = find_table(plan.tool.schema, table_name)
+    one = plan.parsed.command.name in ("add", "remove")  # their further arguments are values
+    columns = [column_of(text, table).name for text in texts[: 1 if one else None] if text.lower() != UUID]
+    return [
+        Question(table.name, lookup.column, record, tuple(columns))
+        for lookup in plan.tool.lookups.get(table.name, ())
+        if lookup.table is None
+        and lookup.column is not None
+        and table.columns[lookup.column].type.key.type is AtomicType.STRING
+    ]
 
 
 def _value(work: Work, type_: ColumnType, text: str) -> Datum:
@@ -400,13 +415,22 @@ DATABASE_COMMANDS: Final = (
         _get,
         ("--if-exists", "--id="),
         prepare=_prepare_get,
+        asks=_asks,
     ),
     Command(
         "list", 1, UNLIMITED, "!TABLE *RECORD", _list, ("--if-exists", "--columns="), prepare=_prepare_list
     ),
     Command("find", 1, UNLIMITED, "!TABLE *COLUMN?:KEY=VALUE", _find, ("--columns=",), prepare=_prepare_find),
     Command(
-        "set", 3, UNLIMITED, "!TABLE !RECORD +COLUMN?:KEY=VALUE", _set, ("--if-exists",), True, _prepare_set
+        "set",
+        3,
+        UNLIMITED,
+        "!TABLE !RECORD +COLUMN?:KEY=VALUE",
+        _set,
+        ("--if-exists",),
+        True,
+        _prepare_set,
+        asks=_asks,
     ),
     Command(
         "add",
@@ -417,6 +441,7 @@ DATABASE_COMMANDS: Final = (
         ("--if-exists",),
         True,
         _prepare_column,
+        asks=_asks,
     ),
     Command(
         "remove",
@@ -427,8 +452,19 @@ DATABASE_COMMANDS: Final = (
         ("--if-exists",),
         True,
         _prepare_column,
+        asks=_asks,
     ),
-    Command("clear", 3, UNLIMITED, "!TABLE !RECORD +COLUMN", _clear, ("--if-exists",), True, _prepare_clear),
+    Command(
+        "clear",
+        3,
+        UNLIMITED,
+        "!TABLE !RECORD +COLUMN",
+        _clear,
+        ("--if-exists",),
+        True,
+        _prepare_clear,
+        asks=_asks,
+    ),
     Command(
         "create",
         2,

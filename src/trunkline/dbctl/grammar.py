@@ -4,13 +4,14 @@ A tool declares its commands as data, rows of `Command`.  From them follow how a
 with it, which options getopt_long knows before the first command, and what ``--commands`` lists.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trunkline.base.options import Found, Option
 
 if TYPE_CHECKING:
     from trunkline.dbctl.run import Call, Plan
+    from trunkline.dbctl.work import Question
 
 UNLIMITED: Final = 1 << 30
 
@@ -23,7 +24,8 @@ class Command(NamedTuple):
     """A command.  `least` and `most` bound its arguments, which `syntax` shows in the notation of
     ``--commands``; `options` are such as "--may-exist", or "--id=" with a value.  `prepare` checks the
     arguments before the database is asked, `run` does the work, `finish` sees the outcome.  `writes` says
-    whether the command may change the database (such commands are logged)."""
+    whether the command may change the database (such commands are logged).  `asks` tells what `run` will look
+    for, so that all commands of a line ask for it together; it need not be complete."""
 
     name: str
     least: int
@@ -34,6 +36,7 @@ class Command(NamedTuple):
     writes: bool = False
     prepare: "Callable[[Plan], None] | None" = None
     finish: "Callable[[Call], None] | None" = None
+    asks: "Callable[[Plan], Iterable[Question]] | None" = None
 
 
 class Parsed(NamedTuple):

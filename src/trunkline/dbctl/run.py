@@ -176,6 +176,12 @@ def _attempt(
     work = Work(tool.schema, ask, new_uuid)
     if tool.preamble is not None:
         tool.preamble(work)
+    work.ask_ahead(
+        question
+        for parsed in commands
+        if parsed.command.asks is not None
+        for question in parsed.command.asks(Plan(tool, parsed, log))
+    )
     state: dict[str, object] = {}
     calls = []
     for parsed in commands:

@@ -163,12 +163,12 @@ class Work:
 
     def ask_ahead(self, questions: Iterable[Question]) -> None:
         """Asks in one transaction what `find` is going to ask; it then has the answers."""
-        new = {
-            question[:3]: question
-            for question in questions
-            if question.atom not in self._answers.get((question.table, question.column), {})
-            and not self._has(question.table, (question.column,))
-        }
+        new: dict[tuple[str, str, Atom], Question] = {}
+        for question in questions:
+            key = table, column, atom = question[:3]
+            if not self._has(table, (column,)) and atom not in self._answers.get((table, column), {}):
+                more = new[key].columns if key in new else ()
+                new[key] = question._replace(columns=more + question.columns)
         if new:
             self._answer(list(new.values()))
 
@@ -207,14 +207,14 @@ class Work:
         committed value is still the same."""
         if verify:
             self.verify(row, column)
-        deltas = row.deltas.get(column)
-        if column not in row.written and not (row.inserted and deltas):
-            committed = self.committed(row, column)
-            return _applied(self.type(row.table, column), committed, deltas) if deltas else committed
-        if deltas:
-            base = row.written.get(column, ())
-            row.written[column] = _applied(self.type(row.table, column), base, row.deltas.pop(column))
-        return row.written[column]
+        datum = row.written[column] if column in row.written else self.committed(row, column)
+        delta = row.deltas.get(column)
+        if delta:
+            datum = _applied(self.type(row.table, column), datum, delta)
+            if row.inserted or column in row.written:
+                row.written[column] = datum
+                del row.deltas[column]
+        return datum
 
     def committed(self, row: Row, column: str) -> Datum:
         datum = row.committed.get(column)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from trunkline.dbctl.grammar import UsageError
 from trunkline.dbctl.run import Call
-from trunkline.dbctl.work import Row, TryAgain, Work
+from trunkline.dbctl.work import Question, Row, TryAgain, Work
 
 SWITCH: Final = "Open_vSwitch"
 
@@ -145,6 +145,19 @@ def interface(work: Work, name: str) -> tuple[Row, Port]:
 def interfaces(work: Work, row: Row) -> list[Row]:
     """The interfaces of a port."""
     return [work.known("Interface", str(uuid), ("name",)) for uuid in work.get(row, "interfaces")]
+
+
+def asks(*names: str) -> list[Question]:
+    """What has to be asked to know whether `names` are bridges, ports or interfaces."""
+    return [
+        question
+        for name in names
+        for question in (
+            Question("Bridge", "name", name),
+            Question("Port", "name", name, ("fake_bridge", "tag")),
+            Question("Interface", "name", name),
+        )
+    ]
 
 
 def check_free(work: Work, name: str, what: str) -> None:

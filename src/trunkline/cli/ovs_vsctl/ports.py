@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from trunkline.cli.ovs_vsctl.configuration import (
+    asks,
     bridge,
     check_free,
     delete_port,
@@ -20,7 +21,8 @@ from trunkline.cli.ovs_vsctl.configuration import (
 from trunkline.dbctl.database_commands import set_column
 from trunkline.dbctl.grammar import UNLIMITED, Command, UsageError
 from trunkline.dbctl.names import find_table
-from trunkline.dbctl.run import Call
+from trunkline.dbctl.run import Call, Plan
+from trunkline.dbctl.work import Question
 
 
 def _settings(command: str, arguments: Sequence[str]) -> Sequence[str]:
@@ -35,6 +37,15 @@ def _bonded(arguments: Sequence[str]) -> list[str]:
             break
         names.append(argument)
     return names
+
+
+def _asks_add(plan: Plan) -> list[Question]:
+    bridge_name, *names = plan.parsed.arguments[:2]
+    return [Question("Bridge", "name", bridge_name), *asks(*names)]
+
+
+def _asks_delete(plan: Plan) -> list[Question]:
+    return [question for name in plan.parsed.arguments for question in asks(name)[:2]]
 
 
 def _add(call: Call) -> None:
@@ -173,7 +184,16 @@ def _interface_to_bridge(call: Call) -> None:
 
 COMMANDS: Final = (
     Command("list-ports", 1, 1, "!BRIDGE", _list),
-    Command("add-port", 2, UNLIMITED, "!BRIDGE !NEW-PORT *COLUMN?:KEY=VALUE", _add, ("--may-exist",), True),
+    Command(
+        "add-port",
+        2,
+        UNLIMITED,
+        "!BRIDGE !NEW-PORT *COLUMN?:KEY=VALUE",
+        _add,
+        ("--may-exist",),
+        True,
+        asks=_asks_add,
+    ),
     Command(
         "add-bond",
         4,
@@ -185,7 +205,16 @@ COMMANDS: Final = (
     ),
     Command("add-bond-iface", 2, 2, "!BOND !IFACE", _add_bond_interface, ("--may-exist",), True),
     Command("del-bond-iface", 1, 2, "?BOND !IFACE", _delete_bond_interface, ("--if-exists",), True),
-    Command("del-port", 1, 2, "?BRIDGE !PORT|IFACE", _delete, ("--if-exists", "--with-iface"), True),
+    Command(
+        "del-port",
+        1,
+        2,
+        "?BRIDGE !PORT|IFACE",
+        _delete,
+        ("--if-exists", "--with-iface"),
+        True,
+        asks=_asks_delete,
+    ),
     Command("port-to-br", 1, 1, "!PORT", _to_bridge),
     Command("list-ifaces", 1, 1, "!BRIDGE", _list_interfaces),
     Command("iface-to-br", 1, 1, "!IFACE", _interface_to_bridge),

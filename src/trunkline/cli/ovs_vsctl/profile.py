@@ -115,7 +115,8 @@ def _tool() -> Tool:
 def _usage(directories: Directories) -> str:
     from trunkline.cli.ovs_vsctl.usage import usage
 
-    return usage(directories)
+    tool = _tool()
+    return usage(directories, tool.schema, tool.lookups)
 
 
 def _wait(server: Server, outcome: Outcome, log: Log, directories: Directories) -> None:
@@ -127,12 +128,9 @@ def _wait(server: Server, outcome: Outcome, log: Log, directories: Directories) 
         monitor, updates = server.notification()
         if monitor != "reload":
             updates = {}
-    failed = False
-    for uuid in outcome.calls[0].state.get("new interfaces", []):  # type: ignore[attr-defined]
-        real = outcome.work.real.get(uuid)
-        if real is not None:
-            failed = _report(server, real) or failed
-    if failed:
+    expected: list[str] = outcome.calls[0].state.get("new interfaces", [])  # type: ignore[assignment]
+    made = [outcome.work.real.get(uuid) for uuid in expected]
+    if _report(server, [uuid for uuid in made if uuid is not None]):
         sys.stderr.write(f'ovs-vsctl: The default log directory is "{directories.log}".\n')
 
 
@@ -143,20 +141,21 @@ def _reached(updates: dict[str, dict[str, dict[str, dict[str, int]]]], wanted: i
     return False
 
 
-def _report(server: Server, uuid: str) -> bool:
-    """Prints what is wrong with a new interface; whether there is anything."""
-    where = [["_uuid", "==", ["uuid", uuid]]]
-    columns = ["name", "ofport", "error"]
-    (result,) = server.transact([{"op": "select", "table": "Interface", "where": where, "columns": columns}])
-    for row in result["rows"]:
-        if row["ofport"] == -1:
-            error = f": {row['error']}" if isinstance(row["error"], str) else ""
-            sys.stderr.write(
-                f"ovs-vsctl: Error detected while setting up '{row['name']}'{error}.  "
-                "See ovs-vswitchd log for details.\n"
-            )
-            return True
-    return False
+def _report(server: Server, uuids: list[str]) -> bool:
+    """Prints what is wrong with new interfaces; whether there is anything."""
+    operation = {"op": "select", "table": "Interface", "columns": ["name", "ofport", "error"]}
+    operations = [{**operation, "where": [["_uuid", "==", ["uuid", uuid]]]} for uuid in uuids]
+    failed = False
+    for result in server.transact(operations) if operations else ():
+        for row in result["rows"]:
+            if row["ofport"] == -1:
+                failed = True
+                error = f": {row['error']}" if isinstance(row["error"], str) else ""
+                sys.stderr.write(
+                    f"ovs-vsctl: Error detected while setting up '{row['name']}'{error}.  "
+                    "See ovs-vswitchd log for details.\n"
+                )
+    return failed
 
 
 PROFILE: Final = Profile(_tool, "ovs-vsctl", "vsctl", COMMANDS, version, _usage, NEXT, _wait)

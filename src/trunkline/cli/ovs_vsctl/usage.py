@@ -1,9 +1,13 @@
 """The text of ``ovs-vsctl --help``."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from trunkline.base.directories import Directories
 from trunkline.base.usage import logging, streams
+from trunkline.dbctl import help
+from trunkline.dbctl.names import Lookup
+from trunkline.ovsdb.schema import Schema
 
 _COMMANDS: Final = """\
 ovs-vsctl: ovs-vswitchd management utility
@@ -66,75 +70,9 @@ Auto Attach commands:
 Switch commands:
   emer-reset                  reset switch to known good state
 
-Database commands:
-  list TBL [REC]              list RECord (or all records) in TBL
-  find TBL CONDITION...       list records satisfying CONDITION in TBL
-  get TBL REC COL[:KEY]       print values of COLumns in RECord in TBL
-  set TBL REC COL[:KEY]=VALUE set COLumn values in RECord in TBL
-  add TBL REC COL [KEY=]VALUE add (KEY=)VALUE to COLumn in RECord in TBL
-  remove TBL REC COL [KEY=]VALUE  remove (KEY=)VALUE from COLumn
-  clear TBL REC COL           clear values from COLumn in RECord in TBL
-  create TBL COL[:KEY]=VALUE  create and initialize new record
-  destroy TBL REC             delete RECord from TBL
-  wait-until TBL REC [COL[:KEY]=VALUE]  wait until condition is true
-Potentially unsafe database commands require --force option.
-Database commands may reference a row in each table in the following ways:
-  AutoAttach:
-    by UUID
-    via "auto_attach" of Bridge with matching "name"
-  Bridge:
-    by UUID
-    by "name"
-  CT_Timeout_Policy:
-    by UUID
-  CT_Zone:
-    by UUID
-  Controller:
-    by UUID
-    via "controller" of Bridge with matching "name"
-  Datapath:
-    by UUID
-  Flow_Sample_Collector_Set:
-    by UUID
-    by "id"
-  Flow_Table:
-    by UUID
-    by "name"
-  IPFIX:
-    by UUID
-    via "ipfix" of Bridge with matching "name"
-  Interface:
-    by UUID
-    by "name"
-  Manager:
-    by UUID
-    by "target"
-  Mirror:
-    by UUID
-    by "name"
-  NetFlow:
-    by UUID
-    via "netflow" of Bridge with matching "name"
-  Open_vSwitch:
-    by UUID
-    as "."
-  Port:
-    by UUID
-    by "name"
-  QoS:
-    by UUID
-    via "qos" of Port with matching "name"
-  Queue:
-    by UUID
-  SSL:
-    by UUID
-    as "."
-  sFlow:
-    by UUID
-    via "sflow" of Bridge with matching "name"
-
 """
 _OPTIONS: Final = """\
+
 Options:
   --db=DATABASE               connect to DATABASE
                               (default: unix:{run}/db.sock)
@@ -143,25 +81,15 @@ Options:
   -t, --timeout=SECS          wait at most SECS seconds for ovs-vswitchd
   --dry-run                   do not commit changes to database
   --oneline                   print exactly one line of output per command
-
-Output formatting options:
-  -f, --format=FORMAT         set output formatting to FORMAT
-                              ("table", "html", "csv", or "json")
-  -d, --data=FORMAT           set table cell output formatting to
-                              FORMAT ("string", "bare", or "json")
-  --no-headings               omit table heading row
-  --pretty                    pretty-print JSON in output
-  --bare                      equivalent to "--format=list --data=bare --no-headings"
-"""
-_TAIL: Final = """\
-
-Other options:
-  -h, --help                  display this help message
-  -V, --version               display version information
 """
 
 
-def usage(directories: Directories) -> str:
+def usage(directories: Directories, schema: Schema, lookups: Mapping[str, tuple[Lookup, ...]]) -> str:
     log = logging("ovs-vsctl", directories.log)
     quiet = "  --no-syslog             equivalent to --verbose=vsctl:syslog:warn\n"
-    return _COMMANDS + _OPTIONS.format(run=directories.run) + log + quiet + streams("database") + _TAIL
+    rows = help.references(schema, lookups)
+    options = _OPTIONS.format(run=directories.run)
+    return (
+        f"{_COMMANDS}{help.DATABASE_COMMANDS}{rows}{options}{help.FORMATTING}{log}{quiet}"
+        f"{streams('database')}{help.OTHER}"
+    )
