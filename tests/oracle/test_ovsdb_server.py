@@ -3,13 +3,10 @@ original's clients work on ours, and what ours wrote the original reads."""
 
 # ruff: noqa: E501
 
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,101 +16,11 @@ from typing import Any
 
 import pytest
 
+from support.database_servers import BIN, DB, SCHEMA, Client, Running
+
 pytestmark = pytest.mark.oracle
-BIN = Path(sys.executable).parent
-SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-DB = "Open_vSwitch"
 ZERO = "00000000-0000-0000-0000-000000000000"
 ROOT, ONE, TWO = (f"{n:08x}-0000-4000-8000-000000000000" for n in (1, 2, 3))
-
-
-class Running:
-    """A database server in a directory of its own."""
-
-    def __init__(self, program: str, *options: str) -> None:
-        self.options = options
-        self.directory = tempfile.mkdtemp(prefix="ovsdb")
-        self.program = program
-        self.environment = {
-            **os.environ,
-            **{f"OVS_{name}": self.directory for name in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")},
-        }
-        subprocess.run(["/usr/bin/ovsdb-tool", "create", f"{self.directory}/conf.db", SCHEMA], check=True)
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                self.program,
-                f"{self.directory}/conf.db",
-                f"--remote=punix:{self.directory}/db.sock",
-                f"--remote=db:{DB},{DB},manager_options",
-                f"--log-file={self.directory}/log",
-                "-vconsole:off",
-                *self.options,
-            ],
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            try:
-                Client(self).close()
-                return
-            except OSError:
-                assert self.process.poll() is None, Path(self.directory, "log").read_text()
-                time.sleep(0.02)
-        raise AssertionError("the server does not answer")
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-        self.process.wait(10)
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=30)
-
-
-class Client:
-    """Raw JSON-RPC."""
-
-    def __init__(self, server: Running) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
-        self.socket.connect(f"{server.directory}/db.sock")
-        self.buffer = ""
-        self.next = 0
-
-    def close(self) -> None:
-        self.socket.close()
-
-    def send(self, method: str, params: Any) -> int:
-        self.next += 1
-        self.socket.sendall(json.dumps({"method": method, "params": params, "id": self.next}).encode())
-        return self.next
-
-    def read(self) -> Any:
-        while True:
-            try:
-                value, end = json.JSONDecoder().raw_decode(self.buffer)
-            except ValueError:
-                data = self.socket.recv(1 << 16)
-                if not data:
-                    return "closed"
-                self.buffer += data.decode()
-                continue
-            self.buffer = self.buffer[end:]
-            return value
-
-    def call(self, method: str, params: Any) -> list[Any]:
-        """All that comes up to the reply, which is last."""
-        number = self.send(method, params)
-        found = []
-        while True:
-            value = self.read()
-            found.append(value)
-            if value == "closed" or value.get("id") == number:
-                return found
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,20 @@
 """The control commands of ovsdb-server (ovsdb-server(1), "Runtime Management Commands")."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from trunkline.base.targets import absolute
 from trunkline.daemons.commands import exit_command
 from trunkline.jsonrpc.unixctl import Command, CommandError
-from trunkline.model.control_commands import OVSDB_SERVER
 from trunkline.ovsdb.errors import OvsdbError
+from trunkline.ovsdb.replication import excluded_text
 
 if TYPE_CHECKING:
     from trunkline.daemons.ovsdb_server import Daemon
 
 
 def commands(daemon: "Daemon") -> list[Command]:
-    """Every command of the original; those that are not there yet refuse with a clear text."""
+    """Every command of the original."""
     own = [
         exit_command(daemon.env.stopping),
         Command("ovsdb-server/add-db", "DB", 1, 1, lambda a: _add_db(daemon, a)),
@@ -26,7 +26,10 @@ def commands(daemon: "Daemon") -> list[Command]:
         Command("ovsdb-server/get-db-storage-status", "DB", 1, 1, lambda a: _storage_status(daemon, a)),
         Command("ovsdb-server/perf-counters-show", "", 0, 0, lambda _: _NO_COUNTERS),
         Command("ovsdb-server/perf-counters-clear", "", 0, 0, lambda _: ""),
-        Command("ovsdb-server/sync-status", "", 0, 0, lambda _: "state: active\n"),
+        Command("ovsdb-server/memory-trim-on-compaction", "on|off", 1, 1, lambda a: _trim(daemon, a)),
+        Command("ovsdb-server/tlog-set", "DB:TABLE on|off", 2, 2, lambda a: _tlog_set(daemon, a)),
+        Command("ovsdb-server/tlog-list", "", 0, 0, lambda _: _tlog_list(daemon)),
+        *_replication_commands(daemon),
         Command("ovsdb-server/list-remotes", "", 0, 0, lambda _: _lines(sorted(daemon.remotes.configured))),
         Command("memory/show", "", 0, 0, lambda _: _memory(daemon)),
     ]
@@ -44,21 +47,102 @@ def commands(daemon: "Daemon") -> list[Command]:
 
     own.append(Command("ovsdb-server/add-remote", "REMOTE", 1, 1, add_remote))
     own.append(Command("ovsdb-server/remove-remote", "REMOTE", 1, 1, remove_remote))
-    there = {command.name for command in own}
-    missing = [item for item in OVSDB_SERVER if item.name not in there]
-    return own + [
-        Command(item.name, item.usage, 0, None, _refusal(item.name, item.instead)) for item in missing
-    ]
+    return own
 
 
 _NO_COUNTERS = "performance counter is not supported on this platform"
 
 
-def _refusal(name: str, instead: str) -> Callable[[Sequence[str]], str]:
-    def refuse(_: Sequence[str]) -> str:
-        raise CommandError(f"{name} is not implemented yet: {instead}")
+def _replication_commands(daemon: "Daemon") -> list[Command]:
+    """Those of ovsdb-server(1), "Active-Backup Commands"."""
 
-    return refuse
+    def set_active(arguments: Sequence[str]) -> str:
+        daemon.replication.active_server = arguments[0]
+        return ""
+
+    def connect(_: Sequence[str]) -> str:
+        if not daemon.replication.active_server:
+            return "Unable to connect: active server is not specified.\n"
+        daemon.replication.start()
+        return _reconnect(daemon)
+
+    def disconnect(_: Sequence[str]) -> str:
+        daemon.replication.stop()
+        return _reconnect(daemon)
+
+    def set_probe_interval(arguments: Sequence[str]) -> str:
+        try:
+            daemon.replication.set_probe_interval(int(arguments[0]))
+        except ValueError:
+            return "Invalid probe interval, integer value expected\n"
+        return ""
+
+    def set_excluded(arguments: Sequence[str]) -> str:
+        daemon.replication.exclude(arguments[0])
+        return ""
+
+    def get_active(_: Sequence[str]) -> str:
+        return _line(daemon.replication.active_server)
+
+    def get_excluded(_: Sequence[str]) -> str:
+        return _line(excluded_text(daemon.replication.excluded))
+
+    probe = "ovsdb-server/set-active-ovsdb-server-probe-interval"
+    return [
+        Command("ovsdb-server/set-active-ovsdb-server", "", 1, 1, set_active),
+        Command("ovsdb-server/get-active-ovsdb-server", "", 0, 0, get_active),
+        Command("ovsdb-server/connect-active-ovsdb-server", "", 0, 0, connect),
+        Command("ovsdb-server/disconnect-active-ovsdb-server", "", 0, 0, disconnect),
+        Command(probe, "", 1, 1, set_probe_interval),
+        Command("ovsdb-server/set-sync-exclude-tables", "", 0, 1, set_excluded),
+        Command("ovsdb-server/get-sync-exclude-tables", "", 0, 0, get_excluded),
+        Command("ovsdb-server/sync-status", "", 0, 0, lambda _: daemon.replication.status()),
+    ]
+
+
+def _line(text: str) -> str:
+    return f"{text}\n" if text else ""
+
+
+def _trim(daemon: "Daemon", arguments: Sequence[str]) -> str:
+    if arguments[0] not in ("on", "off"):
+        raise CommandError("invalid argument")
+    daemon.trim_on_compaction = arguments[0] == "on"
+    daemon.log.info(
+        "memory trimming after compaction %s.", {"on": "enabled", "off": "disabled"}[arguments[0]]
+    )
+    return ""
+
+
+def _tlog_set(daemon: "Daemon", arguments: Sequence[str]) -> str:
+    name, colon, table = arguments[0].partition(":")
+    if not colon:
+        raise CommandError("invalid DB:TABLE argument")
+    hosted = daemon.server.databases.get(name)
+    if hosted is None:
+        raise CommandError("no such database")
+    if table not in hosted.database.tables:
+        raise CommandError("no such table")
+    if arguments[1] not in ("on", "off"):
+        raise CommandError("invalid command argument")
+    if arguments[1] == "on":
+        hosted.told_tables.add(table)
+    else:
+        hosted.told_tables.discard(table)
+    return ""
+
+
+def _tlog_list(daemon: "Daemon") -> str:
+    """A table of what is logged."""
+    lines = [
+        "database        table                       logging",
+        "--------        -----                       -------",
+    ]
+    for name, hosted in daemon.server.databases.items():
+        lines.append(f"{name:<16} ")
+        for table in sorted(hosted.database.tables):
+            lines.append(f"{'':16}{table:<27} {'ON' if table in hosted.told_tables else 'OFF'}")
+    return _lines(lines)
 
 
 def _lines(words: Iterable[str]) -> str:
@@ -80,7 +164,10 @@ def _remove_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
         raise CommandError("Cannot remove reserved database.")
     if name not in daemon.files:
         raise CommandError("Failed to find the database.")
-    daemon.remove(name)
+    try:
+        daemon.remove(name)
+    except OvsdbError as error:
+        raise CommandError(str(error)) from None
     daemon.remotes.database_changed({name})
     daemon.schedule()
     return ""
@@ -91,6 +178,7 @@ def _compact(daemon: "Daemon", arguments: Sequence[str]) -> str:
         raise CommandError("no database by that name")
     for name in daemon.files:
         if not arguments or arguments[0] == name:
+            daemon.log.info("compacting %s database by user request", name)
             try:
                 daemon.compact(name)
             except OvsdbError as error:
@@ -111,7 +199,7 @@ def _disable_monitor_cond(daemon: "Daemon") -> str:
 
 def _storage_status(daemon: "Daemon", arguments: Sequence[str]) -> str:
     if arguments[0] not in daemon.server.databases:
-        raise CommandError("no database by that name")
+        raise CommandError("Failed to find the database.")
     return "status: ok\n"
 
 

@@ -9,20 +9,23 @@ updates go out.  Remotes come from the command line, from control commands and f
 import asyncio
 import uuid
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from trunkline.base import usage
 from trunkline.base.directories import Directories
 from trunkline.base.json import Json, loads
+from trunkline.base.log import INFO, RateLimit
 from trunkline.base.options import Option, Parsed
 from trunkline.base.targets import absolute
 from trunkline.daemons.env import Env
 from trunkline.daemons.ovsdb_commands import commands
 from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings, TlsReferences
+from trunkline.daemons.ovsdb_replication import Replication
 from trunkline.daemons.process import Fatal, Program, Run
 from trunkline.daemons.process import main as run_program
 from trunkline.io.loop import Collector
 from trunkline.io.ovsdb_file import DatabaseFile
+from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
 from trunkline.model.schemas import schema_text
 from trunkline.ovsdb.database import Database
@@ -66,16 +69,21 @@ class Daemon:
         self.env = env
         self.server = Server(env.clock, self._uuid, Database(Schema.from_json(loads(schema_text("_Server")))))
         self.server.convert = self._convert
+        transactions, limit = env.log.module("transaction"), RateLimit(30, 60)
+        self.server.tell_log = lambda line: transactions.message(INFO, "%s", (line,), limit)
+        self.trim_on_compaction = False
         self.files: dict[str, DatabaseFile] = {}
         self.column_diff = True
         self.connections: dict[Session, Connection] = {}
         self.remotes = Remotes(self)
         self.tls = TlsReferences(self)
+        self.replication = Replication(self)
         self.log = env.log.module("ovsdb_server")
         self._rpc_log = env.log.module("jsonrpc")
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
-        self.failed: str | None = None
+        self.failure: Exception | None = None  # after which nothing is acknowledged any more
+        self.ended = asyncio.Event()
 
     def _uuid(self) -> str:
         return str(uuid.UUID(int=self.env.random.getrandbits(128), version=4))
@@ -98,9 +106,9 @@ class Daemon:
         return self.server.add(file.database)
 
     def remove(self, name: str) -> None:
-        """Serves it no more.  Raises KeyError."""
+        """Serves it no more.  Raises OvsdbError."""
+        self._write_now()
         file = self.files.pop(name)
-        self._write()
         self.server.remove(name)
         file.close()
 
@@ -109,7 +117,7 @@ class Daemon:
         if new.name != hosted.name:
             text = f"new schema name ({new.name}) does not match database name ({hosted.name})"
             raise OvsdbError("invalid parameters", text)
-        self._write()
+        self._write_now()
         file = self.files[hosted.name]
         converted = Database(new)
         milliseconds = self._milliseconds()
@@ -122,8 +130,10 @@ class Daemon:
 
     def compact(self, name: str) -> None:
         """Makes the file as short as its data allow.  Raises OvsdbError."""
-        self._write()
+        self._write_now()
         self.files[name].compact("compacting database online", self._milliseconds())
+        if self.trim_on_compaction:
+            return_free_memory()
 
     def _milliseconds(self) -> int:
         return int(self.env.clock.wall() * 1000)
@@ -159,14 +169,31 @@ class Daemon:
             asyncio.get_running_loop().call_soon(self.turn)
 
     def turn(self) -> None:
-        """Settles, makes durable, answers."""
+        """Settles, makes durable, answers.
+
+        Whatever goes wrong in here ends the server: memory may be ahead of the disk, and clients must not go
+        on as if what they committed were safe.
+        """
         self._scheduled = False
-        if self.failed is not None:
+        if self.failure is not None:
             return
+        try:
+            self._turn()
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Nothing is sent from now on, and `serve` raises `error`."""
+        if self.failure is None:
+            self.failure = error
+            self.ended.set()
+
+    def _turn(self) -> None:
         self.server.settle()
         self.server.tick()
-        if not self._write():
-            return
+        if self.server.broken is not None:
+            raise self.server.broken
+        self._write()
         for session, data in self.server.take_output():
             self._send(session, data)
         for session in self.server.take_closed():
@@ -201,9 +228,11 @@ class Daemon:
         connection.stream.close()
         self._gone(connection)
 
-    def _write(self) -> bool:
-        """Puts what was committed on disk, one fsync for each file.  False: it cannot be, and nothing of this
-        turn may be acknowledged: the server stops."""
+    def _write(self) -> None:
+        """Puts what was committed on disk, one fsync for each file.
+
+        Raises Fatal: it cannot be, and nothing of this turn may be acknowledged.
+        """
         for hosted, records in self.server.take_records():
             file = self.files.get(hosted.name)
             if file is None:
@@ -211,11 +240,17 @@ class Daemon:
             try:
                 self._append(file, hosted, records)
             except (OSError, OvsdbError) as error:
-                self.failed = f"{file.path}: cannot write the database, stopping ({error})"
-                self.log.emer("%s", self.failed)
-                self.env.stopping.set()
-                return False
-        return True
+                text = f"{file.path}: cannot write the database, stopping ({error})"
+                self.log.emer("%s", text)
+                raise Fatal(text) from None
+
+    def _write_now(self) -> None:
+        """The same, before a file is replaced or closed.  Raises OvsdbError; then the server ends."""
+        try:
+            self._write()
+        except Fatal as error:
+            self.fail(error)
+            raise OvsdbError("I/O error", str(error)) from None
 
     def _append(self, file: DatabaseFile, hosted: Hosted, records: Sequence[Record]) -> None:
         milliseconds = self._milliseconds()
@@ -242,12 +277,24 @@ class Daemon:
 
     def close(self) -> None:
         """The end: everything is written, all connections are closed."""
-        self._write()
+        if self.failure is None:
+            try:
+                self._write()
+            except Fatal as error:
+                self.fail(error)
         for connection in list(self.connections.values()):
             connection.stream.close()
         self.connections.clear()
         for file in self.files.values():
             file.close()
+
+
+class Sync(NamedTuple):
+    """The role to start in: backup of `server`, unless that is "" or `active` is set."""
+
+    server: str = ""
+    excluded: str = ""
+    active: bool = False
 
 
 async def serve(
@@ -257,10 +304,12 @@ async def serve(
     *,
     command: str | None = None,
     column_diff: bool = True,
+    sync: Sync = Sync(),  # noqa: B008 - an immutable record
 ) -> None:
     """Runs the server until `env.stopping` is set, or until the shell `command` ends."""
     daemon = Daemon(env)
     daemon.column_diff = column_diff
+    daemon.replication = Replication(daemon, sync.server, sync.excluded)
     for path in files:
         try:
             daemon.open(absolute(path, env.directories.database))
@@ -278,19 +327,24 @@ async def serve(
             raise Fatal(problem)
     daemon.turn()
     daemon.log.info("ovsdb-server (Open vSwitch) %s", _version())
+    if sync.server and not sync.active:
+        daemon.replication.start()
     env.ready()
     status = asyncio.ensure_future(daemon.remotes.keep_status())
     try:
-        if command is None:
-            await env.stopping.wait()
-        else:
-            await _run_command(command)
+        work = asyncio.ensure_future(env.stopping.wait() if command is None else _run_command(command))
+        ended = asyncio.ensure_future(daemon.ended.wait())
+        await asyncio.wait((work, ended), return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if not work.cancel():
+            work.result()
     finally:
         status.cancel()
+        daemon.replication.stop()
         await daemon.remotes.close()
         daemon.close()
-    if daemon.failed is not None:
-        raise Fatal(daemon.failed)
+    if daemon.failure is not None:
+        raise daemon.failure
 
 
 async def _run_command(command: str) -> None:
@@ -313,10 +367,8 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
     remotes = [value or "" for name, value in parsed.options if name == "remote"]
     if "record" in options or "replay" in options:
         raise Fatal("--record and --replay are not supported")
-    if "sync-from" in options and "active" not in options:
-        raise Fatal(
-            "--sync-from is not supported without --active yet: this server does not replicate another"
-        )
+    excluded = options.get("sync-exclude-tables") or ""
+    sync = Sync(options.get("sync-from") or "", excluded, "active" in options)
     files = list(parsed.arguments)
     for file in files:
         if file.startswith("relay:"):
@@ -325,7 +377,7 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
         files = [f"{directories.database}/conf.db"]
     column_diff = "disable-file-column-diff" not in options
     command = options.get("run")
-    return lambda env: serve(env, files, remotes, command=command, column_diff=column_diff)
+    return lambda env: serve(env, files, remotes, command=command, column_diff=column_diff, sync=sync)
 
 
 def help_text(directories: Directories) -> str:

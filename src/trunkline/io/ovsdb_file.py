@@ -14,6 +14,7 @@ import gc
 import os
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from trunkline.base.json import Json
@@ -240,6 +241,8 @@ class DatabaseFile:
             _write_all(self._descriptor, data)
         except OSError as error:
             self._cut = True
+            with suppress(OSError):  # if not now, then before the next record or by the next process
+                os.ftruncate(self._descriptor, self.size)
             raise io_error(self.path, "write failed", error.errno) from None
         self.size += len(data)
         self._unsynced = True

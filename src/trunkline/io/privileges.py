@@ -74,3 +74,10 @@ def lock_memory() -> str:
     if library.mlockall(_MCL_CURRENT | _MCL_FUTURE):
         return f"mlockall failed: {os.strerror(ctypes.get_errno())}"
     return ""
+
+
+def return_free_memory() -> None:
+    """malloc_trim(3): gives what the allocator holds and nobody uses back to the system."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # the GNU library's own
+        trim(0)

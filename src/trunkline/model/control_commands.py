@@ -129,18 +129,3 @@ VSWITCHD: Final = (
     Missing("upcall/enable-ufid", "", "flows are always named by their ufid"),
     Missing("upcall/set-flow-limit", "flow-limit-number", "other_config:flow-limit sets it"),
 )  # fmt: skip
-
-OVSDB_SERVER: Final = (
-    Missing("ovsdb-server/connect-active-ovsdb-server", "", "this server does not replicate another"),
-    Missing("ovsdb-server/disconnect-active-ovsdb-server", "", "this server does not replicate another"),
-    Missing("ovsdb-server/get-active-ovsdb-server", "", "this server does not replicate another"),
-    Missing("ovsdb-server/get-db-storage-status", "DB", "a storage error stops the server with a message"),
-    Missing("ovsdb-server/get-sync-exclude-tables", "", "this server does not replicate another"),
-    Missing("ovsdb-server/memory-trim-on-compaction", "on|off", "memory is the interpreter's to give back"),
-    Missing("ovsdb-server/set-active-ovsdb-server", "", "this server does not replicate another"),
-    Missing("ovsdb-server/set-active-ovsdb-server-probe-interval", "", "this server does not replicate another"),
-    Missing("ovsdb-server/set-sync-exclude-tables", "", "this server does not replicate another"),
-    Missing("ovsdb-server/sync-status", "", "this server does not replicate another"),
-    Missing("ovsdb-server/tlog-list", "", "transactions are not logged by table"),
-    Missing("ovsdb-server/tlog-set", "DB:TABLE on|off", "transactions are not logged by table"),
-)  # fmt: skip

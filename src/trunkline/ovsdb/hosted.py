@@ -6,10 +6,11 @@ random, so one from another run, from before a restore or a conversion, is never
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from trunkline.base.json import Json, dumps
+from trunkline.ovsdb.commit import datum_words
 from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.monitor import Shape, TableMonitor, merge, shape_key
 
@@ -48,6 +49,7 @@ class Hosted:
         "read_only",
         "records",
         "shapes",
+        "told_tables",
     )
 
     def __init__(
@@ -63,6 +65,7 @@ class Hosted:
         self.history: deque[Past] = deque()
         self.history_rows = 0
         self.last_id = new_id()
+        self.told_tables: set[str] = set()  # whose changes the log is told (ovsdb-server/tlog-set)
         self._new_id = new_id
         self._schema_text = ""
 
@@ -134,3 +137,21 @@ def server_row(hosted: Hosted) -> dict[str, Json]:
         "connected": True,
         "leader": True,
     }
+
+
+def told(hosted: Hosted, changes: Changes) -> Iterator[str]:
+    """A line for each changed row of the tables that ``ovsdb-server/tlog-set`` named."""
+    for name, rows in changes.items():
+        if name not in hosted.told_tables:
+            continue
+        for old, new in rows.values():
+            row = old if new is None else new
+            assert row is not None
+            kind = "deleted" if new is None else "inserted" if old is None else "updated"
+            layout = row.layout
+            columns = [
+                f"{column}:{datum_words(type_, value)}"
+                for column, type_, value in zip(layout.columns, layout.types, row.values)
+            ]
+            ids = f"_uuid:{row.uuid},_version:{row.version}"
+            yield ",".join([f"table:{name},op:{kind}", ids, *columns])

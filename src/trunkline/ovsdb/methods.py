@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trunkline.ovsdb.server import Server
 
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+_NO_LOCKS: Final = "lock and unlock methods not allowed, DB server is read only."
 _UUID_LENGTHS: Final = [8, 4, 4, 4, 12]
 
 
@@ -86,6 +87,9 @@ def convert(server: "Server", session: Session, request: Request) -> None:
 
 
 def lock(server: "Server", session: Session, request: Request) -> None:
+    if server.read_only or session.read_only:
+        session.error(request.id, _NO_LOCKS)
+        return
     name = _lock_name(request)
     try:
         owned, notices = server.locks.lock(session, name, steal=request.method == "steal")
@@ -97,6 +101,9 @@ def lock(server: "Server", session: Session, request: Request) -> None:
 
 
 def unlock(server: "Server", session: Session, request: Request) -> None:
+    if server.read_only or session.read_only:
+        session.error(request.id, _NO_LOCKS)
+        return
     name = _lock_name(request)
     try:
         notices = server.locks.unlock(session, name)

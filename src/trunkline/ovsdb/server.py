@@ -17,7 +17,7 @@ from trunkline.base.json import Json, JsonError
 from trunkline.jsonrpc.message import Message, MessageError, Notification, Reply, Request, encode, message
 from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.errors import OvsdbError
-from trunkline.ovsdb.hosted import Hosted, Record, server_row
+from trunkline.ovsdb.hosted import Hosted, Record, server_row, told
 from trunkline.ovsdb.locks import Locks, Notice
 from trunkline.ovsdb.methods import CONDITIONAL, METHODS
 from trunkline.ovsdb.monitor import merge
@@ -42,6 +42,8 @@ class Server:
         self.locks = Locks()
         self.read_only = False  # a backup refuses changes
         self.monitor_cond = True  # ovsdb-server/disable-monitor-cond
+        self.broken: Exception | None = None  # a commit ended in the middle: memory is not to be trusted
+        self.tell_log: Callable[[str], None] = lambda _: None  # of changes in tables that tlog-set names
         self.convert: Callable[[Hosted, Json], Database] | None = None
         self.transactions = 0
         self._waiting: list[Waiting] = []
@@ -243,6 +245,10 @@ class Server:
             self._commit(hosted, done.changes, done.comment, done.durable)
         return done.results
 
+    def replicate(self, name: str, changes: Changes) -> None:
+        """Commits what an active server committed."""
+        self._commit(self.databases[name], changes, "", False)
+
     def run(self, item: Waiting) -> None:
         """Tries a transaction; answers it, or lets it wait on."""
         session, hosted = item.session, item.hosted
@@ -268,7 +274,17 @@ class Server:
         self._dirty[session] = None
 
     def _commit(self, hosted: Hosted, changes: Changes, comment: str, durable: bool) -> None:
+        try:
+            self._carry_out(hosted, changes, comment, durable)
+        except Exception as error:
+            self.broken = error
+            raise
+
+    def _carry_out(self, hosted: Hosted, changes: Changes, comment: str, durable: bool) -> None:
         hosted.commit(changes, comment, durable)
+        if hosted.told_tables:
+            for line in told(hosted, changes):
+                self.tell_log(line)
         self.retry_waiting = True
         self._changed.add(hosted.name)
         for shape in list(hosted.shapes.values()):

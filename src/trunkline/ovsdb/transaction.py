@@ -216,15 +216,15 @@ def _operate(transaction: Transaction, members: Members) -> Json:
             members.fail(f'No operation "{name}"')
     members.check()
     assert operation is not None
-    if transaction.read_only and operation in _WRITING:
-        said = f"{name} operation not allowed when database server is in read only mode"
-        raise OvsdbError("not allowed", said)
     try:
         result = operation(transaction, members)
     except OvsdbError:
         members.finish()  # its error goes before
         raise
     members.finish()
+    if transaction.read_only and operation in _WRITING:  # after all that is wrong with its form
+        said = f"{name} operation not allowed when database server is in read only mode"
+        raise OvsdbError("not allowed", said)
     return result
 
 

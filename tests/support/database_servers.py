@@ -1,0 +1,132 @@
+"""Database servers, ours or the original, each in a directory of its own, and a client of raw JSON-RPC."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+BIN = Path(sys.executable).parent
+ORIGINAL = "/usr/sbin/ovsdb-server"
+OURS = str(BIN / "ovsdb-server")
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+DB = "Open_vSwitch"
+
+
+class Running:
+    """A database server in a directory of its own."""
+
+    def __init__(self, program: str, *options: str, schema: str = SCHEMA) -> None:
+        self.options = options
+        self.directory = tempfile.mkdtemp(prefix="ovsdb")
+        self.program = program
+        self.environment = {
+            **os.environ,
+            **{f"OVS_{name}": self.directory for name in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")},
+        }
+        subprocess.run(["/usr/bin/ovsdb-tool", "create", f"{self.directory}/conf.db", schema], check=True)
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [
+                self.program,
+                f"{self.directory}/conf.db",
+                f"--remote=punix:{self.directory}/db.sock",
+                f"--remote=db:{DB},{DB},manager_options",
+                f"--log-file={self.directory}/log",
+                "-vconsole:off",
+                *self.options,
+            ],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                Client(self).close()
+                return
+            except OSError:
+                assert self.process.poll() is None, Path(self.directory, "log").read_text()
+                time.sleep(0.02)
+        raise AssertionError("the server does not answer")
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+        self.process.wait(10)
+
+    def remove(self) -> None:
+        """The end, whatever state it is in."""
+        if self.process.poll() is None:
+            self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def control(self, *words: str) -> tuple[int, str]:
+        """A control command: exit status, and what it printed on either stream."""
+        path = f"{self.directory}/{Path(self.program).name}.{self.process.pid}.ctl"
+        done = self.run("/usr/bin/ovs-appctl", "-t", path, *words)
+        text = done.stdout + "".join(
+            line for line in done.stderr.splitlines(True) if "ovs-appctl:" not in line
+        )
+        return done.returncode, text.replace(self.directory, "DIR")
+
+    def log_lines(self, *modules: str) -> list[str]:
+        """What modules logged: "LEVEL|text"."""
+        found = []
+        for line in Path(self.directory, "log").read_text().splitlines():
+            parts = line.split("|", 4)
+            if len(parts) == 5 and parts[2] in modules:
+                found.append(f"{parts[3]}|{parts[4]}".replace(self.directory, "DIR"))
+        return found
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=30)
+
+
+class Client:
+    """Raw JSON-RPC."""
+
+    def __init__(self, server: Running) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(10)
+        self.socket.connect(f"{server.directory}/db.sock")
+        self.buffer = ""
+        self.next = 0
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def send(self, method: str, params: Any) -> int:
+        self.next += 1
+        self.socket.sendall(json.dumps({"method": method, "params": params, "id": self.next}).encode())
+        return self.next
+
+    def read(self) -> Any:
+        while True:
+            try:
+                value, end = json.JSONDecoder().raw_decode(self.buffer)
+            except ValueError:
+                data = self.socket.recv(1 << 16)
+                if not data:
+                    return "closed"
+                self.buffer += data.decode()
+                continue
+            self.buffer = self.buffer[end:]
+            return value
+
+    def call(self, method: str, params: Any) -> list[Any]:
+        """All that comes up to the reply, which is last."""
+        number = self.send(method, params)
+        found = []
+        while True:
+            value = self.read()
+            found.append(value)
+            if value == "closed" or value.get("id") == number:
+                return found
