@@ -1,8 +1,8 @@
 """The command ``show``: an outline of the database, from its top row along references.
 
 A tool declares which columns to show of each table; a reference to a shown table opens a level, other columns
-are shown when they are not at their defaults.  A map to rows of a table that is not shown may be listed with the
-names of those rows.
+are shown when they are not at their defaults.  A map to rows of a table that is not shown may be
+listed with the names of those rows.
 """
 
 from collections.abc import Mapping
@@ -62,7 +62,8 @@ def _row(call: Call, outline: Mapping[str, Shown], row: Row, level: int, above: 
         for key, uuid in call.work.get(row, column):
             found = call.work.row(_target(call.work, row.table, column), str(uuid), (name,))
             if found is not None:
-                call.print(f"{indent}        {key}={call.work.get(found, name)[0]}")
+                text = datum_to_text(call.work.type(found.table, name), call.work.get(found, name))
+                call.print(f"{indent}        {key}={text}")
 
 
 def _target(work: Work, table: str, column: str) -> str:

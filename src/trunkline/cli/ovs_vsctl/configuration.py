@@ -154,7 +154,7 @@ def asks(*names: str) -> list[Question]:
         for name in names
         for question in (
             Question("Bridge", "name", name),
-            Question("Port", "name", name, ("fake_bridge", "tag")),
+            Question("Port", "name", name, ("fake_bridge", "tag", "interfaces")),
             Question("Interface", "name", name),
         )
     ]

@@ -45,7 +45,7 @@ def _asks_add(plan: Plan) -> list[Question]:
 
 
 def _asks_delete(plan: Plan) -> list[Question]:
-    return [question for name in plan.parsed.arguments for question in asks(name)[:2]]
+    return asks(*plan.parsed.arguments)
 
 
 def _add(call: Call) -> None:
