@@ -30,7 +30,7 @@ class Running:
             **os.environ,
             **{f"OVS_{name}": self.directory for name in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")},
         }
-        subprocess.run(["/usr/bin/ovsdb-tool", "create", f"{self.directory}/conf.db", schema], check=True)
+        subprocess.run([BIN / "ovsdb-tool", "create", f"{self.directory}/conf.db", schema], check=True)
         self.start()
 
     def start(self) -> None:
@@ -71,7 +71,7 @@ class Running:
     def control(self, *words: str) -> tuple[int, str]:
         """A control command: exit status, and what it printed on either stream."""
         path = f"{self.directory}/{Path(self.program).name}.{self.process.pid}.ctl"
-        done = self.run("/usr/bin/ovs-appctl", "-t", path, *words)
+        done = self.run(str(BIN / "ovs-appctl"), "-t", path, *words)
         text = done.stdout + "".join(
             line for line in done.stderr.splitlines(True) if "ovs-appctl:" not in line
         )
@@ -93,10 +93,11 @@ class Running:
 class Client:
     """Raw JSON-RPC."""
 
-    def __init__(self, server: Running) -> None:
+    def __init__(self, server: "Running | str") -> None:
+        path = server if isinstance(server, str) else f"{server.directory}/db.sock"
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(10)
-        self.socket.connect(f"{server.directory}/db.sock")
+        self.socket.connect(path)
         self.buffer = ""
         self.next = 0
 
