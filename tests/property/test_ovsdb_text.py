@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunkline.dbctl.tables import DatumCell, Style, Table, render
@@ -42,6 +42,8 @@ def test_what_is_printed_is_read_back(one: tuple[ColumnType, Datum]) -> None:
 
 
 @given(st.binary(), typed())
+@example(b"a\0b", (ColumnType(BaseType(AtomicType.STRING), None, 0, 1), ()))
+@example(b'"a\0b"', (ColumnType(BaseType(AtomicType.STRING), None, 0, UNLIMITED), ()))
 def test_garbage_gives_one_kind_of_error(data: bytes, one: tuple[ColumnType, Datum]) -> None:
     text = data.decode("utf-8", "surrogateescape")
     try:

@@ -205,6 +205,8 @@ def string_from_text(text: str) -> str:
     """A string as written, with or without quotes.  Raises TextError."""
     if not text:
         raise TextError('An empty string is not valid as input; use "" to represent the empty string')
+    if "\0" in text:  # no command line can hold one, and none could be printed so that it is read back
+        raise TextError("null bytes not supported in strings")
     if text[0] != '"':
         return text
     if len(text) < 2 or text[-1] != '"':
