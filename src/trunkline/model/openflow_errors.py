@@ -35,6 +35,7 @@ ERRORS: Final = (
     ErrorNumber("OFPBRC_EPERM", 1, 6, STANDARD, 1, 5),
     ErrorNumber("OFPBRC_BAD_LEN", 1, 6, STANDARD, 1, 6),
     ErrorNumber("OFPBRC_BUFFER_EMPTY", 1, 6, STANDARD, 1, 7),
+    ErrorNumber("OFPBRC_BUFFER_UNKNOWN", 1, 6, STANDARD, 1, 8),
     ErrorNumber("OFPBAC_BAD_TYPE", 1, 6, STANDARD, 2, 0),
     ErrorNumber("OFPBAC_BAD_LEN", 1, 6, STANDARD, 2, 1),
     ErrorNumber("OFPBAC_BAD_VENDOR", 1, 6, STANDARD, 2, 2),

@@ -19,9 +19,16 @@ from trunkline.model import openflow as of
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.fabric import Fabric, RuleChange
 from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule, age_nanoseconds
+from trunkline.openflow.consistency import consistent
 from trunkline.openflow.messages import FlowMod, FlowRemoved
 
-_KEPT_FLAGS: Final = of.OFPFF_SEND_FLOW_REM | of.OFPFF_NO_PKT_COUNTS | of.OFPFF_NO_BYT_COUNTS
+_KEPT_FLAGS: Final = (
+    of.OFPFF_SEND_FLOW_REM
+    | of.OFPFF_CHECK_OVERLAP
+    | of.OFPFF_RESET_COUNTS
+    | of.OFPFF_NO_PKT_COUNTS
+    | of.OFPFF_NO_BYT_COUNTS
+)
 _OPENFLOW12: Final = 3
 MAX_FLOWS: Final = 1_000_000  # in a table, as table statistics say
 
@@ -106,6 +113,10 @@ class Flows:
             error = refusal(message.actions, 0 if message.table == 255 else message.table)
             if error is not None:
                 raise Refused(error)
+            if not consistent(message.actions, message.match, version):
+                raise Refused("OFPBAC_MATCH_INCONSISTENT")
+            if message.buffer is not None:
+                raise Refused("OFPBRC_BUFFER_UNKNOWN")  # packets are never buffered
         elif message.out_group != of.OFPG_ANY:
             return []  # there are no groups, and so no flow that sends to one
         if message.command == of.OFPFC_ADD:
@@ -126,7 +137,7 @@ class Flows:
             return self._delete(rules)
         if rules:
             self._modify(rules, message)
-        elif not message.cookie_mask and version < _OPENFLOW12:
+        elif not message.cookie_mask and message.new_cookie is not None and version < _OPENFLOW12:
             self._add(message, version, origin)
         return []
 
@@ -137,11 +148,13 @@ class Flows:
         value, mask, _ = message.match
         old = None
         if classifier is not None:
-            if message.flags & of.OFPFF_CHECK_OVERLAP and classifier.overlapping(
-                value, mask, message.priority, self.tables.version
+            old = classifier.find(value, mask, message.priority, self.tables.version)
+            if (
+                old is None  # an equal flow is replaced, and overlaps with none but those it did before
+                and message.flags & of.OFPFF_CHECK_OVERLAP
+                and classifier.overlapping(value, mask, message.priority, self.tables.version)
             ):
                 raise Refused("OFPFMFC_OVERLAP")
-            old = classifier.find(value, mask, message.priority, self.tables.version)
             if old is None and classifier.size >= MAX_FLOWS:
                 raise Refused("OFPFMFC_TABLE_FULL")
         counters = None

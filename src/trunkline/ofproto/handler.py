@@ -14,7 +14,7 @@ from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
 from trunkline.ofproto.flow_mods import MAX_FLOWS, Refused, Selection
-from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds
+from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
 from trunkline.ofproto.table_features import table_features
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received
@@ -140,10 +140,7 @@ def _change_flows(bridge: Bridge, client: Client, message: m.FlowMod) -> list[m.
             if message.idle_timeout or message.hard_timeout
             else "OFPFMFC_TABLE_FULL"
         )
-    removed = bridge.flows.apply(message, client.connection.version, client.origin)
-    if message.buffer is not None and message.command == of.OFPFC_ADD:
-        raise Refused("OFPBRC_BUFFER_UNKNOWN")
-    return removed
+    return bridge.flows.apply(message, client.connection.version, client.origin)
 
 
 def _bundle_step(bridge: Bridge, client: Client, message: m.Message) -> list[m.FlowRemoved]:
@@ -194,10 +191,10 @@ def _flow(rule: Rule, now: float) -> m.FlowStats:
         age_nanoseconds(now, rule.created),
         rule.idle_timeout,
         rule.hard_timeout,
-        int(now - rule.counters.used),
-        int(now - rule.modified),
-        None if rule.flags & of.OFPFF_NO_PKT_COUNTS else rule.counters.packets,
-        None if rule.flags & of.OFPFF_NO_BYT_COUNTS else rule.counters.bytes,
+        age_seconds(now, rule.counters.used),
+        age_seconds(now, rule.modified),
+        rule.counters.packets,
+        rule.counters.bytes,
         rule.importance,
         rule.flags,
     )

@@ -119,9 +119,17 @@ def _outputs_to(action: Action, port: int) -> bool:
     return isinstance(action, (Output, OutputTruncated, Enqueue)) and action.port == port
 
 
+_EPSILON: Final = 1e-3  # of a millisecond: 10.4 - 10.0 is a little less than 0.4
+
+
 def age_nanoseconds(now: float, then: float) -> int:
     """How long ago, in whole milliseconds, as nanoseconds: messages show no more."""
-    return int(max(now - then, 0.0) * 1000) * 1_000_000
+    return int(max(now - then, 0.0) * 1000 + _EPSILON) * 1_000_000
+
+
+def age_seconds(now: float, then: float) -> int:
+    """How long ago, in whole seconds."""
+    return age_nanoseconds(now, then) // 1_000_000_000
 
 
 class TableCounters:

@@ -421,6 +421,7 @@ def _read_set_field(value: str, context: ActionContext) -> a.Action:
         raise TextError("cannot set CT fields outside of ct action")
     if number & ~((1 << field.bits) - 1):
         raise TextError(f"{text}: value is not valid for field {name}")
+    mask &= (1 << field.bits) - 1
     return a.SetField(field.name, number & mask, mask)
 
 

@@ -238,6 +238,8 @@ def _set_field(name: str, value: int, mask: int | None, version: int) -> a.Actio
     if value & ~ones:
         raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
     if mask is None:
+        if name == "vlan_vid" and not value & 0x1000:  # a tag cannot be taken away so
+            raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
         mask = ones
     elif not field.maskable:
         raise DecodeError("OFPBAC_BAD_SET_TYPE", name)

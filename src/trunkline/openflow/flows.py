@@ -480,7 +480,7 @@ def encode_flow_stats(protocol: Protocol, flow: m.FlowStats) -> bytes:
     if version >= 6:
         return _encode_stats15(flow, packets, octets)
     if version > 1:
-        tail = _encode_match11(flow.match, version) + encode_instructions(
+        tail = oxm.encode_oxm_match(flow.match, version) + encode_instructions(  # also in 1.1
             flow.actions, version, has_tag(flow.match)
         )
         return (

@@ -10,7 +10,7 @@ from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import OfPort
-from trunkline.ofproto.rules import Rule
+from trunkline.ofproto.rules import Rule, age_seconds
 from trunkline.openflow.actions_text import format_actions
 from trunkline.proto.mac_learning import STATIC, MacStatistics
 from trunkline.upcall.datapath import Datapath
@@ -166,7 +166,7 @@ def _dump_flows(datapaths: Datapaths, arguments: Sequence[str]) -> str:
 
 def _rule_line(rule: Rule, now: float, offload: bool) -> str:
     parts = [f"table_id={rule.table}, "] if rule.table else []
-    parts.append(f"duration={int(now - rule.created)}s, ")
+    parts.append(f"duration={age_seconds(now, rule.created)}s, ")
     parts.append(f"n_packets={rule.counters.packets}, n_bytes={rule.counters.bytes}, ")
     if offload:
         parts.append("n_offload_packets=0, n_offload_bytes=0, ")
