@@ -20,6 +20,20 @@ class DeviceError(Exception):
     """
 
 
+class UnknownTypeError(DeviceError):
+    """There are no devices of this type here."""
+
+
+class Features(NamedTuple):
+    """What OpenFlow says of a link: OFPPF_* bits as 1.1 numbers them, and the highest speed in kb/s."""
+
+    current: int = 0
+    advertised: int = 0
+    supported: int = 0
+    peer: int = 0
+    maximum_speed: int = 0
+
+
 class DeviceState(NamedTuple):
     """What can be seen of a device now.
 
@@ -36,6 +50,7 @@ class DeviceState(NamedTuple):
     speed: int | None = None
     full_duplex: bool | None = None
     status: Mapping[str, str] = {}
+    features: Features = Features()
 
 
 class Device(Protocol):

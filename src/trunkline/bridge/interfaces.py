@@ -9,7 +9,7 @@ from typing import Final
 
 from trunkline.base.clock import Clock
 from trunkline.base.log import Log
-from trunkline.bridge.devices import DeviceError, Devices, DeviceState
+from trunkline.bridge.devices import DeviceError, Devices, DeviceState, UnknownTypeError
 from trunkline.bridge.parts import NO_OFPORT, InterfacePart
 from trunkline.bridge.settings import LOCAL_PORT, InterfaceSettings, random_mac
 from trunkline.bridge.settling import Settling, openflow_port, wanted_mac
@@ -72,15 +72,19 @@ class Interfaces:
             self._give_number(part, before)
             self._plug(part)
         except DeviceError as error:
+            if isinstance(error, UnknownTypeError):
+                self._netdev_log.warn("could not create netdev %s of unknown type %s", *settings[:2])
             self._fail(part, f"could not open network device {settings.name} ({error})")
         except (LookupError, PortError) as error:
             self._fail(part, str(error))
-        except _Refusal as error:
-            self._fail(part, str(error))
+        except _Refusal as refusal:
+            self._fail(part, str(refusal), refusal.log)
 
-    def _fail(self, part: InterfacePart, text: str) -> None:
-        self._log.warn("%s", text)
+    def _fail(self, part: InterfacePart, text: str, log: bool = True) -> None:
+        if log:
+            self._log.warn("%s", text)
         part.error = text
+        part.port.bridge.numbers.forget(part.settings.name)
         if part.device is not None:
             part.device.close(remove=True)
             part.device = None
@@ -88,9 +92,9 @@ class Interfaces:
 
     def _check(self, part: InterfacePart) -> None:
         """Refuses what is not there yet, and what cannot be.  Raises _Refusal or DeviceError."""
-        settings, row = part.settings, part.port.row
-        if row is not None and len(row.interfaces) > 1:
-            raise _Refusal(f"{settings.name}: bonds are not implemented yet, so port {row.name} stays down")
+        settings, port = part.settings, part.port
+        if port.is_bond:
+            raise _Refusal(f"{settings.name}: bonds are not implemented yet, so port {port.name} stays down")
         if settings.type in TUNNELS:
             raise _Refusal(f"{settings.name}: {settings.type} tunnels are not implemented yet")
         if settings.type == "patch":
@@ -102,7 +106,8 @@ class Interfaces:
 
     def _refuse_patch(self, name: str, reason: str) -> None:
         self._vport_log.err("%s: %s", name, reason)
-        raise _Refusal(f"{name}: {reason}")
+        self._netdev_log.warn("%s: could not set configuration (Invalid argument)", name)
+        raise _Refusal(f"{name}: {reason}", log=False)
 
     def _give_number(self, part: InterfacePart, before: int | None) -> None:
         bridge, name, wish = part.port.bridge, part.settings.name, part.settings.ofport_request
@@ -132,26 +137,28 @@ class Interfaces:
         if part.is_internal:
             bridge.internals[part.settings.name] = part
         self._settling.count(part)
-        if part.is_local and part.state is not None and wanted_mac(bridge.row) is None:
-            bridge.local_mac = part.state.mac or bridge.local_mac
+        if part.is_local and not bridge.local_mac and wanted_mac(bridge.row) is None:
+            bridge.local_mac = part.known_state.mac
         bridge.bridge.add_interface(openflow_port(part))
         self._log.info(
             "bridge %s: added interface %s on port %d", bridge.name, part.settings.name, part.ofport
         )
 
     def _set_up(self, part: InterfacePart) -> None:
-        """Gives the device the address and MTU that are asked for; what it refuses is a complaint."""
-        device, settings = part.device, part.settings
+        """Gives the device the address and MTU that are asked for; what it refuses is logged."""
+        device, settings, state = part.device, part.settings, part.known_state
         if device is None:
             return
-        try:
-            if settings.mac is not None and part.state is not None and part.state.mac != settings.mac:
-                device.set_mac(settings.mac)
-            if settings.mtu_request not in (None, part.state.mtu if part.state is not None else None):
+        if settings.mac not in (None, state.mac):
+            try:
+                device.set_mac(settings.mac or 0)
+            except DeviceError as error:
+                self._log.err("interface %s: setting MAC failed (%s)", settings.name, error)
+        if settings.mtu_request not in (None, state.mtu):
+            try:
                 device.set_mtu(settings.mtu_request or 0)
-        except DeviceError as error:
-            part.complaint = f"{settings.name}: {error}"
-            self._netdev_log.warn("%s", part.complaint)
+            except DeviceError as error:
+                self._netdev_log.warn("failed to set MTU for network device %s: %s", settings.name, error)
         part.state = device.state()
 
     # ---- staying
@@ -163,6 +170,7 @@ class Interfaces:
         if new == old or not part.is_there:
             return
         if part.is_patch:
+            self._settling.unplug_patch(part)
             self._configure_patch(part)
         elif part.device is not None:
             try:
@@ -175,12 +183,20 @@ class Interfaces:
     def _configure_patch(self, part: InterfacePart) -> None:
         try:
             self._check(part)
-        except _Refusal as error:
-            self.close(part, remove=True)
-            part.error = str(error)
+        except _Refusal as refusal:
+            self.close(part, remove=True, forget=True)
+            part.error = str(refusal)
         else:
             part.port.bridge.bridge.change_interface(openflow_port(part))
-            self._settling.repair_patches()
+            self._settling.plug_patch(part)
+
+    def rename(self, part: InterfacePart, uuid: Uuid) -> None:
+        """Another row stands for the interface now."""
+        for parts in (self.all, part.port.interfaces):
+            parts[uuid] = parts.pop(part.uuid)
+        self._unwritten.discard(part.uuid)
+        self._unwritten.add(uuid)
+        part.uuid, part.written = uuid, {}
 
     def observe(self, part: InterfacePart) -> None:
         """Looks at the device anew, and passes on what is different."""
@@ -192,29 +208,34 @@ class Interfaces:
         self._unwritten.add(part.uuid)
 
     def vanished(self, part: InterfacePart) -> None:
-        """The device has gone; the interface waits for one of that name."""
+        """The device has gone; the interface waits for one of that name and keeps its number."""
         self.close(part, remove=True)
-        self._fail(part, f"could not open network device {part.settings.name} (No such device)")
+        part.error = f"could not open network device {part.settings.name} (No such device)"
+        self._log.warn("%s", part.error)
         self._unwritten.add(part.uuid)
 
     # ---- going
 
-    def remove(self, part: InterfacePart, *, device: bool) -> None:
-        """`device`: an internal port's device goes as well."""
-        self.close(part, remove=device)
+    def remove(self, part: InterfacePart, *, for_good: bool) -> None:
+        """`for_good`: it does not come back at once; an internal port's device goes in either case."""
+        self.close(part, remove=for_good or part.is_internal, forget=for_good)
         del self.all[part.uuid]
         if self.by_name.get(part.settings.name) is part:
             del self.by_name[part.settings.name]
         del part.port.interfaces[part.uuid]
         self._unwritten.discard(part.uuid)
 
-    def close(self, part: InterfacePart, *, remove: bool) -> None:
-        """Unplugs an interface from its bridge; the part stays, without device and number."""
+    def close(self, part: InterfacePart, *, remove: bool, forget: bool = False) -> None:
+        """Unplugs an interface from its bridge; the part stays, without device and number.
+
+        `forget`: it has no claim to its number any more.
+        """
         bridge = part.port.bridge
         if part.is_there:
             bridge.bridge.remove_interface(part.ofport)
             if not part.is_local:
-                bridge.numbers.give_back(part.ofport, self._clock.monotonic())
+                now = self._clock.monotonic()
+                bridge.numbers.give_back(part.ofport, now, forget=forget)
             self._log.info(
                 "bridge %s: deleted interface %s on port %d", bridge.name, part.settings.name, part.ofport
             )
@@ -238,4 +259,8 @@ class Interfaces:
 
 
 class _Refusal(Exception):
-    """An interface cannot be; the text goes to Interface:error."""
+    """An interface cannot be; the text goes to Interface:error, and with `log` to the log."""
+
+    def __init__(self, text: str, *, log: bool = True) -> None:
+        super().__init__(text)
+        self.log = log

@@ -51,7 +51,15 @@ class Numbers:
             raise LookupError("every OpenFlow port number is in use")
         return self.take(name, min(rested, key=lambda number: self._left[number]))
 
-    def give_back(self, number: int, now: float) -> None:
+    def forget(self, name: str) -> None:
+        """The interface has no claim to the number that it has given back."""
+        self._were.pop(name, None)
+
+    def give_back(self, number: int, now: float, *, forget: bool = False) -> None:
+        """With `forget` the interface has gone for good; else it may come back and have its number again."""
         name = self._taken.pop(number)
-        self._were[name] = number
+        if forget:
+            self.forget(name)
+        else:
+            self._were[name] = number
         self._left[number] = now

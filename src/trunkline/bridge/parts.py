@@ -6,7 +6,7 @@ which status was last written back.
 
 from bisect import bisect_left, insort
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from trunkline.bridge.devices import Device, DeviceState
 from trunkline.bridge.numbers import Numbers
@@ -21,12 +21,17 @@ from trunkline.upcall.datapath import Datapath
 NO_OFPORT = -1
 
 
+class UnknownDatapathError(Exception):
+    """There is no datapath of this type."""
+
+
 class Lane(NamedTuple):
     """A datapath of one type, and the provider that its devices are attached to."""
 
     type: str
     datapath: Datapath
     sim: Sim
+    bridges: set[str]  # their names
 
 
 class Surroundings(Protocol):
@@ -67,6 +72,7 @@ class InterfacePart:
         "error",
         "mtu",
         "ofport",
+        "paired_with",
         "port",
         "settings",
         "state",
@@ -86,7 +92,21 @@ class InterfacePart:
         self.complaint: str | None = None  # it is there, but something is wrong
         self.mtu: int | None = None  # as counted in BridgePart.mtus
         self.burnt_in: int | None = None  # as counted in BridgePart.burnt_in
+        self.paired_with = ""  # the peer that is looked for; settling.py keeps it
         self.written: dict[str, Any] = {}
+
+    @property
+    def peer(self) -> str:
+        """Of a patch port: the other end's name."""
+        return self.settings.options.get("peer", "")
+
+    @property
+    def has_bridge_mac(self) -> bool:
+        """The local port has the bridge's address, and so has that of a fake bridge."""
+        port = self.port
+        return self.is_local or (
+            port.row is not None and port.row.fake_bridge and self.is_internal and self.settings.mac is None
+        )
 
     @property
     def is_local(self) -> bool:
@@ -124,20 +144,28 @@ class PortPart:
     def name(self) -> str:
         return self.bridge.name if self.row is None else self.row.name
 
+    @property
+    def is_bond(self) -> bool:
+        return self.row is not None and len(self.row.interfaces) > 1
+
 
 class BridgePart:
     __slots__ = (
         "alone",
         "bridge",
         "burnt_in",
+        "fresh",
         "internals",
         "lane",
         "local_mac",
+        "logged_id",
         "mtus",
         "name",
         "numbers",
         "ports",
         "row",
+        "settled",
+        "spare_mac",
         "standalone_at",
         "uuid",
         "written",
@@ -152,14 +180,26 @@ class BridgePart:
         self.numbers = Numbers()
         self.ports: dict[Uuid, PortPart] = {}
         self.internals: dict[str, InterfacePart] = {}
+        self.fresh: set[str] = set()  # internal ones that have not been settled
+        self.settled: tuple[int, int | None] = (0, None)  # address and MTU that all others have been given
         self.burnt_in = Values()  # addresses of its devices that a manufacturer gave
         self.mtus = Values()  # of its devices, internal ones apart
-        self.local_mac: int | None = None  # of the local port as it came
+        self.local_mac = 0  # of the local port as it came first
+        self.spare_mac = 0  # made up, for want of any other
         self.standalone_at: float | None = None  # when a missing controller makes it stand alone
+        self.logged_id: int | None = None  # the datapath id that the log knows
         self.alone = False  # whether it has come to that
         self.written: dict[str, Any] = {}
 
 
 def statistics_map(counts: PortStatistics) -> Mapping[str, int]:
     """The keys of Interface:statistics; a counter that a device does not have is left out."""
-    return {name: value for name, value in zip(counts._fields, counts, strict=True) if value is not None}
+    counted = zip(counts._fields, counts, strict=True)
+    return {_KEYS.get(name, name): value for name, value in counted if value is not None}
+
+
+_KEYS: Final = {
+    "rx_frame_errors": "rx_frame_err",
+    "rx_over_errors": "rx_over_err",
+    "rx_crc_errors": "rx_crc_err",
+}

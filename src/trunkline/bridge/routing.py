@@ -49,7 +49,8 @@ class Routes:
                 self._contents_changed(change, "interfaces", self.port_of_interface, self.interfaces)
                 self.ports.add(change.uuid)
             case "Interface":
-                self.interfaces.add(change.uuid)
+                if change.old is None or change.new is None or _is_news(change.old, change.new):
+                    self.interfaces.add(change.uuid)
         if change.table in _NAMED:
             if change.new is None:
                 self._complaints.forget(change.uuid)
@@ -80,6 +81,11 @@ class Routes:
     def wanted_bridges(self) -> set[Uuid]:
         """Only a bridge that the root names is one."""
         return set(self.root.bridges) if self.root is not None else set()
+
+
+def _is_news(old: Row, new: Row) -> bool:
+    """Not so the number that the switch itself has written."""
+    return bool(old._replace(ofport=None) != new._replace(ofport=None))
 
 
 _NAMED: Final = ("Bridge", "Port", "Interface")

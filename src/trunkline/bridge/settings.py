@@ -14,7 +14,7 @@ from trunkline.ofproto.ports import ACCESS, EVERY_VLAN, TRUNK, PortConfig, vlan_
 from trunkline.ovsdb.rows import Row
 
 LOCAL_PORT: Final = 0xFFFE
-_DATAPATH_ID: Final = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16})")
+_DATAPATH_ID: Final = re.compile(r"0[xX]([0-9a-fA-F]{1,16})|([0-9a-fA-F]{16})")
 _MULTICAST: Final = 1 << 40
 _LOCALLY_ADMINISTERED: Final = 2 << 40
 _WIRE_VERSIONS: Final = {
@@ -58,7 +58,7 @@ def interface_settings(row: Row, bridge: str) -> InterfaceSettings:
         row.name,
         "internal" if is_local else row.type or "system",
         row.options,
-        None if is_local or row.mac is None else usable_mac(row.mac),
+        usable_mac(row.mac) if row.mac is not None and row.type == "internal" and not is_local else None,
         row.mtu_request,
         LOCAL_PORT if is_local else row.ofport_request,
     )
@@ -101,7 +101,7 @@ def port_config(row: Row, ofports: tuple[int, ...]) -> PortConfig:
 def datapath_id(config: Mapping[str, str], mac: int) -> int:
     """other_config:datapath-id if it is one, else the bridge's address."""
     found = _DATAPATH_ID.fullmatch(config.get("datapath-id", ""))
-    return int(found[1], 16) if found and int(found[1], 16) else mac
+    return (int(found[1] or found[2], 16) if found else 0) or mac
 
 
 def bridge_config(row: Row, mac: int, fail_mode: str, has_controllers: bool) -> BridgeConfig:

@@ -26,7 +26,8 @@ class Settling:
         self._unwritten = unwritten
         self._unsettled: dict[Uuid, BridgePart] = {}
         self._patches: dict[str, InterfacePart] = {}
-        self._unpaired = False
+        self._suitors: dict[str, set[str]] = {}  # name of a peer, there or not: the patch ports that name it
+        self._unpaired: set[str] = set()
 
     # ---- what interfaces contribute
 
@@ -50,20 +51,28 @@ class Settling:
                 if now is not None:
                     values.add(now)
         part.mtu, part.burnt_in = mtu, mac
+        if part.is_internal:
+            bridge.fresh.add(part.settings.name)
         self.disturb(bridge)
 
     def plug_patch(self, part: InterfacePart) -> None:
-        self._patches[part.settings.name] = part
-        self._unpaired = True
+        """Its name and its peer's name concern those two, and whoever else names it as a peer."""
+        name, peer = part.settings.name, part.peer
+        self._patches[name] = part
+        self._suitors.setdefault(peer, set()).add(name)
+        part.paired_with = peer
+        self._unpaired |= {name, peer} | self._suitors.get(name, set())
 
     def unplug_patch(self, part: InterfacePart) -> None:
-        if self._patches.get(part.settings.name) is part:
-            del self._patches[part.settings.name]
-            self._unpaired = True
-
-    def repair_patches(self) -> None:
-        """A patch port has got another peer."""
-        self._unpaired = True
+        name, peer = part.settings.name, part.paired_with
+        if self._patches.get(name) is not part:
+            return
+        del self._patches[name]
+        suitors = self._suitors[peer]
+        suitors.discard(name)
+        if not suitors:
+            del self._suitors[peer]
+        self._unpaired |= {peer} | self._suitors.get(name, set())
 
     # ---- conclusions
 
@@ -71,31 +80,33 @@ class Settling:
         for bridge in list(self._unsettled.values()):
             self.settle_bridge(bridge)
         self._unsettled.clear()
-        if self._unpaired:
-            self._unpaired = False
-            for patch in self._patches.values():
-                self._pair(patch)
+        for name in self._unpaired & self._patches.keys():
+            self._pair(self._patches[name])
+        self._unpaired.clear()
 
     def settle_bridge(self, part: BridgePart) -> None:
-        mac = bridge_mac(part)
+        """Internal ports are all looked at only when what they follow has changed."""
+        mac, mtu = bridge_mac(part), part.mtus.least
         self.configure(part)
-        local = part.internals.get(part.name)
-        if local is not None and local.state is not None and local.state.mac != mac:
-            self.change_device(local, lambda device: device.set_mac(mac))
-        mtu = part.mtus.least
-        if mtu is None:
-            return
-        for internal in part.internals.values():
-            state = internal.state
-            if state is not None and state.mtu != mtu and _follows(internal):
+        names = part.fresh if part.settled == (mac, mtu) else part.internals
+        for name in list(names):
+            internal = part.internals.get(name)
+            if internal is None or internal.state is None:
+                continue
+            if internal.has_bridge_mac and internal.state.mac != mac:
+                self.change_device(internal, lambda device: device.set_mac(mac))
+            if mtu is not None and internal.state.mtu != mtu and _follows(internal):
                 self.change_device(internal, lambda device: device.set_mtu(mtu))
+        part.fresh.clear()
+        part.settled = (mac, mtu)
 
     def configure(self, part: BridgePart) -> None:
         """Tells the bridge its settings, if they have changed."""
         config = current_config(part)
+        if config.datapath_id != part.logged_id:
+            part.logged_id = config.datapath_id
+            self._log.info("bridge %s: using datapath ID %016x", part.name, config.datapath_id)
         if config != part.bridge.config:
-            if config.datapath_id != part.bridge.config.datapath_id:
-                self._log.info("bridge %s: using datapath ID %016x", part.name, config.datapath_id)
             part.bridge.configure(config)
 
     def change_device(self, part: InterfacePart, change: Callable[[Device], None]) -> None:
@@ -113,12 +124,11 @@ class Settling:
 
     def _pair(self, patch: InterfacePart) -> None:
         """A patch port without a usable peer says so."""
-        peer_name = patch.settings.options.get("peer", "")
-        peer = self._patches.get(peer_name)
+        peer = self._patches.get(patch.peer)
         lane = patch.port.bridge.lane
         complaint: str | None = None
-        if peer is None or peer.port.bridge.lane is not lane:
-            complaint = f"No usable peer '{peer_name}' exists in '{lane.type}' datapath."
+        if peer is None or peer.port.bridge.lane is not lane or peer.peer != patch.settings.name:
+            complaint = f"No usable peer '{patch.peer}' exists in '{lane.type}' datapath."
         if complaint != patch.complaint:
             patch.complaint = complaint
             self._unwritten.add(patch.uuid)
@@ -134,7 +144,7 @@ def wanted_mac(row: Row) -> int | None:
 
 
 def bridge_mac(part: BridgePart) -> int:
-    return wanted_mac(part.row) or part.burnt_in.least or part.local_mac or 0
+    return wanted_mac(part.row) or part.burnt_in.least or part.local_mac or part.spare_mac
 
 
 def current_config(part: BridgePart) -> BridgeConfig:
@@ -146,7 +156,7 @@ def current_config(part: BridgePart) -> BridgeConfig:
 def openflow_port(part: InterfacePart) -> OfPort:
     """The interface as the bridge knows it."""
     state = part.known_state
-    peer = part.settings.options.get("peer") if part.is_patch else None
+    peer = part.peer if part.is_patch else None
     return OfPort(
         part.settings.name,
         part.ofport,
@@ -156,6 +166,11 @@ def openflow_port(part: InterfacePart) -> OfPort:
         part.device.type if part.device is not None else part.settings.type,
         state.admin_up,
         state.link_up,
+        current=state.features.current,
+        advertised=state.features.advertised,
+        supported=state.features.supported,
+        peer_features=state.features.peer,
         current_speed=(state.speed or 0) // 1000,
+        maximum_speed=state.features.maximum_speed,
         mtu=state.mtu or 0,
     )

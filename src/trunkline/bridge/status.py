@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from trunkline.base.addresses import format_mac
-from trunkline.base.version import OPEN_VSWITCH
-from trunkline.bridge.interfaces import TUNNELS
 from trunkline.bridge.parts import NO_OFPORT, BridgePart, InterfacePart, statistics_map
 from trunkline.bridge.switch import Switch
 from trunkline.ovsdb.replica import Replica
 from trunkline.ovsdb.rows import Row, Transaction
 
 _NOTHING: Final[Mapping[str, Any]] = {}
+_NO_CONTROLLERS: Final = {"state": "VOID", "last_error": "connecting to controllers is not implemented yet"}
 _SYNTHESIZED: Final = "local "
+_OF_A_DEVICE: Final = ("mac_in_use", "mtu", "admin_state", "link_state", "link_speed", "duplex", "ifindex")
 
 
 class Status:
@@ -25,17 +25,18 @@ class Status:
     def __init__(self, switch: Switch, interface_types: Iterable[str], datapath_types: Iterable[str]) -> None:
         self._switch = switch
         self._fixed = {
-            "ovs_version": OPEN_VSWITCH,
             "dpdk_initialized": False,
             "datapath_types": tuple(sorted(datapath_types)),
-            "iface_types": tuple(sorted({*interface_types, *TUNNELS, "patch"})),
+            "iface_types": tuple(sorted({*interface_types, "patch"})),
         }
         self._written: dict[str, Any] = {}
+        self._controllers: set[str] = set()  # whose status has been written
         self.cur_cfg: int | None = None  # the configuration that is carried out
 
     def forget(self) -> None:
         """Everything is to be written anew."""
         self._written = {}
+        self._controllers = set()
         for bridge in self._switch.bridges.values():
             bridge.written = {}
         for interface in self._switch.interfaces.all.values():
@@ -48,6 +49,9 @@ class Status:
             self.cur_cfg = row.next_cfg
             values = {"cur_cfg": row.next_cfg, **self._fixed}
             self._differences(transaction, "Open_vSwitch", row.uuid, values, self._written)
+        for uuid in replica.rows("Controller").keys() - self._controllers:
+            transaction.update("Controller", uuid, is_connected=False, status=_NO_CONTROLLERS)
+        self._controllers = set(replica.rows("Controller"))
         for bridge in self._switch.bridges.values():
             self._differences(transaction, "Bridge", bridge.uuid, bridge_columns(bridge), bridge.written)
         for uuid in self._switch.unwritten:
@@ -84,9 +88,8 @@ def interface_columns(part: InterfacePart) -> Mapping[str, Any]:
     """The status columns of an Interface row; what is not known is empty."""
     state = part.state
     if not part.is_there or state is None:
-        empty = ("mac_in_use", "mtu", "admin_state", "link_state", "link_speed", "duplex", "ifindex")
         return {
-            **dict.fromkeys((*empty, "link_resets")),
+            **dict.fromkeys(_OF_A_DEVICE),
             "ofport": NO_OFPORT,
             "error": part.error,
             "status": _NOTHING,

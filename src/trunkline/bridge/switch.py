@@ -7,7 +7,8 @@ they come and go (settling.py).  So adding a port costs the same with 10 ports a
 
 A round goes in this order, because names and numbers must be free before they are given out again:
 
-    1. what is gone, or has changed its nature, is taken away
+    1. a row that has taken the place of another of the same name inherits what that one had; what is gone,
+       or has changed its nature, is taken away
     2. bridges are made and configured
     3. interfaces are opened (interfaces.py); first those that ask for a number, then those that had one,
        then the others
@@ -16,14 +17,22 @@ A round goes in this order, because names and numbers must be free before they a
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
+from trunkline.base.addresses import format_mac, parse_mac
 from trunkline.base.clock import Clock
 from trunkline.base.log import Log
 from trunkline.bridge.devices import Devices
 from trunkline.bridge.interfaces import Interfaces
 from trunkline.bridge.numbers import Numbers
-from trunkline.bridge.parts import BridgePart, InterfacePart, Lane, PortPart, Surroundings
+from trunkline.bridge.parts import (
+    BridgePart,
+    InterfacePart,
+    Lane,
+    PortPart,
+    Surroundings,
+    UnknownDatapathError,
+)
 from trunkline.bridge.routing import Routes
 from trunkline.bridge.settings import (
     InterfaceSettings,
@@ -33,6 +42,7 @@ from trunkline.bridge.settings import (
     number,
     port_config,
     random_mac,
+    usable_mac,
 )
 from trunkline.bridge.settling import Settling, wanted_mac
 from trunkline.ofproto.bridge import Bridge
@@ -47,13 +57,25 @@ MakeLane = Callable[[str], Lane]
 _Waiting = tuple[int, str, Uuid]  # turn, name and uuid of an interface that is to be added
 
 
+class _Luggage(NamedTuple):
+    """What a bridge takes along on its way to another datapath."""
+
+    numbers: Numbers
+    local_mac: int
+
+
 class Switch:
-    """All bridges.  `make_lane` makes the datapath of a type ("system", ...) when it is first used."""
+    """All bridges.
+
+    `make_lane` makes the datapath of a type ("system", ...) when a bridge wants it, or raises
+    UnknownDatapathError; `drop_lane` is told of a type that no bridge uses any more.
+    """
 
     def __init__(
         self,
         devices: Devices,
         make_lane: MakeLane,
+        drop_lane: Callable[[str], None],
         surroundings: Surroundings,
         *,
         clock: Clock,
@@ -68,12 +90,17 @@ class Switch:
             devices, self._settling, self.unwritten, clock=clock, log=log, random_bits=random_bits
         )
         self._ports: dict[Uuid, PortPart] = {}
+        self._port_names: dict[str, PortPart] = {}
+        self._bridge_names: dict[str, BridgePart] = {}
         self._routes = Routes(log.module("bridge"))
+        self._log = log.module("bridge")
+        self._ofproto_log = log.module("ofproto")
         self._make_lane = make_lane
+        self._drop_lane = drop_lane
         self._surroundings = surroundings
         self._clock = clock
         self._random_bits = random_bits
-        self._moved: dict[Uuid, Numbers] = {}  # of bridges on their way to another datapath
+        self._moved: dict[str, _Luggage] = {}  # by the name of a bridge on its way to another datapath
 
     def apply(self, replica: Replica) -> None:
         """Brings the bridges in line with the rows that changed since the last call."""
@@ -83,11 +110,13 @@ class Switch:
         self._replica = replica
         if self._routes.root is not root:
             self._configure_all()
+        self._inherit()
         self._remove()
         self._configure_bridges()
         self._add_interfaces()
         self._set_ports()
         self._settling.settle()
+        self._drop_lanes()
 
     def _configure_all(self) -> None:
         if self._routes.root is not None:
@@ -101,7 +130,32 @@ class Switch:
         lane.datapath.flow_limit = number(config, "flow-limit", 200_000)
         lane.sim.vlan_limit = number(config, "vlan-limit", 1) or 2
 
-    # ---- 1. what is gone
+    # ---- 1. what has another row now, and what is gone
+
+    def _inherit(self) -> None:
+        """del-port and add-port of one name in one transaction is no change: names say what is the same."""
+        routes, row_of = self._routes, self._replica.row
+        for uuid in routes.bridges & routes.wanted_bridges - self.bridges.keys():
+            row = row_of("Bridge", uuid)
+            bridge = self._bridge_names.get(row.name) if row is not None else None
+            if bridge is not None:
+                self.bridges[uuid] = self.bridges.pop(bridge.uuid)
+                self._settling.forget(bridge)
+                bridge.uuid, bridge.written = uuid, {}
+        for uuid in routes.ports - self._ports.keys():
+            row = row_of("Port", uuid)
+            port = self._port_names.get(row.name) if row is not None else None
+            if port is not None and row_of("Port", port.uuid) is None:
+                self._ports.pop(port.uuid, None)
+                del port.bridge.ports[port.uuid]
+                self._ports[uuid] = port.bridge.ports[uuid] = port
+                port.uuid = uuid
+        for uuid in routes.interfaces - self.interfaces.all.keys():
+            row = row_of("Interface", uuid)
+            part = self.interfaces.by_name.get(row.name) if row is not None else None
+            home = self._ports.get(routes.port_of_interface.get(uuid, ""))
+            if part is not None and part.port is home and row_of("Interface", part.uuid) is None:
+                self.interfaces.rename(part, uuid)
 
     def _remove(self) -> None:
         routes, wanted = self._routes, self._routes.wanted_bridges
@@ -113,12 +167,18 @@ class Switch:
         for uuid in routes.ports & self._ports.keys():
             port = self._ports[uuid]
             row = self._replica.row("Port", uuid)
-            moved = routes.bridge_of_port.get(uuid) != port.bridge.uuid
-            if row is None or moved or port.row is None or row.name != port.name:
+            if row is None or routes.bridge_of_port.get(uuid) != port.bridge.uuid:
                 routes.interfaces.update(port.interfaces)
                 self._remove_port(port)
+                continue
+            was_bond, port.row = port.is_bond, row
+            if was_bond != port.is_bond:
+                for part in list(port.interfaces.values()):
+                    self._remove_interface(part, for_good=False)
         for uuid in routes.interfaces & self.interfaces.all.keys():
             part = self.interfaces.all[uuid]
+            if part.port.row is None:
+                continue
             row = self._replica.row("Interface", uuid)
             gone = row is None or routes.port_of_interface.get(uuid) != part.port.uuid
             if row is None or gone or self._must_reopen(part, row):
@@ -147,22 +207,24 @@ class Switch:
             self._remove_port(port, for_good=not moving)
         self._surroundings.bridge_went(bridge.name)
         bridge.bridge.close()
-        del self.bridges[bridge.uuid]
+        del self.bridges[bridge.uuid], self._bridge_names[bridge.name]
         self._settling.forget(bridge)
+        self._moved.pop(bridge.name, None)
         if moving:
-            self._moved[bridge.uuid] = bridge.numbers
+            self._moved[bridge.name] = _Luggage(bridge.numbers, bridge.local_mac)
+        bridge.lane.bridges.discard(bridge.name)
 
     def _remove_port(self, port: PortPart, for_good: bool = True) -> None:
         for interface in list(port.interfaces.values()):
             self._remove_interface(interface, for_good=for_good)
         if port.name in port.bridge.bridge.ports:
             port.bridge.bridge.remove_port(port.name)
-        del port.bridge.ports[port.uuid]
+        del port.bridge.ports[port.uuid], self._port_names[port.name]
         self._ports.pop(port.uuid, None)
         self._settling.disturb(port.bridge)
 
     def _remove_interface(self, part: InterfacePart, *, for_good: bool) -> None:
-        self.interfaces.remove(part, device=for_good or part.settings.type == "internal")
+        self.interfaces.remove(part, for_good=for_good)
         if not for_good:
             self._routes.interfaces.add(part.uuid)
         self._routes.ports.add(part.port.uuid)
@@ -175,12 +237,16 @@ class Switch:
             if row is None:
                 continue
             bridge = self.bridges.get(uuid)
+            if bridge is None or row.other_config.get("hwaddr") != bridge.row.other_config.get("hwaddr"):
+                self._look_at_hwaddr(row)
+            bridge = bridge or self._add_bridge(row)
             if bridge is None:
-                bridge = self._add_bridge(row)
-            elif row != bridge.row:
+                continue
+            if row != bridge.row:
                 bridge.row = row
                 self._await_controller(bridge)
                 self._settling.configure(bridge)
+            self._synthesize_local(bridge)
             self._settling.disturb(bridge)
         self._routes.bridges.clear()
 
@@ -188,21 +254,40 @@ class Switch:
         row = self._replica.row("Bridge", uuid)
         return row.name if row is not None else ""
 
-    def _add_bridge(self, row: Row) -> BridgePart:
-        lane = self._lane(row.datapath_type or "system")
-        mac = wanted_mac(row) or random_mac(self._random_bits)
+    def _look_at_hwaddr(self, row: Row) -> None:
+        mac = parse_mac(row.other_config.get("hwaddr", ""))
+        if mac is not None and usable_mac(format_mac(mac)) is None:
+            text = "bridge %s: cannot set MAC address to %s"
+            self._log.err(text, row.name, f"multicast address {format_mac(mac)}" if mac else "zero")
+
+    def _add_bridge(self, row: Row) -> BridgePart | None:
+        """Returns None if that cannot be."""
+        type = row.datapath_type or "system"
+        if "/" in row.name:  # a socket and a device are to be named after it
+            self._log.warn('ignoring bridge with invalid name "%s"', row.name)
+            return None
+        try:
+            lane = self._lane(type)
+        except UnknownDatapathError:
+            self._ofproto_log.warn("unknown datapath type %s", type)
+            self._ofproto_log.warn("could not create datapath %s of unknown type %s", row.name, type)
+            text = "failed to create bridge %s: Address family not supported by protocol"
+            self._log.err(text, row.name)
+            return None
+        lane.bridges.add(row.name)
+        numbers, local_mac = self._moved.pop(row.name, _Luggage(Numbers(), 0))
+        spare_mac = random_mac(self._random_bits)
+        mac = wanted_mac(row) or local_mac or spare_mac
         config = bridge_config(row, mac, row.fail_mode or "standalone", bool(row.controller))
         bridge = BridgePart(row, lane, Bridge(config, lane.datapath.fabric, self._clock))
-        bridge.numbers = self._moved.pop(row.uuid, bridge.numbers)
-        bridge.local_mac = mac
+        bridge.numbers, bridge.local_mac, bridge.spare_mac = numbers, local_mac, spare_mac
         self._await_controller(bridge)
-        self.bridges[row.uuid] = bridge
+        self.bridges[row.uuid] = self._bridge_names[row.name] = bridge
         self._routes.ports.update(row.ports)
         for port in row.ports:
             port_row = self._replica.row("Port", port)
             if port_row is not None:
                 self._routes.interfaces.update(port_row.interfaces)
-        self._add_local(bridge)
         self._surroundings.bridge_came(bridge.bridge)
         return bridge
 
@@ -212,6 +297,11 @@ class Switch:
             lane = self.lanes[type] = self._make_lane(type)
             self._configure_lane(lane)
         return lane
+
+    def _drop_lanes(self) -> None:
+        for type in [type for type, lane in self.lanes.items() if not lane.bridges]:
+            del self.lanes[type]
+            self._drop_lane(type)
 
     def _await_controller(self, bridge: BridgePart) -> None:
         """A controller that does not answer within three probes leaves the bridge to itself (fail_mode)."""
@@ -238,6 +328,7 @@ class Switch:
                 continue
             part = self.interfaces.all.get(uuid)
             if part is not None:
+                self._look_at_mac(row, part.port.bridge)
                 self.interfaces.configure(part, interface_settings(row, part.port.bridge.name))
             elif (port := self._port(port_uuid)) is not None:
                 turn = 0 if row.name == port.bridge.name or row.ofport_request else 1 if row.ofport else 2
@@ -256,9 +347,8 @@ class Switch:
         bridge = self.bridges.get(self._routes.bridge_of_port.get(uuid, ""))
         row = self._replica.row("Port", uuid)
         if port is None and bridge is not None and row is not None:
-            if row.name == bridge.name:
-                self._remove_synthesized(bridge)
             port = self._ports[uuid] = bridge.ports[uuid] = PortPart(uuid, bridge, row)
+            self._port_names[row.name] = port
         return port
 
     def _add_interface(self, uuid: Uuid) -> list[_Waiting]:
@@ -267,12 +357,20 @@ class Switch:
         port = self._port(self._routes.port_of_interface[uuid])
         if row is None or port is None:
             return []
+        self._look_at_mac(row, port.bridge)
         part = InterfacePart(uuid, port, interface_settings(row, port.bridge.name))
         self.interfaces.add(part)
         self._routes.ports.add(port.uuid)
         evicted = self._evict(part)
         self.interfaces.open(part, _number_before(row))
         return evicted
+
+    def _look_at_mac(self, row: Row, bridge: BridgePart) -> None:
+        if row.mac is not None and row.name == bridge.name:
+            text = (
+                "interface %s: ignoring mac in Interface record (use Bridge record to set local port's mac)"
+            )
+            self._log.err(text, row.name)
 
     def _evict(self, part: InterfacePart) -> list[_Waiting]:
         """Takes the number that this interface asks for from one that only happens to have it."""
@@ -323,33 +421,34 @@ class Switch:
                 port.bridge.bridge.remove_port(port.name)
         self._routes.ports.clear()
 
-    # ---- the local port that needs no row
+    # ---- the local port that has no row
 
-    def _add_local(self, bridge: BridgePart) -> None:
-        """A bridge that has no port of its own name has one all the same."""
-        for uuid in bridge.row.ports:
-            row = self._replica.row("Port", uuid)
-            if row is not None and row.name == bridge.name:
-                return
-        port = PortPart(f"local {bridge.uuid}", bridge, None)
+    def _synthesize_local(self, bridge: BridgePart) -> None:
+        """A bridge that has no port of its own name needs one for its controllers."""
+        port = self._port_names.get(bridge.name)
+        if port is not None:
+            if port.row is None and not bridge.row.controller:
+                self._remove_port(port)
+            return
+        if not bridge.row.controller or self._has_local_row(bridge.row):
+            return
+        self._log.warn("bridge %s: no port named %s, synthesizing one", bridge.name, bridge.name)
+        port = PortPart(f"local {bridge.name}", bridge, None)
         part = InterfacePart(port.uuid, port, InterfaceSettings(bridge.name, "internal", {}, None))
-        bridge.ports[port.uuid] = port
+        bridge.ports[port.uuid] = self._port_names[bridge.name] = port
         self.interfaces.add(part)
         self.interfaces.open(part, None)
 
-    def _remove_synthesized(self, bridge: BridgePart) -> None:
-        port = bridge.ports.get(f"local {bridge.uuid}")
-        if port is not None:
-            self._remove_port(port)
+    def _has_local_row(self, bridge: Row) -> bool:
+        rows = (self._replica.row("Port", uuid) for uuid in bridge.ports)
+        return any(row is not None and row.name == bridge.name for row in rows)
 
     # ---- for the OpenFlow side (ofproto/fabric.py, Host)
 
     def part_of(self, bridge: str, ofport: int) -> InterfacePart | None:
-        for part in self.bridges.values():
-            if part.name == bridge:
-                interface = part.bridge.interface(ofport)
-                return self.interfaces.by_name.get(interface.name) if interface is not None else None
-        return None
+        part = self._bridge_names.get(bridge)
+        interface = part.bridge.interface(ofport) if part is not None else None
+        return self.interfaces.by_name.get(interface.name) if interface is not None else None
 
     def port_statistics(self, bridge: str, ofport: int) -> PortStatistics:
         part = self.part_of(bridge, ofport)

@@ -14,9 +14,10 @@ from trunkline.base.directories import Directories
 from trunkline.base.json import loads
 from trunkline.base.options import Option, Parsed
 from trunkline.base.targets import is_active
+from trunkline.base.version import OPEN_VSWITCH
 from trunkline.bridge.devices import Devices
 from trunkline.bridge.interests import INTERESTS
-from trunkline.bridge.parts import Lane
+from trunkline.bridge.parts import Lane, UnknownDatapathError
 from trunkline.bridge.status import Status, statistics_seconds
 from trunkline.bridge.switch import Switch
 from trunkline.daemons.commands import exit_command, time_commands
@@ -55,6 +56,7 @@ _ON_SIM: Final = (
     "datapath type system has no kernel datapath yet: packets are forwarded by this process (sim); "
     "dpif/show says so too"
 )
+_NOTE: Final = "runs on sim, the datapath in this process; there is no kernel datapath yet"
 
 
 class Switchd:
@@ -72,17 +74,19 @@ class Switchd:
         self.switch = Switch(
             devices,
             self._make_lane,
+            self._drop_lane,
             self.openflow,
             clock=env.clock,
             log=env.log,
             random_bits=env.random.getrandbits,
         )
-        types = (*DATAPATH_TYPES, "dummy") if dummy else DATAPATH_TYPES
-        self.status = Status(self.switch, interface_types, types)
+        self.datapath_types = (*DATAPATH_TYPES, "dummy") if dummy else DATAPATH_TYPES
+        self.status = Status(self.switch, interface_types, self.datapath_types)
         self.schema = Schema.from_json(loads(schema_text("Open_vSwitch")))
         self.replica = Replica(self.schema, INTERESTS, lock=LOCK)
         self.client = ReplicaClient(database, self.replica, dial=env.dial, clock=env.clock, log=env.log)
         self.cleanup = False
+        self._warned = False
         self._was_synchronized = False
         self._configured = False
         self._next_statistics = 0.0
@@ -91,12 +95,19 @@ class Switchd:
     # ---- datapaths
 
     def _make_lane(self, type: str) -> Lane:
-        if type == "system" and not self.dummy:
+        if type not in self.datapath_types:
+            raise UnknownDatapathError(type)
+        if type == "system" and not self.dummy and not self._warned:
+            self._warned = True
             self.log.warn("%s", _ON_SIM)
         sim = Sim(f"ovs-{type}", self.env.clock)
-        datapath = Datapath(type, sim, Fabric(self), self.env.clock)
+        note = _NOTE if type == "system" and not self.dummy else ""
+        datapath = Datapath(type, sim, Fabric(self), self.env.clock, note)
         self.datapaths[type] = datapath
-        return Lane(type, datapath, sim)
+        return Lane(type, datapath, sim, set())
+
+    def _drop_lane(self, type: str) -> None:
+        del self.datapaths[type]
 
     def port_statistics(self, bridge: str, ofport: int) -> PortStatistics:
         return self.switch.port_statistics(bridge, ofport)
@@ -190,6 +201,7 @@ class Switchd:
 
     async def run(self) -> None:
         """Until asked to stop."""
+        self.log.info("ovs-vswitchd (Open vSwitch) %s", OPEN_VSWITCH)
         self.env.counters.report_memory(self._memory)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.client.run()), group.create_task(self.follow_database())]

@@ -180,11 +180,17 @@ def _show(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     for _, datapath in sorted(datapaths.items()):
         statistics = datapath.provider.statistics()
         lines.append(f"{datapath.title}: hit:{statistics.hits} missed:{statistics.misses}")
+        lines += note_lines(datapath)
         for _, bridge in sorted(datapath.fabric.bridges.items()):
             lines.append(f"  {bridge.name}:")
             ports = sorted(bridge.interfaces.values(), key=lambda port: port.name)
             lines += [f"    {_port_line(port)}" for port in ports]
     return _lines(lines)
+
+
+def note_lines(datapath: Datapath) -> list[str]:
+    """Indented by one: scripts know bridges by two spaces, ports by four, and datapaths by none."""
+    return [f" note: {datapath.note}"] if datapath.note else []
 
 
 def _port_line(port: OfPort) -> str:

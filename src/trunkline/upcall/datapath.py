@@ -36,10 +36,16 @@ _EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
 
 
 class Datapath:
-    """The bridges of `fabric` on one datapath; `type_name` as ``dpif/show`` has it before the @."""
+    """The bridges of `fabric` on one datapath; `type_name` as ``dpif/show`` has it before the @.
 
-    def __init__(self, type_name: str, provider: Provider, fabric: Fabric, clock: Clock) -> None:
+    `note` is what a person should know of it; commands that show the datapath show it.
+    """
+
+    def __init__(
+        self, type_name: str, provider: Provider, fabric: Fabric, clock: Clock, note: str = ""
+    ) -> None:
         self.type_name = type_name
+        self.note = note
         self.provider = provider
         self.fabric = fabric
         self.clock = clock

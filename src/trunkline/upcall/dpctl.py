@@ -15,7 +15,7 @@ from trunkline.dpif.text import format_key
 from trunkline.flow import key as layout
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.translate.result import SendToController
-from trunkline.upcall.commands import Datapaths, find_bridge
+from trunkline.upcall.commands import Datapaths, find_bridge, note_lines
 from trunkline.upcall.datapath import Datapath
 
 _FRAGMENT: Final = layout.MASK["nw_frag"]
@@ -112,6 +112,7 @@ def _show(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
 def _shown(datapath: Datapath, counters: bool) -> Iterator[str]:
     statistics = datapath.provider.statistics()
     yield f"{datapath.title}:"
+    yield from note_lines(datapath)
     yield f"  lookups: hit:{statistics.hits} missed:{statistics.misses} lost:{statistics.lost}"
     yield f"  flows: {statistics.flows}"
     for port in datapath.provider.ports():

@@ -222,11 +222,14 @@ def _status(settings: Settings) -> bool:
 
 
 def _datapath_notes(settings: Settings) -> None:
-    """What ``dpif/show`` notes of datapaths that are not what was asked for (lines in parentheses)."""
+    """What ``dpif/show`` notes of datapaths that are not what was asked for."""
     path = f"{settings.directories.run}/ovs-vswitchd.{_pid(settings, 'ovs-vswitchd')}.ctl"
+    datapath = ""
     for line in (output("ovs-appctl", "-T", "5", "-t", path, "dpif/show") or "").splitlines():
-        if line and not line.startswith(" ") and "sim" in line.replace("(", " ").split():
-            say(f"datapath {line}")
+        if line.startswith(" note: "):
+            say(f"datapath {datapath} {line.removeprefix(' note: ')}")
+        elif line and not line.startswith(" "):
+            datapath = line.partition(":")[0]
 
 
 def _version(_: Settings) -> bool:

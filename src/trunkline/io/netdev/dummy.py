@@ -184,6 +184,11 @@ def commands(devices: Mapping[str, DummyDevice], changed: Callable[[str], None])
             changed(name)
         return "OK\n"
 
+    def no_addresses(arguments: Sequence[str]) -> str:
+        raise CommandError(
+            "addresses of dummy devices are not implemented yet: there are no tunnels that would look them up"
+        )
+
     def connection_state(arguments: Sequence[str]) -> str:
         if arguments:
             return f"{arguments[0]}: unknown\n"
@@ -194,6 +199,8 @@ def commands(devices: Mapping[str, DummyDevice], changed: Callable[[str], None])
     )
     yield Command("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, set_admin_state)
     yield Command("netdev-dummy/conn-state", "[netdev]", 0, 1, connection_state)
+    yield Command("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, no_addresses)
+    yield Command("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, no_addresses)
 
 
 def _frames(words: Sequence[str]) -> Iterator[bytes]:

@@ -1,10 +1,10 @@
 """All devices of a machine: opens them by type, and hears by rtnetlink when one comes, goes or changes."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from trunkline.base.clock import Clock
-from trunkline.bridge.devices import Device, DeviceError
+from trunkline.bridge.devices import Device, DeviceError, UnknownTypeError
 from trunkline.io.netdev.dummy import DummyDevice, commands
 from trunkline.io.netdev.kernel import (
     InternalDevice,
@@ -17,6 +17,8 @@ from trunkline.io.netdev.kernel import (
 from trunkline.io.netdev.tap import TapDevice
 from trunkline.io.netlink import LinkEvents, NetlinkError
 from trunkline.jsonrpc.unixctl import Command
+
+_KERNEL: Final = ("internal", "system", "tap")
 
 Dummy = Literal["no", "add", "system", "override"]
 """What ``--enable-dummy`` says: not given, given, for system devices, for devices of every type."""
@@ -54,7 +56,9 @@ class MachineDevices:
 
     def types(self) -> tuple[str, ...]:
         """The types that `open` knows, for Open_vSwitch.iface_types."""
-        kernel = ("internal", "system", "tap") if self._system else ()
+        kernel = _KERNEL if self._system or self._dummy == "override" else ()
+        if self._dummy == "system":
+            kernel = (*kernel, "system")
         dummy = ("dummy", "dummy-internal") if self._dummy != "no" else ()
         return tuple(sorted({*kernel, *dummy}))
 
@@ -69,12 +73,12 @@ class MachineDevices:
         return device
 
     def _open(self, name: str, type: str) -> Device:
-        if type in ("dummy", "dummy-internal") and self._dummy != "no":
+        if type not in self.types():
+            raise UnknownTypeError("Address family not supported by protocol")
+        if type not in _KERNEL:
             return self._open_dummy(name, type)
         if self._dummy == "override" or (self._dummy == "system" and type == "system"):
             return self._open_dummy(name, "dummy-internal" if type == "internal" else type)
-        if not self._system or type not in ("system", "internal", "tap"):
-            raise DeviceError("Address family not supported by protocol")
         kernel = self._kernel = self._kernel or Kernel(self._readers)
         if type == "internal":
             return InternalDevice(name, kernel, self._run_directory)

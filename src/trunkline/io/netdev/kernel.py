@@ -117,6 +117,7 @@ class SystemDevice:
             link_resets=link.carrier_changes - self._first_changes,
             speed=settings.speed,
             full_duplex=settings.full_duplex,
+            features=settings.features,
             status=self._status(link.name),
         )
 
@@ -140,7 +141,12 @@ class SystemDevice:
 
     def more_statistics(self) -> Mapping[str, int]:
         statistics = self._kernel.netlink.statistics(self.index)
-        return {} if statistics is None else {"rx_missed_errors": statistics.rx_missed_errors}
+        if statistics is None:
+            return {}
+        return {
+            "rx_missed_errors": statistics.rx_missed_errors,
+            "rx_multicast_packets": statistics.multicast,
+        }
 
     def configure(self, options: Mapping[str, str]) -> None:
         """A system device has no options."""
