@@ -1,1 +1,5 @@
-"""Benchmarks: `python -m bench` runs them all and prints their rows."""
+"""Benchmarks beside the originals: `python -m bench` runs all, `python -m bench start sim` some.
+
+Every module bench_*.py has `run()`, which yields rows (measure.py).  Ours and the original are measured in
+the same run on the same machine, so the ratio means something also where the figures do not.
+"""

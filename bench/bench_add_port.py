@@ -1,128 +1,66 @@
-"""How long a whole `ovs-vsctl add-port` takes, waiting for the switch, with few and with many ports.
+"""A whole `ovs-vsctl add-port`, waiting for the switch, on a bridge of few and of many dummy ports.
 
-Ours (all our commands) and the original (all of its), dummy devices, in the same run; medians.  The goal:
-with 2,000 ports at most twice as long as with 10.
+Also all of the many in one transaction, and their removal.  Dummy devices; medians of single commands.
 """
 
-import argparse
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-OURS = Path(sys.executable).parent
-ORIGINAL = {
-    "ovsdb-server": "/usr/sbin",
-    "ovs-vswitchd": "/usr/sbin",
-    "ovs-vsctl": "/usr/bin",
-    "ovsdb-tool": "/usr/bin",
-}
+from bench.lab import DUMMY, Lab, kinds, lab
+from bench.measure import Row, seconds
+
+FEW, MANY = 10, 2000
+ROUNDS = 9
 
 
-class Lab:
-    """A database server and a switch in a directory of their own."""
+class Figures(NamedTuple):
+    """Milliseconds, but the bulk ones are seconds."""
 
-    def __init__(self, directory: str, original: bool) -> None:
-        self.directory = directory
-        self.original = original
-        names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")
-        self.environment = {**os.environ, **dict.fromkeys(names, directory)}
-        self.daemons: list[subprocess.Popen[bytes]] = []
-
-    def path(self, program: str) -> str:
-        return f"{ORIGINAL[program] if self.original else OURS}/{program}"
-
-    def run(self, program: str, *arguments: str) -> None:
-        command = [self.path(program), *arguments]
-        subprocess.run(command, env=self.environment, check=True, capture_output=True, timeout=600)
-
-    def start(self, program: str, *arguments: str) -> None:
-        command = [self.path(program), *arguments, "--pidfile", "-vconsole:off"]
-        self.daemons.append(subprocess.Popen(command, env=self.environment))
-        deadline = time.monotonic() + 20
-        while not os.path.exists(f"{self.directory}/{program}.pid"):
-            assert time.monotonic() < deadline, f"{program} does not start"
-            time.sleep(0.02)
-        time.sleep(0.2)
-
-    def fill(self, bridge: str, first: int, count: int) -> None:
-        for start in range(first, first + count, 500):
-            command = ["-t", "300"]
-            for i in range(start, min(start + 500, first + count)):
-                command += [
-                    "--",
-                    "add-port",
-                    bridge,
-                    f"p{i}",
-                    "--",
-                    "set",
-                    "Interface",
-                    f"p{i}",
-                    "type=dummy",
-                ]
-            self.run("ovs-vsctl", *command)
-
-    def measure(self, bridge: str, rounds: int, prefix: str) -> float:
-        """The median time of one add-port, milliseconds."""
-        times = []
-        for i in range(rounds):
-            name = f"{prefix}{i}"
-            start = time.perf_counter()
-            self.run("ovs-vsctl", "add-port", bridge, name, "--", "set", "Interface", name, "type=dummy")
-            times.append((time.perf_counter() - start) * 1000)
-        return statistics.median(times)
+    few: float
+    many: float
+    filled: float
+    emptied: float
 
 
-@contextmanager
-def lab(original: bool) -> Iterator[Lab]:
-    with tempfile.TemporaryDirectory(prefix="ba") as directory:
-        made = Lab(directory, original)
-        try:
-            made.run("ovsdb-tool", "create", f"{directory}/conf.db", *_schema(original))
-            made.start("ovsdb-server", f"{directory}/conf.db", f"--remote=punix:{directory}/db.sock")
-            made.run("ovs-vsctl", "--no-wait", "init")
-            made.start("ovs-vswitchd", "--enable-dummy=override", "--disable-system")
-            made.run("ovs-vsctl", "add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=dummy")
-            yield made
-        finally:
-            for daemon in reversed(made.daemons):
-                daemon.terminate()
-            for daemon in made.daemons:
-                daemon.wait(20)
+def run() -> Iterator[Row]:
+    """Ours and the original in the same run."""
+    ours, original = [*(_measure(kind) for kind in kinds()), None][:2]
+    assert ours is not None
+    yield Row(f"add-port to {FEW} ports", ours.few, original and original.few, "ms", 60)
+    yield Row(f"add-port to {MANY:,} ports", ours.many, original and original.many, "ms")
+    growth = original and original.many / original.few
+    yield Row(f"  {MANY:,} ports against {FEW}", ours.many / ours.few, growth, "times", 2)
+    count = f"{MANY - FEW:,} ports"
+    yield Row(f"{count} added in one command", ours.filled, original and original.filled, "s")
+    yield Row(f"{count} removed in one command", ours.emptied, original and original.emptied, "s")
 
 
-def _schema(original: bool) -> tuple[str, ...]:
-    return ("/usr/share/openvswitch/vswitch.ovsschema",) if original else ()
+def _measure(original: bool) -> Figures:
+    with lab(original) as made:
+        made.start_database()
+        made.start_switch(*DUMMY)
+        made.run("ovs-vsctl", "add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=dummy")
+        _add(made, [f"p{i}" for i in range(FEW)])
+        few = _single(made, "few")
+        names = [f"p{i}" for i in range(FEW, MANY)]
+        start = time.perf_counter()
+        _add(made, names)
+        filled = time.perf_counter() - start
+        many = _single(made, "many")
+        start = time.perf_counter()
+        made.run("ovs-vsctl", "-t", "300", *(word for name in names for word in ("--", "del-port", name)))
+        return Figures(few, many, filled, time.perf_counter() - start)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ports", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--no-original", action="store_true")
-    options = parser.parse_args()
-    for original in (False, True)[
-        : 1 if options.no_original or not os.path.exists("/usr/bin/ovs-vsctl") else 2
-    ]:
-        with lab(original) as made:
-            made.fill("br0", 0, 10)
-            few = made.measure("br0", options.rounds, "few")
-            start = time.perf_counter()
-            made.fill("br0", 10, options.ports - 10)
-            filled = time.perf_counter() - start
-            many = made.measure("br0", options.rounds, "many")
-        name = "original" if original else "ours"
-        print(
-            f"{name:10} with 10 ports {few:7.1f} ms, with {options.ports:,} {many:7.1f} ms: "
-            f"{many / few:5.2f} times   (filled in {filled:.1f} s)",
-            flush=True,
-        )
+def _add(made: Lab, names: Sequence[str]) -> None:
+    words = ["-t", "300"]
+    for name in names:
+        words += ["--", "add-port", "br0", name, "--", "set", "Interface", name, "type=dummy"]
+    made.run("ovs-vsctl", *words)
 
 
-if __name__ == "__main__":
-    main()
+def _single(made: Lab, prefix: str) -> float:
+    """The median time of adding one port, milliseconds."""
+    names = iter(range(ROUNDS))
+    return seconds(lambda: _add(made, [f"{prefix}{next(names)}"]), ROUNDS) * 1000

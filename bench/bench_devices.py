@@ -1,20 +1,26 @@
-"""Packets a second that `sim` forwards between two veth devices, everything included (needs root).
+"""64-byte packets a second that a userspace datapath forwards between two veth devices (needs root).
 
-The switch runs on one core, the generator on another.  Printed: packets that arrived, per second of time and
-per second of the switch's processor; the same for the original's userspace datapath where it is installed.
+Everything is included: sockets, parsing, lookup, actions.  The switch is held on one core, the generator
+sends from the other.  Counted are the packets that arrive, per second of time (the generator's speed and
+whatever else the machine does bound it) and per second of the switch's own processor time.  The original's
+is its datapath_type=netdev.
 """
 
-import argparse
 import asyncio
+import ctypes
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from bench.lab import Lab, kinds, lab
+from bench.measure import ROOT, Row
 from trunkline.io.loop import Loop, LoopClock
 from trunkline.io.netdev.factory import MachineDevices
 from trunkline.io.netlink import Netlink
@@ -25,7 +31,8 @@ from trunkline.packet.packet import Packet
 from trunkline.sim.datapath import Sim
 from trunkline.upcall.datapath import Datapath
 
-ORIGINAL = "/usr/sbin/ovs-vswitchd"
+SECONDS = 3.0
+CLONE_NEWNET = 0x40000000
 
 
 class NoHost:
@@ -78,9 +85,14 @@ def generate(seconds: float) -> int:
     return sent
 
 
-def measure(name: str, pid: int, seconds: float) -> float:
-    netlink = Netlink()
+class Rates(NamedTuple):
+    """Packets that arrived: a second of time, and a second of the switch's processor."""
 
+    time: float
+    processor: float
+
+
+def measure(netlink: Netlink, pid: int) -> Rates:
     def arrived() -> int:
         link = netlink.link("e2")
         assert link is not None
@@ -93,96 +105,74 @@ def measure(name: str, pid: int, seconds: float) -> float:
 
     generate(0.3)
     before, used, start = arrived(), cpu(), time.monotonic()
-    sent = generate(seconds)
+    generate(SECONDS)
     count, used, passed = arrived() - before, cpu() - used, time.monotonic() - start
-    print(
-        f"{name:10} sent {sent / passed:8,.0f}/s  arrived {count / passed:8,.0f}/s  "
-        f"{count / max(used, 0.01):8,.0f} per second of processor"
-    )
-    return count / max(used, 0.01)
+    assert count, "no packet arrived"
+    return Rates(count / passed, count / max(used, 0.01))
 
 
-def ours() -> tuple[int, Callable[[], None]]:
-    command = ["taskset", "-c", "0", sys.executable, __file__, "--switch"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process.pid, process.kill
+def ours(netlink: Netlink) -> Rates:
+    command = ["taskset", "-c", "0", sys.executable, "-m", "bench.bench_devices"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            return measure(netlink, process.pid)
+        finally:
+            process.kill()
 
 
-def original(directory: str) -> tuple[int, Callable[[], None]]:
-    names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")
-    environment = {**os.environ, **dict.fromkeys(names, directory)}
+def original(netlink: Netlink, made: Lab) -> Rates:
+    made.start_database()
+    pid = made.start_switch(pinned_to=0)
+    bridge = ("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+    ports = ("--", "add-port", "br0", "p1", "--", "add-port", "br0", "p2")
+    made.run("ovs-vsctl", "-t", "20", *bridge, *ports)
+    return measure(netlink, pid)
 
-    def run(*command: str) -> None:
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
 
-    run("/usr/bin/ovsdb-tool", "create", f"{directory}/conf.db", "/usr/share/openvswitch/vswitch.ovsschema")
-    server = ["/usr/sbin/ovsdb-server", f"{directory}/conf.db", f"--remote=punix:{directory}/db.sock"]
-    processes = [subprocess.Popen([*server, "-vconsole:off"], env=environment)]
-    time.sleep(0.5)
-    run("/usr/bin/ovs-vsctl", "--no-wait", "init")
-    command = ["taskset", "-c", "0", ORIGINAL, "-vconsole:off"]
-    processes.append(subprocess.Popen(command, env=environment))
-    bridge = ["add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=netdev"]
-    run(
-        "/usr/bin/ovs-vsctl",
-        "-t",
-        "20",
-        *bridge,
-        "--",
-        "add-port",
-        "br0",
-        "p1",
-        "--",
-        "add-port",
-        "br0",
-        "p2",
-    )
+def run() -> Iterator[Row]:
+    cores = os.sched_getaffinity(0)
+    if os.getuid() != 0 or len(cores) < 2:
+        print("NOT RUN: needs root and two processors", file=sys.stderr)
+        return
+    with own_namespace():
+        os.sched_setaffinity(0, {max(cores)})
+        try:
+            netlink = Netlink()
+            for port, end in (("p1", "e1"), ("p2", "e2")):
+                netlink.add_veth(port, end)
+                for name in (port, end):
+                    link = netlink.link(name)
+                    assert link is not None
+                    netlink.change(link.ifindex, up=True, no_ipv6_address=True)
+            mine, theirs = ours(netlink), None
+            if len(kinds()) > 1:
+                with lab(original=True) as made:
+                    theirs = original(netlink, made)
+        finally:
+            os.sched_setaffinity(0, cores)
+    yield Row("forwarded between two devices", mine.time, theirs and theirs.time, "/s", 40_000)
+    yield Row("  a second of its processor", mine.processor, theirs and theirs.processor, "/s")
 
-    def stop() -> None:
-        for process in reversed(processes):
-            process.terminate()
-            process.wait(10)
 
-    return processes[1].pid, stop
+@contextmanager
+def own_namespace() -> Iterator[None]:
+    """A network namespace of our own for as long as the context lasts; it vanishes with its last process."""
+    libc = ctypes.CDLL(None, use_errno=True)  # Python 3.11 has no os.unshare and os.setns
+    with open("/proc/self/ns/net", "rb") as before:
+        if libc.unshare(CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        try:
+            yield
+        finally:
+            libc.setns(before.fileno(), CLONE_NEWNET)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--switch", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.switch:
-        with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(switch(f"/run/bench-{os.getpid()}"))
-    unshare()
-    os.sched_setaffinity(0, {os.cpu_count() - 1} if (os.cpu_count() or 1) > 1 else {0})
-    netlink = Netlink()
-    for port, end in (("p1", "e1"), ("p2", "e2")):
-        netlink.add_veth(port, end)
-        for name in (port, end):
-            link = netlink.link(name)
-            assert link is not None
-            netlink.change(link.ifindex, up=True, no_ipv6_address=True)
-    pid, stop = ours()
-    mine = measure("ours", pid, options.seconds)
-    stop()
-    if os.path.exists(ORIGINAL):
-        with tempfile.TemporaryDirectory(prefix="bd") as directory:
-            pid, stop = original(directory)
-            time.sleep(1)
-            measure("original", pid, options.seconds)
-            stop()
-    print(f"goal 40,000: {'reached' if mine >= 40_000 else 'missed'}, {mine / 40_000:.2f} of it")
-
-
-def unshare() -> None:
-    """A network namespace of our own (Python 3.11 has no os.unshare)."""
-    import ctypes
-
-    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):
-        raise SystemExit("needs root")
+    """The switch that `ours` starts."""
+    with tempfile.TemporaryDirectory(prefix="tb") as directory, asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(switch(directory))
 
 
 if __name__ == "__main__":

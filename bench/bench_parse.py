@@ -1,7 +1,8 @@
 """How fast a frame becomes a key, a key a frame, and a field is rewritten: microseconds, one core."""
 
-import timeit
+from collections.abc import Iterator
 
+from bench.measure import Row, microseconds
 from trunkline.flow.key import pack
 from trunkline.flow.text import format_match, parse_match
 from trunkline.packet.build import build
@@ -23,40 +24,19 @@ FRAMES = {
 LIMIT = 8.0  # microseconds for TCP over IPv4
 
 
-def microseconds(code: str, **names: object) -> float:
-    timer = timeit.Timer(code, globals=names)
-    return min(timer.repeat(5, 20000)) / 20000 * 1e6
-
-
-def run() -> list[tuple[str, str]]:
-    """Rows of (what, how fast)."""
-    rows = []
+def run() -> Iterator[Row]:
     for name, fields in FRAMES.items():
         frame = build(pack(fields)[0])
-        took = microseconds("parse(frame)", parse=parse, frame=frame)
-        rows.append(
-            (f"parse {name}", f"{took:.2f} us" + (f" (limit {LIMIT})" if name == "TCP over IPv4" else ""))
-        )
+        took = microseconds("parse(frame)", {"parse": parse, "frame": frame})
+        yield Row(f"parse {name}", took, None, "us", LIMIT if name == "TCP over IPv4" else None)
     key = pack(FRAMES["TCP over IPv4"])[0]
-    packet = Packet(build(key))
     value, mask = pack(dl_dst=7, nw_dst=9)
-    names = {"set_fields": set_fields, "packet": packet, "key": key, "value": value, "mask": mask}
-    rows.append(
-        (
-            "set MAC and IPv4 address",
-            f"{microseconds('set_fields(packet, key, value, mask)', **names):.2f} us",
-        )
-    )
-    text = "priority=5,tcp,in_port=1,nw_src=10.0.0.0/8,tp_dst=80".removeprefix("priority=5,")
-    rows.append(
-        ("read a match", f"{microseconds('parse_match(text)', parse_match=parse_match, text=text):.2f} us")
-    )
-    match = parse_match(text)
-    took = microseconds("format_match(match)", format_match=format_match, match=match)
-    rows.append(("write a match", f"{took:.2f} us"))
-    return rows
-
-
-if __name__ == "__main__":
-    for what, figure in run():
-        print(f"{what:30} {figure}")
+    names = {"set_fields": set_fields, "packet": Packet(build(key)), "key": key, "value": value, "mask": mask}
+    took = microseconds("set_fields(packet, key, value, mask)", names)
+    yield Row("set MAC and IPv4 address", took, None, "us")
+    match_text = "tcp,in_port=1,nw_src=10.0.0.0/8,tp_dst=80"
+    took = microseconds("parse_match(text)", {"parse_match": parse_match, "text": match_text}, 2000)
+    yield Row("read a match", took, None, "us")
+    match = parse_match(match_text)
+    took = microseconds("format_match(match)", {"format_match": format_match, "match": match}, 2000)
+    yield Row("write a match", took, None, "us")

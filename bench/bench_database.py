@@ -1,20 +1,12 @@
-"""The database server beside the original, same client, same work: rates and their ratio.
-
-Run it as ``python bench/database_server.py``; it takes about half a minute.
-"""
+"""The database server beside the original, same client, same work: rates."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-PROGRAMS = ("/usr/sbin/ovsdb-server", str(Path(sys.executable).parent / "ovsdb-server"))
+from bench.lab import kinds, lab
+from bench.measure import Row
 
 
 def connect(path: str) -> socket.socket:
@@ -99,27 +91,19 @@ WORK: tuple[tuple[str, Callable[[str], float]], ...] = (
 )
 
 
-def main() -> None:
-    rates: list[list[float]] = []
-    for program in PROGRAMS:
-        with tempfile.TemporaryDirectory(prefix="bench") as directory:
-            environment = {**os.environ, "OVS_RUNDIR": directory, "OVS_LOGDIR": directory}
-            subprocess.run(["/usr/bin/ovsdb-tool", "create", f"{directory}/conf.db", SCHEMA], check=True)
-            words = [program, f"{directory}/conf.db", f"--remote=punix:{directory}/db.sock", "-vconsole:off"]
-            server = subprocess.Popen(words, env=environment)
-            while not os.path.exists(f"{directory}/db.sock"):
-                time.sleep(0.05)
-            setup = connect(f"{directory}/db.sock")
-            row = {"op": "insert", "table": "Open_vSwitch", "row": {}}
-            setup.sendall(request("transact", ["Open_vSwitch", row], 0))
-            until(setup, b'"result"')
-            rates.append([work(f"{directory}/db.sock") for _, work in WORK])
-            server.terminate()
-            server.wait(10)
-    print(f"{'per second':45} {'original':>10} {'ours':>10} {'ratio':>6}")
-    for (name, _), theirs, mine in zip(WORK, *rates, strict=True):
-        print(f"{name:45} {theirs:10.1f} {mine:10.1f} {mine / theirs:6.2f}")
+def run() -> Iterator[Row]:
+    rates = [_measure(kind) for kind in kinds()]
+    for number, (what, _) in enumerate(WORK):
+        original = rates[1][number] if len(rates) > 1 else None
+        yield Row(what, rates[0][number], original, "/s")
 
 
-if __name__ == "__main__":
-    main()
+def _measure(original: bool) -> list[float]:
+    with lab(original) as made:
+        made.start_database()
+        setup = connect(made.socket)
+        setup.sendall(
+            request("transact", ["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}], 0)
+        )
+        until(setup, b'"result"')
+        return [work(made.socket) for _, work in WORK]
