@@ -116,6 +116,7 @@ class Sim:
         self.hits = self.misses = self.lost = 0
         self._ports: dict[int, SimPort] = {}
         self._names: dict[str, int] = {}
+        self._lowest = 1  # no number below it is free
         self._tables: dict[int, _Table] = {}
         self._order: list[_Table] = []
         self._flows: dict[int, SimFlow] = {}
@@ -146,10 +147,9 @@ class Sim:
             number = (100 if name.startswith("br") else 0) + int(digits[0]) if digits else 0
             if 0 < number < _MAX_DUMMY and number not in self._ports:
                 return number
-        number = 1
-        while number in self._ports:
-            number += 1
-        return number
+        while self._lowest in self._ports:
+            self._lowest += 1
+        return self._lowest
 
     def attach(self, number: int, transmit: Transmit | None) -> None:
         """Says where packets for a port go; None: they are dropped."""
@@ -160,6 +160,7 @@ class Sim:
         if port is None:
             raise DatapathError(f"{self.name}: there is no port number {number}")
         del self._names[port.name]
+        self._lowest = min(self._lowest, number)
 
     def ports(self) -> Iterator[DatapathPort]:
         for number, port in sorted(self._ports.items()):
