@@ -41,9 +41,10 @@ class Settling:
     def count(self, part: InterfacePart) -> None:
         """Keeps the bridge's MTUs and burnt-in addresses in line with this interface."""
         bridge, state = part.port.bridge, part.state
-        counts = part.device is not None and state is not None and not part.is_internal
-        mtu = state.mtu if counts and state is not None else None
-        mac = state.mac if counts and state is not None and is_burnt_in(state.mac) else None
+        mtu = mac = None
+        if part.device is not None and state is not None:
+            mtu = None if part.is_internal and (part.is_local or _follows(part)) else state.mtu
+            mac = state.mac if is_burnt_in(state.mac) and not part.has_bridge_mac else None
         for values, before, now in ((bridge.mtus, part.mtu, mtu), (bridge.burnt_in, part.burnt_in, mac)):
             if before != now:
                 if before is not None:
