@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,9 @@ Ignore = Callable[[str, str, str], bool]
 """Whether what the two show under a name may differ."""
 
 
+DUMMY = ("--enable-dummy=override", "--disable-system")
+
+
 class Outcome(NamedTuple):
     stdout: str
     stderr: str
@@ -40,7 +43,7 @@ class Outcome(NamedTuple):
 class Side:
     """One server and one switch in `directory`, the originals or ours; the tools are always the originals."""
 
-    def __init__(self, directory: Path, *, ours: bool) -> None:
+    def __init__(self, directory: Path, *, ours: bool, options: Sequence[str] = DUMMY) -> None:
         directory.mkdir()
         self.directory, self.ours = directory, ours
         self._daemons: list[subprocess.Popen[bytes]] = []
@@ -49,8 +52,9 @@ class Side:
         wait_for(directory / "db.sock")
         self.database = Peer(directory / "db.sock")
         self._run("ovs-vsctl", "--no-wait", "init")
-        self._start("ovs-vswitchd", "--enable-dummy=override", "--disable-system")
+        self._start("ovs-vswitchd", *options)
         pid = (directory / "ovs-vswitchd.pid").read_text().strip()
+        wait_for(directory / f"ovs-vswitchd.{pid}.ctl")
         self.control = Control(f"{directory}/ovs-vswitchd.{pid}.ctl")
 
     def _start(self, program: str, *arguments: str) -> None:

@@ -100,7 +100,7 @@ class Switch:
         self._surroundings = surroundings
         self._clock = clock
         self._random_bits = random_bits
-        self._moved: dict[str, _Luggage] = {}  # by the name of a bridge on its way to another datapath
+        self._moved: dict[Uuid, _Luggage] = {}  # of bridges on their way to another datapath
 
     def apply(self, replica: Replica) -> None:
         """Brings the bridges in line with the rows that changed since the last call."""
@@ -159,6 +159,8 @@ class Switch:
 
     def _remove(self) -> None:
         routes, wanted = self._routes, self._routes.wanted_bridges
+        for uuid in routes.bridges - wanted:
+            self._moved.pop(uuid, None)
         for uuid in routes.bridges & self.bridges.keys():
             row = self._replica.row("Bridge", uuid)
             bridge = self.bridges[uuid]
@@ -209,9 +211,8 @@ class Switch:
         bridge.bridge.close()
         del self.bridges[bridge.uuid], self._bridge_names[bridge.name]
         self._settling.forget(bridge)
-        self._moved.pop(bridge.name, None)
         if moving:
-            self._moved[bridge.name] = _Luggage(bridge.numbers, bridge.local_mac)
+            self._moved[bridge.uuid] = _Luggage(bridge.numbers, bridge.local_mac)
         bridge.lane.bridges.discard(bridge.name)
 
     def _remove_port(self, port: PortPart, for_good: bool = True) -> None:
@@ -275,7 +276,7 @@ class Switch:
             self._log.err(text, row.name)
             return None
         lane.bridges.add(row.name)
-        numbers, local_mac = self._moved.pop(row.name, _Luggage(Numbers(), 0))
+        numbers, local_mac = self._moved.pop(row.uuid, _Luggage(Numbers(), 0))
         spare_mac = random_mac(self._random_bits)
         mac = wanted_mac(row) or local_mac or spare_mac
         config = bridge_config(row, mac, row.fail_mode or "standalone", bool(row.controller))

@@ -271,7 +271,8 @@ async def serve(
         raise Fatal(f"{database}: not an active connection method")
     daemon = Switchd(env, database, devices, interface_types, dummy)
     env.commands.add(*daemon.commands())
-    env.commands.add_missing(VSWITCHD)
+    absent = "dpif-netlink/" if dummy else "dpif-dummy/"  # as in the original
+    env.commands.add_missing(row for row in VSWITCHD if not row.name.startswith(absent))
     await daemon.run()
 
 

@@ -90,6 +90,7 @@ VSWITCHD: Final = (
     Missing("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", _DPDK),
     Missing("dpif-netdev/subtable-lookup-info-get", "", _DPDK),
     Missing("dpif-netdev/subtable-lookup-prio-set", "[lookup_func] [prio]", _DPDK),
+    Missing("dpif-netlink/dispatch-mode", "", "the switch does not use the kernel's Open vSwitch module"),
     Missing("dpif/set-dp-features", "bridge", "the datapath's capabilities are fixed"),
     Missing("dpif/show-dp-features", "bridge", "the datapath's capabilities are fixed"),
     Missing("lacp/show", "[port]", "no LACP is spoken"),
