@@ -11,7 +11,8 @@ that order; so one binary search finds the first bit at which the key leaves eve
 fields in the order of looking (flow/key.py), and the same is kept for parts of the mask (destination,
 source, ports): the first part that proves the miss is taken, always in the same order, so that packets of
 one kind get the same mask.  Pipeline fields cost nothing, for no megaflow has them, and so the sorted lists
-are kept apart by them.
+are kept apart by them.  Most proofs need no search: where no value shares even the first few bits with the
+key, the *window*, those bits alone decide, and what they decided is remembered.
 
 Rules are versioned: one appears in the version `added` and is gone from the version `removed` on, and a
 lookup names its version.  So many changes can be prepared one by one and be seen all at once.
@@ -26,6 +27,7 @@ from trunkline.flow import key as layout
 FOREVER: Final = 1 << 60
 _BLOCK: Final = 512  # values in a block of a sorted list; an insert moves at most twice as many
 _PIPELINE: Final = layout.PIPELINE
+_REMEMBERED: Final = 4096  # proofs a window; whoever sends packets chooses their keys
 # Every megaflow has these, so they cost nothing.
 ALWAYS: Final = layout.bits("dp_in_port", "recirc_id", "packet_type", "dl_type", "nw_frag")
 # Parts of a mask that may prove a miss by themselves, in the order in which they are tried.
@@ -103,9 +105,13 @@ class _Sorted:
 
 
 class _Order:
-    """The values of a subtable cut to some of its bits, sorted for each value of the pipeline fields."""
+    """The values of a subtable cut to some of its bits, sorted for each value of the pipeline fields.
 
-    __slots__ = ("count", "grain", "groups", "mask", "pipe")
+    `known` are proofs by `window`, the pipeline bits and the highest bits down to `low`: a few more than the
+    values need to differ from each other.
+    """
+
+    __slots__ = ("count", "grain", "groups", "known", "low", "mask", "pipe", "reference", "spread", "window")
 
     def __init__(self, mask: int, grain: int) -> None:
         self.mask = mask
@@ -113,6 +119,21 @@ class _Order:
         self.groups: dict[int, _Sorted] = {}
         self.count: dict[int, int] = {}
         self.grain = -grain
+        self.known: dict[int, int] = {}
+        self.reference: int | None = None
+        self.spread = 0  # bits below it are those that values differ in
+        self.low = 0
+        self.window = mask
+
+    def changed(self) -> bool:
+        """Forgets proofs, for the values are others now; whether the window is another one, too."""
+        self.known.clear()
+        low = max(self.spread - len(self.count).bit_length() - 6, 0)
+        if abs(low - self.low) < 3 and low:
+            return False
+        window = self.mask >> low << low | self.pipe
+        self.low, self.window, before = low, window, self.window
+        return window != before
 
     def add(self, value: int) -> None:
         value &= self.mask
@@ -123,6 +144,9 @@ class _Order:
             if group is None:
                 group = self.groups[value & self.pipe] = _Sorted()
             group.insert(value)
+            if self.reference is None:
+                self.reference = value
+            self.spread = max(self.spread, ((value ^ self.reference) & ~self.pipe).bit_length())
 
     def discard(self, value: int) -> None:
         value &= self.mask
@@ -138,9 +162,16 @@ class _Order:
         """Bits such that no value here agrees with `cut`, which is not here, on all of them."""
         group = self.groups.get(cut & self.pipe)
         if group is None:
-            return self.pipe
-        lowest = group.nearest(cut).bit_length() - 1 & self.grain
-        return self.mask >> lowest << lowest | self.pipe
+            first, found = self.low, self.pipe
+        else:
+            first = group.nearest(cut).bit_length() - 1
+            lowest = first & self.grain
+            found = self.mask >> lowest << lowest | self.pipe
+        if first >= self.low:
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
+            self.known[cut & self.window] = found
+        return found
 
 
 class _Subtable(Generic[E]):
@@ -157,12 +188,27 @@ class _Subtable(Generic[E]):
             _Order(part & mask | self.whole.pipe, grain) for part in _PARTS if part & mask and rest & ~part
         ]
 
+    @property
+    def first(self) -> _Order:
+        """What is tried first to prove a miss."""
+        return self.orders[0] if self.orders else self.whole
+
     def miss(self, masked: int) -> int:
         for part in self.orders:
             cut = masked & part.mask
             if cut not in part.count:
                 return part.proof(cut)
         return self.whole.proof(masked)
+
+
+_Step = tuple[
+    int,  # highest priority
+    int,  # mask
+    Callable[[int], E | None],  # its rule by masked key
+    int,  # the window of the first proof of a miss
+    Callable[[int], int | None],  # a remembered proof by that window
+    Callable[[int], int],  # the bits that prove that a masked key is not there
+]
 
 
 class Classifier(Generic[E]):
@@ -172,7 +218,7 @@ class Classifier(Generic[E]):
 
     def __init__(self, grain: int = 1) -> None:
         self._subtables: dict[int, _Subtable[E]] = {}
-        self._plan: tuple[tuple[int, int, Callable[[int], E | None], Callable[[int], int]], ...] = ()
+        self._plan: tuple[_Step[E], ...] = ()
         self._grain = grain
         self.size = 0
 
@@ -195,7 +241,8 @@ class Classifier(Generic[E]):
                 here = here.next
             rule.next, here.next = here.next, rule
         subtable.count[rule.priority] = subtable.count.get(rule.priority, 0) + 1
-        if rule.priority > subtable.top:
+        other = at is None and subtable.first.changed()
+        if rule.priority > subtable.top or other:
             self._replan(subtable)
 
     def remove(self, rule: E) -> None:
@@ -215,6 +262,7 @@ class Classifier(Generic[E]):
             subtable.whole.discard(rule.value)
             for order in subtable.orders:
                 order.discard(rule.value)
+            subtable.first.known.clear()
         rule.next = None
         subtable.count[rule.priority] -= 1
         if not subtable.count[rule.priority]:
@@ -227,19 +275,23 @@ class Classifier(Generic[E]):
     def _replan(self, subtable: _Subtable[E]) -> None:
         subtable.top = max(subtable.count, default=-1)
         ordered = sorted(self._subtables.values(), key=lambda one: -one.top)
-        self._plan = tuple((one.top, one.mask, one.rules.get, one.miss) for one in ordered)
+        self._plan = tuple(
+            (one.top, one.mask, one.rules.get, one.first.window, one.first.known.get, one.miss)
+            for one in ordered
+        )
 
     def lookup(self, key: int, version: int) -> tuple[E | None, int]:
         """The rule of highest priority that matches `key` in `version`, and the bits that decided."""
         best: E | None = None
         floor, looked = -1, 0
-        for top, mask, get, miss in self._plan:
+        for top, mask, get, window, known, miss in self._plan:
             if top <= floor:
                 break
             masked = key & mask
             rule = get(masked)
             if rule is None:
-                looked |= miss(masked)
+                proof = known(masked & window)
+                looked |= miss(masked) if proof is None else proof
                 continue
             looked |= mask
             while rule is not None and not rule.added <= version < rule.removed:
@@ -252,7 +304,7 @@ class Classifier(Generic[E]):
         """As `lookup`, for who does not need to know what decided."""
         best: E | None = None
         floor = -1
-        for top, mask, get, _ in self._plan:
+        for top, mask, get, _, _, _ in self._plan:
             if top <= floor:
                 break
             rule = get(key & mask)

@@ -71,6 +71,35 @@ def test_lookup_finds_the_best_rule_and_its_proof_is_sound(seed: int) -> None:
     assert checked > 1000
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_remembered_of_misses_is_forgotten_when_rules_change(seed: int) -> None:
+    """Between changes the same keys come again: the answers are those of a classifier that is new."""
+    rnd = random.Random(seed)
+    grain = rnd.choice((1, 4))
+    matches = [random_match(rnd) for _ in range(12)]
+    masks = [mask for _, mask in matches if mask]
+    keys = [random_key(rnd) for _ in range(20)]
+    values = [*keys[:10], *(random_key(rnd) for _ in range(10))]
+    classifier: Classifier[Rule] = Classifier(grain)
+    rules: list[Rule] = []
+    for number in range(60):
+        if rules and rnd.random() < 0.4:
+            classifier.remove(rules.pop(rnd.randrange(len(rules))))
+        else:
+            mask = rnd.choice(masks)
+            rule = Rule(rnd.choice(values) & mask, mask, number)
+            rules.append(rule)
+            classifier.add(rule)
+        fresh: Classifier[Rule] = Classifier(grain)
+        for rule in rules:
+            fresh.add(Rule(rule.value, rule.mask, rule.priority))
+        for key in keys:
+            best, looked = classifier.lookup(key, 0)
+            expected, bits = fresh.lookup(key, 0)
+            assert (best and best.priority) == (expected and expected.priority)
+            assert looked == bits
+
+
 def test_a_proof_that_forgets_a_bit_is_caught() -> None:
     """The control for the test above: proofs are as small as they can be."""
     classifier: Classifier[Rule] = Classifier()
