@@ -25,21 +25,33 @@ _MAX_RECIRCULATIONS: Final = 6
 
 
 class _Run:
-    """One packet under a list of actions.  `key` is that of the packet as it is at the moment."""
+    """One packet under a list of actions."""
 
-    __slots__ = ("depth", "key", "packet", "sim", "truncate")
+    __slots__ = ("_key", "_stale", "depth", "packet", "sim", "truncate")
 
     def __init__(self, sim: "Sim", packet: Packet, key: int, depth: int) -> None:
         self.sim = sim
         self.packet = packet
-        self.key = key
+        self._key = key
+        self._stale = False
         self.depth = depth
         self.truncate: int | None = None
 
     def change(self, packet: Packet) -> None:
-        """The packet has changed: its key follows, but for what is not in the frame."""
         self.packet = packet
-        self.key = self.sim.key_of(packet.frame, 0) | self.key & _KEPT
+        self._stale = True
+
+    @property
+    def key(self) -> int:
+        """The packet's as it is now; what is not in the frame stays.  Parsed only when asked for."""
+        if self._stale:
+            self._key = self.sim.key_of(self.packet.frame, 0) | self._key & _KEPT
+            self._stale = False
+        return self._key
+
+    def restore(self, packet: Packet, key: int) -> None:
+        """Back to how the packet was."""
+        self.packet, self._key, self._stale = packet, key, False
 
     def cut(self) -> Packet:
         """The packet to be sent, cut if a truncation came before; that holds for one output."""
@@ -121,10 +133,11 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
 
 
 def _clone(state: _Run, action: dp.Clone) -> None:
-    saved = state.packet, state.key, state.truncate
+    packet, key, truncate = state.packet, state.key, state.truncate
     for inner in action.actions:
         _ACTIONS[type(inner)](state, inner)
-    state.packet, state.key, state.truncate = saved
+    state.restore(packet, key)
+    state.truncate = truncate
 
 
 def _drop(state: _Run, action: dp.Drop) -> None:
