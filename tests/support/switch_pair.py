@@ -4,8 +4,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from support.originals import Originals, environment, wait_for
@@ -163,7 +161,3 @@ class Pair:
     def stop(self) -> None:
         for switch in self.both:
             switch.stop()
-
-
-def same_messages(left: Sequence[bytes], right: Sequence[bytes]) -> bool:
-    return list(left) == list(right)

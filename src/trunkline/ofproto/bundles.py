@@ -53,10 +53,10 @@ def control(bridge: Bridge, client: Client, message: m.BundleControl, step: Step
             del bundles[message.bundle]
         case _:
             raise Refused("OFPBFC_BAD_TYPE")
-    return m.BundleControl(message.bundle, message.type + 1, message.flags)
+    return m.BundleControl(message.bundle, message.type + 1, 0)
 
 
-def add(client: Client, received: Received, message: m.BundleAdd) -> None:
+def add(bridge: Bridge, client: Client, received: Received, message: m.BundleAdd) -> None:
     """Takes a message up; a bundle that was not opened comes to be.  Raises Refused."""
     bundle = client.bundles.get(message.bundle)
     if bundle is None:
@@ -69,6 +69,8 @@ def add(client: Client, received: Received, message: m.BundleAdd) -> None:
         raise Refused("OFPBFC_BAD_FLAGS")
     if not isinstance(message.message, m.FlowMod | m.PortMod | m.PacketOut):
         raise Refused("OFPBFC_MSG_UNSUP")
+    if isinstance(message.message, m.FlowMod):
+        bridge.flows.check(message.message, client.connection.version)
     bundle.messages.append(Received(message.xid, message.message, received.raw[_ADD_HEADER:]))
 
 

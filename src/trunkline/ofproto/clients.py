@@ -16,6 +16,7 @@ _PRIMARY: Final = AsyncConfig(
     packet_in=(0x3B, 0), port_status=(7, 7), flow_removed=(0x3F, 0), role_status=(7, 7)
 )
 _REASON_PRIMARY_REQUEST: Final = 0
+UNASKED: Final = 0  # the xid of messages that answer none
 
 
 class Bundle:
@@ -96,7 +97,7 @@ class Clients:
         """Sends a message to all who want it."""
         for client in self.all:
             if client.connection.version and client.wants(message):
-                client.connection.send(message)
+                client.connection.send(message, xid=UNASKED)
 
     def request_role(self, client: Client, role: int, generation: int | None) -> str | None:
         """A client asks for a role.  Returns the name of the error, or None."""
@@ -110,7 +111,7 @@ class Clients:
                     other.role = of.OFPCR_ROLE_SECONDARY
                     status = RoleStatus(other.role, _REASON_PRIMARY_REQUEST, self._generation or 0)
                     if other.wants(status):
-                        other.connection.send(status)
+                        other.connection.send(status, xid=UNASKED)
         if role != of.OFPCR_ROLE_NOCHANGE:
             client.role = role
         return None

@@ -29,6 +29,8 @@ _KEPT_FLAGS: Final = (
     | of.OFPFF_NO_PKT_COUNTS
     | of.OFPFF_NO_BYT_COUNTS
 )
+_DELETES: Final = (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT)
+_OPENFLOW11: Final = 2
 _OPENFLOW12: Final = 3
 MAX_FLOWS: Final = 1_000_000  # in a table, as table statistics say
 
@@ -101,23 +103,28 @@ class Flows:
 
     # ---- flow-mods
 
+    def check(self, message: FlowMod, version: int) -> None:
+        """What can be said of a flow-mod without looking at the tables.  Raises Refused."""
+        if message.table != 255 and message.table >= TABLES:
+            raise Refused("OFPBRC_EPERM")
+        if message.command in _DELETES:
+            return
+        error = refusal(message.actions, 0 if message.table == 255 else message.table)
+        if error is not None:
+            raise Refused(error)
+        if not consistent(message.actions, message.match, version):
+            raise Refused("OFPBAC_MATCH_INCONSISTENT")
+        if message.buffer is not None:
+            raise Refused("OFPBRC_BUFFER_UNKNOWN")  # packets are never buffered
+
     def apply(self, message: FlowMod, version: int, origin: str) -> list[FlowRemoved]:
         """Carries out a flow-mod that came in the given wire version.
 
         Returns what controllers are to be told.  Raises Refused.
         """
-        if message.table != 255 and message.table >= TABLES:
-            raise Refused("OFPBRC_EPERM")
-        deletes = message.command in (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT)
-        if not deletes:
-            error = refusal(message.actions, 0 if message.table == 255 else message.table)
-            if error is not None:
-                raise Refused(error)
-            if not consistent(message.actions, message.match, version):
-                raise Refused("OFPBAC_MATCH_INCONSISTENT")
-            if message.buffer is not None:
-                raise Refused("OFPBRC_BUFFER_UNKNOWN")  # packets are never buffered
-        elif message.out_group != of.OFPG_ANY:
+        self.check(message, version)
+        deletes = message.command in _DELETES
+        if deletes and message.out_group != of.OFPG_ANY:
             return []  # there are no groups, and so no flow that sends to one
         if message.command == of.OFPFC_ADD:
             self._add(message, version, origin)
@@ -136,7 +143,8 @@ class Flows:
         if deletes:
             return self._delete(rules)
         if rules:
-            self._modify(rules, message)
+            # In 1.1 the cookie of a modify is for the flow that it adds, should it meet none.
+            self._modify(rules, message._replace(new_cookie=None) if version == _OPENFLOW11 else message)
         elif not message.cookie_mask and message.new_cookie is not None and version < _OPENFLOW12:
             self._add(message, version, origin)
         return []

@@ -63,7 +63,7 @@ def _carry_out(bridge: Bridge, client: Client, received: Received) -> "m.Message
     if client.role == of.OFPCR_ROLE_SECONDARY and type(message) in _CHANGES:
         raise Refused("OFPBRC_IS_SECONDARY")
     if isinstance(message, m.BundleAdd):
-        bundles.add(client, received, message)
+        bundles.add(bridge, client, received, message)
         return None
     assert handler is not None
     return handler(bridge, client, message)

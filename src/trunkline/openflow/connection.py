@@ -17,10 +17,12 @@ from trunkline.model.openflow import NXFF_NXM, NXFF_OPENFLOW10
 from trunkline.openflow.codec import decode, encode
 from trunkline.openflow.control import decode_hello, versions_text
 from trunkline.openflow.messages import (
+    AggregateStatsReply,
     EchoReply,
     EchoRequest,
     Error,
     FlowModTableId,
+    FlowStatsReply,
     Hello,
     Message,
     SetFlowFormat,
@@ -29,6 +31,7 @@ from trunkline.openflow.messages import (
 from trunkline.openflow.wire import HEADER, DecodeError, Envelope, Framer, Protocol, kind_named
 
 _ERROR_TYPE: Final = 1
+_ECHO_REQUEST: Final = 2
 _ERROR_DATA: Final = 0xFFFF - 64  # bytes of a refused message that its error carries: all, where it fits
 _HELLO: Final = kind_named(1, "OFPT_HELLO")
 
@@ -96,8 +99,8 @@ class Connection:
         protocol = self.protocol
         if xid is None:
             xid = self.fresh_xid()
-        elif xid == self._asked[0] and protocol.version == 1:
-            protocol = protocol._replace(nxm=self._asked[1])  # a reply has the form of its request
+        elif xid == self._asked[0] and isinstance(message, FlowStatsReply | AggregateStatsReply):
+            protocol = protocol._replace(nxm=protocol.version == 1 and self._asked[1])  # as it was asked
         self._write(protocol, message, xid)
         return xid
 
@@ -139,6 +142,9 @@ class Connection:
 
     def _take(self, raw: bytes) -> Received | None:
         version, kind, _, xid = HEADER.unpack_from(raw)
+        if version != self.version and kind == _ECHO_REQUEST:  # answered in whatever version it comes
+            self._write(Protocol(min(max(version, 1), 6)), EchoReply(raw[8:]), xid)
+            return None
         if version != self.version:
             self._refuse(raw, xid, "OFPBRC_BAD_VERSION")
             return None

@@ -196,6 +196,8 @@ def _outputs(out_port: int, out_group: int) -> tuple[int, int]:
 
 def _decode_match11(body: bytes, position: int, version: int, loose: bool = False) -> tuple[Match, int]:
     if version == 2:
+        if len(body) < position + 4:
+            raise DecodeError("OFPBMC_BAD_LEN")
         if body[position : position + 2] == b"\0\0":
             return match11.decode(body, position)
         if body[position : position + 2] != b"\0\1":
@@ -427,8 +429,8 @@ def _read_stats15(data: bytes, version: int) -> m.FlowStats:
         hard,
         oxs.get(1, 0) // 1_000_000_000 if 1 in oxs else None,
         None,
-        oxs.get(5),
         oxs.get(4),
+        oxs.get(5),
         importance,
         flags & 31,
     )
@@ -527,7 +529,7 @@ def _encode_stats15(flow: m.FlowStats, packets: int, octets: int) -> bytes:
     oxs = [(0, flow.duration)]
     if flow.idle_age is not None:
         oxs.append((1, flow.idle_age * 1_000_000_000))
-    oxs += [(5, packets), (4, octets)]
+    oxs += [(4, packets), (5, octets)]
     tail = oxm.encode_oxm_match(flow.match, 6) + _encode_oxs(oxs)
     tail += encode_instructions(flow.actions, 6, has_tag(flow.match))
     return (
@@ -551,7 +553,7 @@ def _encode_stats15(flow: m.FlowStats, packets: int, octets: int) -> bytes:
 def _decode_aggregate(envelope: Envelope) -> m.AggregateStatsReply:
     if envelope.version >= 6:
         values, _ = _decode_oxs(envelope.body, 0)
-        return m.AggregateStatsReply(values.get(5), values.get(4), values.get(3, 0))
+        return m.AggregateStatsReply(values.get(4), values.get(5), values.get(3, 0))
     packets, octets, flows = _AGGREGATE.unpack(envelope.body)
     return m.AggregateStatsReply(packets, octets, flows)
 
@@ -560,7 +562,7 @@ def _encode_aggregate(protocol: Protocol, reply: m.AggregateStatsReply) -> Encod
     packets = _UNKNOWN if reply.packets is None else reply.packets
     octets = _UNKNOWN if reply.bytes is None else reply.bytes
     if protocol.version >= 6:
-        return "OFPST_AGGREGATE reply", _encode_oxs([(5, packets), (4, octets), (3, reply.flows)])
+        return "OFPST_AGGREGATE reply", _encode_oxs([(4, packets), (5, octets), (3, reply.flows)])
     name = "NXST_AGGREGATE reply" if protocol.nxm and protocol.version == 1 else "OFPST_AGGREGATE reply"
     return name, _AGGREGATE.pack(packets, octets, reply.flows)
 
@@ -589,7 +591,7 @@ def _decode_removed(envelope: Envelope) -> m.FlowRemoved:
         match, end = oxm.decode_oxm_match(body, 16)
         values, _ = _decode_oxs(body, end)
         seconds, nanoseconds = divmod(values.get(0, 0), 1_000_000_000)
-        packets, octets = values.get(5, _UNKNOWN), values.get(4, _UNKNOWN)
+        packets, octets = values.get(4, _UNKNOWN), values.get(5, _UNKNOWN)
     duration = seconds * 1_000_000_000 + nanoseconds
     return m.FlowRemoved(
         match, priority, cookie, reason, table, duration, idle, hard, _counter(packets), _counter(octets)
@@ -608,7 +610,7 @@ def _encode_removed(protocol: Protocol, flow: m.FlowRemoved) -> Encoded:
         head = _REMOVED15.pack(
             flow.table, reason, flow.priority, flow.idle_timeout, flow.hard_timeout, flow.cookie
         )
-        oxs = _encode_oxs([(0, flow.duration), (5, packets), (4, octets)])
+        oxs = _encode_oxs([(0, flow.duration), (4, packets), (5, octets)])
         return "OFPT_FLOW_REMOVED", head + oxm.encode_oxm_match(flow.match, version) + oxs
     if version > 1:
         head = _REMOVED11.pack(

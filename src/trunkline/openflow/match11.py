@@ -55,9 +55,9 @@ def decode(data: bytes, position: int) -> tuple[Match, int]:
         add("dl_type", kind, 0xFFFF)
         ip = kind in _IP_TYPES
         if ip and not wild & _TOS:
-            if tos & ~0x3F:
+            if tos & 3:
                 raise DecodeError("OFPBMC_BAD_VALUE")
-            add("ip_dscp", tos, 0x3F)
+            add("nw_tos", tos, 0xFC)
         if (ip or kind == 0x0806) and not wild & _PROTOCOL:
             add("nw_proto", protocol, 0xFF)
             if ip:
@@ -142,7 +142,7 @@ def encode(match: Match) -> bytes:
     tos = protocol = label = traffic_class = tp_src = tp_dst = 0
     nw_src = nw_dst = (0, _IPV4)
     if family in (*_IP_TYPES, *_ADDRESS_TYPES):
-        tos, protocol = exact("ip_dscp", _TOS), exact("nw_proto", _PROTOCOL)
+        tos, protocol = exact("ip_dscp", _TOS) << 2, exact("nw_proto", _PROTOCOL)
         narrow = exact_value(match, "nw_proto") == (1 if family == 0x0800 else 58)
         if family in _IP_TYPES:
             tp_src = exact("icmp_type" if narrow else "tp_src", _TP_SRC)

@@ -278,6 +278,11 @@ def encode(match: Match, version: int) -> bytes:
     return b"".join(out)
 
 
+# From 1.5 on registers are matched by OpenFlow's own fields, each of which holds two.
+_PACKET_REGISTERS: Final = 6
+_REGISTER_PAIR: Final = {f"reg{i}": f"xreg{i // 2}" for i in range(16)}
+
+
 @lru_cache(maxsize=2048)
 def _plan(mask: int, prerequisites: int, version: int) -> tuple[_Step, ...]:
     known = Match(prerequisites, mask)
@@ -287,6 +292,11 @@ def _plan(mask: int, prerequisites: int, version: int) -> tuple[_Step, ...]:
         field = FIELD_BY_NAME[name]
         place = MASK[name]
         if not left & place or not satisfied(known, field.prerequisite):
+            continue
+        if version >= _PACKET_REGISTERS and name in _REGISTER_PAIR:
+            wide = FIELD_BY_NAME[_REGISTER_PAIR[name]]
+            steps.append(_step(wide, mask, version))
+            left &= ~MASK[wide.name]
             continue
         if name == "packet_type" and not prerequisites & place:
             continue  # Ethernet is what a match without it means

@@ -103,11 +103,13 @@ def _decode_config_request(envelope: Envelope) -> m.QueueConfigRequest:
     body = envelope.body
     if envelope.version == 1:
         port = int.from_bytes(body[:2], "big")
-        if port >= of.OFPP_MAX and port != of.OFPP_LOCAL:
+        if port >= of.OFPP_MAX:
             raise DecodeError("OFPQOFC_BAD_PORT")
         return m.QueueConfigRequest(port)
     port = port_from_wire(int.from_bytes(body[:4], "big"))
     if envelope.version < 5:
+        if of.OFPP_MAX <= port != of.OFPP_ANY:
+            raise DecodeError("OFPQOFC_BAD_PORT")
         return m.QueueConfigRequest(port)
     return m.QueueConfigRequest(port, int.from_bytes(body[4:8], "big"))
 

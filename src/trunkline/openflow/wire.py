@@ -138,12 +138,15 @@ def _multipart_kind(data: bytes, version: int, reply: bool) -> tuple[Kind, int, 
         if kind is None:
             raise DecodeError("OFPBRC_BAD_STAT", f"multipart type {number}")
         return kind, start, more
-    if len(data) < start + (12 if version == 1 else 8):
+    if len(data) < start + 4:
         raise DecodeError("OFPBRC_BAD_LEN", "experimenter multipart header")
-    experimenter, subtype = _TWO_WORDS.unpack_from(data, start)
+    experimenter = int.from_bytes(data[start : start + 4], "big")
     families = _EXPERIMENTER_FAMILIES.get(experimenter)
     if families is None:
         raise DecodeError("OFPBRC_BAD_VENDOR", f"experimenter 0x{experimenter:x}")
+    if len(data) < start + (12 if version == 1 else 8):
+        raise DecodeError("OFPBRC_BAD_LEN", "experimenter multipart header")
+    _, subtype = _TWO_WORDS.unpack_from(data, start)
     kind = _BY_NUMBER.get((version, families[2 if reply else 1], subtype))
     if kind is None:
         raise DecodeError("OFPBRC_BAD_SUBTYPE", f"experimenter multipart type {subtype}")
