@@ -17,8 +17,9 @@ schema, and changes nothing.  The caller may then write that to the log, and onl
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from trunkline.ovsdb.atoms import AtomicType, Uuid
+from trunkline.ovsdb.atoms import DEFAULT, AtomicType, Uuid
 from trunkline.ovsdb.datum import Datum, default
+from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.schema import Schema, Table
 
 Key = tuple[Datum, ...]
@@ -89,8 +90,8 @@ class Layout:
     """What follows from the schema of one table."""
 
     __slots__ = (
-        "columns", "defaults", "indexes", "is_root", "name", "persistent", "places", "strong", "table",
-        "types", "weak",
+        "columns", "defaults", "indexes", "is_root", "name", "persistent", "places", "refused", "strong",
+        "table", "types", "weak",
     )  # fmt: skip
 
     def __init__(self, table: Table, is_root: bool) -> None:
@@ -102,9 +103,22 @@ class Layout:
         self.persistent: Final = tuple(not table.columns[name].ephemeral for name in self.columns)
         self.places: Final = {name: place for place, name in enumerate(self.columns)}
         self.defaults: Final = tuple(default(type_) for type_ in self.types)
+        self.refused: Final = tuple(self._refused_defaults())
+        """Columns whose default their own type refuses, and why: an insert has to mention them."""
         self.strong: Final = self._references("strong")
         self.weak: Final = self._references("weak")
         self.indexes: Final = tuple(tuple(self.places[name] for name in index) for index in table.indexes)
+
+    def _refused_defaults(self) -> Iterator[tuple[str, str]]:
+        for name in sorted(self.columns):
+            type_ = self.types[self.places[name]]
+            for base in (type_.key, type_.value) if type_.min else ():
+                try:
+                    if base is not None:
+                        base.check(DEFAULT[base.type])
+                except OvsdbError as error:
+                    yield name, error.details
+                    break
 
     def _references(self, kind: str) -> tuple[Reference, ...]:
         found = []

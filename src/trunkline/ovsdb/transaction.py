@@ -290,7 +290,11 @@ def _insert(transaction: Transaction, members: Members) -> Json:
             transaction.symbols[name] = uuid
     if uuid is None:
         uuid = transaction.new_uuid()
-    values = _merged(layout, layout.defaults, parse_row(layout, json, transaction.named))
+    given = parse_row(layout, json, transaction.named)
+    for column, reason in layout.refused:
+        if column not in given:
+            raise OvsdbError(CONSTRAINT, reason)
+    values = _merged(layout, layout.defaults, given)
     overlay.put(uuid, Row(layout, uuid, transaction.new_uuid(), values))
     return {"uuid": ["uuid", uuid]}
 
