@@ -83,15 +83,15 @@ def _parse(
     words: list[str], options: list[tuple[str, str | None]], commands: Mapping[str, Command]
 ) -> Parsed:
     found: dict[str, str | None] = {}
+    for name, text in options:
+        found.setdefault(name, text)
     position = 0
     while position < len(words) and words[position].startswith("-"):
         name, equals, value = words[position].partition("=")
-        options.append((name, value if equals else None))
-        position += 1
-    for name, text in options:
         if name in found:
-            raise UsageError(f"'{name}' option specified multiple times")
-        found[name] = text
+            raise UsageError(f"'{words[position]}' option specified multiple times")
+        found[name] = value if equals else None
+        position += 1
     if position == len(words):
         raise UsageError("missing command name (use --help for help)")
     name = words[position]

@@ -20,6 +20,8 @@ from trunkline.ovsdb.schema import Schema
 
 RETRY: Final = "timed out"
 """The error of an operation ``wait`` whose condition does not hold."""
+ABORTED: Final = "aborted"
+"""The error of an operation ``abort``, with which a run that is to change nothing ends."""
 
 
 class Connection(Protocol):
@@ -190,15 +192,19 @@ def _attempt(
         parsed.command.run(call)
     _check_symbols(tool, work, log)
     operations = work.operations()
-    if not operations or settings.dry_run:
+    if not operations:
         return Outcome(calls, None, work)
     appended = [*settings.appended]
-    comment = {"op": "comment", "comment": settings.comment}
-    results = connection.transact([*operations, *appended, comment])
+    last: list[Json] = [{"op": "comment", "comment": settings.comment}]
+    if settings.dry_run:
+        last.append({"op": "abort"})
+    results = connection.transact([*operations, *appended, *last])
     for result in results:
         if result is not None and "error" in result:
             if result["error"] == RETRY:
                 return None
+            if settings.dry_run and result["error"] == ABORTED:
+                return Outcome(calls, None, work)
             raise _refused(log, result)
     for operation, result in zip(operations, results):
         if operation["op"] == "insert":

@@ -359,6 +359,7 @@ class Work:
         return operations
 
     def _mutations(self, type_: ColumnType, column: str, delta: Delta) -> list[Json]:
+        delta = dict(sorted(delta.items(), key=lambda item: atom_order(item[0])))
         put = {key: value for key, value in delta.items() if value is not OUT}
         # An insertion leaves a pair with an equal key as it is, so that one has to go first.
         taken = list(delta) if type_.value is not None else [atom for atom in delta if atom not in put]
@@ -392,7 +393,9 @@ class Work:
     def _provisional(self, base: BaseType, atom: Atom) -> bool:
         if base.ref_table is None:
             return False
-        row = self._rows.get(base.ref_table, {}).get(str(atom))
+        row = self._rows.get(base.ref_table, {}).get(str(atom)) or next(
+            (rows[str(atom)] for rows in self._rows.values() if str(atom) in rows), None
+        )
         return row is not None and row.inserted and not row.added
 
     # -- rows --------------------------------------------------------------------------------------------
