@@ -58,14 +58,17 @@ def physical_switch(work: Work, name: str) -> Row:
 
 
 def ports(work: Work, switch: Row) -> list[Row]:
-    """The ports of a physical switch."""
+    """The ports of a physical switch.  One of the switch's own name is no port to any command."""
     work.load({PHYSICAL_PORT: ("name",)})
     found = (work.row(PHYSICAL_PORT, str(uuid)) for uuid in work.get(switch, "ports"))
-    return [row for row in found if row is not None]
+    own = work.get(switch, "name")
+    return [row for row in found if row is not None and work.get(row, "name") != own]
 
 
 def find_port(work: Work, switch: Row, name: str) -> Row | None:
     """The port of that name on `switch`; if several have it, the first by uuid."""
+    if work.get(switch, "name") == (name,):
+        return None
     found = work.find(PHYSICAL_PORT, "name", name, verify=True)
     held = work.get(switch, "ports") if found else ()
     return min((row for row in found if row.uuid in held), key=lambda row: row.uuid, default=None)

@@ -78,13 +78,18 @@ def _exists(table: str) -> Callable[[Call], None]:
 
 
 def _bind(call: Call) -> None:
-    """A binding that is there is recognized by the VLAN as the command writes it: ``05`` replaces ``5``."""
+    """A binding that is there is recognized by the VLAN as the command writes it.
+
+    So ``05`` is taken beside ``5``; a VLAN has one binding, though, and the lesser uuid stays.
+    """
     work, (switch, name, vlan, logical) = call.work, call.arguments
     row = port(work, switch, name)
     found = logical_switch(work, logical)
-    if vlan in (str(key) for key, _ in work.get(row, "vlan_bindings", verify=True)):
+    bindings = dict(work.get(row, "vlan_bindings", verify=True))
+    if vlan in map(str, bindings):
         raise UsageError(f"multiple bindings for vlan {vlan}")
-    work.add(row, "vlan_bindings", ((long_integer(vlan), found.uuid),))
+    number = long_integer(vlan)
+    work.add(row, "vlan_bindings", ((number, min(found.uuid, bindings.get(number, found.uuid))),))
 
 
 def _unbind(call: Call) -> None:
