@@ -1,6 +1,7 @@
 """Pairs of ovs-vsctl, the original and ours, each on an original database server of its own."""
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -45,29 +46,29 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def run_ours(directory: Path, arguments: list[str]) -> Result:
-    """Our ovs-vsctl in this process."""
+def run_ours(directory: Path, arguments: list[str], package: str = "ovs_vsctl") -> Result:
+    """Our ovs-vsctl, or the tool of another package, in this process."""
     from trunkline.cli.database_tool import main
-    from trunkline.cli.ovs_vsctl.profile import PROFILE
 
+    profile = importlib.import_module(f"trunkline.cli.{package}.profile").PROFILE
     output, errors = _Capture(), _Capture()
     names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")
     keep = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = output, errors
     try:
         with _variables(dict.fromkeys(names, str(directory))):
-            status = main(PROFILE, arguments)
+            status = main(profile, arguments)
     finally:
         sys.stdout, sys.stderr = keep
     return Result(status, output.text(), errors.text())
 
 
-def run_original(originals: Originals, arguments: list[str]) -> Result:
-    done = originals.run_bytes("ovs-vsctl", *arguments)
+def run_original(originals: Originals, arguments: list[str], tool: str = "ovs-vsctl") -> Result:
+    done = originals.run_bytes(tool, *arguments)
     return Result(
         done.returncode,
         done.stdout.decode("utf-8", "surrogateescape"),
-        done.stderr.decode("utf-8", "surrogateescape").replace("/usr/bin/ovs-vsctl:", "ovs-vsctl:"),
+        done.stderr.decode("utf-8", "surrogateescape").replace(f"/usr/bin/{tool}:", f"{tool}:"),
     )
 
 
@@ -80,11 +81,11 @@ def same_form(text: str) -> str:
 # -- the contents of a database ----------------------------------------------------------------------------
 
 
-def transact(target: Path, *operations: object) -> Any:
+def transact(target: Path, *operations: object, database: str = "Open_vSwitch") -> Any:
     """The results of one transaction, by a client that shares no code with the tools."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(target))
-        request = {"method": "transact", "params": ["Open_vSwitch", *operations], "id": 1}
+        request = {"method": "transact", "params": [database, *operations], "id": 1}
         connection.sendall(json.dumps(request).encode())
         data = b""
         while True:
@@ -93,10 +94,11 @@ def transact(target: Path, *operations: object) -> Any:
                 return json.loads(data)["result"]
 
 
-def contents(target: Path, tables: list[str]) -> list[object]:
+def contents(target: Path, tables: list[str], database: str = "Open_vSwitch") -> list[object]:
     """All rows in a form that does not depend on their uuids: references are replaced by what they refer
     to."""
-    results = transact(target, *({"op": "select", "table": table, "where": []} for table in tables))
+    selects = [{"op": "select", "table": table, "where": []} for table in tables]
+    results = transact(target, *selects, database=database)
     rows: dict[str, dict[str, Any]] = {}
     for table, result in zip(tables, results):
         for row in result["rows"]:
