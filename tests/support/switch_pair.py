@@ -1,4 +1,4 @@
-"""Two whole switches, the original's and ours, in one configuration, and a peer that gives both the same bytes."""
+"""Two whole switches, the original's and ours, in one configuration, and a peer to give both the same bytes."""
 
 import socket
 import struct
