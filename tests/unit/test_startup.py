@@ -33,6 +33,8 @@ BARE_SECONDS = 0.020  # of a bare interpreter on a machine that is not busy; slo
 # command: (module, arguments, modules that it may not load, seconds)
 TOOLS: dict[str, tuple[str, list[str], Sequence[str], float]] = {
     "ovs-vsctl": ("trunkline.cli.ovs_vsctl", ["--version"], HEAVY, TOOL_SECONDS),
+    "vtep-ctl": ("trunkline.cli.vtep_ctl", ["--version"], HEAVY, TOOL_SECONDS),
+    "vtep-ctl, asking": ("trunkline.cli.vtep_ctl", ["--db=unix:/nosuch", "list-ps"], HEAVY, TOOL_SECONDS),
     "ovs-appctl": ("trunkline.cli.ovs_appctl", ["--version"], HEAVY, TOOL_SECONDS),
     "ovs-appctl, asking": ("trunkline.cli.ovs_appctl", ["-t", "/nosuch", "version"], HEAVY, TOOL_SECONDS),
     "ovs-ofctl": ("trunkline.cli.ovs_ofctl", ["--version"], HEAVY, TOOL_SECONDS),
