@@ -41,7 +41,8 @@ SETTINGS: Final = (
              "other_config:flow-limit other_config:max-idle other_config:vlan-limit"),
     Settings("Open_vSwitch", _D, "external_ids external_ids:system-id external_ids:hostname external_ids:rundir "
              "other_config system_type system_version"),
-    Settings("Open_vSwitch", _R, "cur_cfg dpdk_initialized ovs_version db_version datapath_types iface_types"),
+    Settings("Open_vSwitch", _R, "cur_cfg dpdk_initialized datapath_types iface_types"),
+    Settings("Open_vSwitch", _D, "ovs_version db_version", "ovs-ctl and trunkline up write it"),
     Settings("Open_vSwitch", _N, "other_config:hw-offload other_config:n-offload-threads other_config:tc-policy "
              "other_config:offload-rebalance", "flows are not handed to network cards"),
     Settings("Open_vSwitch", _N, "other_config:dpdk-init other_config:dpdk-lcore-mask other_config:pmd-cpu-mask "
@@ -171,9 +172,10 @@ SETTINGS: Final = (
              "controller_queue_size controller_rate_limit controller_burst_limit local_ip local_netmask "
              "local_gateway other_config:dscp", "no connection is made; fail_mode decides as if it failed"),
     Settings("Controller", _D, "external_ids other_config"),
+    Settings("Controller", _R, "is_connected status:last_error status:state"),
     Settings("Controller", _E, "status:packet-in-TYPE-bypassed status:packet-in-TYPE-queued "
-             "status:packet-in-TYPE-dropped status:packet-in-TYPE-backlog is_connected role status:last_error "
-             "status:state status:sec_since_connect status:sec_since_disconnect"),
+             "status:packet-in-TYPE-dropped status:packet-in-TYPE-backlog role "
+             "status:sec_since_connect status:sec_since_disconnect"),
     Settings("Manager", _H, "target inactivity_probe max_backoff"),
     Settings("Manager", _Y, "connection_mode other_config:dscp", "the connection is made in the usual way"),
     Settings("Manager", _R, "is_connected status:last_error status:state status:sec_since_connect "
