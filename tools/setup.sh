@@ -32,7 +32,8 @@ if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "setup: Trunkline needs Python 3.11 or newer, and $PYTHON is $("$PYTHON" -V); say make PYTHON=..." >&2
     exit 1
 fi
-[ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
+# A set-up that was interrupted leaves half an environment: begin again.
+"$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$PYTHON" -m venv --clear "$VENV"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 # Byte code beside the sources, whatever PYTHONDONTWRITEBYTECODE says: without it every tool compiles at each start.
 "$VENV/bin/python" -m compileall -q src

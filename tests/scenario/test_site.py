@@ -64,3 +64,21 @@ def test_a_device_comes_and_goes(site: Site) -> None:
     late.set_carrier(False)
     assert not late.ping(other)
     assert site.vsctl("get Interface later link_state") == "down\n"
+
+
+@pytest.mark.parametrize("words", ["--timeout=3 wait-until Bridge nope", "wait-until Bridge nope"])
+def test_a_tool_that_waits_in_vain_ends(site: Site, words: str) -> None:
+    before = site.now
+    with pytest.raises(ToolError) as failed:
+        site.vsctl(words)
+    assert failed.value.status == 142
+    assert site.now - before == pytest.approx(3 if "timeout" in words else 60, abs=0.1)
+    assert site.vsctl("list-br") == ""
+
+
+def test_a_stopped_switch_is_noticed(site: Site) -> None:
+    site.appctl("exit")
+    with pytest.raises(ToolError):
+        site.vsctl("--timeout=2 add-br z")
+    with pytest.raises(ToolError):
+        site.client("--timeout=2 monitor Open_vSwitch Bridge name")

@@ -1,7 +1,7 @@
 """``trunkline demo`` as a person runs it, and what it leaves behind: nothing.
 
-The demo runs in a network namespace and with a /run of its own, so that whatever it changed there is its doing
-and not that of tests beside it.
+The demo runs in a network namespace and with a /run of its own, so that whatever it changed there is its
+doing and not that of tests beside it.
 """
 
 import os
@@ -99,3 +99,26 @@ def test_interrupted(short_directory: Path, number: signal.Signals) -> None:
     demo.stdout.read()
     assert demo.wait(30) == 128 + number
     check_nothing_is_left(short_directory)
+
+
+@pytest.mark.parametrize("output", [">/dev/full", "| head -1"])
+def test_nobody_reads_it(short_directory: Path, output: str) -> None:
+    demo = start(short_directory, f"{DEMO} --simulated {output}")
+    said, _ = demo.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert list((short_directory / "tmp").iterdir()) == []
+
+
+def test_a_terminal_of_ascii(short_directory: Path) -> None:
+    demo = start(short_directory, f"LC_ALL=C PYTHONUTF8=0 PYTHONIOENCODING=ascii exec {DEMO} --simulated")
+    said, _ = demo.communicate(timeout=60)
+    assert said.splitlines()[-1] == "60 of 60 expectations held"
+
+
+@pytest.mark.system
+def test_root_that_may_not_configure_networks(short_directory: Path) -> None:
+    """As in many containers: namespaces can be made, but nothing be done in them."""
+    script = f"exec setpriv --bounding-set=-all,+sys_admin --inh-caps=-all {DEMO}"
+    said, _ = start(short_directory, script).communicate(timeout=60)
+    assert "Machines are simulated, in one process: namespaces are forbidden here" in said
+    assert said.splitlines()[-1] == "60 of 60 expectations held"

@@ -6,7 +6,7 @@ ovs-vsctl stands on it, and so can every other tool of its kind: what differs is
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol, TextIO
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TextIO
 
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.json import Json, dumps, loads
@@ -16,7 +16,9 @@ from trunkline.base.targets import is_passive
 from trunkline.dbctl import tables
 from trunkline.dbctl.grammar import Command, Parsed, UsageError, listing, local_options, parse_commands
 from trunkline.dbctl.run import Call, Exit, Outcome, Settings, Tool, prepare, run
+from trunkline.dbctl.work import TryAgain
 from trunkline.io import log_options
+from trunkline.io.alarm import end_after
 from trunkline.ovsdb.schema import Schema
 
 if TYPE_CHECKING:
@@ -121,36 +123,56 @@ class Server:
             self._client = self._connect()
         return self._client
 
-    def transact(self, operations: Sequence[Json]) -> list[Json]:
-        from trunkline.io.ovsdb_client import ConnectionClosed, RpcError
+    def call(self, method: str, params: Sequence[Json]) -> Json:
+        """The result of a request.  Raises UsageError; TryAgain when the connection broke and --retry makes
+        another."""
+        from trunkline.io.ovsdb_client import ConnectionClosed
 
         try:
-            results: list[Json] = self.client.call("transact", [self.name, *operations])
+            return self.client.call(method, params)
+        except ConnectionClosed as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: Exception) -> Exception:
+        """What a broken connection is to whoever asked; the next request makes another one."""
+        if not self.remotes.retry:
+            return UsageError(f"{self.remotes.text}: database connection failed ({error})")
+        self.client.close()
+        self._client = None
+        self._monitored.clear()
+        return TryAgain()
+
+    def transact(self, operations: Sequence[Json]) -> list[Json]:
+        from trunkline.io.ovsdb_client import RpcError
+
+        try:
+            results: list[Json] = self.call("transact", [self.name, *operations])
         except RpcError as error:
             raise UsageError(f"transaction error: {dumps(error.error, sort_keys=True)}") from None
-        except ConnectionClosed as error:
-            raise UsageError(f"{self.remotes.text}: database connection failed ({error})") from None
         return results
 
     def change(self, tables: Sequence[str]) -> None:
         new = [table for table in tables if table not in self._monitored]
-        if new:
-            # The caller looks again when the monitor stands, so that no change falls in between.
-            for table in new:
-                self.client.call("monitor", [self.name, f"wait {table}", {table: {}}])
-                self._monitored.add(table)
-        else:
-            self.notification()
+        try:
+            if new:
+                # The caller looks again when the monitor stands, so that no change falls in between.
+                for table in new:
+                    self.call("monitor", [self.name, f"wait {table}", {table: {}}])
+                    self._monitored.add(table)
+            else:
+                self.notification()
+        except TryAgain:
+            return  # the caller looks again over the next connection
 
     def notification(self) -> Json:
-        """The parameters of the next update."""
+        """The parameters of the next update.  Raises as `call`."""
         from trunkline.io.ovsdb_client import ConnectionClosed
 
         try:
             for notification in self.client.notifications():
                 return notification.params
         except ConnectionClosed as error:
-            raise UsageError(f"{self.remotes.text}: database connection failed ({error})") from None
+            raise self._lost(error) from None
         raise AssertionError("a wait without a timeout ended")
 
     def _connect(self) -> "BlockingClient":
@@ -222,8 +244,9 @@ def _dial(target: str, remotes: Remotes) -> "BlockingClient":
                 context(_tls(remotes.found), server=False)  # complains before anything is connected
                 stream = dial(target, directory=remotes.directories.run, tls=_tls(remotes.found))
         except OSError as error:
-            for line in getattr(error, "lines", ()):
-                remotes.log.module("stream_ssl").err("%s", line)
+            from trunkline.io.tls import report
+
+            report(remotes.log, error)
             raise ConnectError(error.errno or 0) from None
         return BlockingClient(target, transport=stream)
     return BlockingClient(target, directory=remotes.directories.run)
@@ -233,10 +256,6 @@ def _tls(found: Found) -> "TlsFiles":
     from trunkline.io.tls import TlsFiles
 
     values = {name: value or "" for name, value in found}
-    if "peer-ca-cert" in values:
-        raise UsageError(
-            "--peer-ca-cert is not implemented: append its certificates to the file of --certificate"
-        )
     return TlsFiles(
         private_key=values.get("private-key", ""),
         certificate=values.get("certificate", ""),
@@ -244,6 +263,7 @@ def _tls(found: Found) -> "TlsFiles":
         protocols=values.get("ssl-protocols", ""),
         ciphers=values.get("ssl-ciphers", ""),
         bootstrap_ca_certificate=values.get("bootstrap-ca-cert", ""),
+        peer_ca_certificate=values.get("peer-ca-cert", ""),
     )
 
 
@@ -280,21 +300,6 @@ def _seconds(found: Found) -> int:
         text = os.environ.get("OVS_CTL_TIMEOUT", "")
         return int(text) if text.isdigit() else 0
     return int(text)
-
-
-def _set_alarm(seconds: int, log: Log) -> None:
-    if seconds:
-        import signal
-
-        def expired(number: int, _: object) -> NoReturn:
-            log.module("fatal_signal").warn("terminating with signal 14 (Alarm clock)")
-            sys.stdout.flush()
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            raise AssertionError
-
-        signal.signal(signal.SIGALRM, expired)
-        signal.alarm(seconds)
 
 
 def options_text(options: Sequence[Option]) -> str:
@@ -397,7 +402,9 @@ def _run(
     writes = any(parsed.command.writes for parsed in commands)
     tool = profile.tool()
     log.module(profile.module).message(INFO if writes else DBG, "Called as %s", (line,), None)
-    _set_alarm(_seconds(found), log)
+    seconds = _seconds(found)
+    if seconds:
+        end_after(seconds, log)
     prepare(tool, commands, log)
     text = given.get("db")
     remotes = Remotes(

@@ -13,9 +13,10 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from trunkline.daemons.embedded import Embedded
+from trunkline.io.alarm import alarms
 from trunkline.io.blocking import dialling
 from trunkline.io.loop import Loop
 from trunkline.io.memory import MemoryNetwork
@@ -25,6 +26,8 @@ from trunkline.io.streams import Stream
 from trunkline.jsonrpc.unixctl import CommandError
 
 Result = TypeVar("Result")
+TOOL_SECONDS: Final = 60  # of virtual time that a tool may take, if it is not told another --timeout
+_ALARM_STATUS: Final = 142  # 128 + SIGALRM, as a shell has it
 
 
 class ToolError(Exception):
@@ -42,13 +45,13 @@ class _Talk:
         self._site, self._stream = site, stream
 
     def read(self, most: int = 65536) -> bytes:
-        return self._site.run(self._stream.read(most))
+        return self._site.run(self._site.in_time(self._stream.read(most)))
 
     def write(self, data: bytes) -> None:
         self._site.call(self._stream.write, data)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Time is virtual: what never comes is found out by the loop, which then has nothing to do."""
+        """Time is virtual; the site has one deadline for the whole tool."""
 
     def close(self) -> None:
         self._site.call(self._stream.close)
@@ -91,6 +94,7 @@ class Site:
         self._loop = Loop("virtual")
         self._network = MemoryNetwork(str(directory))
         self._next = 1
+        self._deadline = 0.0  # of the tool that runs, in virtual time
         self.embedded = Embedded(directory, self._network)
 
     def __enter__(self) -> "Site":
@@ -110,6 +114,17 @@ class Site:
             return self._loop.run_until_complete(work)
         finally:
             asyncio.set_event_loop(None)
+
+    async def in_time(self, work: Awaitable[Result]) -> Result:
+        """`work`, unless the tool that waits for it has no time left.  Raises ToolError."""
+        left = self._deadline - self._loop.time()
+        try:
+            return await asyncio.wait_for(work, left)
+        except TimeoutError:
+            raise ToolError("timed out: what the tool waits for does not come", _ALARM_STATUS) from None
+
+    def _set_alarm(self, seconds: int) -> None:
+        self._deadline = self._loop.time() + seconds
 
     def call(self, function: Callable[..., Result], *arguments: object) -> Result:
         """Calls a function that wants a running event loop."""
@@ -174,7 +189,9 @@ class Site:
 
     def _tool(self, program: str, main: Callable[[], Any], words: tuple[str, ...]) -> str:
         line = shlex.split(words[0]) if len(words) == 1 else list(words)
-        with _process(self._directory, [program, *line]) as (output, errors), dialling(self._dial):
+        self._set_alarm(TOOL_SECONDS)
+        process = _process(self._directory, [program, *line])
+        with process as (output, errors), dialling(self._dial), alarms(self._set_alarm):
             try:
                 status = main()
             except SystemExit as exit:

@@ -84,7 +84,7 @@ def test_the_story_is_sound() -> None:
         assert all(command.startswith("ovs-vsctl ") for command in step.commands)
 
 
-@pytest.mark.parametrize("argv", [["--nonsense"], ["extra"], ["--pace=soon"]])
+@pytest.mark.parametrize("argv", [["--nonsense"], ["extra"], ["--pace=soon"], ["--pace=-1"], ["--pace=nan"]])
 def test_bad_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(argv) == 1
     assert capsys.readouterr().err.startswith("trunkline demo: ")

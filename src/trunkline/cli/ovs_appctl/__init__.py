@@ -3,7 +3,6 @@
 import sys
 from typing import Final
 
-from trunkline.base.log import Log
 from trunkline.base.options import Found, Option, OptionError, Parsed, parse_options
 
 PROGRAM: Final = "ovs-appctl"
@@ -96,7 +95,9 @@ def _run(parsed: Parsed) -> int:
     if not parsed.arguments:
         raise _Usage("at least one non-option argument is required (use --help for help)")
     if "timeout" in given:
-        _set_alarm(_seconds(given["timeout"] or ""), log)
+        from trunkline.io.alarm import end_after
+
+        end_after(_seconds(given["timeout"] or ""), log)
     target = given.get("target")
     target = DEFAULT_TARGET if target is None else target
     command, *arguments = parsed.arguments
@@ -134,17 +135,3 @@ def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) == 0:
         raise _Usage(f"value {text} on -T or --timeout is invalid")
     return int(text)
-
-
-def _set_alarm(seconds: int, log: Log) -> None:
-    import os
-    import signal
-
-    def ring(number: int, _: object) -> None:
-        name = signal.strsignal(number)
-        log.module("fatal_signal").warn("terminating with signal %d (%s)", number, name)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)

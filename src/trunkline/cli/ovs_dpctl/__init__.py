@@ -154,11 +154,11 @@ def _option_listing() -> str:
 
 def _set_alarm(text: str) -> None:
     """Ends the program by SIGALRM after so many seconds.  Raises Refusal."""
-    import signal
+    from trunkline.io.alarm import end_after
 
     if not (text.isascii() and text.isdigit()) or int(text) == 0:
         raise Refusal(f"value {text} on -t or --timeout is invalid")
-    signal.alarm(int(text))
+    end_after(int(text))
 
 
 def _help(directories: "Directories") -> str:

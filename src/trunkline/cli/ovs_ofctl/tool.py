@@ -11,6 +11,7 @@ from trunkline.base.options import Found
 from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
 from trunkline.flow.values import TextContext, TextError
+from trunkline.io.alarm import end_after
 from trunkline.io.log_options import LogOptionError, apply_options, tool_log
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
@@ -125,7 +126,7 @@ def _apply(tool: Tool, name: str, argument: str) -> None:
     elif name in ("private-key", "certificate", "ca-cert"):
         tool.tls[name.replace("-", "_")] = argument
     elif name == "timeout":
-        _set_alarm(seconds(argument), tool.log)
+        end_after(seconds(argument), tool.log)
 
 
 def _versions(argument: str) -> int:
@@ -138,18 +139,6 @@ def _versions(argument: str) -> int:
     if not versions:
         raise Failure(f'Unknown OpenFlow version: "{argument}"')
     return versions
-
-
-def _set_alarm(limit: int, log: Log) -> None:
-    import signal
-
-    def ring(number: int, _: object) -> None:
-        log.module("fatal_signal").warn("terminating with signal %d (%s)", number, signal.strsignal(number))
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    signal.signal(signal.SIGALRM, ring)
-    signal.alarm(limit)
 
 
 def run_command(tool: Tool, run: Callable[[Tool, Sequence[str]], int | None], arguments: list[str]) -> int:

@@ -149,9 +149,9 @@ def _set_timeout(text: str | None) -> None:
         return
     if not text.isdigit() or int(text) < 1:
         raise Failure(f"value {text} on -t or --timeout is invalid")
-    import signal
+    from trunkline.io.alarm import end_after
 
-    signal.alarm(int(text))
+    end_after(int(text))
 
 
 def _unsupported(options: dict[str, str | None]) -> None:

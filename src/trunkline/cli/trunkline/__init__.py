@@ -31,7 +31,11 @@ def help_text() -> str:
 
 
 def main() -> None:
-    sys.exit(run(sys.argv[1:]))
+    try:
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ everybody.
 
 import asyncio
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -37,6 +38,7 @@ _NAMESPACES = (
         "Without root: machines are network namespaces inside a user namespace.",
     ),
 )
+_TRIAL = ("ip", "link", "set", "lo", "up")
 _SIMULATED = "Machines are simulated, in one process: {}."
 
 
@@ -49,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
             raise OptionError(f"unexpected argument '{parsed.arguments[0]}'")
         terminal = sys.stdout.isatty() and "plain" not in options
         pace = float(options.get("pace") or (1.5 if terminal else 0))
+        if not 0 <= pace < 3600:
+            raise ValueError(f"--pace={options['pace']}: not a number of seconds")
     except (OptionError, ValueError) as error:
         print(f"trunkline demo: {error}", file=sys.stderr)
         return 1
@@ -62,13 +66,22 @@ def main(argv: Sequence[str]) -> int:
     stage: Stage = NamespaceStage() if inside in (said for _, _, said in _NAMESPACES) else _simulated_stage()
     try:
         return asyncio.run(_play_until_signal(screen, stage, inside, pace))
-    except KeyboardInterrupt:
-        return 130
+    except OSError as error:  # nobody reads what we show, or the disk is full
+        return _cannot_show(error)
     finally:
         screen.stop()
 
 
+def _cannot_show(error: OSError) -> int:
+    """Ends in order although standard output does not take our words."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(f"trunkline demo: {error.strerror}", file=sys.stderr)
+    return 1
+
+
 def _screen(terminal: bool) -> Screen:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no more than ASCII
     if not terminal:
         return Lines()
     from trunkline.cli.trunkline.demo.live import LiveTable
@@ -85,7 +98,10 @@ def _enter_namespaces(argv: Sequence[str]) -> str:
     for who, command, said in _NAMESPACES:
         if who == "root" and os.geteuid() != 0:
             continue
-        tried = subprocess.run([*command, "true"], capture_output=True, text=True)
+        try:  # not only to enter, but to do there what the demo has to
+            tried = subprocess.run([*command, *_TRIAL], capture_output=True, text=True)
+        except OSError as error:
+            return _SIMULATED.format(f"unshare cannot be run: {error.strerror}")
         if tried.returncode == 0:
             again = [*command, sys.executable, "-m", "trunkline.cli.trunkline", "demo", *argv]
             os.execvpe("unshare", again, {**os.environ, _INSIDE: said})

@@ -1,7 +1,7 @@
 """Where the demo is played: in network namespaces with real traffic, or on simulated machines.
 
 Whatever a stage makes lives in namespaces of its own, in child processes that die with the demo, and in one
-temporary directory; so the machine is left as it was, however the demo ends.
+temporary directory; so the machine is left as it was.  (Only a kill -9 leaves the directory behind.)
 """
 
 import asyncio
