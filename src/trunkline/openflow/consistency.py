@@ -2,8 +2,8 @@
 
 Setting a TCP port asks for a match on TCP; popping a tag asks for one that is surely there.  The actions are
 gone through in order, for each may change what is known of the packet: after push_mpls it is MPLS, after
-pop_vlan it has no tag.  OpenFlow 1.0 asks only for what names a field (load, move, set_field); its own actions
-leave packets alone that they do not suit.  1.1 and later ask for all.
+pop_vlan it has no tag.  OpenFlow 1.0 asks only for what names a field (load, move, set_field); its own
+actions leave packets alone that they do not suit.  1.1 and later ask for all.
 """
 
 from collections.abc import Sequence

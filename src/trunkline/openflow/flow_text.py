@@ -26,10 +26,10 @@ from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
 from trunkline.openflow import match10
 from trunkline.openflow import messages as m
+from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.actions_text import (
     NO_NAMES,
     ActionContext,
-    format_actions,
     parse_actions,
     parse_table,
     parse_u32,

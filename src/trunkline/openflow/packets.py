@@ -10,8 +10,9 @@ from trunkline.flow.text import format_match
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow import oxm
-from trunkline.openflow.actions_text import format_actions
-from trunkline.openflow.actions_wire import decode_actions, encode_actions
+from trunkline.openflow.actions_decode import decode_actions
+from trunkline.openflow.actions_encode import encode_actions
+from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.style import Style, hex_dump, port_text, table_text
 from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol, port_from_wire, port_to_wire

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from trunkline.flow.text import format_match
 from trunkline.ofproto.rules import Rule
 from trunkline.openflow.actions import Action
-from trunkline.openflow.actions_text import format_actions
+from trunkline.openflow.actions_format import format_actions
 from trunkline.translate.result import ACTION, BRIDGE, DETAIL, ERROR, TABLE, WARNING, Node
 
 

@@ -11,7 +11,7 @@ from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import OfPort
 from trunkline.ofproto.rules import Rule, age_seconds
-from trunkline.openflow.actions_text import format_actions
+from trunkline.openflow.actions_format import format_actions
 from trunkline.proto.mac_learning import STATIC, MacStatistics
 from trunkline.upcall.datapath import Datapath
 

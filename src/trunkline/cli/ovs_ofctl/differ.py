@@ -13,7 +13,7 @@ from trunkline.flow.text import format_match
 from trunkline.model import openflow as of
 from trunkline.openflow import actions as a
 from trunkline.openflow import messages as m
-from trunkline.openflow.actions_text import format_actions
+from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.flow_text import (
     ANY,
     FORMAT_VERSIONS,

@@ -1,0 +1,350 @@
+"""Actions from the wire.  What is wrong raises DecodeError with the error that a switch answers."""
+
+from collections.abc import Callable
+from struct import Struct
+from struct import error as StructError
+from typing import Any, Final
+
+from trunkline.model.fields import FIELD
+from trunkline.model.openflow import OFPP_IN_PORT, OFPP_MAX
+from trunkline.model.openflow_messages import NICIRA_EXPERIMENTER, ONF_EXPERIMENTER
+from trunkline.openflow import actions as a
+from trunkline.openflow import oxm
+from trunkline.openflow.action_numbers import (
+    ENQUEUE,
+    EXPERIMENTER,
+    HEAD,
+    HH,
+    NICIRA_BY_NUMBER,
+    NICIRA_NAMES,
+    OUTPUT11,
+    STANDARD_BY_NUMBER,
+    STANDARD_NAMES,
+)
+from trunkline.openflow.wire import DecodeError, port_from_wire
+
+# ---- reading ----
+
+
+def decode_actions(data: bytes, version: int) -> tuple[a.Action, ...]:
+    """The list of actions in `data`.  Raises DecodeError."""
+    actions: list[a.Action] = []
+    position, size = 0, len(data)
+    while position < size:
+        if size - position < 8:
+            raise DecodeError("OFPBAC_BAD_LEN")
+        number, length = HEAD.unpack_from(data, position)
+        if length < 8 or length % 8 or position + length > size:
+            raise DecodeError("OFPBAC_BAD_LEN")
+        try:
+            actions.append(_decode_action(data, position, number, length, version))
+        except StructError:
+            raise DecodeError("OFPBAC_BAD_LEN") from None
+        position += length
+    return tuple(actions)
+
+
+def _decode_action(data: bytes, position: int, number: int, length: int, version: int) -> a.Action:
+    if number == 0:
+        return _decode_output(data, position, length, version)
+    plain = STANDARD_BY_NUMBER.get((version, number))
+    if plain is not None:
+        layout, make = plain
+        if layout.size != length:
+            raise DecodeError("OFPBAC_BAD_LEN")
+        action = make(*layout.unpack_from(data, position)[2:])
+        return _checked(action)
+    if number == 0xFFFF:
+        return _decode_experimenter(data, position, length, version)
+    if number == 11 and version == 1:
+        _, size, port, queue = ENQUEUE.unpack_from(data, position)
+        if size != 16:
+            raise DecodeError("OFPBAC_BAD_LEN")
+        if port >= OFPP_MAX and port not in (OFPP_IN_PORT, 0xFFFE):
+            raise DecodeError("OFPBAC_BAD_OUT_PORT")
+        return a.Enqueue(port, queue)
+    if number == 25 and version >= 3:
+        return _decode_set_field(data, position, length, version)
+    if number == 28 and version >= 6:
+        return _decode_copy_field(data, position, length, 4)
+    if number in STANDARD_NAMES and version > 1:
+        raise DecodeError("OFPBAC_BAD_TYPE", STANDARD_NAMES[number])
+    raise DecodeError("OFPBAC_BAD_TYPE", f"action type {number}")
+
+
+def _checked(action: a.Action) -> a.Action:
+    """Refuses arguments that no packet could take."""
+    if isinstance(action, a.SetVlanVid) and action.vid > 0xFFF:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    if isinstance(action, a.SetVlanPcp) and action.pcp > 7:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    if isinstance(action, a.SetIpDscp) and action.tos & 3:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    if isinstance(action, a.SetIpEcn) and action.ecn > 3:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    if isinstance(action, a.PushVlan) and action.ethertype not in (0x8100, 0x88A8):
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    if isinstance(action, a.PushMpls) and action.ethertype not in (0x8847, 0x8848):
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    if isinstance(action, a.SetMplsLabel) and action.label > 0xFFFFF:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    if isinstance(action, a.SetMplsTc) and action.tc > 7:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    return action
+
+
+def _decode_output(data: bytes, position: int, length: int, version: int) -> a.Action:
+    if version == 1:
+        if length != 8:
+            raise DecodeError("OFPBAC_BAD_LEN")
+        port, max_len = HH.unpack_from(data, position + 4)
+    else:
+        if length != 16:
+            raise DecodeError("OFPBAC_BAD_LEN")
+        _, _, wide, max_len = OUTPUT11.unpack_from(data, position)
+        port = port_from_wire(wide)
+    return output(port, max_len)
+
+
+def output(port: int, max_len: int) -> a.Output:
+    """An output; the length matters to the controller alone.  Raises DecodeError for no port at all."""
+    if port >= OFPP_MAX and (port < OFPP_IN_PORT or port == 0xFFFF):
+        raise DecodeError("OFPBAC_BAD_OUT_PORT")
+    return a.Output(port, max_len if port == 0xFFFD else 0)
+
+
+def _decode_set_field(data: bytes, position: int, length: int, version: int) -> a.Action:
+    field, value, mask, end = oxm.decode_entry(data, position + 4)
+    if end > position + length or any(data[end : position + length]):
+        raise DecodeError("OFPBAC_BAD_SET_LEN" if end > position + length else "OFPBAC_BAD_SET_ARGUMENT")
+    return _set_field(field.name, value, mask, version)
+
+
+def _set_field(name: str, value: int, mask: int | None, version: int) -> a.Action:
+    field = FIELD[name]
+    if not field.writable:
+        raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
+    ones = (1 << field.bits) - 1
+    if name in ("in_port_oxm", "actset_output"):
+        value = port_from_wire(value)
+    if value & ~ones:
+        raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
+    if mask is None:
+        if name == "vlan_vid" and not value & 0x1000:  # a tag cannot be taken away so
+            raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
+        mask = ones
+    elif not field.maskable:
+        raise DecodeError("OFPBAC_BAD_SET_TYPE", name)
+    return a.SetField(name, value & mask, mask & ones)
+
+
+def _decode_copy_field(data: bytes, position: int, length: int, skip: int) -> a.Action:
+    bits, source_offset, destination_offset = Struct("!HHH2x").unpack_from(data, position + skip)
+    source, at = oxm.decode_header(data, position + skip + 8)
+    destination, _ = oxm.decode_header(data, at)
+    return _checked_move(source.name, source_offset, destination.name, destination_offset, bits)
+
+
+def _checked_move(
+    source: str, source_offset: int, destination: str, destination_offset: int, bits: int
+) -> a.Move:
+    for name, offset in ((source, source_offset), (destination, destination_offset)):
+        if not bits or offset + bits > FIELD[name].bits:
+            raise DecodeError("OFPBAC_BAD_SET_LEN", name)
+    if not FIELD[destination].writable:
+        raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", destination)
+    return a.Move(source, source_offset, destination, destination_offset, bits)
+
+
+def _decode_experimenter(data: bytes, position: int, length: int, version: int) -> a.Action:
+    if length < 16:
+        raise DecodeError("OFPBAC_BAD_LEN")
+    _, _, experimenter, subtype = EXPERIMENTER.unpack_from(data, position)
+    if experimenter == ONF_EXPERIMENTER:
+        if subtype == 3200:
+            return _decode_copy_field(data, position, length, 12)
+        raise DecodeError("OFPBAC_BAD_VENDOR_TYPE")
+    if experimenter != NICIRA_EXPERIMENTER:
+        raise DecodeError("OFPBAC_BAD_VENDOR", f"experimenter 0x{experimenter:x}")
+    plain = NICIRA_BY_NUMBER.get(subtype)
+    start = position + 10
+    if plain is not None:
+        layout, make = plain
+        if layout.size + 10 != length:
+            raise DecodeError("OFPBAC_BAD_LEN")
+        return _checked(make(*layout.unpack_from(data, start)))
+    special = _NICIRA_DECODE.get(subtype)
+    body = data[start : position + length]
+    if special is not None:
+        return special(body, version)
+    name = NICIRA_NAMES.get(subtype)
+    if name is None:
+        raise DecodeError("OFPBAC_BAD_VENDOR_TYPE", f"action subtype {subtype}")
+    return a.Unknown(name, data[position : position + length])
+
+
+def _decode_resubmit(body: bytes, version: int) -> a.Action:
+    return a.Resubmit(HH.unpack_from(body)[0], 255)
+
+
+def _decode_resubmit_table(body: bytes, version: int) -> a.Action:
+    return a.Resubmit(int.from_bytes(body[:2], "big"), body[2])
+
+
+def _decode_resubmit_ct(body: bytes, version: int) -> a.Action:
+    return a.Resubmit(int.from_bytes(body[:2], "big"), body[2], True)
+
+
+def _decode_move(body: bytes, version: int) -> a.Action:
+    bits, source_offset, destination_offset = Struct("!HHH").unpack_from(body)
+    source, at = oxm.decode_header(body, 6)
+    destination, _ = oxm.decode_header(body, at)
+    return _checked_move(source.name, source_offset, destination.name, destination_offset, bits)
+
+
+def _decode_load(body: bytes, version: int) -> a.Action:
+    packed = int.from_bytes(body[:2], "big")
+    field, at = oxm.decode_header(body, 2)
+    (value,) = Struct("!Q").unpack_from(body, at)
+    offset, bits = packed >> 6, (packed & 0x3F) + 1
+    if offset + bits > field.bits:
+        raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
+    if not field.writable:
+        raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", field.name)
+    if value >> bits:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT", field.name)
+    return a.Load(field.name, offset, bits, value)
+
+
+def _decode_load2(body: bytes, version: int) -> a.Action:
+    field, value, mask, _ = oxm.decode_entry(body, 6)
+    return _set_field(field.name, value, mask, version)
+
+
+def _decode_note(body: bytes, version: int) -> a.Action:
+    return a.Note(body)
+
+
+def _decode_stack(make: Callable[[str, int, int], a.Action]) -> Callable[[bytes, int], a.Action]:
+    def decode(body: bytes, version: int) -> a.Action:
+        field, at = oxm.decode_header(body, 2)
+        offset, bits = int.from_bytes(body[:2], "big"), int.from_bytes(body[at : at + 2], "big")
+        if not bits or offset + bits > field.bits:
+            raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
+        return make(field.name, offset, bits)
+
+    return decode
+
+
+def _decode_output_register(body: bytes, version: int) -> a.Action:
+    packed = int.from_bytes(body[:2], "big")
+    field, at = oxm.decode_header(body, 2)
+    offset, bits = packed >> 6, (packed & 0x3F) + 1
+    if offset + bits > field.bits:
+        raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
+    return a.OutputRegister(field.name, offset, bits, int.from_bytes(body[at : at + 2], "big"))
+
+
+def _decode_output_register2(body: bytes, version: int) -> a.Action:
+    packed, max_len = HH.unpack_from(body)
+    field, _ = oxm.decode_header(body, 4)
+    return a.OutputRegister(field.name, packed >> 6, (packed & 0x3F) + 1, max_len)
+
+
+def _decode_controller(body: bytes, version: int) -> a.Action:
+    max_len, controller_id, reason = Struct("!HHB").unpack_from(body)
+    return a.Controller(max_len, controller_id, reason)
+
+
+def _decode_controller2(body: bytes, version: int) -> a.Action:
+    fields: dict[str, Any] = {}
+    at = 6
+    while len(body) - at >= 4:
+        kind, size = HH.unpack_from(body, at)
+        if size < 4 or at + size > len(body):
+            raise DecodeError("OFPBPC_BAD_LEN")
+        value = body[at + 4 : at + size]
+        if kind == 3:
+            fields["userdata"] = value
+        elif kind == 4:
+            fields["pause"] = True
+        elif kind in (0, 1):
+            fields[("max_len", "controller_id")[kind]] = int.from_bytes(value[:2], "big")
+        elif kind == 2:
+            fields["reason"] = value[0] if value else 1
+        elif kind == 5:
+            fields["meter"] = int.from_bytes(value[-4:], "big")
+        else:
+            raise DecodeError("OFPBPC_BAD_TYPE")
+        at += (size + 7) // 8 * 8
+    return a.Controller(**fields)
+
+
+def _decode_dec_ttl_ids(body: bytes, version: int) -> a.Action:
+    count = int.from_bytes(body[:2], "big")
+    if 6 + 2 * count > len(body):
+        raise DecodeError("OFPBAC_BAD_LEN")
+    return a.DecTtl(tuple(int.from_bytes(body[6 + 2 * i : 8 + 2 * i], "big") for i in range(count)))
+
+
+def _decode_conjunction(body: bytes, version: int) -> a.Action:
+    clause, clauses, number = Struct("!BBI").unpack(body)
+    if not 2 <= clauses <= 64 or clause >= clauses:
+        raise DecodeError("NXBAC_BAD_CONJUNCTION")
+    return a.Conjunction(number, clause, clauses)
+
+
+def _decode_sample2(body: bytes, version: int) -> a.Action:
+    probability, collector, domain, point, port, direction = Struct("!HIIIHB5x").unpack(body)
+    return a.Sample(probability, collector, domain, point, port, direction)
+
+
+def _decode_truncate(body: bytes, version: int) -> a.Action:
+    port, max_len = Struct("!HI").unpack(body)
+    if max_len < 14:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    return a.OutputTruncated(port, max_len)
+
+
+def _decode_clone(body: bytes, version: int) -> a.Action:
+    return a.Clone(decode_actions(body[6:], version))
+
+
+def _decode_decap(body: bytes, version: int) -> a.Action:
+    packet_type = int.from_bytes(body[2:6], "big")
+    return a.DecapAny(None if packet_type == 0xFFFE else packet_type)
+
+
+def _decode_check_larger(body: bytes, version: int) -> a.Action:
+    length = int.from_bytes(body[:2], "big")
+    field, _ = oxm.decode_header(body, 4)
+    return a.CheckPacketLarger(length, field.name, int.from_bytes(body[2:4], "big"))
+
+
+def _decode_delete_field(body: bytes, version: int) -> a.Action:
+    return a.DeleteField(oxm.decode_header(body, 0)[0].name)
+
+
+_NICIRA_DECODE: Final[dict[int, Callable[[bytes, int], a.Action]]] = {
+    1: _decode_resubmit,
+    6: _decode_move,
+    7: _decode_load,
+    8: _decode_note,
+    14: _decode_resubmit_table,
+    15: _decode_output_register,
+    20: _decode_controller,
+    21: _decode_dec_ttl_ids,
+    27: _decode_stack(a.StackPush),
+    28: _decode_stack(a.StackPop),
+    32: _decode_output_register2,
+    33: _decode_load2,
+    34: _decode_conjunction,
+    37: _decode_controller2,
+    39: _decode_truncate,
+    41: _decode_sample2,
+    42: _decode_clone,
+    44: _decode_resubmit_ct,
+    47: _decode_decap,
+    49: _decode_check_larger,
+    50: _decode_delete_field,
+}
