@@ -32,6 +32,8 @@ SEQUENCES: dict[str, tuple[str, ...]] = {
         "add-port br0 p3",
         "add-port br0 p1",
         "del-port br0 p1 -- add-port br0 p1",
+        "del-port br0 p1 -- add-port br0 p1 -- set Interface p1 type=internal",
+        "del-port br0 p1 -- add-port br0 p1",
         "set Interface p1 ofport_request=3",
         "clear Interface p1 ofport_request",
         "set Interface p2 ofport_request=3",
@@ -226,6 +228,6 @@ def test_what_becomes_of_a_sequence_is_the_same(sides: Sides, name: str) -> None
     run(sides, (words(line) for line in SEQUENCES[name]))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(16))
 def test_what_becomes_of_random_commands_is_the_same(sides: Sides, seed: int) -> None:
     run(sides, random_sequence(random.Random(seed)))

@@ -154,7 +154,9 @@ class Switch:
             row = row_of("Interface", uuid)
             part = self.interfaces.by_name.get(row.name) if row is not None else None
             home = self._ports.get(routes.port_of_interface.get(uuid, ""))
-            if part is not None and part.port is home and row_of("Interface", part.uuid) is None:
+            if part is None or part.port is not home or row_of("Interface", part.uuid) is not None:
+                continue
+            if interface_settings(row, home.bridge.name).type == part.settings.type:
                 self.interfaces.rename(part, uuid)
 
     def _remove(self) -> None:
