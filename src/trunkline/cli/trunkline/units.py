@@ -136,6 +136,7 @@ def _install(root: str) -> None:
         os.unlink(link)
     os.symlink(f"../{MAIN}", link)
     print(f"enabled {link}")
+    print(f"the units run {control}: keep it there, or install them again")
 
 
 def _remove(root: str) -> None:
