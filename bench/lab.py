@@ -28,7 +28,9 @@ class Lab:
 
     def run(self, program: str, *arguments: str) -> None:
         command = [self.path(program), *arguments]
-        subprocess.run(command, env=self.environment, check=True, capture_output=True, timeout=600)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)[:200]}... failed: {done.stderr}")
 
     def start(self, program: str, *arguments: str, pinned_to: int | None = None) -> int:
         """A daemon, until the lab ends; its process id."""
