@@ -182,8 +182,6 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
     pidfile = ""
     if "pidfile" in given:
         pidfile = absolute(given["pidfile"] or f"{program}.pid", directories.run)
-    if given.get("peer-ca-cert"):
-        raise Fatal("--peer-ca-cert is not there yet; append the CA certificate to the --certificate file")
     unixctl = given.get("unixctl") or ""
     return _Settings(
         Daemonize(
@@ -203,6 +201,7 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
             given.get("ssl-protocols") or "",
             given.get("ssl-ciphers") or "",
             given.get("bootstrap-ca-cert") or "",
+            given.get("peer-ca-cert") or "",
         ),
         "no-self-confinement" not in given,
     )

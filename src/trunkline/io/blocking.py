@@ -18,7 +18,7 @@ from typing import Final, Protocol, cast
 
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.files import socket_path
-from trunkline.io.tls import TlsFiles, context
+from trunkline.io.tls import TlsFiles, bootstrap, bootstraps, context, handshake_error
 
 
 class BlockingStream:
@@ -97,8 +97,22 @@ def dial(
     else:
         connected = _dial_ip(where, timeout)
     if where.method == "ssl":
-        connected = context(tls, server=False).wrap_socket(connected)
+        connected = _secured(connected, tls)
     return BlockingStream(target, connected)
+
+
+def _secured(connected: socket.socket, files: TlsFiles) -> socket.socket:
+    """The same connection with TLS.  Raises OSError."""
+    try:
+        secured = context(files, server=False).wrap_socket(connected)
+    except OSError as error:
+        connected.close()
+        raise handshake_error(error, "SSL_connect") from None
+    if bootstraps(files):
+        outcome = bootstrap(files, secured)
+        secured.close()
+        raise outcome
+    return secured
 
 
 def is_socket(path: str) -> bool:

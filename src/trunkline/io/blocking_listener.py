@@ -6,7 +6,7 @@ import socket
 from trunkline.base.targets import OVSDB_PORT, parse_target
 from trunkline.io.blocking import BlockingStream
 from trunkline.io.files import socket_path
-from trunkline.io.tls import TlsFiles, context
+from trunkline.io.tls import TlsFiles, context, handshake_error
 
 
 def accept(
@@ -36,5 +36,9 @@ def accept(
     if where.method == "punix":
         os.unlink(where.host)
     if where.method == "pssl":
-        connected = context(tls, server=True).wrap_socket(connected, server_side=True)
+        try:
+            connected = context(tls, server=True).wrap_socket(connected, server_side=True)
+        except OSError as error:
+            connected.close()
+            raise handshake_error(error, "SSL_accept") from None
     return BlockingStream(target, connected)

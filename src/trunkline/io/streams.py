@@ -17,7 +17,7 @@ from trunkline.base.log import Log
 from trunkline.base.targets import OVSDB_PORT, PASSIVE, Target, TargetError, lacks_port, parse_target
 from trunkline.io.blocking import numeric_address
 from trunkline.io.files import error_text, socket_path
-from trunkline.io.tls import TlsError, TlsFiles, context
+from trunkline.io.tls import TlsError, TlsFiles, bootstrap, bootstraps, context, handshake_error, report
 
 if TYPE_CHECKING:
     import ssl
@@ -281,7 +281,17 @@ class Sockets:
         security = self._context(server=False) if where.method == "ssl" else None
         connection = await self._dial_ip(target, where)
         hostname = "" if security is not None else None
-        await loop.create_connection(lambda: stream, sock=connection, ssl=security, server_hostname=hostname)
+        try:
+            transport, _ = await loop.create_connection(
+                lambda: stream, sock=connection, ssl=security, server_hostname=hostname
+            )
+            if security is not None and bootstraps(self.tls):
+                stream.abort()
+                raise bootstrap(self.tls, transport.get_extra_info("ssl_object"))
+        except OSError as error:
+            wrong = handshake_error(error, "SSL_connect") if security is not None else error
+            report(self._log, wrong)
+            raise wrong from None
         return stream
 
     def _parse(self, text: str, port: int) -> Target:
@@ -338,8 +348,7 @@ class Sockets:
         try:
             return context(self.tls, server=server)
         except TlsError as error:
-            for line in error.lines:
-                self._log.module("stream_ssl").err("%s", line)
+            report(self._log, error)
             raise
 
     # passive

@@ -15,6 +15,7 @@ from trunkline.cli.ovs_vsctl.version import version
 from trunkline.dbctl.database_commands import DATABASE_COMMANDS
 from trunkline.dbctl.names import Lookup
 from trunkline.dbctl.run import Outcome, Tool
+from trunkline.dbctl.work import TryAgain
 
 NAME: Final = (Lookup("name"),)
 LOOKUPS: Final = {
@@ -123,15 +124,26 @@ def _wait(server: Server, outcome: Outcome, log: Log, directories: Directories) 
     """Waits until the switch has taken the configuration up, then tells of new interfaces that failed."""
     assert outcome.appended is not None
     wanted = outcome.appended[1]["rows"][0]["next_cfg"]
-    updates = server.client.call("monitor", [server.name, "reload", {SWITCH: {"columns": ["cur_cfg"]}}])
+    expected: list[str] = outcome.calls[0].state.get("new interfaces", [])  # type: ignore[assignment]
+    made = [outcome.work.real.get(uuid) for uuid in expected]
+    while True:
+        try:
+            _follow(server, wanted)
+            failed = _report(server, [uuid for uuid in made if uuid is not None])
+            break
+        except TryAgain:
+            continue  # the connection broke, and --retry made another
+    if failed:
+        sys.stderr.write(f'ovs-vsctl: The default log directory is "{directories.log}".\n')
+
+
+def _follow(server: Server, wanted: int) -> None:
+    """Returns when `cur_cfg` has reached `wanted`.  Raises TryAgain."""
+    updates = server.call("monitor", [server.name, "reload", {SWITCH: {"columns": ["cur_cfg"]}}])
     while not _reached(updates, wanted):
         monitor, updates = server.notification()
         if monitor != "reload":
             updates = {}
-    expected: list[str] = outcome.calls[0].state.get("new interfaces", [])  # type: ignore[assignment]
-    made = [outcome.work.real.get(uuid) for uuid in expected]
-    if _report(server, [uuid for uuid in made if uuid is not None]):
-        sys.stderr.write(f'ovs-vsctl: The default log directory is "{directories.log}".\n')
 
 
 def _reached(updates: dict[str, dict[str, dict[str, dict[str, int]]]], wanted: int) -> bool:
