@@ -172,7 +172,7 @@ def random_step(rnd: random.Random) -> Step:
                 f"set Port {port} tag={rnd.choice((0, 5, 4095, 4096))}",
                 f"set Bridge {bridge} datapath_type={rnd.choice(('netdev', 'dummy', 'system', 'nothing'))}",
                 f"set Bridge {bridge} other-config:datapath-id={rnd.choice(('0x7', '7', '0' * 15 + 'a'))}",
-                f"set-fail-mode {bridge} {rnd.choice(('secure', 'standalone'))}",
+                f"set Bridge {bridge} fail_mode={rnd.choice(('secure', 'standalone'))}",
                 f"set Bridge {bridge} other-config:forward-bpdu=true",
             )
         )

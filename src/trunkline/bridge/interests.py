@@ -9,7 +9,7 @@ from typing import Final
 from trunkline.ovsdb.replica import Interest
 
 INTERESTS: Final = (
-    Interest("Open_vSwitch", ("bridges", "next_cfg", "other_config")),
+    Interest("Open_vSwitch", ("bridges", "next_cfg", "other_config", "datapaths")),
     Interest(
         "Bridge",
         (

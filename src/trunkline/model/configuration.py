@@ -36,7 +36,8 @@ _THREADS = "the switch has no handler or revalidator threads to count"
 _BOND = "a port of several interfaces stays down, and forwards nothing"
 
 SETTINGS: Final = (
-    Settings("Open_vSwitch", _H, "bridges ssl datapaths next_cfg manager_options"),
+    Settings("Open_vSwitch", _H, "bridges ssl next_cfg manager_options"),
+    Settings("Open_vSwitch", _Y, "datapaths", "there is no connection tracking, so zones have no time-outs"),
     Settings("Open_vSwitch", _H, "other_config:stats-update-interval other_config:flow-restore-wait "
              "other_config:flow-limit other_config:max-idle other_config:vlan-limit"),
     Settings("Open_vSwitch", _D, "external_ids external_ids:system-id external_ids:hostname external_ids:rundir "
