@@ -6,6 +6,7 @@ Both stand still in time (time/stop) and are moved together (time/warp), so ages
 import random
 import re
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -362,3 +363,73 @@ def test_questions_right_and_wrong(pair: Pair, version: int) -> None:
     for peer in peers:
         peer.close()
     assert not different, "\n".join("\n".join(one) for one in different)
+
+
+TOOL_COMMANDS = """
+show br0
+dump-ports br0
+dump-ports br0 p2
+dump-ports-desc br0
+dump-desc br0
+queue-stats br0
+get-frags br0
+mod-port br0 p1 down
+mod-port br0 p2 no-flood
+mod-port br0 2 no-receive
+mod-port br0 p3 no-packet-in
+mod-port br0 9 up
+show br0
+mod-port br0 p1 up
+mod-port br0 p2 flood
+mod-port br0 p2 receive
+mod-port br0 p3 packet-in
+add-flows br0 - < in_port=1,actions=2\nin_port=2,actions=1\nip,actions=3\n
+dump-flows br0
+dump-flows br0 in_port=1
+dump-aggregate br0
+replace-flows br0 - < in_port=1,actions=2\nin_port=3,actions=1\n
+dump-flows br0
+del-flows br0 in_port=9
+del-flows br0
+"""
+BUNDLE_COMMANDS = """
+--bundle add-flows br0 - < in_port=1,actions=2\nin_port=2,actions=1\n
+--bundle add-flows br0 - < in_port=3,actions=2\nin_port=4,actions=goto_table:0\n
+--bundle add-flows br0 - < add in_port=4,actions=3\ndelete in_port=1\nmodify in_port=2,actions=4\n
+--bundle add-flow br0 priority=3,actions=1
+dump-flows br0
+--bundle replace-flows br0 - < in_port=1,actions=2\nin_port=4,actions=1\n
+--bundle mod-flows br0 in_port=1,actions=4
+dump-flows br0
+--bundle del-flows br0 in_port=4
+dump-table-desc br0
+mod-table br0 3 noevict
+"""
+
+
+def shown(done: subprocess.CompletedProcess[str], directory: Path) -> tuple[list[str], str, int]:
+    """What a tool says, without what differs between any two switches; ports in order."""
+    text = re.sub(r"addr:\S+", "addr:-", done.stdout).replace(str(directory), "DIR")
+    text = re.sub(r" *CUSTOM Statistics\n(?: {20,}.*\n)+", "", text)  # of dummy devices; ours have none
+    text = re.sub(r"( *)(?:duration=[\d.]+s\n)", "", text).replace("GROUP_STATS ", "")
+    error = re.sub(r"^\S+Z\|\d+\|", "", done.stderr.replace(str(directory), "DIR"), flags=re.M)
+    return sorted(text.replace("\n           ", " ").splitlines()), error, done.returncode
+
+
+@pytest.mark.parametrize("version", range(1, 7))
+def test_tools_say_the_same_of_both(pair: Pair, version: int) -> None:
+    for switch in pair.both:
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+    for line in (TOOL_COMMANDS + (BUNDLE_COMMANDS if version >= 5 else "")).strip().splitlines():
+        command, _, text = line.partition(" < ")
+        arguments = ("-O", f"OpenFlow1{version - 1}", *command.split())
+        if version < 3 and "goto_table" in text:
+            continue
+        said = [
+            shown(switch.ofctl(*arguments, input=text.replace("\\n", "\n")), switch.directory)
+            for switch in pair.both
+        ]
+        assert said[1] == said[0], line
+        if version in (1, 4, 5) and not command.startswith(("--bundle", "replace", "add", "del", "mod")):
+            ours = shown(pair.ours.ofctl(*arguments, ours=True), pair.ours.directory)
+            assert ours == said[0], line

@@ -71,7 +71,7 @@ COMMANDS: Final = (
     Command("dump-desc", 1, 1, "inspect", "dump_description"),
     Command("dump-tables", 1, 1, "inspect", "dump_tables"),
     Command("dump-table-features", 1, 1, "", ""),
-    Command("dump-table-desc", 1, 1, "", ""),
+    Command("dump-table-desc", 1, 1, "inspect", "dump_table_description"),
     Command("dump-flows", 1, 2, "flows", "dump_flows"),
     Command("dump-aggregate", 1, 2, "flows", "dump_aggregate"),
     Command("queue-stats", 1, 3, "inspect", "queue_stats"),

@@ -50,11 +50,17 @@ def dump_tables(tool: Tool, arguments: Sequence[str]) -> int:
     return _print_replies(tool, arguments[0], m.TableStatsRequest(), Style(tool.verbosity + 1))
 
 
+def dump_table_description(tool: Tool, arguments: Sequence[str]) -> int:
+    if not tool.versions >> 5:
+        raise Failure("dump-table-desc needs OpenFlow 1.4 or later (-O OpenFlow14)")
+    return _print_replies(tool, arguments[0], m.TableDescriptionRequest(), Style(tool.verbosity + 1))
+
+
 def _port(tool: Tool, name: str, word: str) -> int:
     """A port by number, or by name as the switch knows it."""
     port = parse_port(word)
     if port is None:
-        found = next((p.number for p in port_list(tool, name) if p.name == word), None)
+        found = next((p.number for p in port_list(tool, name, lookup=True) if p.name == word), None)
         if found is None:
             raise Failure(f"{name}: unknown port `{word}'")
         port = found

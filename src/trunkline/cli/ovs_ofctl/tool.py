@@ -47,7 +47,6 @@ class Tool:
         self.names: bool | None = None
         self.statistics = True
         self.sort: list[tuple[str, bool]] = []  # (field, descending)
-        self.color = "auto"
         self.tls: dict[str, str] = {}
         self.xid = 0
         self.ports: dict[str, tuple[m.Port, ...]] = {}  # of switches that were asked already
@@ -120,9 +119,11 @@ def _apply(tool: Tool, name: str, argument: str) -> None:
     elif name in ("sort", "rsort"):
         tool.sort.append((argument or "priority", name == "rsort"))
     elif name == "color":
-        tool.color = argument or "always"
-        if tool.color not in ("always", "never", "auto"):
-            raise Failure(f"incorrect value `{argument}'")
+        when = argument or "auto"
+        if when not in ("always", "never", "auto"):
+            raise Failure(f"incorrect value `{argument}' for --color")
+        if when == "always" or (when == "auto" and sys.stdout.isatty()):
+            raise Failure("--color: not implemented yet; --color=never is")
     elif name in ("private-key", "certificate", "ca-cert"):
         tool.tls[name.replace("-", "_")] = argument
     elif name == "timeout":
@@ -321,18 +322,22 @@ class Names(NamedTuple):
     tables: dict[int, str]
 
 
-def port_list(tool: Tool, name: str, versions: int = 0) -> tuple[m.Port, ...]:
-    """All ports of a switch, asked for once and on a connection of its own."""
+def port_list(tool: Tool, name: str, versions: int = 0, *, lookup: bool = False) -> tuple[m.Port, ...]:
+    """All ports of a switch, asked for once and on a connection of its own.
+
+    `lookup`: for one port by its name, for which the original asks less (its xids show it).
+    """
     if name not in tool.ports:
-        tool.ports[name] = _ask_ports(tool, name, versions)
+        tool.ports[name] = _ask_ports(tool, name, versions, lookup)
     return tool.ports[name]
 
 
-def _ask_ports(tool: Tool, name: str, versions: int) -> tuple[m.Port, ...]:
+def _ask_ports(tool: Tool, name: str, versions: int, lookup: bool) -> tuple[m.Port, ...]:
     switch = Switch(tool, name, versions)
     try:
-        _, incoming = switch.ask(m.FeaturesRequest())
-        message = incoming.message
+        message = None
+        if not (lookup and switch.version >= 4):  # from 1.3 on features have no ports
+            message = switch.ask(m.FeaturesRequest())[1].message
         if isinstance(message, m.FeaturesReply) and message.ports is not None and len(message.ports) < 1000:
             return message.ports
         ports: tuple[m.Port, ...] = ()
