@@ -13,7 +13,8 @@ from support.originals import VSWITCH_SCHEMA, Originals, wait_for
 from support.ovsdb_peer import Peer
 from support.transactions import SCHEMA, Transactions
 from trunkline.base.json import dumps, loads
-from trunkline.io.ovsdb_file import DatabaseFile, random_uuid
+from trunkline.io.ovsdb_file import DatabaseFile
+from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.datum import datum_to_json
 from trunkline.ovsdb.log import change_record

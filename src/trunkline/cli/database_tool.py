@@ -19,6 +19,7 @@ from trunkline.dbctl.run import Call, Exit, Outcome, Settings, Tool, prepare, ru
 from trunkline.dbctl.work import TryAgain
 from trunkline.io import log_options
 from trunkline.io.alarm import end_after
+from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.schema import Schema
 
 if TYPE_CHECKING:
@@ -424,9 +425,7 @@ def _run(
         "dry-run" in given,
         profile.appended if wait else (),
     )
-    from uuid import uuid4
-
-    outcome = run(tool, commands, server, log, lambda: str(uuid4()), settings)
+    outcome = run(tool, commands, server, log, random_uuid, settings)
     style = tables.style_from_options(found, tables.Style(format="list"))
     _write(sys.stdout, _output(outcome.calls, style, "oneline" in given))
     if wait and outcome.appended is not None and profile.wait is not None:

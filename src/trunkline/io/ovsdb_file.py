@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Final
 
 from trunkline.base.json import Json
+from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.errors import OvsdbError
@@ -27,12 +28,6 @@ from trunkline.ovsdb.schema import Schema
 MODE: Final = 0o640
 _FLOCK: Final = "hhqqixxxx"  # struct flock: type, whence, start, length, pid
 _HELD: Final[set[tuple[int, int]]] = set()  # device and inode of the lock files this process holds
-
-
-def random_uuid() -> Uuid:
-    """A new random uuid (RFC 4122, version 4)."""
-    text = os.urandom(16).hex()
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
 
 
 class LockError(OvsdbError):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from support.transactions import SCHEMA
-from trunkline.io.ovsdb_file import DatabaseFile, Lock, LockError, lock_path, random_uuid
+from trunkline.io.ovsdb_file import DatabaseFile, Lock, LockError, lock_path
+from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.log import change_record
 from trunkline.ovsdb.schema import Schema

@@ -17,10 +17,10 @@ from trunkline.io.ovsdb_file import (
     create_file,
     load_file,
     lock_path,
-    random_uuid,
     read_file,
     replace_file,
 )
+from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.errors import OvsdbError, syntax_error
 from trunkline.ovsdb.log import CLUSTERED, STANDALONE, identify, read_records, snapshot_record

@@ -1,0 +1,11 @@
+"""Random uuids without the standard library's module for them, whose import costs a tool 3 ms."""
+
+import os
+
+from trunkline.ovsdb.atoms import Uuid
+
+
+def random_uuid() -> Uuid:
+    """A new random uuid (RFC 4122, version 4)."""
+    text = os.urandom(16).hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
