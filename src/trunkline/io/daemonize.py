@@ -53,8 +53,11 @@ class Daemonize:
         change_directory: bool = True,
         pidfile: str = "",
         overwrite: bool = False,
+        keep_output: bool = False,
     ) -> None:
+        """`keep_output`: standard output stays what it is, for a program whose output is its purpose."""
         self._log = log
+        self._left = (0, 2) if keep_output else (0, 1, 2)
         self._logger = log.module("daemon_unix")
         self._detach = detach
         self._monitor = monitor
@@ -106,7 +109,7 @@ class Daemonize:
     def _leave_terminal(self) -> None:
         null = os.open("/dev/null", os.O_RDWR)
         sys.stdout.flush()
-        for descriptor in (0, 1, 2):
+        for descriptor in self._left:
             os.dup2(null, descriptor)
         os.close(null)
         self._log.set_level(None, "console", OFF)

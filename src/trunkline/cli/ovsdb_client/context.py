@@ -1,6 +1,7 @@
 """What every command of ovsdb-client is given, and how it fails."""
 
 import sys
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from trunkline.base.json import Json, JsonError, dumps, loads
@@ -13,15 +14,18 @@ class Failure(Exception):
 
 
 class Context(NamedTuple):
-    """`client` is None for commands that need no server; `database` is "" for those without one."""
+    """`database` is "" for commands without one.
+
+    `serving` is called when a command that goes on for ever has shown its first answer; the starter (--detach)
+    returns then.
+    """
 
     client: BlockingClient
     database: str
     style: Style
     timestamp: bool
     force: bool
-    detach: bool
-    pidfile: str
+    serving: Callable[[], None]
     arguments: list[str]
 
     def call(self, method: str, params: list[Json]) -> Json:

@@ -129,6 +129,7 @@ def lock(context: Context) -> None:
         context.json(context.client.call(method, [name]))
     except RpcError:
         pass  # as the original, which then waits for what happens to the lock
+    context.serving()
     for notification in context.client.notifications():
         if notification.method in ("locked", "stolen"):
             out(f"{notification.method}\n")

@@ -8,11 +8,14 @@ from typing import Final, NamedTuple
 
 from trunkline.base import usage
 from trunkline.base.directories import Directories, from_environment
+from trunkline.base.log import INFO, Log
 from trunkline.base.options import Option, OptionError, parse_options
+from trunkline.base.targets import is_passive
 from trunkline.base.version import version_text
 from trunkline.cli.ovsdb_client.context import Context, Failure, fail, out
 from trunkline.dbctl.tables import OPTIONS as TABLE_OPTIONS
 from trunkline.dbctl.tables import TableError, style_from_options
+from trunkline.io import log_options
 from trunkline.io.ovsdb_client import BlockingClient, ConnectError, ConnectionClosed, RpcError
 
 DEFAULT_DATABASE: Final = "Open_vSwitch"
@@ -31,28 +34,28 @@ OPTIONS: Final = (
     Option("no-self-confinement"),
     Option("pidfile", "optional"),
     Option("overwrite-pidfile"),
+    Option("user", "required"),
     Option("private-key", "required", "p"),
     Option("certificate", "required", "c"),
     Option("ca-cert", "required", "C"),
     Option("bootstrap-ca-cert", "required"),
     Option("ssl-protocols", "required"),
     Option("ssl-ciphers", "required"),
-    Option("verbose", "optional", "v"),
-    Option("log-file", "optional"),
-    Option("syslog-target", "required"),
-    Option("syslog-method", "required"),
+    *log_options.OPTIONS,
 )
 
 
 class Command(NamedTuple):
     """`database`: the command takes ``[SERVER] [DATABASE]``, else only ``[SERVER]``.  `where` is module and
-    function, imported when the command runs."""
+    function, imported when the command runs.  `endless`: it can go to the
+    background."""
 
     name: str
     least: int
     most: int | None
     where: tuple[str, str]
     database: bool = False
+    endless: bool = False
 
 
 _SCHEMA: Final = "trunkline.cli.ovsdb_client.schema_commands"
@@ -75,14 +78,14 @@ COMMANDS: Final = {
         Command("query", 1, 1, (_DATA, "query")),
         Command("dump", 0, None, (_DATA, "dump"), database=True),
         Command("wait", 2, 2, (_DATA, "wait")),
-        Command("lock", 1, 1, (_DATA, "lock")),
-        Command("steal", 1, 1, (_DATA, "lock")),
-        Command("unlock", 1, 1, (_DATA, "lock")),
+        Command("lock", 1, 1, (_DATA, "lock"), endless=True),
+        Command("steal", 1, 1, (_DATA, "lock"), endless=True),
+        Command("unlock", 1, 1, (_DATA, "lock"), endless=True),
         Command("backup", 0, 0, (_SNAPSHOT, "backup"), database=True),
         Command("restore", 0, 0, (_SNAPSHOT, "restore"), database=True),
-        Command("monitor", 1, None, (_MONITOR, "monitor"), database=True),
-        Command("monitor-cond", 2, 3, (_MONITOR, "monitor_cond"), database=True),
-        Command("monitor-cond-since", 2, 4, (_MONITOR, "monitor_cond_since"), database=True),
+        Command("monitor", 1, None, (_MONITOR, "monitor"), database=True, endless=True),
+        Command("monitor-cond", 2, 3, (_MONITOR, "monitor_cond"), database=True, endless=True),
+        Command("monitor-cond-since", 2, 4, (_MONITOR, "monitor_cond_since"), database=True, endless=True),
     )
 }
 
@@ -100,9 +103,12 @@ def main() -> None:
             out(version_text("ovsdb-client"))
             return
         style = style_from_options(parsed.options)
-        _set_timeout(options.get("timeout"))
-        _unsupported(options)
-    except (OptionError, TableError, Failure) as error:
+        if "user" in options:
+            raise Failure("--user is not supported by ovsdb-client: start it as that user")
+        seconds = _timeout(options.get("timeout"))
+        log = log_options.machine_log("ovsdb-client", console=INFO)
+        log_options.apply_options(log, parsed.options, directories)
+    except (OptionError, TableError, Failure, log_options.LogOptionError) as error:
         fail(str(error))
     if not parsed.arguments:
         fail("missing command name; use --help for help")
@@ -110,18 +116,21 @@ def main() -> None:
     if command is None:
         fail(f"unknown command '{parsed.arguments[0]}'; use --help for help")
     try:
-        client, database, arguments = _resolve(command, parsed.arguments[1:], options, directories)
-        pidfile = (
-            options.get("pidfile") or f"{directories.run}/ovsdb-client.pid" if "pidfile" in options else ""
-        )
+        serving: Callable[[], None] = _nothing
+        if command.endless and any(name in options for name in ("detach", "monitor", "pidfile")):
+            from trunkline.cli.ovsdb_client.background import start
+
+            serving = start(log, options, directories)
+        _set_alarm(seconds, log)
+        words = parsed.arguments[1:]
+        client, database, arguments = _resolve(command, words, options, directories, log)
         context = Context(
             client,
             database,
             style,
             "timestamp" in options,
             "force" in options,
-            "detach" in options,
-            pidfile or "",
+            serving,
             [command.name, *arguments],
         )
         _function(command)(context)
@@ -143,25 +152,38 @@ def _function(command: Command) -> Callable[[Context], None]:
     return function
 
 
-def _set_timeout(text: str | None) -> None:
-    """After so many seconds SIGALRM ends the program, as it does the original."""
+def _nothing() -> None:
+    return None
+
+
+def _timeout(text: str | None) -> int:
+    """Seconds, 0 for ever.  Raises Failure."""
     if text is None:
-        return
-    if not text.isdigit() or int(text) < 1:
+        return 0
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise Failure(f"value {text} on -t or --timeout is invalid")
-    from trunkline.io.alarm import end_after
-
-    end_after(int(text))
+    return int(text)
 
 
-def _unsupported(options: dict[str, str | None]) -> None:
-    for name in ("bootstrap-ca-cert", "monitor"):
-        if name in options:
-            raise Failure(f"--{name} is not supported by this ovsdb-client yet")
+def _set_alarm(seconds: int, log: Log) -> None:
+    """After so many seconds SIGALRM ends the program, as it does the original."""
+    if not seconds:
+        return
+    import signal
+
+    if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
+
+        def ring(number: int, _: object) -> None:
+            log.module("fatal_signal").warn("terminating with signal 14 (Alarm clock)")
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+        signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
 
 
 def _resolve(
-    command: Command, words: list[str], options: dict[str, str | None], directories: Directories
+    command: Command, words: list[str], options: dict[str, str | None], directories: Directories, log: Log
 ) -> tuple[BlockingClient, str, list[str]]:
     """The connected client, the database, and the arguments that remain.  Raises Failure."""
     server = f"unix:{directories.run}/db.sock"
@@ -172,7 +194,7 @@ def _resolve(
     if len(words) < command.least or (most is not None and len(words) > most + database_words):
         raise Failure(f"invalid syntax for '{command.name}' (use --help for help)")
     _check_early(command, words)
-    client = connect(server, options, directories)
+    client = connect(server, options, directories, log)
     database = ""
     if command.database:
         try:
@@ -204,12 +226,14 @@ def _check_early(command: Command, words: list[str]) -> None:
         raise Failure(f"{words[1]}: unknown state")
 
 
-def connect(server: str, options: dict[str, str | None], directories: Directories) -> BlockingClient:
+def connect(
+    server: str, options: dict[str, str | None], directories: Directories, log: Log
+) -> BlockingClient:
     """Connects to the first of the servers in ``A,B,C`` that answers.  Raises Failure."""
     failure = ""
     for remote in re.split(r",(?=[a-z]+:)", server):
         try:
-            return _connect_one(remote, options, directories)
+            return _connect_one(remote, options, directories, log)
         except ConnectError as error:
             known = remote.split(":")[0] in ("tcp", "unix", "ssl")
             how = "connect" if known else "connect or listen"
@@ -217,20 +241,32 @@ def connect(server: str, options: dict[str, str | None], directories: Directorie
     raise Failure(failure)
 
 
-def _connect_one(remote: str, options: dict[str, str | None], directories: Directories) -> BlockingClient:
-    if remote.startswith(("ptcp:", "punix:", "pssl:")):
-        raise Failure(f"{remote}: waiting for a server to connect is not supported by this ovsdb-client yet")
-    if not remote.startswith("ssl:"):
+def _connect_one(
+    remote: str, options: dict[str, str | None], directories: Directories, log: Log
+) -> BlockingClient:
+    passive = is_passive(remote)
+    if not passive and not remote.startswith("ssl:"):
         return BlockingClient(remote, directory=directories.run)
-    from trunkline.io.blocking import dial
-    from trunkline.io.tls import TlsFiles
+    from trunkline.io.tls import TlsFiles, report
 
     files = TlsFiles(
-        options.get("private-key") or "", options.get("certificate") or "", options.get("ca-cert") or ""
+        private_key=options.get("private-key") or "",
+        certificate=options.get("certificate") or "",
+        ca_certificate=options.get("ca-cert") or "",
+        protocols=options.get("ssl-protocols") or "",
+        ciphers=options.get("ssl-ciphers") or "",
+        bootstrap_ca_certificate=options.get("bootstrap-ca-cert") or "",
     )
     try:
+        if passive:
+            from trunkline.io.blocking_listener import accept
+
+            return BlockingClient(remote, transport=accept(remote, directory=directories.run, tls=files))
+        from trunkline.io.blocking import dial
+
         return BlockingClient(remote, transport=dial(remote, tls=files))
     except OSError as error:
+        report(log, error)
         raise ConnectError(error.errno or 5) from None
 
 

@@ -1,6 +1,5 @@
 """monitor, monitor-cond and monitor-cond-since: tables of what changes, a table for each change."""
 
-import os
 import time
 from typing import Final, NamedTuple
 
@@ -168,8 +167,7 @@ def _run(context: Context, method: str, tables: list[Watched], more: list[Json])
         found, last_id, first = first
         out(f"found: {'true' if found else 'false'}, last_id: {last_id}\n")
     show.updates(first, True)
-    if context.detach:
-        _detach(context)
+    context.serving()
     for notification in context.client.notifications():
         if notification.method == "update3":
             out(f"\nlast_id: {notification.params[1]}")
@@ -178,13 +176,3 @@ def _run(context: Context, method: str, tables: list[Watched], more: list[Json])
             show.updates(notification.params[1], False)
         elif notification.method == "monitor_canceled":
             raise Failure(f"{context.database} database was removed")
-
-
-def _detach(context: Context) -> None:
-    """Goes into the background once the first contents have been shown."""
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    if context.pidfile:
-        with open(context.pidfile, "w") as file:
-            file.write(f"{os.getpid()}\n")

@@ -1,0 +1,48 @@
+"""ovsdb-client as a daemon: --detach, --monitor and --pidfile, for the commands that go on for ever.
+
+The original heeds these options for monitor* and lock commands only; the others end anyhow.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+
+from trunkline.base.directories import Directories
+from trunkline.base.log import Log
+from trunkline.base.targets import absolute
+from trunkline.cli.ovsdb_client.context import Failure
+from trunkline.io.daemonize import Daemonize
+from trunkline.io.pidfile import PidfileError
+
+ENDED_BY = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
+
+
+def start(log: Log, options: dict[str, str | None], directories: Directories) -> Callable[[], None]:
+    """Forks as asked; gives what to call when the first answer has been shown.  Raises Failure."""
+    pidfile = ""
+    if "pidfile" in options:
+        pidfile = absolute(options["pidfile"] or "ovsdb-client.pid", directories.run)
+    daemonize = Daemonize(
+        log,
+        detach="detach" in options,
+        monitor="monitor" in options,
+        change_directory="no-chdir" not in options,
+        pidfile=pidfile,
+        overwrite="overwrite-pidfile" in options,
+        keep_output=True,
+    )
+    try:
+        daemonize.start()
+    except PidfileError as error:
+        raise Failure(error.text) from None
+    log.pid = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        log.module("fatal_signal").warn("terminating with signal %d (%s)", number, signal.strsignal(number))
+        daemonize.remove_pidfile()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    for number in ENDED_BY:
+        signal.signal(number, end)
+    return daemonize.complete
