@@ -87,19 +87,22 @@ def flow_mod(r: random.Random, version: int, extended: bool) -> m.FlowMod:
     )
 
 
+Dump = tuple[str, list[bytes], list[bytes]]  # what was asked, and both answers
+
+
 class Told:
     """What both switches say unasked, in whatever order, apart from their answers."""
 
     def __init__(self) -> None:
         self.messages: tuple[list[str], list[str]] = ([], [])
 
-    def answers(self, peers: tuple[Peer, Peer], data: bytes = b"") -> list[list[bytes]]:
-        replies = []
+    def answers(self, peers: tuple[Peer, Peer], data: bytes = b"") -> tuple[list[bytes], list[bytes]]:
+        replies: list[list[bytes]] = []
         for peer, told in zip(peers, self.messages, strict=True):
             found = peer.ask(data)
             told += [self._text(raw) for raw in found if raw[1] in UNASKED or raw[8:16] == NXT_FLOW_REMOVED]
             replies.append([x for x in found if not (x[1] in UNASKED or x[8:16] == NXT_FLOW_REMOVED)])
-        return replies
+        return replies[0], replies[1]
 
     def _text(self, raw: bytes) -> str:
         """When exactly a flow has run out is its switch's affair."""
@@ -142,9 +145,7 @@ def entries(replies: list[bytes], version: int) -> list[bytes]:
     return sorted(found)
 
 
-def dumps(
-    peers: tuple[Peer, Peer], protocol: Protocol, told: Told
-) -> Iterator[tuple[str, list[bytes], list[bytes]]]:
+def dumps(peers: tuple[Peer, Peer], protocol: Protocol, told: Told) -> Iterator[Dump]:
     requests = {
         "flows": m.FlowStatsRequest(Match()),
         "flows to port 1": m.FlowStatsRequest(parse_match("ip"), out_port=1),
@@ -187,13 +188,12 @@ def check(
     only_theirs = [x for x in theirs if x not in ours]
     only_ours = [x for x in ours if x not in theirs]
     assert theirs == ours, (
-        f"{name} after {context}\noriginal:\n{explain(only_theirs, request)}\nours:\n{explain(only_ours, request)}"
+        f"{name} after {context}\n"
+        f"original:\n{explain(only_theirs, request)}\nours:\n{explain(only_ours, request)}"
     )
 
 
-def wait_until_equal(
-    ask: Callable[[], Iterator[tuple[str, list[bytes], list[bytes]]]], context: object, protocol: Protocol
-) -> None:
+def wait_until_equal(ask: Callable[[], Iterator[Dump]], context: object, protocol: Protocol) -> None:
     """Expiry happens a moment after the clock has moved."""
     deadline = time.monotonic() + 5
     while any(theirs != ours for _, theirs, ours in ask()):
@@ -227,7 +227,7 @@ def test_random_flow_mods_leave_the_same_flows(pair: Pair, protocol: Protocol) -
             peer.ask(*encode(Protocol(version, protocol.nxm, protocol.table_id), message, 3))
     told = Told()
     for step in range(14):
-        mods = []
+        mods: list[bytes] = []
         while len(mods) < 12:
             mod = flow_mod(r, version, protocol.nxm or version > 2)
             if protocol.table_id:
@@ -308,7 +308,7 @@ def test_bundles(pair: Pair, version: int) -> None:
 
 
 def requests(version: int) -> Iterator[bytes]:
-    """Questions about ports, queues and the switch, right and wrong, and messages that nobody sends a switch."""
+    """Questions about ports, queues and the switch, right and wrong, and messages that no switch is sent."""
     ports = (
         (1, 4, 9, 0xFFF7, 0xFFFE, 0xFFFF, 0xFFFD) if version == 1 else (1, 9, 0xFF00, 0xFFFFFFFE, 0xFFFFFFFF)
     )
@@ -341,7 +341,7 @@ def requests(version: int) -> Iterator[bytes]:
 
 
 def comparable(message: bytes) -> bytes:
-    """Ports in any order; a queue's statistics likewise.  The addresses of ports are their switch's affair."""
+    """Ports in any order, and so a queue's statistics; the addresses of ports are their switch's affair."""
     if message[1] in (17, 19) and message[8:10] == b"\0\x0d":
         return str(len(message)).encode()
     if message[1] in (17, 19) and message[8:10] == b"\0\5":
