@@ -16,8 +16,8 @@ class Failure(Exception):
 class Context(NamedTuple):
     """`database` is "" for commands without one.
 
-    `serving` is called when a command that goes on for ever has shown its first answer; the starter (--detach)
-    returns then.
+    `serving` is called when a command that goes on for ever has shown its first answer: the starter of
+    --detach may return.
     """
 
     client: BlockingClient
