@@ -78,8 +78,10 @@ TEXT = (
     Parser("target", parse_target, (TargetError,), "tcp: ptcp: unix: punix: ssl: 1.2.3.4 [::1] :6640 %eth0"),
     Parser("options", options, (OptionError,), "--db = -d -v -- - --d"),
     Parser("vlog", vlog_set, (LogError,), "bridge: console: dbg PATTERN: %d %-5p ANY FACILITY: %D{ } , :"),
-    Parser("datum", every_column, (), "{ } [ ] , = \" a 1 true 00000000-0000-0000-0000-000000000000 @x \\n"),
-    Parser("match", parse_match, (TextError,), "in_port= tcp tp_dst=80 ip nw_src=10.0.0.0/8 , reg0= / dl_vlan"),
+    Parser("datum", every_column, (), '{ } [ ] , = " a 1 true 00000000-0000-0000-0000-000000000000 @x \\n'),
+    Parser(
+        "match", parse_match, (TextError,), "in_port= tcp tp_dst=80 ip nw_src=10.0.0.0/8 , reg0= / dl_vlan"
+    ),
     Parser(
         "flow",
         lambda text: parse_flow(text, 0),
@@ -87,9 +89,15 @@ TEXT = (
         "priority=5 , tcp actions= output:1 NORMAL drop resubmit( ) load: -> NXM_NX_REG0[] set_field: learn(",
     ),
     Parser("request", parse_request, (TextError,), "table=0 , cookie=1/2 out_port=3 tcp , ="),
-    Parser("actions", parse_actions, (TextError,), "output: 1 , mod_vlan_vid: ( ) move: NXM_OF_ETH_SRC[] -> ."),
-    Parser("datapath key", parse_key, (TextError,), "in_port(1) , eth( src= ) eth_type(0x800) ipv4( tunnel( /"),
-    Parser("datapath actions", parse_datapath_actions, (TextError,), "1 , set( ipv4( ) push_vlan( vid=5 recirc("),
+    Parser(
+        "actions", parse_actions, (TextError,), "output: 1 , mod_vlan_vid: ( ) move: NXM_OF_ETH_SRC[] -> ."
+    ),
+    Parser(
+        "datapath key", parse_key, (TextError,), "in_port(1) , eth( src= ) eth_type(0x800) ipv4( tunnel( /"
+    ),
+    Parser(
+        "datapath actions", parse_datapath_actions, (TextError,), "1 , set( ipv4( ) push_vlan( vid=5 recirc("
+    ),
 )
 BYTES = (
     Parser("packet", parse, ()),
@@ -105,7 +113,9 @@ JSON = (
     Parser("message", message, (MessageError,)),
 )
 HEADS = [b"", b"OVSDB JSON 5 ", b"\x04\x0e\x00\x40", b"\x01\x00\x00\x08", bytes(12) + b"\x08\x00\x45"]
-WORDS = st.sampled_from(["name", "tag", "trunks", "==", "!=", "includes", "+=", "insert", "set", "map", "uuid", "x"])
+WORDS = st.sampled_from(
+    ["name", "tag", "trunks", "==", "!=", "includes", "+=", "insert", "set", "map", "uuid", "x"]
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4),

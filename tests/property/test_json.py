@@ -11,7 +11,10 @@ from trunkline.base.json import JsonError, JsonStream, dumps, encoded, loads
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXT
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | TEXT
     | st.integers(-(10**6), 10**6).map(lambda n: n / 1000 if n % 1000 else n // 1000),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5),
     max_leaves=20,

@@ -63,7 +63,10 @@ class Originals:
     def run_bytes(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Like `run`, for arguments and output that need not be UTF-8 (surrogateescape in `arguments`)."""
         return subprocess.run(
-            [PROGRAMS.get(program, f"/usr/bin/{program}"), *(os.fsencode(argument) for argument in arguments)],
+            [
+                PROGRAMS.get(program, f"/usr/bin/{program}"),
+                *(os.fsencode(argument) for argument in arguments),
+            ],
             env=environment(self.directory),
             capture_output=True,
             timeout=60,

@@ -1,4 +1,4 @@
-"""Two whole switches, the original's and ours, in one configuration, and a peer to give both the same bytes."""
+"""Two whole switches, the original's and ours, in one configuration, and a peer to send both the same."""
 
 import socket
 import struct

@@ -123,7 +123,7 @@ def bootstraps(files: TlsFiles) -> bool:
 
 
 def bootstrap(files: TlsFiles, connected: "ssl.SSLSocket | ssl.SSLObject") -> TlsError:
-    """Saves the peer's CA certificate after the handshake; gives what to raise, for the connection is to end."""
+    """Saves the peer's CA certificate after the handshake; gives what to raise: the connection is to end."""
     name = files.bootstrap_ca_certificate
     wrong = "could not bootstrap CA cert: "
     chain = _peer_chain(connected)
