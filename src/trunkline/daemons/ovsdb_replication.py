@@ -181,5 +181,5 @@ class Replication:
 
     def _commit(self, name: str, changes: Changes) -> None:
         if changes:
+            self.daemon.schedule()  # whatever becomes of it: the turn ends a server that lost its file
             self.daemon.server.replicate(name, changes)
-            self.daemon.schedule()

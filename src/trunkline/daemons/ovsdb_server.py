@@ -1,9 +1,9 @@
 """ovsdb-server: the database server as a daemon (ovsdb-server(1)).
 
 The server itself is sans-I/O (ovsdb/server.py).  This module turns its turns: bytes of all connections that
-came in one round of the event loop go in, then the log is written and fsynced once, and only then replies and
-updates go out.  Remotes come from the command line, from control commands and from the database itself
-(daemons/ovsdb_remotes.py); the control commands are in daemons/ovsdb_commands.py.
+came in one round of the event loop go in, commits are written to the log one by one, then the log is fsynced
+once, and only then replies and updates go out.  Remotes come from the command line, from control commands and
+from the database itself (daemons/ovsdb_remotes.py); the control commands are in daemons/ovsdb_commands.py.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from trunkline.base import usage
 from trunkline.base.directories import Directories
 from trunkline.base.json import Json, loads
-from trunkline.base.log import INFO, RateLimit
+from trunkline.base.log import INFO, WARN, RateLimit
 from trunkline.base.options import Option, Parsed
 from trunkline.base.targets import absolute
 from trunkline.daemons.env import Env
@@ -28,9 +28,9 @@ from trunkline.io.ovsdb_file import DatabaseFile
 from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
 from trunkline.model.schemas import schema_text
-from trunkline.ovsdb.database import Database
-from trunkline.ovsdb.errors import OvsdbError
-from trunkline.ovsdb.hosted import Hosted, Record
+from trunkline.ovsdb.database import Changes, Database
+from trunkline.ovsdb.errors import FileError, OvsdbError
+from trunkline.ovsdb.hosted import Hosted
 from trunkline.ovsdb.log import change_record, changes_of, snapshot_record
 from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.server import SERVER, Server
@@ -69,16 +69,20 @@ class Daemon:
         self.env = env
         self.server = Server(env.clock, self._uuid, Database(Schema.from_json(loads(schema_text("_Server")))))
         self.server.convert = self._convert
+        self.server.store = self._store
         transactions, limit = env.log.module("transaction"), RateLimit(30, 60)
         self.server.tell_log = lambda line: transactions.message(INFO, "%s", (line,), limit)
         self.trim_on_compaction = False
         self.files: dict[str, DatabaseFile] = {}
+        self._to_sync: dict[DatabaseFile, None] = {}  # hold a durable commit of this turn
         self.column_diff = True
         self.connections: dict[Session, Connection] = {}
         self.remotes = Remotes(self)
         self.tls = TlsReferences(self)
         self.replication = Replication(self)
         self.log = env.log.module("ovsdb_server")
+        self._file_log = env.log.module("ovsdb_log")
+        self._write_error_limit = RateLimit(5, 5)
         self._rpc_log = env.log.module("jsonrpc")
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -107,7 +111,7 @@ class Daemon:
 
     def remove(self, name: str) -> None:
         """Serves it no more.  Raises OvsdbError."""
-        self._write_now()
+        self._sync_now()
         file = self.files.pop(name)
         self.server.remove(name)
         file.close()
@@ -117,7 +121,7 @@ class Daemon:
         if new.name != hosted.name:
             text = f"new schema name ({new.name}) does not match database name ({hosted.name})"
             raise OvsdbError("invalid parameters", text)
-        self._write_now()
+        self._sync_now()
         file = self.files[hosted.name]
         converted = Database(new)
         milliseconds = self._milliseconds()
@@ -130,7 +134,7 @@ class Daemon:
 
     def compact(self, name: str) -> None:
         """Makes the file as short as its data allow.  Raises OvsdbError."""
-        self._write_now()
+        self._sync_now()
         self.files[name].compact("compacting database online", self._milliseconds())
         if self.trim_on_compaction:
             return_free_memory()
@@ -171,8 +175,8 @@ class Daemon:
     def turn(self) -> None:
         """Settles, makes durable, answers.
 
-        Whatever goes wrong in here ends the server: memory may be ahead of the disk, and clients must not go
-        on as if what they committed were safe.
+        Whatever goes wrong in here ends the server, a failing fsync for instance: memory may be ahead of the
+        disk, and clients must not go on as if what they committed were safe.
         """
         self._scheduled = False
         if self.failure is not None:
@@ -191,9 +195,8 @@ class Daemon:
     def _turn(self) -> None:
         self.server.settle()
         self.server.tick()
-        if self.server.broken is not None:
-            raise self.server.broken
-        self._write()
+        self._check()
+        self._sync()
         for session, data in self.server.take_output():
             self._send(session, data)
         for session in self.server.take_closed():
@@ -228,43 +231,55 @@ class Daemon:
         connection.stream.close()
         self._gone(connection)
 
-    def _write(self) -> None:
-        """Puts what was committed on disk, one fsync for each file.
+    def _store(self, hosted: Hosted, changes: Changes, comment: str, durable: bool) -> None:
+        """Writes what a transaction changed.  Raises FileError: it is not in the file (no space, say)."""
+        file = self.files[hosted.name]
+        entry = change_record(
+            hosted.database, changes, comment, self._milliseconds(), as_difference=self.column_diff
+        )
+        if entry is None:
+            return
+        try:
+            file.append([entry])
+        except FileError as error:
+            self._file_log.message(WARN, "%s (%s)", (error.details, error.reason), self._write_error_limit)
+            raise
+        if durable:
+            self._to_sync[file] = None
+
+    def _check(self) -> None:
+        """Raises what made memory and disk differ; Fatal if it was the disk."""
+        broken = self.server.broken
+        if isinstance(broken, FileError):
+            raise self._stopping(broken)
+        if broken is not None:
+            raise broken
+
+    def _stopping(self, error: FileError) -> Fatal:
+        text = f"cannot write the database, stopping ({error})"
+        self.log.emer("%s", text)
+        return Fatal(text)
+
+    def _sync(self) -> None:
+        """Makes durable what is to be, one fsync for each file.
 
         Raises Fatal: it cannot be, and nothing of this turn may be acknowledged.
         """
-        for hosted, records in self.server.take_records():
-            file = self.files.get(hosted.name)
-            if file is None:
-                continue
+        files, self._to_sync = self._to_sync, {}
+        for file in files:
             try:
-                self._append(file, hosted, records)
-            except (OSError, OvsdbError) as error:
-                text = f"{file.path}: cannot write the database, stopping ({error})"
-                self.log.emer("%s", text)
-                raise Fatal(text) from None
+                file.sync()
+            except FileError as error:
+                raise self._stopping(error) from None
 
-    def _write_now(self) -> None:
+    def _sync_now(self) -> None:
         """The same, before a file is replaced or closed.  Raises OvsdbError; then the server ends."""
         try:
-            self._write()
+            self._check()
+            self._sync()
         except Fatal as error:
             self.fail(error)
             raise OvsdbError("I/O error", str(error)) from None
-
-    def _append(self, file: DatabaseFile, hosted: Hosted, records: Sequence[Record]) -> None:
-        milliseconds = self._milliseconds()
-        entries = []
-        for record in records:
-            entry = change_record(
-                hosted.database, record.changes, record.comment, milliseconds, as_difference=self.column_diff
-            )
-            if entry is not None:
-                entries.append(entry)
-        if entries:
-            file.append(entries)
-            if any(record.durable for record in records):
-                file.sync()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -279,7 +294,7 @@ class Daemon:
         """The end: everything is written, all connections are closed."""
         if self.failure is None:
             try:
-                self._write()
+                self._sync()
             except Fatal as error:
                 self.fail(error)
         for connection in list(self.connections.values()):

@@ -14,14 +14,13 @@ import gc
 import os
 import struct
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from trunkline.base.json import Json
 from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.database import Database
-from trunkline.ovsdb.errors import OvsdbError
+from trunkline.ovsdb.errors import FileError, OvsdbError
 from trunkline.ovsdb.log import format_record, load, snapshot_record
 from trunkline.ovsdb.schema import Schema
 
@@ -41,8 +40,8 @@ class LockError(OvsdbError):
         self.warning = warning
 
 
-def io_error(path: str, what: str, number: int | None) -> OvsdbError:
-    return OvsdbError("I/O error", f"{path}: {what} ({os.strerror(number or errno.EIO)})")
+def io_error(path: str, what: str, number: int | None, *, fatal: bool = False) -> FileError:
+    return FileError(f"{path}: {what}", os.strerror(number or errno.EIO), fatal=fatal)
 
 
 def lock_path(path: str) -> str:
@@ -225,7 +224,7 @@ class DatabaseFile:
     def append(self, records: Sequence[Json]) -> None:
         """Writes records at the end; call `sync` before anyone is told that they are durable.
 
-        Raises OvsdbError; then the file is as it was before.
+        Raises FileError; then the file is as it was before, unless the error is fatal.
         """
         data = b"".join(map(format_record, records))
         try:
@@ -235,20 +234,21 @@ class DatabaseFile:
             os.lseek(self._descriptor, self.size, os.SEEK_SET)
             _write_all(self._descriptor, data)
         except OSError as error:
-            self._cut = True
-            with suppress(OSError):  # if not now, then before the next record or by the next process
+            try:
                 os.ftruncate(self._descriptor, self.size)
+            except OSError as worse:
+                raise io_error(self.path, "truncation failed", worse.errno, fatal=True) from None
             raise io_error(self.path, "write failed", error.errno) from None
         self.size += len(data)
         self._unsynced = True
 
     def sync(self) -> None:
-        """Returns when all that was appended is on the disk.  Raises OvsdbError."""
+        """Returns when all that was appended is on the disk.  Raises FileError, which is fatal."""
         if self._unsynced:
             try:
                 os.fdatasync(self._descriptor)
             except OSError as error:
-                raise io_error(self.path, "fsync failed", error.errno) from None
+                raise io_error(self.path, "fsync failed", error.errno, fatal=True) from None
             self._unsynced = False
 
     def compact(self, comment: str, milliseconds: int) -> None:

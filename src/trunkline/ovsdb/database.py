@@ -153,8 +153,7 @@ class Layout:
 
 
 class TableState:
-    """The committed rows of a table and what is kept beside them.  Read freely; written by `Database` only.
-    """
+    """The committed rows of a table and what is kept beside them.  Read freely; only `Database` writes."""
 
     __slots__ = ("_shared", "indexes", "layout", "references", "referrers", "rows")
 

@@ -15,7 +15,6 @@ UNKNOWN_TABLE: Final = "unknown table"
 INTERNAL: Final = "ovsdb error"  # what the originals say where no tag was thought of
 
 
-
 class OvsdbError(Exception):
     """`error` is the tag; `syntax` the JSON text of the place, or None."""
 
@@ -36,6 +35,24 @@ class OvsdbError(Exception):
         """One line, as the original tools print it: ``syntax "...": syntax error: details``."""
         place = f'syntax "{self.syntax}": ' if self.syntax is not None else ""
         return f"{place}{self.error}: {self.details}"
+
+
+class FileError(OvsdbError):
+    """A file could not be read or written.  `reason` is the system's word for why.
+
+    `fatal`: what is on the disk is not known any more, so nothing may be acknowledged after it.
+    """
+
+    def __init__(self, details: str, reason: str, *, fatal: bool = False) -> None:
+        super().__init__("I/O error", details)
+        self.reason = reason
+        self.fatal = fatal
+
+    def to_json(self) -> dict[str, Json]:
+        return {**super().to_json(), "io-error": self.reason}
+
+    def __str__(self) -> str:
+        return f"{self.error}: {self.details} ({self.reason})"
 
 
 def syntax_error(json: Json, details: str) -> OvsdbError:

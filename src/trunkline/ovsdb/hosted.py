@@ -1,8 +1,8 @@
 """A database as a server hosts it: the data, its history, who watches it and what waits for it.
 
-A commit runs through here: it is applied, recorded for the log, kept in the history (so that a client that
-reconnects gets only what it missed), and composed once for each shape of monitor.  Transaction ids are
-random, so one from another run, from before a restore or a conversion, is never found.
+A commit runs through here: once stored (written to the file by the driver) it is applied, kept in the history
+(so that a client that reconnects gets only what it missed), and composed once for each shape of monitor.
+Transaction ids are random, so one from another run, from before a restore or a conversion, is never found.
 """
 
 from collections import deque
@@ -25,16 +25,8 @@ class Past(NamedTuple):
     rows: int
 
 
-class Record(NamedTuple):
-    """What the log must hold before the commit is acknowledged.  `durable`: fsync, too."""
-
-    changes: Changes
-    comment: str
-    durable: bool
-
-
 class Hosted:
-    """One database of a server.  `logged` says that commits are written to a file."""
+    """One database of a server.  `logged` says that commits are to be stored in a file."""
 
     __slots__ = (
         "_new_id",
@@ -47,7 +39,6 @@ class Hosted:
         "logged",
         "name",
         "read_only",
-        "records",
         "shapes",
         "told_tables",
     )
@@ -60,7 +51,6 @@ class Hosted:
         self.logged = logged
         self.read_only = read_only  # for clients
         self.generation = 0
-        self.records: list[Record] = []
         self.shapes: dict[str, Shape] = {}
         self.history: deque[Past] = deque()
         self.history_rows = 0
@@ -75,13 +65,11 @@ class Hosted:
             self._schema_text = dumps(self.database.schema.to_json())
         return self._schema_text
 
-    def commit(self, changes: Changes, comment: str, durable: bool) -> None:
+    def commit(self, changes: Changes) -> None:
         """Applies what a transaction changed.  The updates of the shapes are the caller's next step."""
         self.database.apply(changes)
         self.generation += 1
         self.last_id = self._new_id()
-        if self.logged:
-            self.records.append(Record(changes, comment, durable))
         rows = sum(len(table) for table in changes.values())
         self.history.append(Past(self.last_id, changes, rows))
         self.history_rows += rows

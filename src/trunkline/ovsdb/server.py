@@ -1,9 +1,11 @@
 """The database server without its sockets: sessions in, replies and updates out.
 
 The driver (daemons/ovsdb_server.py) feeds bytes of sessions by `receive`, then calls `settle` once for all
-that came in one turn of its loop.  `settle` retries transactions that wait, and leaves three things to do, in
-this order: write `take_records` to the files (one fsync for the whole turn: group commit), send
-`take_output`, close `take_closed`.  Nothing is sent before what it acknowledges is on disk.
+that came in one turn of its loop.  A commit is first given to the driver's `store`, which writes it to the
+file; what cannot be written is not committed, and the client is told why.  `settle` retries transactions that
+wait, and leaves three things to do, in this order: one fsync for the whole turn if a commit asked for it
+(group commit), send `take_output`, close `take_closed`.  Nothing is sent before what it acknowledges is on
+disk.
 
 Within one session the order is that of the requests, except for transactions that wait; a transaction's
 update notifications precede its reply.
@@ -16,8 +18,8 @@ from trunkline.base.clock import Clock
 from trunkline.base.json import Json, JsonError
 from trunkline.jsonrpc.message import Message, MessageError, Notification, Reply, Request, encode, message
 from trunkline.ovsdb.database import Changes, Database
-from trunkline.ovsdb.errors import OvsdbError
-from trunkline.ovsdb.hosted import Hosted, Record, server_row, told
+from trunkline.ovsdb.errors import FileError, OvsdbError
+from trunkline.ovsdb.hosted import Hosted, server_row, told
 from trunkline.ovsdb.locks import Locks, Notice
 from trunkline.ovsdb.methods import CONDITIONAL, METHODS
 from trunkline.ovsdb.monitor import merge
@@ -30,7 +32,8 @@ SERVER: Final = "_Server"
 class Server:
     """All databases, sessions and locks of one server.  `new_uuid` makes random uuids.
 
-    `convert` is the driver's: it makes the converted database, durably, or raises OvsdbError.
+    `convert` is the driver's: it makes the converted database, durably, or raises OvsdbError.  `store`, too:
+    it writes what a transaction changed, its comment and whether it must be durable, or raises FileError.
     """
 
     def __init__(self, clock: Clock, new_uuid: Callable[[], str], server_database: Database) -> None:
@@ -45,6 +48,7 @@ class Server:
         self.broken: Exception | None = None  # a commit ended in the middle: memory is not to be trusted
         self.tell_log: Callable[[str], None] = lambda _: None  # of changes in tables that tlog-set names
         self.convert: Callable[[Hosted, Json], Database] | None = None
+        self.store: Callable[[Hosted, Changes, str, bool], None] = lambda *_: None
         self.transactions = 0
         self._waiting: list[Waiting] = []
         self.retry_waiting = False
@@ -205,15 +209,6 @@ class Server:
                 times.append(session.heard + session.probe_interval * (2 if session.probed else 1))
         return min(times, default=None)
 
-    def take_records(self) -> list[tuple[Hosted, list[Record]]]:
-        """What is to be written before any output is sent."""
-        found = []
-        for hosted in self.databases.values():
-            if hosted.records:
-                found.append((hosted, hosted.records))
-                hosted.records = []
-        return found
-
     def take_output(self) -> list[tuple[Session, bytes]]:
         """What is to be sent, per session."""
         found = []
@@ -242,11 +237,14 @@ class Server:
         hosted = self.databases[name]
         done = execute(hosted.database, operations, new_uuid=self.new_uuid, owns_lock=lambda _: True)
         if done.changes:
-            self._commit(hosted, done.changes, done.comment, done.durable)
+            try:
+                self._commit(hosted, done.changes, done.comment, done.durable)
+            except FileError as error:
+                return [*done.results, error.to_json()]
         return done.results
 
     def replicate(self, name: str, changes: Changes) -> None:
-        """Commits what an active server committed."""
+        """Commits what an active server committed.  Raises FileError: it cannot be written."""
         self._commit(self.databases[name], changes, "", False)
 
     def run(self, item: Waiting) -> None:
@@ -264,24 +262,35 @@ class Server:
             until = None if done.timeout is None else self.clock.monotonic() + done.timeout
             self._waiting.append(item._replace(until=until))
             return
+        failed: list[Json] = []
         if done.changes:
-            self._commit(hosted, done.changes, done.comment, done.durable)
+            try:
+                self._commit(hosted, done.changes, done.comment, done.durable)
+            except FileError as error:
+                failed = [error.to_json()]
         self.transactions += 1
         if session.congested:
             session.catch_up()
         results = _reserved(done.results, hosted) if hosted.read_only else done.results
-        session.reply(item.id, results)
+        session.reply(item.id, [*results, *failed])
         self._dirty[session] = None
 
     def _commit(self, hosted: Hosted, changes: Changes, comment: str, durable: bool) -> None:
+        """Stores, applies, tells the monitors.  Raises FileError: it was not stored, nothing happened."""
         try:
-            self._carry_out(hosted, changes, comment, durable)
+            if hosted.logged:
+                self.store(hosted, changes, comment, durable)
+            self._carry_out(hosted, changes)
+        except FileError as error:
+            if error.fatal:
+                self.broken = error
+            raise
         except Exception as error:
             self.broken = error
             raise
 
-    def _carry_out(self, hosted: Hosted, changes: Changes, comment: str, durable: bool) -> None:
-        hosted.commit(changes, comment, durable)
+    def _carry_out(self, hosted: Hosted, changes: Changes) -> None:
+        hosted.commit(changes)
         if hosted.told_tables:
             for line in told(hosted, changes):
                 self.tell_log(line)
