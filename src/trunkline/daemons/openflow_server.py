@@ -23,6 +23,7 @@ class OpenFlowServer:
         self._log = env.log.module("connmgr")
         self._listeners: dict[str, Listener] = {}
         self._streams: dict[str, dict[Client, Stream]] = {}
+        self._received = env.counters.counter("ofproto_recv_openflow")
         self._tasks: set[asyncio.Task[None]] = set()
 
     def bridge_came(self, bridge: Bridge) -> None:
@@ -64,6 +65,7 @@ class OpenFlowServer:
     def _receive(self, bridge: Bridge, client: Client, stream: Stream, data: bytes) -> None:
         connection = client.connection
         for received in connection.feed(data) if data else ():
+            self._received.total += 1
             handle(bridge, client, received)
         if data:
             self._after(bridge)

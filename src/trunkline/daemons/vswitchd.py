@@ -6,6 +6,7 @@ database server is away it goes on with what it knows.
 """
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -87,6 +88,7 @@ class Switchd:
         self.client = ReplicaClient(database, self.replica, dial=env.dial, clock=env.clock, log=env.log)
         self.cleanup = False
         self._warned = False
+        self._disabled = False  # another switch has the lock, and that was said
         self._was_synchronized = False
         self._configured = False
         self._next_statistics = 0.0
@@ -102,7 +104,7 @@ class Switchd:
             self.log.warn("%s", _ON_SIM)
         sim = Sim(f"ovs-{type}", self.env.clock)
         note = _NOTE if type == "system" and not self.dummy else ""
-        datapath = Datapath(type, sim, Fabric(self), self.env.clock, note)
+        datapath = Datapath(type, sim, Fabric(self), self.env.clock, note, self.env.counters)
         self.datapaths[type] = datapath
         return Lane(type, datapath, sim, set())
 
@@ -149,11 +151,22 @@ class Switchd:
             if replica.synchronized and not self._was_synchronized:
                 self.status.forget()
             self._was_synchronized = replica.synchronized
+            self._look_at_lock()
             if not replica.has_lock or not (replica.synchronized or self._configured):
                 continue
             self._apply()
             if replica.synchronized:
                 await self._write()
+
+    def _look_at_lock(self) -> None:
+        """Says once that another switch follows the database, and again when that has happened anew."""
+        disabled = self.replica.lock_contended
+        if disabled and not self._disabled:
+            text = (
+                "another ovs-vswitchd process is running, disabling this process (pid %d) until it goes away"
+            )
+            self.log.err(text, os.getpid())
+        self._disabled = disabled
 
     async def _until_changed(self) -> None:
         """Until there is news from the database, a device or the clock."""
@@ -167,6 +180,7 @@ class Switchd:
     def _apply(self) -> None:
         first = not self._configured
         self._configured = True
+        self.env.counters.counter("bridge_reconfigure").add()
         self.switch.apply(self.replica)
         if first:
             self.devices.watch(self._device_changed)
@@ -191,8 +205,11 @@ class Switchd:
             for datapath in self.datapaths.values():
                 datapath.fetch_statistics()
             self.status.write_statistics(transaction)
-        if transaction:
+        if not transaction:
+            self.env.counters.counter("txn_unchanged").add()
+        else:
             outcome = await self.client.transact(transaction)
+            self.env.counters.counter(f"txn_{outcome.status}").add()
             if outcome.status != "success":
                 self.log.dbg("status was not written (%s), writing it anew", outcome.status)
                 self.status.forget()

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from trunkline.base.clock import Clock
+from trunkline.base.counters import Counters
 from trunkline.dpif.provider import DatapathError, FlowDelete, FlowPut, Provider, Statistics, Upcall
 from trunkline.flow import key as layout
 from trunkline.flow.match import Match
@@ -38,12 +39,24 @@ _EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
 class Datapath:
     """The bridges of `fabric` on one datapath; `type_name` as ``dpif/show`` has it before the @.
 
-    `note` is what a person should know of it; commands that show the datapath show it.
+    `note` is what a person should know of it; commands that show the datapath show it.  Events are counted
+    in `counters`.
     """
 
     def __init__(
-        self, type_name: str, provider: Provider, fabric: Fabric, clock: Clock, note: str = ""
+        self,
+        type_name: str,
+        provider: Provider,
+        fabric: Fabric,
+        clock: Clock,
+        note: str = "",
+        counters: Counters | None = None,
     ) -> None:
+        counters = counters if counters is not None else Counters()
+        self._translations = counters.counter("xlate_actions")
+        self._executions = counters.counter("dpif_execute")
+        self._flow_puts = counters.counter("dpif_flow_put")
+        self._flow_deletions = counters.counter("dpif_flow_del")
         self.type_name = type_name
         self.note = note
         self.provider = provider
@@ -123,6 +136,7 @@ class Datapath:
             return  # from a port that no bridge has any more
         bridge, key = found
         result = translate(bridge, key)
+        self._translations.total += 1
         apply(result.effects, 1, octets, now)
         if len(self.megaflows) < self.flow_limit:
             self._put(bridge, key, result, now)
@@ -131,11 +145,13 @@ class Datapath:
     def carry_out(self, packet: Packet, key: int, result: Result) -> None:
         """Does for one packet what its translation says; leaves no megaflow."""
         apply(result.effects, 1, len(packet.frame), self.clock.monotonic())
+        self._executions.total += 1
         self.provider.execute(packet, key & layout.PACKET, result.actions)
 
     def _put(self, bridge: Bridge, key: int, result: Result, now: float) -> None:
         mask = result.wildcards & layout.PACKET
         ufid = self._next_ufid
+        self._flow_puts.total += 1
         outcome = self.provider.change_flows([FlowPut(ufid, key & mask, mask, result.actions)])[0]
         if isinstance(outcome, DatapathError):
             return  # one that covers it came in the same batch
@@ -169,6 +185,7 @@ class Datapath:
         number = interface.datapath_port if interface is not None else None
         key = self.provider.key_of(packet.frame, number or 0)
         result = translate_actions(bridge, key | metadata & layout.PIPELINE, actions)
+        self._translations.total += 1
         self.carry_out(packet, key, result)
 
     # ---- changes
@@ -198,6 +215,7 @@ class Datapath:
                 continue
             bridge, key = found
             result = translate(bridge, key)
+            self._translations.total += 1
             if result.wildcards & layout.PACKET != megaflow.mask:
                 changes.append(FlowDelete(ufid))
                 continue
@@ -226,7 +244,10 @@ class Datapath:
     def _change(self, changes: list[FlowPut | FlowDelete]) -> None:
         outcomes = self.provider.change_flows(changes)
         for change, outcome in zip(changes, outcomes, strict=True):
-            if isinstance(change, FlowDelete):
+            if isinstance(change, FlowPut):
+                self._flow_puts.total += 1
+            else:
+                self._flow_deletions.total += 1
                 megaflow = self.megaflows.pop(change.ufid)
                 self._index.remove(megaflow.ufid, megaflow.result.reads)
                 if isinstance(outcome, Statistics):
