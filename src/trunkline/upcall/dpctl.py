@@ -101,12 +101,22 @@ def _show(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
     titles = _by_title(datapaths)
     for word in rest:
         if not any(word in (title, title.partition("@")[2]) for title in titles):
-            raise CommandError(f"{program}: opening datapath {word} failed (No such device)\n")
+            raise CommandError(f"{program}: opening datapath {word} failed ({_absence(word, titles)})\n")
     lines: list[str] = []
     for title, datapath in titles.items():
         if not rest or any(word in (title, title.partition("@")[2]) for word in rest):
             lines += _shown(datapath, bool(options))
     return "".join(line + "\n" for line in lines)
+
+
+def _absence(word: str, titles: Mapping[str, Datapath]) -> str:
+    """Why there is no such datapath; dummy datapaths stand in for those of type system."""
+    kind = word.rpartition("@")[0] or "system"
+    if kind not in ("system", "netdev", "dummy"):
+        return "Address family not supported by protocol"
+    if kind == "system" and not any(title.startswith("dummy@") for title in titles):
+        return "No such file or directory"
+    return "No such device"
 
 
 def _shown(datapath: Datapath, counters: bool) -> Iterator[str]:
