@@ -3,6 +3,7 @@
 import random
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def comparable(text: str) -> str:
     )
 
 
+def transmitted(pair: Pair, side: int) -> dict[str, str]:
+    """Packets sent out of each port."""
+    text = pair.both[side].control("dpctl/show", "-s")
+    return dict(re.findall(r"port [1-4]: (p\d) .*\n.*\n +TX packets:(\d+)", text))
+
+
 def test_truncated_tags_are_dropped_as_the_original_drops_them(pair: Pair) -> None:
     rnd = random.Random(88)
     dropped = set()
@@ -51,4 +58,11 @@ def test_truncated_tags_are_dropped_as_the_original_drops_them(pair: Pair) -> No
         assert comparable(ours) == comparable(original), frame
         if "partial VLAN tag, dropping" in original:
             dropped.add(frame[24:28])
+    wanted = transmitted(pair, 0)
+    deadline = time.monotonic() + 10
+    while transmitted(pair, 1) != wanted and time.monotonic() < deadline:
+        time.sleep(0.05)
+        wanted = transmitted(pair, 0)
+    assert transmitted(pair, 1) == wanted
+    assert 0 < int(wanted["p2"]) < 120
     assert dropped == {"8100", "88a8"}

@@ -39,6 +39,8 @@ COMMANDS = (
     "ofproto/list",
     "dpctl/dump-flows",
     "dpctl/dump-flows -m",
+    "dpctl/dump-flows type=foo",
+    "dpctl/dump-flows type=ovs,foo",
     "dpctl/dump-flows -m --no-names",
     "dpctl/dump-flows --names dummy@ovs-dummy",
     "dpif/dump-flows -m br0",

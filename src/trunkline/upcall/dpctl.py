@@ -21,6 +21,7 @@ from trunkline.upcall.datapath import Datapath
 _FRAGMENT: Final = layout.MASK["nw_frag"]
 _IN_PORT: Final = layout.OFFSET["dp_in_port"]
 _IP: Final = (0x0800, 0x86DD)
+_FLOW_TYPES: Final = ("ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded")
 _FLAG_LETTERS: Final = (
     ("S", 1),
     ("F", 0),
@@ -166,6 +167,11 @@ def _size(counters: object, name: str) -> str:
 def _dump_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
     options, rest = _options(arguments, "-m", "--more", "--names", "--no-names")
     filters = [word for word in rest if "=" in word]
+    for word in filters:
+        name, _, kind = word.partition("=")
+        bad = [part for part in kind.split(",") if part not in _FLOW_TYPES]
+        if name == "type" and bad:
+            raise CommandError(f"{program}: Failed to parse type ({bad[0]}) (Invalid argument)\n")
     if filters:
         raise CommandError(
             f"dpctl/dump-flows {filters[0]} is not implemented yet: all flows are shown without it"
