@@ -374,6 +374,9 @@ class Switch:
                 "interface %s: ignoring mac in Interface record (use Bridge record to set local port's mac)"
             )
             self._log.err(text, row.name)
+        elif row.mac is not None and (mac := parse_mac(row.mac)) is not None and usable_mac(row.mac) is None:
+            kind = "multicast" if mac else "all zero"
+            self._log.err("interface %s: cannot set MAC to %s address", row.name, kind)
 
     def _evict(self, part: InterfacePart) -> list[_Waiting]:
         """Takes the number that this interface asks for from one that only happens to have it."""
