@@ -6,19 +6,20 @@ ovs-vsctl stands on it, and so can every other tool of its kind: what differs is
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.json import Json, dumps, loads
 from trunkline.base.log import DBG, INFO, OFF, Log
 from trunkline.base.options import Found, Option, OptionError, parse_options
-from trunkline.base.targets import is_passive
+from trunkline.base.targets import OVSDB_PORT, is_passive
 from trunkline.dbctl import tables
 from trunkline.dbctl.grammar import Command, Parsed, UsageError, listing, local_options, parse_commands
 from trunkline.dbctl.run import Call, Exit, Outcome, Settings, Tool, prepare, run
 from trunkline.dbctl.work import TryAgain
 from trunkline.io import log_options
 from trunkline.io.alarm import end_after
+from trunkline.io.log_sinks import write_out
 from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.schema import Schema
 
@@ -55,6 +56,7 @@ GLOBAL: Final = (
     *tables.OPTIONS,
     *TLS,
 )
+UNKNOWN_HOST: Final = "Address family not supported by protocol"  # what the originals say of it
 RECONNECT: Final = (1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts to connect under --retry; the last one holds on."""
 
@@ -190,9 +192,12 @@ class Server:
             reason = ""
             for target in targets:
                 try:
+                    shown = _with_port(target, self.remotes.log)
                     client = _dial(target, self.remotes)
                 except ConnectError as error:
                     reason = str(error)
+                    if reason == UNKNOWN_HOST:
+                        self.remotes.log.module("stream_tcp").err("%s: connect: %s", shown, reason)
                     continue
                 if self._serves(client):
                     return client
@@ -251,6 +256,20 @@ def _dial(target: str, remotes: Remotes) -> "BlockingClient":
             raise ConnectError(error.errno or 0) from None
         return BlockingClient(target, transport=stream)
     return BlockingClient(target, directory=remotes.directories.run)
+
+
+def _with_port(target: str, log: Log) -> str:
+    """The target as the original's log shows it; what its log says of a port that is left out is logged."""
+    kind, _, rest = target.partition(":")
+    if kind not in ("tcp", "ssl"):
+        return target
+    if rest.startswith("[") and "]" not in rest:
+        log.module("socket_util").err("%s: port must be specified", rest)
+    elif rest.endswith("]") or ":" not in rest:
+        text = "The default OVSDB port number has changed from 6632 to %d"
+        log.module("stream").warn(text, OVSDB_PORT)
+        return f"{target}:{OVSDB_PORT}"
+    return target
 
 
 def _tls(found: Found) -> "TlsFiles":
@@ -332,17 +351,17 @@ def main(profile: Profile, arguments: Sequence[str]) -> int:
     """Runs the tool with `arguments` (without the program's name) and returns its exit status."""
     directories = from_environment(os.environ)
     table = [*profile.options, *local_options(profile.commands)]
+    log = log_options.tool_log(profile.program)
     try:
         found, words = parse_options(arguments, table, in_order=True)
     except OptionError as error:
         sys.stderr.write(f"{profile.program}: {error}\n")
         return 1
-    log = log_options.tool_log(profile.program)
     own = {option.name for option in profile.options}
     try:
         text = _configure(profile, log, found, directories)
         if text is not None:
-            sys.stdout.write(text)
+            write_out(text)
             return 0
         local = [(name, value) for name, value in found if name not in own]
         commands = parse_commands(words, local, {command.name: command for command in profile.commands})
@@ -357,15 +376,10 @@ def _fail(profile: Profile, log: Log, text: str) -> int:
     log.set_level("db_ctl_base", "console", OFF)
     log.module("db_ctl_base").err("%s", text)
     sys.stdout.flush()
-    _write(sys.stderr, f"{profile.program}: {text}\n")
+    sys.stderr.flush()
+    sys.stderr.buffer.write(f"{profile.program}: {text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.buffer.flush()
     return 1
-
-
-def _write(stream: TextIO, text: str) -> None:
-    """Writes text that may hold bytes which are no UTF-8."""
-    stream.flush()
-    stream.buffer.write(text.encode("utf-8", "surrogateescape"))
-    stream.buffer.flush()
 
 
 def _configure(profile: Profile, log: Log, found: Found, directories: Directories) -> str | None:
@@ -427,7 +441,7 @@ def _run(
     )
     outcome = run(tool, commands, server, log, random_uuid, settings)
     style = tables.style_from_options(found, tables.Style(format="list"))
-    _write(sys.stdout, _output(outcome.calls, style, "oneline" in given))
+    write_out(_output(outcome.calls, style, "oneline" in given))
     if wait and outcome.appended is not None and profile.wait is not None:
         profile.wait(server, outcome, log, directories)
     return 0

@@ -24,7 +24,7 @@ from trunkline.daemons.ovsdb_replication import Replication
 from trunkline.daemons.process import Fatal, Program, Run
 from trunkline.daemons.process import main as run_program
 from trunkline.io.loop import Collector
-from trunkline.io.ovsdb_file import DatabaseFile
+from trunkline.io.ovsdb_file import DatabaseFile, LockError
 from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
 from trunkline.model.schemas import schema_text
@@ -99,7 +99,11 @@ class Daemon:
         for file in self.files.values():
             if file.path == path:
                 raise OvsdbError("ovsdb error", f"{path}: already open")
-        file = DatabaseFile.open(path, self._uuid)
+        try:
+            file = DatabaseFile.open(path, self._uuid)
+        except LockError as error:
+            self.env.log.module("lockfile").warn("%s", error.warning)
+            raise
         if file.damage is not None:
             self.log.warn("%s", file.damage)
         name = file.database.schema.name

@@ -43,4 +43,4 @@ def connect(call: Call, table: str, row: Row, column: str, targets: Sequence[str
 def _check(call: Call, target: str) -> None:
     kind, colon, _ = target.partition(":")
     if kind not in (*ACTIVE, *PASSIVE) or not colon:
-        call.log.module(call.tool.module).warn("%s", f'target type "{kind}" is possibly erroneous')
+        call.log.module(call.tool.module).warn("%s", f'target type "{target}" is possibly erroneous')

@@ -155,10 +155,12 @@ class Work:
             known = self._known(table, column).get(atom)
             if known is None and self._has(table, (column,)):
                 known = {}
+            elif known is None and not _is_text(atom):
+                known = {}  # the server would refuse the question
             elif known is None:
                 known = self._ask_for(Question(table, column, atom, tuple(columns)))
             held = known
-            if verify:
+            if verify and _is_text(atom):
                 rows = [{UUID_TYPE: ["uuid", uuid]} for uuid in held]
                 self._wait(_wait(table, self._where(table, column, atom), [UUID_TYPE], rows))
         placed = self._placed.get((table, column), {}).get(atom, {})
@@ -170,6 +172,8 @@ class Work:
         new: dict[tuple[str, str, Atom], Question] = {}
         for question in questions:
             key = table, column, atom = question[:3]
+            if not _is_text(atom):
+                continue
             if not self._has(table, (column,)) and atom not in self._answers.get((table, column), {}):
                 more = new[key].columns if key in new else ()
                 new[key] = question._replace(columns=more + question.columns)
@@ -443,6 +447,14 @@ def _has_now(row: Row, column: str, atom: Atom, held: Container[Uuid]) -> bool:
 
 def _row_name(uuid: Uuid) -> str:
     return "row" + uuid.replace("-", "_")
+
+
+def _is_text(atom: Atom) -> bool:
+    """Whether a string came as UTF-8; no row holds another one."""
+    try:
+        return not isinstance(atom, str) or atom.isascii() or bool(atom.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _select(table: str, where: Json, columns: Sequence[str]) -> Json:

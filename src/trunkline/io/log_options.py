@@ -6,13 +6,13 @@ A tool does ``log = tool_log("ovs-appctl")``, then gives each option that `OPTIO
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from trunkline.base.directories import Directories
+from trunkline.base.directories import Directories, from_environment
 from trunkline.base.log import WARN, Log, LogError
 from trunkline.base.options import Option
-from trunkline.io.log_sinks import SinkError, open_file, to_stderr, use_syslog, use_syslog_target
+from trunkline.io.log_sinks import SinkError, open_file, pass_bytes, to_stderr, use_syslog, use_syslog_target
 from trunkline.model.log_modules import modules
 
 OPTIONS: Final = (
@@ -36,6 +36,7 @@ class MachineClock:
 
 def machine_log(program: str, *, console: int) -> Log:
     """A Log of this process that writes to standard error."""
+    pass_bytes()
     log = Log(
         program,
         MachineClock(),
@@ -84,6 +85,19 @@ def apply_option(log: Log, name: str, argument: str | None, directories: Directo
     else:
         return False
     return True
+
+
+def apply_before(program: str, options: Iterable[tuple[str, str | None]], asking: Sequence[str]) -> None:
+    """The logging options that stand before one of `asking` (--version, ...): a log file that cannot be
+    opened ends the run before the answer.
+
+    Raises LogOptionError, SystemExit.
+    """
+    log = tool_log(program)
+    for name, argument in options:
+        if name in asking:
+            return
+        apply_option(log, name, argument, from_environment(os.environ))
 
 
 def set_levels(log: Log, argument: str | None) -> None:

@@ -96,10 +96,15 @@ class Lock:
 def read_file(path: str) -> bytes:
     """The whole file.  Raises OvsdbError."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise io_error(path, "open failed", error.errno) from None
+    try:
+        return b"".join(iter(lambda: os.read(descriptor, 1 << 24), b""))
+    except OSError as error:
+        raise io_error(path, "read error", error.errno) from None
+    finally:
+        os.close(descriptor)
 
 
 def load_file(

@@ -77,6 +77,10 @@ def _fail(text: str) -> int:
 def _run(parsed: Parsed) -> int:
     text = _information(parsed.options)
     if text is not None:
+        if any(name == "log-file" for name, _ in parsed.options):
+            from trunkline.io.log_options import apply_before
+
+            apply_before(PROGRAM, parsed.options, ("help", "option", "version"))
         sys.stdout.write(text)
         return 0
     import os

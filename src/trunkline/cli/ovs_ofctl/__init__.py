@@ -149,6 +149,10 @@ def _run(argv: list[str]) -> int:
     parsed = parse_options(argv, OPTIONS)
     text = _information(parsed.options)
     if text is not None:
+        if any(name == "log-file" for name, _ in parsed.options):
+            from trunkline.io.log_options import apply_before
+
+            apply_before(PROGRAM, parsed.options, ("help", "version"))
         sys.stdout.write(text)
         return 0
     from trunkline.cli.ovs_ofctl.tool import make_tool

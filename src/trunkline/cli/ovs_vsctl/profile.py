@@ -123,7 +123,10 @@ def _usage(directories: Directories) -> str:
 def _wait(server: Server, outcome: Outcome, log: Log, directories: Directories) -> None:
     """Waits until the switch has taken the configuration up, then tells of new interfaces that failed."""
     assert outcome.appended is not None
-    wanted = outcome.appended[1]["rows"][0]["next_cfg"]
+    rows = outcome.appended[1]["rows"]
+    if not rows:
+        return  # the row that counts configurations was itself destroyed
+    wanted = rows[0]["next_cfg"]
     expected: list[str] = outcome.calls[0].state.get("new interfaces", [])  # type: ignore[assignment]
     made = [outcome.work.real.get(uuid) for uuid in expected]
     while True:

@@ -114,8 +114,8 @@ def _number(text: str) -> int:
 
 
 def _mapping(call: Call) -> tuple[Row, int, int]:
-    row = bridge(call.work, call.arguments[0]).row
-    return row, _number(call.arguments[1]), _number(call.arguments[2])
+    service, vlan = _number(call.arguments[1]), _number(call.arguments[2])
+    return bridge(call.work, call.arguments[0]).row, service, vlan
 
 
 def _add_mapping(call: Call) -> None:

@@ -96,6 +96,8 @@ def main() -> None:
     try:
         parsed = parse_options(sys.argv[1:], OPTIONS, in_order=True)
         options = dict(parsed.options)
+        if "log-file" in options and ("help" in options or "version" in options):
+            log_options.apply_before("ovsdb-client", parsed.options, ("help", "version"))
         if "help" in options or parsed.arguments[:1] == ["help"]:
             out(help_text(directories))
             return
@@ -190,6 +192,8 @@ def _resolve(
     if words and re.match(r"[A-Za-z0-9]+:", words[0]):
         server, words = words[0], words[1:]
     most = command.most
+    if command.name in ("transact", "query") and len(words) == 2:
+        words = words[1:]  # the database is in the transaction; the original passes one before it over
     database_words = 1 if command.database else 0
     if len(words) < command.least or (most is not None and len(words) > most + database_words):
         raise Failure(f"invalid syntax for '{command.name}' (use --help for help)")
@@ -221,7 +225,7 @@ def _check_early(command: Command, words: list[str]) -> None:
     elif command.name in ("convert", "needs-conversion"):
         from trunkline.cli.ovsdb_client.context import read_schema
 
-        read_schema(words[0])
+        read_schema(words[-1])
     elif command.name == "wait" and words[1] not in ("added", "connected", "removed"):
         raise Failure(f"{words[1]}: unknown state")
 

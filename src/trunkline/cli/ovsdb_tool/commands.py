@@ -21,6 +21,7 @@ from trunkline.io.ovsdb_file import (
     replace_file,
 )
 from trunkline.io.uuids import random_uuid
+from trunkline.ovsdb.atoms import is_id
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.errors import OvsdbError, syntax_error
 from trunkline.ovsdb.log import CLUSTERED, STANDALONE, identify, read_records, snapshot_record
@@ -66,7 +67,9 @@ def read_schema(path: str) -> Schema:
         with open(path, "rb") as file:
             json = loads(file.read())
     except OSError as error:
-        reason = f'error opening "{path}": {error.strerror}'
+        directory = error.errno == errno.EISDIR  # which the originals open, and cannot read
+        reason = "error reading JSON stream" if directory else f'error opening "{path}"'
+        reason += f": {error.strerror}"
         raise Fatal(f'failed to read schema: "{path}" could not be read as JSON ({reason})') from None
     except JsonError as error:
         raise Fatal(f'failed to read schema: "{path}" could not be read as JSON ({error})') from None
@@ -110,6 +113,14 @@ def _first_record(path: str) -> tuple[str, dict[str, Json]]:
     data = read_file(path)
     magic = identify(data, path)
     return magic, next(read_records(data, path, magic)).value
+
+
+def _cluster_address(text: str) -> None:
+    kind, colon, rest = text.partition(":")
+    if not colon or kind not in ("tcp", "ssl"):
+        raise OvsdbError("ovsdb error", f'{text}: expected "tcp" or "ssl" address')
+    if ":" not in rest:
+        raise OvsdbError("ovsdb error", f"{text}: syntax error in address")
 
 
 # -- commands ----------------------------------------------------------------------------------------------
@@ -338,6 +349,25 @@ def _db_local_address(call: Call) -> int:
     return _cluster_member(call, "local_address")
 
 
+def _create_cluster(call: Call) -> int:
+    if not os.path.exists(call.arguments[1]):
+        read_file(call.arguments[1])  # says why not
+    _cluster_address(call.arguments[2])
+    return _clustered(call)
+
+
+def _join_cluster(call: Call) -> int:
+    name, addresses = call.arguments[1], call.arguments[2:]
+    if not is_id(name):
+        text = f'{name}: not a valid schema name (use "schema-name" command to find the correct name)'
+        raise Fatal(text)
+    for address in addresses:
+        _cluster_address(address)
+    if addresses[0] in addresses[1:]:
+        raise OvsdbError("ovsdb error", "remote addresses cannot be the same as the local address")
+    return _clustered(call)
+
+
 def _clustered(call: Call) -> int:
     raise Fatal("clustered databases are not implemented; use a standalone database (create)")
 
@@ -345,8 +375,8 @@ def _clustered(call: Call) -> int:
 MANY: Final = 1 << 30
 COMMANDS: Final[dict[str, Command]] = {
     "create": Command(0, 2, _create),
-    "create-cluster": Command(3, 3, _clustered),
-    "join-cluster": Command(4, MANY, _clustered),
+    "create-cluster": Command(3, 3, _create_cluster),
+    "join-cluster": Command(4, MANY, _join_cluster),
     "compact": Command(0, 2, _compact),
     "convert": Command(0, 3, _convert),
     "needs-conversion": Command(0, 2, _needs_conversion),
