@@ -1,4 +1,4 @@
-"""Arguments that are no UTF-8, outputs that cannot be written, other rare command lines, beside the original."""
+"""Arguments that are no UTF-8, outputs that cannot be written and other rare command lines."""
 
 import os
 import re
