@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_list, reading
-from trunkline.flow.values import parse_port
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import parse_table
@@ -32,7 +31,7 @@ def mod_port(tool: Tool, arguments: Sequence[str]) -> int:
         known = (positive[0], True) if positive and action[3:].lower() not in ("up", "down") else None
     if known is None:
         raise Failure(f"unknown mod-port command '{action}'")
-    number = parse_port(word)
+    number = int(word) if word.isascii() and word.isdecimal() else None  # names like LOCAL are no ports here
     ports = port_list(tool, name)
     port = next(
         (p for p in ports if p.number == number or (number is None and tool.accept_names and p.name == word)),
