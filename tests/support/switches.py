@@ -51,7 +51,10 @@ class Control:
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(30)
-        self._socket.connect(path)
+        deadline = time.monotonic() + 10
+        while self._socket.connect_ex(path):  # bound, but not listening yet
+            assert time.monotonic() < deadline, path
+            time.sleep(0.01)
         self._text = ""
 
     def __call__(self, method: str, *arguments: str) -> str:
