@@ -196,7 +196,7 @@ class Server:
                     client = _dial(target, self.remotes)
                 except ConnectError as error:
                     reason = str(error)
-                    if reason == UNKNOWN_HOST:
+                    if reason == UNKNOWN_HOST and target.startswith(("tcp:", "ssl:")):
                         self.remotes.log.module("stream_tcp").err("%s: connect: %s", shown, reason)
                     continue
                 if self._serves(client):
