@@ -231,3 +231,20 @@ def test_what_becomes_of_a_sequence_is_the_same(sides: Sides, name: str) -> None
 @pytest.mark.parametrize("seed", range(16))
 def test_what_becomes_of_random_commands_is_the_same(sides: Sides, seed: int) -> None:
     run(sides, random_sequence(random.Random(seed)))
+
+
+def test_dummy_bridges_need_no_device_of_the_kernel() -> None:
+    """``--enable-dummy --disable-system``, as the manual of testing has it, without override."""
+    with tempfile.TemporaryDirectory(prefix="out.", dir="/tmp") as directory:
+        options = ("--enable-dummy", "--disable-system")
+        sides = [Side(Path(directory) / name, ours=name == "t", options=options) for name in ("o", "t")]
+        try:
+            for side in sides:
+                add = ("add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=dummy")
+                port = ("add-port", "br0", "in1", "--", "set", "Interface", "in1", "type=internal")
+                assert side.vsctl(*add, "--", *port) == ("", "", 0)
+                found = [side.vsctl("get", "Interface", name, "ofport", "error") for name in ("br0", "in1")]
+                assert [outcome.stdout for outcome in found] == ["65534\n[]\n", "1\n[]\n"]
+        finally:
+            for side in sides:
+                side.stop()

@@ -65,7 +65,10 @@ class Interfaces:
         try:
             self._check(part)
             if settings.type != "patch":
-                part.device = self._devices.open(settings.name, settings.type, settings.options)
+                # On a dummy datapath an internal port is memory as well, and needs no device of the kernel.
+                dummy = part.is_internal and part.port.bridge.lane.type == "dummy"
+                type = "dummy-internal" if dummy else settings.type
+                part.device = self._devices.open(settings.name, type, settings.options)
                 part.state = part.device.state()
             else:
                 part.state = _PATCH_STATE._replace(mac=random_mac(self._random_bits))
