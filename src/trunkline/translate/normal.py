@@ -54,7 +54,7 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
     tags = tags_of(x.key)
     if tags:
         x.look(VLANS)
-    elif x.key >> _TYPE & 0xFFFF in (0x8100, 0x88A8):  # a tag that is cut short, or deeper than tags are looked for
+    elif x.key >> _TYPE & 0xFFFF in (0x8100, 0x88A8):  # a tag cut short, or deeper than tags are looked for
         x.error(f"dropping packet with partial VLAN tag received on port {port.name}")
         x.warn("partial VLAN tag, dropping")
         return
