@@ -327,3 +327,24 @@ def test_every_error_has_its_name() -> None:
     expected = re.findall(r"^OFPT_ERROR.*", theirs.stdout, flags=re.M)
     assert re.findall(r"^OFPT_ERROR.*", ours.stdout, flags=re.M) == expected
     assert len(expected) == len(messages)
+
+
+@pytest.mark.parametrize("version", ["OpenFlow10", "OpenFlow11", "OpenFlow13"])
+@pytest.mark.parametrize("change", ["priority=10,ip,actions=NORMAL", "cookie=0x9,priority=10,ip,actions=NORMAL"])
+def test_the_cookie_that_a_modification_leaves(originals: Originals, version: str, change: str) -> None:
+    """Each tool adds a flow with a cookie and changes it; the original's switch tells what became of it."""
+    found = []
+    for mine in (False, True):
+        for words in (
+            ("del-flows", "br0"),
+            ("add-flow", "br0", "cookie=0x7,priority=10,ip,actions=drop"),
+            ("mod-flows", "br0", change),
+        ):
+            arguments = ("-O", version, *words)
+            if mine:
+                _ours(originals.directory, *arguments)
+            else:
+                originals.run("ovs-ofctl", *arguments)
+        found.append(originals.run("ovs-ofctl", "-O", version, "--no-stats", "dump-flows", "br0").stdout)
+    assert found[0] == found[1]
+    assert "priority=10" in found[0]

@@ -155,15 +155,16 @@ def test_tls(short_directory: Path) -> None:
         stream.write(b"blocking")
         assert await (await accepted.get()).read() == b"blocking"
         stream.close()
-        sockets.tls = files._replace(ca_certificate="", bootstrap_ca_certificate=files.certificate)
-        (await sockets.dial(f"ssl:127.0.0.1:{port}")).close()
+        dialler = Sockets(quiet_log(), "")
+        dialler.tls = files._replace(ca_certificate="", bootstrap_ca_certificate=files.certificate)
+        (await dialler.dial(f"ssl:127.0.0.1:{port}")).close()
         fetched = f"{files.certificate}.fetched"
-        sockets.tls = files._replace(bootstrap_ca_certificate=fetched)
+        dialler.tls = files._replace(bootstrap_ca_certificate=fetched)
         with pytest.raises(OSError, match="Protocol error"):
-            await sockets.dial(f"ssl:127.0.0.1:{port}")
-        sockets.tls = files._replace(ca_certificate="/etc/ssl/certs/nosuch.pem")
+            await dialler.dial(f"ssl:127.0.0.1:{port}")
+        dialler.tls = files._replace(ca_certificate="/etc/ssl/certs/nosuch.pem")
         with pytest.raises(OSError):
-            await sockets.dial(f"ssl:127.0.0.1:{port}")
+            await dialler.dial(f"ssl:127.0.0.1:{port}")
         nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
 
@@ -178,6 +179,34 @@ def test_tls(short_directory: Path) -> None:
         listener.close()
         one.close()
         other.close()
+
+    run(scenario())
+
+
+def test_a_tls_listener_may_be_there_before_its_keys(short_directory: Path) -> None:
+    files = certificates(short_directory)
+
+    async def scenario() -> None:
+        lines: list[str] = []
+        log = quiet_log()
+        log.attach("console", lambda _, line: lines.append(line))
+        sockets, dialler = Sockets(log, ""), Sockets(quiet_log(), "", files)
+        accepted: asyncio.Queue[Stream] = asyncio.Queue()
+        listener = await sockets.listen("pssl:0:127.0.0.1", accepted.put_nowait)
+        target = f"ssl:127.0.0.1:{listener.target.split(':')[1]}"
+        with pytest.raises(OSError):
+            await dialler.dial(target)
+        sockets.tls = files
+        one = await dialler.dial(target)
+        one.write(b"now")
+        assert await (await accepted.get()).read() == b"now"
+        with socket.create_connection(("127.0.0.1", int(target.split(":")[2]))) as plain:
+            plain.sendall(b'{"method":"list_dbs","params":[],"id":0}')
+            await asyncio.to_thread(plain.recv, 1)
+        assert any("SSL_accept" in line for line in lines), lines
+        assert accepted.empty()
+        listener.close()
+        one.close()
 
     run(scenario())
 

@@ -345,10 +345,10 @@ async def serve(
         if problem:
             raise Fatal(problem)
     daemon.turn()
-    daemon.log.info("ovsdb-server (Open vSwitch) %s", _version())
     if sync.server and not sync.active:
         daemon.replication.start()
     env.ready()
+    daemon.log.info("ovsdb-server (Open vSwitch) %s", _version())
     status = asyncio.ensure_future(daemon.remotes.keep_status())
     try:
         work = asyncio.ensure_future(env.stopping.wait() if command is None else _run_command(command))

@@ -188,6 +188,7 @@ class Switchd:
         self.run_datapaths()
         if first:
             self.env.ready()
+            self.log.info("ovs-vswitchd (Open vSwitch) %s", OPEN_VSWITCH)
 
     def _device_changed(self, name: str) -> None:
         self.switch.device_changed(name)
@@ -218,7 +219,6 @@ class Switchd:
 
     async def run(self) -> None:
         """Until asked to stop."""
-        self.log.info("ovs-vswitchd (Open vSwitch) %s", OPEN_VSWITCH)
         self.env.counters.report_memory(self._memory)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.client.run()), group.create_task(self.follow_database())]

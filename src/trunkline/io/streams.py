@@ -10,7 +10,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.base.log import Log
@@ -247,6 +247,25 @@ class SocketListener:
         self._closed(self)
 
 
+class _Handshake(asyncio.Protocol):
+    """An accepted connection until TLS stands; keeps what the peer says right behind its handshake."""
+
+    def __init__(self, start: Callable[["_Handshake"], Coroutine[None, None, None]]) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.early = b""
+        self._start = start
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.pause_reading()
+        self._task = asyncio.ensure_future(self._start(self))
+
+    def data_received(self, data: bytes) -> None:
+        self.early += data
+
+
 class Sockets:
     """The machine's sockets: `dial` and `listen` for the Env of a daemon that is a process.
 
@@ -363,10 +382,10 @@ class Sockets:
             bound = self._bind_unix(where.host)
             server: asyncio.Server = await loop.create_unix_server(self._accepted(accept, "unix"), sock=bound)
             return self._listening(SocketListener(target, server, where.host, self._listeners.discard))
-        security = self._context(server=True) if where.method == "pssl" else None
         bound = self._bind_ip(target.partition(":")[2], where)
         factory = self._accepted(accept, where.method[1:])
-        server = await loop.create_server(factory, sock=bound, ssl=security)
+        made = self._secured(factory) if where.method == "pssl" else factory
+        server = await loop.create_server(made, sock=bound)
         port = bound.getsockname()[1]
         if where.port == 0:
             shown = target.partition(":")[2]
@@ -384,6 +403,32 @@ class Sockets:
             accept(stream)
 
         return lambda: TransportStream("", made)
+
+    def _secured(self, factory: Callable[[], TransportStream]) -> Callable[[], asyncio.Protocol]:
+        """Puts TLS under the streams that `factory` makes.
+
+        The files are read for each connection: a listener may be there before its keys, and keys may change.
+        """
+        return lambda: _Handshake(lambda handshake: self._start_tls(handshake, factory))
+
+    async def _start_tls(self, handshake: _Handshake, factory: Callable[[], TransportStream]) -> None:
+        transport = handshake.transport
+        assert transport is not None
+        try:
+            security = self._context(server=True)
+            loop = asyncio.get_running_loop()
+            secured = await loop.start_tls(transport, handshake, security, server_side=True)
+        except OSError as error:
+            if not isinstance(error, TlsError):
+                report(self._log, handshake_error(error, "SSL_accept"))
+            transport.abort()
+            return
+        if secured is not None:
+            stream = factory()
+            secured.set_protocol(stream)
+            stream.connection_made(secured)
+            if handshake.early:
+                stream.data_received(handshake.early)
 
     def _peer(self, method: str, stream: TransportStream) -> str:
         if method == "unix":

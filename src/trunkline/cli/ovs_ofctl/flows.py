@@ -25,6 +25,7 @@ from trunkline.openflow.flow_text import (
 )
 from trunkline.openflow.style import Style
 from trunkline.openflow.text import message_text
+from trunkline.openflow.wire import Protocol
 
 _CHUNK = 256 * 1024
 
@@ -212,7 +213,7 @@ def send_flow_mods(tool: Tool, name: str, flows: list[ParsedFlow]) -> int:
     pending: list[bytes] = []
     size = 0
     for flow in flows:
-        data = encode(switch.protocol, flow.mod, tool.next_xid())[0]
+        data = encode(switch.protocol, _with_cookie(flow.mod, switch.protocol), tool.next_xid())[0]
         pending.append(data)
         size += len(data)
         if size > _CHUNK:
@@ -223,6 +224,11 @@ def send_flow_mods(tool: Tool, name: str, flows: list[ParsedFlow]) -> int:
     error = switch.barrier()
     switch.close()
     return 0 if error is None else complain(error, tool)
+
+
+def _with_cookie(mod: m.FlowMod, protocol: Protocol) -> m.FlowMod:
+    """In 1.0 a change of flows always gives them a cookie: 0, if the line names none."""
+    return mod._replace(new_cookie=0) if protocol.version == 1 and mod.new_cookie is None else mod
 
 
 def _send_bundle(tool: Tool, name: str, mods: list[m.FlowMod]) -> int:
