@@ -345,9 +345,8 @@ def _finished(
     modify_cookie = fields.pop("modify_cookie", False)
     if command in (of.OFPFC_MODIFY, of.OFPFC_MODIFY_STRICT) and not modify_cookie:
         fields["new_cookie"] = None
-    elif modify_cookie and command != of.OFPFC_ADD:
-        # Only Nicira's flow-mod can give new cookies to existing flows.
-        formats &= ANY_NXM if fields.get("cookie_mask") else ANY_OF10 | ANY_NXM | OF11
+    elif fields.get("cookie_mask"):
+        formats &= ~ANY_OF10  # the plain message of 1.0 cannot select by cookie
     if command in (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT):
         fields.setdefault("new_cookie", None)
     normal = normalize(match)
