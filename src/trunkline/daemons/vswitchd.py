@@ -268,6 +268,10 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
         loop = asyncio.get_running_loop()
         if "mlockall" in options and (problem := lock_memory()):
             env.log.module("vswitchd").err("%s", problem)
+        if "disable-system-route" in options:
+            env.log.module("bridge").warn(
+                "--disable-system-route has no effect: there are no tunnels yet that would look up routes"
+            )
         devices = MachineDevices(loop, env.directories.run, env.clock, dummy=dummy, system=system)
         env.commands.add(*devices.commands())
         if dummy != "no" and isinstance(loop, Loop):
