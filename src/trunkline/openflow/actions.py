@@ -245,7 +245,166 @@ class Clone(NamedTuple):
     actions: "tuple[Action, ...]"
 
 
+class Subfield(NamedTuple):
+    """`bits` bits of `field` (a name of model/fields.py) from bit `offset` up."""
+
+    field: str
+    offset: int
+    bits: int
+
+
+# ---- learn ----
+
+
+class LearnMatch(NamedTuple):
+    """The learned flow matches `destination`: on a constant, or on the packet's `source` (as wide)."""
+
+    destination: Subfield
+    source: Subfield | int
+
+
+class LearnLoad(NamedTuple):
+    """The learned flow loads `destination` with a constant, or with the packet's `source` (as wide)."""
+
+    destination: Subfield
+    source: Subfield | int
+
+
+class LearnOutput(NamedTuple):
+    """The learned flow outputs to the port that `source` holds now."""
+
+    source: Subfield
+
+
+LearnSpec = LearnMatch | LearnLoad | LearnOutput
+
+
+class Learn(NamedTuple):
+    """learn(...): adds or changes a flow in `table` for each packet.
+
+    Timeouts are in seconds, 0: none; `fin_*` those after FIN or RST.  `limit` is how many flows with this
+    cookie the table may have (0: any number), and `result` a single bit that says whether there was room.
+    """
+
+    specs: tuple[LearnSpec, ...]
+    table: int = 1
+    priority: int = 0x8000
+    cookie: int = 0
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    fin_idle_timeout: int = 0
+    fin_hard_timeout: int = 0
+    send_flow_rem: bool = False
+    delete_learned: bool = False
+    limit: int = 0
+    result: Subfield | None = None
+
+
+# ---- hashing ----
+
+
+class Multipath(NamedTuple):
+    """multipath(fields, basis, algorithm, links, argument, destination): a link from a hash of the packet.
+
+    `fields` and `algorithm` are names of ovs-actions(7) (`HASH_FIELDS`, `MULTIPATH_ALGORITHMS`); links count
+    from 0 to `links` - 1.
+    """
+
+    fields: str
+    basis: int
+    algorithm: str
+    links: int
+    argument: int
+    destination: Subfield
+
+
+class Bundle(NamedTuple):
+    """bundle(...) and, with a `destination`, bundle_load(...): chooses one of `members` (ports) by a hash.
+
+    `algorithm` is "active_backup" or "hrw".
+    """
+
+    fields: str
+    basis: int
+    algorithm: str
+    members: tuple[int, ...]
+    destination: Subfield | None = None
+
+
+HASH_FIELDS = (
+    "eth_src",
+    "symmetric_l4",
+    "symmetric_l3l4",
+    "symmetric_l3l4+udp",
+    "nw_src",
+    "nw_dst",
+    "symmetric_l3",
+)  # by number on the wire
+MULTIPATH_ALGORITHMS = ("modulo_n", "hash_threshold", "hrw", "iter_hash")
+BUNDLE_ALGORITHMS = ("active_backup", "hrw")
+
+
+# ---- connection tracking ----
+
+
+class Nat(NamedTuple):
+    """nat(...) within ct: without `source` and `destination` only what the connection already has is done.
+
+    Addresses are integers, both or none; `ipv6` says of which family.  `port_high` 0: no upper end was given;
+    both ports 0: any port.  At most one of `hash` and `random`.
+    """
+
+    source: bool = False
+    destination: bool = False
+    ipv6: bool = False
+    address_low: int | None = None
+    address_high: int | None = None
+    port_low: int = 0
+    port_high: int = 0
+    persistent: bool = False
+    hash: bool = False
+    random: bool = False
+
+
+class Ct(NamedTuple):
+    """ct(...).
+
+    `zone` is a number, or the field (16 bits of it) that holds one.  `table`: where the packet goes on once
+    tracked (None: nowhere).  `alg` is the service's port (21 ftp, 69 tftp, 0 none).  `actions` are those of
+    exec(): set_field, load and move of ct_mark and ct_label.
+    """
+
+    commit: bool = False
+    force: bool = False
+    zone: int | Subfield = 0
+    table: int | None = None
+    alg: int = 0
+    nat: Nat | None = None
+    actions: "tuple[Action, ...]" = ()
+
+
+# ---- encap, decap ----
+
+
+class EncapProperty(NamedTuple):
+    """A property of the new header: `property_class` 4 is NSH, where type 1 is md_type (one byte) and 2 a TLV
+    (`data`: class, type, length, value)."""
+
+    property_class: int
+    kind: int
+    data: bytes
+
+
+class Encap(NamedTuple):
+    """encap(...): `packet_type` of the new outer header, a name space and an ethertype of 16 bits each."""
+
+    packet_type: int
+    properties: tuple[EncapProperty, ...] = ()
+
+
 class DecapAny(NamedTuple):
+    """decap(): takes off the outermost header; `packet_type`: what shall be there then, None: as it says."""
+
     packet_type: int | None = None
 
 
@@ -329,6 +488,12 @@ Action = (
     | CheckPacketLarger
     | DeleteField
     | Clone
+    | Learn
+    | Multipath
+    | Bundle
+    | Nat
+    | Ct
+    | Encap
     | DecapAny
     | Meter
     | ClearActions
