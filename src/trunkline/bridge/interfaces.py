@@ -120,6 +120,20 @@ class Interfaces:
             part.ofport = bridge.numbers.take(name, wish)
         else:
             part.ofport = bridge.numbers.allocate(name, before, self._clock.monotonic())
+        self._note_wish(part)
+
+    @staticmethod
+    def _note_wish(part: InterfacePart) -> None:
+        """Keeps the bridge's index of wishes that are not fulfilled."""
+        wishes, wish = part.port.bridge.wishes, part.settings.ofport_request
+        unfulfilled = wish if part.is_there and wish != part.ofport else None
+        if part.wish is not None:
+            wishes[part.wish].discard(part.uuid)
+            if not wishes[part.wish]:
+                del wishes[part.wish]
+        if unfulfilled is not None:
+            wishes.setdefault(unfulfilled, set()).add(part.uuid)
+        part.wish = unfulfilled
 
     def _plug(self, part: InterfacePart) -> None:
         bridge, device = part.port.bridge, part.device
@@ -172,6 +186,7 @@ class Interfaces:
         self._unwritten.add(part.uuid)
         if new == old or not part.is_there:
             return
+        self._note_wish(part)
         if part.is_patch:
             self._settling.unplug_patch(part)
             self._configure_patch(part)
@@ -197,6 +212,9 @@ class Interfaces:
         """Another row stands for the interface now."""
         for parts in (self.all, part.port.interfaces):
             parts[uuid] = parts.pop(part.uuid)
+        if part.wish is not None:
+            part.port.bridge.wishes[part.wish].discard(part.uuid)
+            part.port.bridge.wishes[part.wish].add(uuid)
         self._unwritten.discard(part.uuid)
         self._unwritten.add(uuid)
         part.uuid, part.written = uuid, {}
@@ -243,6 +261,7 @@ class Interfaces:
                 "bridge %s: deleted interface %s on port %d", bridge.name, part.settings.name, part.ofport
             )
             part.ofport = NO_OFPORT
+            self._note_wish(part)
         if part.datapath_port is not None:
             bridge.lane.sim.port_delete(part.datapath_port)
             part.datapath_port = None

@@ -77,6 +77,7 @@ class InterfacePart:
         "settings",
         "state",
         "uuid",
+        "wish",
         "written",
     )
 
@@ -92,6 +93,7 @@ class InterfacePart:
         self.complaint: str | None = None  # it is there, but something is wrong
         self.mtu: int | None = None  # as counted in BridgePart.mtus
         self.burnt_in: int | None = None  # as counted in BridgePart.burnt_in
+        self.wish: int | None = None  # the number under which it stands in BridgePart.wishes
         self.paired_with = ""  # the peer that is looked for; settling.py keeps it
         self.written: dict[str, Any] = {}
 
@@ -168,6 +170,7 @@ class BridgePart:
         "spare_mac",
         "standalone_at",
         "uuid",
+        "wishes",
         "written",
     )
 
@@ -178,6 +181,7 @@ class BridgePart:
         self.lane = lane
         self.bridge = bridge
         self.numbers = Numbers()
+        self.wishes: dict[int, set[Uuid]] = {}  # numbers asked for: the interfaces that have others instead
         self.ports: dict[Uuid, PortPart] = {}
         self.internals: dict[str, InterfacePart] = {}
         self.fresh: set[str] = set()  # internal ones that have not been settled

@@ -100,6 +100,7 @@ class Switch:
         self._surroundings = surroundings
         self._clock = clock
         self._random_bits = random_bits
+        self._vacant: list[tuple[BridgePart, int]] = []  # numbers that may be had, until `_grant_wishes`
         self._moved: dict[Uuid, _Luggage] = {}  # of bridges on their way to another datapath
 
     def apply(self, replica: Replica) -> None:
@@ -187,6 +188,17 @@ class Switch:
             gone = row is None or routes.port_of_interface.get(uuid) != part.port.uuid
             if row is None or gone or self._must_reopen(part, row):
                 self._remove_interface(part, for_good=gone)
+            elif part.is_there and row.ofport_request != part.ofport:
+                self._vacant.append((part.port.bridge, part.ofport))
+        self._grant_wishes()
+
+    def _grant_wishes(self) -> None:
+        """Numbers that are free now, or whose holders do not ask for them any more, go to who asks."""
+        while self._vacant:
+            bridge, number = self._vacant.pop()
+            for uuid in sorted(bridge.wishes.get(number, ())):
+                if self._may_have(bridge, number):
+                    self._remove_interface(self.interfaces.all[uuid], for_good=False)
 
     def _must_reopen(self, part: InterfacePart, row: Row) -> bool:
         new, old = interface_settings(row, part.port.bridge.name), part.settings
@@ -200,7 +212,11 @@ class Switch:
     def _may_have(self, bridge: BridgePart, wish: int) -> bool:
         """Whether a number can be had: it is free, or whoever has it did not ask for it."""
         holder = bridge.numbers.holder(wish)
-        return holder is None or self.interfaces.by_name[holder].settings.ofport_request != wish
+        if holder is None:
+            return True
+        part = self.interfaces.by_name[holder]
+        row = self._replica.row("Interface", part.uuid)
+        return (row.ofport_request if row is not None else part.settings.ofport_request) != wish
 
     def _remove_bridge(self, bridge: BridgePart, moving: bool) -> None:
         """With `moving` it is made anew at once, on another datapath: its ports and numbers come along."""
@@ -227,6 +243,8 @@ class Switch:
         self._settling.disturb(port.bridge)
 
     def _remove_interface(self, part: InterfacePart, *, for_good: bool) -> None:
+        if part.is_there:
+            self._vacant.append((part.port.bridge, part.ofport))
         self.interfaces.remove(part, for_good=for_good)
         if not for_good:
             self._routes.interfaces.add(part.uuid)
