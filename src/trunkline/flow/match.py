@@ -6,9 +6,10 @@ line of arithmetic, and is here.  What fields a match has, and whether each may 
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
-from trunkline.flow.key import MASK, OFFSET, VIEW, pack
+from trunkline.flow.key import MASK, OFFSET, VIEW, bits, pack
 from trunkline.model.fields import FIELDS, PREREQUISITES, Field
 
 
@@ -42,6 +43,10 @@ class SetField(NamedTuple):
 
 MATCH_ALL: Final = Match()
 
+_KIND: Final = bits("packet_type", "dl_type", "nw_proto", "ct_state") | 0x1000 << OFFSET["vlan_tci"]
+_NEIGHBOUR: Final = bits("icmpv6_type", "icmpv6_code")
+_PROTOCOL: Final = OFFSET["nw_proto"]
+_ICMPV6: Final = 58
 _CT_NEW, _CT_EST, _CT_REL, _CT_INV, _CT_TRK = 1, 2, 4, 16, 32
 
 
@@ -94,12 +99,28 @@ def exact_value(a: Match, name: str) -> int | None:
     return a.value >> shift & ones if a.mask & place == place else None
 
 
+def kind(a: Match) -> Match:
+    """The part of `a` that says what kind of packet it is for: types, protocol, tag, state of tracking.
+
+    Tables hold few kinds, so what follows from the kind alone is worth remembering by it.
+    """
+    place = _KIND
+    if a.value >> _PROTOCOL & 0xFF == _ICMPV6:
+        place |= _NEIGHBOUR  # of these messages two have fields of their own
+    return Match(a.value & place, a.mask & place)
+
+
 def satisfied(a: Match, prerequisite: str) -> bool:
     """Whether a field with this prerequisite (model/fields.py) may be matched beside what `a` matches."""
+    return not prerequisite or _satisfied(kind(a), prerequisite)
+
+
+@lru_cache(maxsize=4096)
+def _satisfied(a: Match, prerequisite: str) -> bool:
     if not prerequisite:
         return True
     parent, name, values = PREREQUISITES[prerequisite]
-    if parent and not satisfied(a, parent):
+    if parent and not _satisfied(a, parent):
         return False
     if prerequisite == "ct":
         return _valid_connection(a)

@@ -9,11 +9,13 @@ the match constrains it and its group of packets is the one that the match is fo
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW, VLAN_CFI, WIDTH, View, bits, get
 from trunkline.flow.match import Match, TunnelOption, ethernet_type, exact_value, satisfied
+from trunkline.flow.match import kind as kind_of
 from trunkline.flow.values import (
     NO_CONTEXT,
     TextContext,
@@ -251,6 +253,15 @@ _L3 = (
 
 def normalize(match: Match) -> Match:
     """`match` without the L3 and L4 fields whose prerequisites it lacks."""
+    keep = _sensible(kind_of(match))
+    if keep & match.mask == match.mask:
+        return match
+    return Match(match.value & keep, match.mask & keep, match.options)
+
+
+@lru_cache(maxsize=1024)
+def _sensible(match: Match) -> int:
+    """The bits that a match for this kind of packet may constrain."""
     keep = -1
     kind = ethernet_type(match)
     for prerequisite, slots in _L3:
@@ -274,7 +285,7 @@ def normalize(match: Match) -> Match:
     packet_type = exact_value(match, "packet_type")
     if packet_type:
         keep &= ~_bits(("dl_src", "dl_dst", "vlan_tci"))
-    return match if keep == -1 else Match(match.value & keep, match.mask & keep, match.options)
+    return keep
 
 
 def _bits(slots: tuple[str, ...]) -> int:

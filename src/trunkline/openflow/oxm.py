@@ -37,7 +37,11 @@ _SPECIAL: Final = {
 
 
 class _Entry(NamedTuple):
-    """What a header means.  `header` is the plain one, without a mask, its experimenter included."""
+    """What a header means.  `header` is the plain one, without a mask, its experimenter included.
+
+    `place` are the bits of the key that it fills.  A value of the key whose `quick_bits` are among
+    `quick_values` fulfils the prerequisite beyond doubt; others must be looked at.
+    """
 
     field: Field
     header: bytes
@@ -46,6 +50,37 @@ class _Entry(NamedTuple):
     ones: int
     kind: int
     prerequisite: str
+    place: int
+    quick_bits: int
+    quick_values: frozenset[int]
+
+
+# Types that can only be exact: no field masks them.
+_QUICK: Final = {
+    "ip": (("dl_type", 0x0800, None),),
+    "ipv6": (("dl_type", 0x86DD, None),),
+    "ip/ipv6": (("dl_type", 0x0800, None), ("dl_type", 0x86DD, None)),
+    "tcp": (("dl_type", 0x0800, 6), ("dl_type", 0x86DD, 6)),
+    "udp": (("dl_type", 0x0800, 17), ("dl_type", 0x86DD, 17)),
+    "sctp": (("dl_type", 0x0800, 132), ("dl_type", 0x86DD, 132)),
+    "arp": (("dl_type", 0x0806, None),),
+}
+
+
+def _quick(prerequisite: str) -> tuple[int, frozenset[int]]:
+    """Of an _Entry: what is looked at, and the values that are good."""
+    chosen = _QUICK.get(prerequisite)
+    if chosen is None:
+        return 0, frozenset()
+    places = MASK["packet_type"] | MASK["dl_type"]
+    values = []
+    for name, kind, protocol in chosen:
+        value = kind << VIEW[name].shift
+        if protocol is not None:
+            places |= MASK["nw_proto"]
+            value |= protocol << VIEW["nw_proto"].shift
+        values.append(value)
+    return places, frozenset(values)
 
 
 def _header(class_name: str, number: int, length: int, masked: bool) -> bytes:
@@ -72,7 +107,18 @@ def _entries() -> tuple[dict[bytes, _Entry], dict[bytes, Field]]:
             elif kind == _PORT:
                 ones = 0xFFFF
             shift = view.shift - 1 if kind == _PCP else view.shift  # with the bit that says a tag is there
-            entry = _Entry(field, plain, field.octets, shift, ones, kind, field.prerequisite)
+            place = view.mask if kind == _PCP else (0xFC if kind == _TOS else ones) << shift
+            entry = _Entry(
+                field,
+                plain,
+                field.octets,
+                shift,
+                ones,
+                kind,
+                field.prerequisite,
+                place,
+                *_quick(field.prerequisite),
+            )
             by_header[plain] = entry
             if field.maskable:
                 by_header[_header(code.vendor, code.number, field.octets, True)] = entry
@@ -118,58 +164,68 @@ _PACKET_TYPE: Final = MASK["packet_type"]
 def decode(data: bytes, *, loose: bool = False) -> Match:
     """The match in `data`.  Raises DecodeError; with `loose`, unknown fields are skipped and prerequisites
     are not asked for, as one reads what a switch reports."""
-    value = mask = position = 0
+    value = mask = position = seen = 0
     options: list[TunnelOption] = []
-    seen = 0
     size = len(data)
     while position < size:
-        header_size = 8 if data[position : position + 2] == b"\xff\xff" else 4
-        header = data[position : position + header_size]
-        if len(header) < header_size:
-            raise DecodeError("OFPBMC_BAD_LEN")
-        start, position = position + header_size, position + 4 + header[3]
+        header = data[position : position + 4]
+        entry = _BY_HEADER.get(header)
+        start = position + 4
+        if entry is None:
+            if header[:2] == b"\xff\xff":
+                header = data[position : position + 8]
+                entry = _BY_HEADER.get(header)
+                start = position + 8
+            if len(header) < start - position:
+                raise DecodeError("OFPBMC_BAD_LEN")
+        position += 4 + header[3]
         if position > size or position < start:
             raise DecodeError("OFPBMC_BAD_LEN")
-        entry = _BY_HEADER.get(header)
         if entry is None:
             if _is_option(header):
-                option, raw, raw_mask = _decode_option(header, data[start:position], options)
-                options.append(option)
-                at = VIEW["tun_metadata"].shift + option.offset * 8
-                value |= raw << at
-                mask |= raw_mask << at
-                present = VIEW["tun_metadata_present"].shift + option.number
-                value |= 1 << present
-                mask |= 1 << present
-            elif loose and _number_of(header) not in _BY_NUMBER:
-                continue
-            else:
+                more, more_mask = _take_option(header, data[start:position], options)
+                value |= more
+                mask |= more_mask
+            elif not loose or _number_of(header) in _BY_NUMBER:
                 raise DecodeError(*_why_unknown(header))
             continue
-        octets, shift, ones, kind = entry.octets, entry.shift, entry.ones, entry.kind
+        field, _, octets, shift, ones, kind, prerequisite, place, quick_bits, quick_values = entry
         raw = int.from_bytes(data[start : start + octets], "big")
         if header[2] & 1:
             raw_mask = int.from_bytes(data[start + octets : position], "big")
             if raw & ~raw_mask:
-                raise DecodeError("OFPBMC_BAD_WILDCARDS", entry.field.name)
+                raise DecodeError("OFPBMC_BAD_WILDCARDS", field.name)
             raw_mask &= ones
         else:
             raw_mask = ones
         if kind:
             raw, raw_mask, ones = _from_wire(kind, raw, raw_mask, ones)
         if raw & ~ones:
-            raise DecodeError("OFPBMC_BAD_VALUE", entry.field.name)
-        place = (ones & ~1 if kind == _PCP else ones) << shift
+            raise DecodeError("OFPBMC_BAD_VALUE", field.name)
         if seen & place:
-            raise DecodeError("OFPBMC_DUP_FIELD", entry.field.name)
-        if entry.prerequisite and not loose and not satisfied(Match(value, mask), entry.prerequisite):
-            raise DecodeError("OFPBMC_BAD_PREREQ", entry.field.name)
+            raise DecodeError("OFPBMC_DUP_FIELD", field.name)
+        if (
+            prerequisite
+            and not loose
+            and value & quick_bits not in quick_values
+            and not satisfied(Match(value, mask), prerequisite)
+        ):
+            raise DecodeError("OFPBMC_BAD_PREREQ", field.name)
         seen |= place
         value |= (raw & raw_mask) << shift
         mask |= raw_mask << shift
     if mask & _ETHERNET and not mask & _PACKET_TYPE:
         mask |= _PACKET_TYPE  # a field of Ethernet means packets of Ethernet
     return Match(value, mask, tuple(options))
+
+
+def _take_option(header: bytes, body: bytes, options: list[TunnelOption]) -> tuple[int, int]:
+    """Adds an option of a tunnel to `options`; returns the bits of the key that it fills."""
+    option, raw, raw_mask = _decode_option(header, body, options)
+    options.append(option)
+    at = VIEW["tun_metadata"].shift + option.offset * 8
+    present = 1 << VIEW["tun_metadata_present"].shift + option.number
+    return raw << at | present, raw_mask << at | present
 
 
 def _from_wire(kind: int, raw: int, mask: int, ones: int) -> tuple[int, int, int]:
