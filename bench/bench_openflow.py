@@ -41,12 +41,18 @@ def flow_text(i: int, masks: int) -> str:
 
 def flow_mod(i: int, masks: int) -> bytes:
     """The same flow as a message of OpenFlow 1.3."""
-    oxm = struct.pack("!IH", 0x80000A02, 0x0800) + _extra(i, masks)[1] + struct.pack("!II", 0x80001804, 10 << 24 | i)
+    oxm = (
+        struct.pack("!IH", 0x80000A02, 0x0800)
+        + _extra(i, masks)[1]
+        + struct.pack("!II", 0x80001804, 10 << 24 | i)
+    )
     match = struct.pack("!HH", 1, 4 + len(oxm)) + oxm
     match += bytes(-len(match) % 8)
     action = struct.pack("!HHIH6x", 0, 16, 1 + i % 3, 0)
     instruction = struct.pack("!HH4x", 4, 8 + len(action)) + action
-    head = struct.pack("!QQBBHHHIIIHH", 0, 0, 0, 0, 0, 0, 100 + i % masks, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0)
+    head = struct.pack(
+        "!QQBBHHHIIIHH", 0, 0, 0, 0, 0, 0, 100 + i % masks, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0
+    )
     body = head + match + instruction
     return struct.pack("!BBHI", 4, 14, 8 + len(body), i + 1) + body
 
@@ -135,11 +141,15 @@ class Figures:
 
         self.one_in_many = median()
         exact = [flow_text(77_777, 1).split(",actions")[0].replace("priority=100,", "")]
-        self.exact_in_many = statistics.median(bed.timed("ovs-ofctl", "dump-flows", "br0", *exact) for _ in range(9))
+        self.exact_in_many = statistics.median(
+            bed.timed("ovs-ofctl", "dump-flows", "br0", *exact) for _ in range(9)
+        )
         bed.lab.run("ovs-ofctl", "del-flows", "br0")
         self.one_in_none = median()
         bed.lab.run("ovs-ofctl", "del-flows", "br0")
-        self.exact_in_none = statistics.median(bed.timed("ovs-ofctl", "dump-flows", "br0", *exact) for _ in range(9))
+        self.exact_in_none = statistics.median(
+            bed.timed("ovs-ofctl", "dump-flows", "br0", *exact) for _ in range(9)
+        )
         peer.close()
 
     def _dumps(self, bed: Bed) -> None:
@@ -169,7 +179,9 @@ def run() -> Iterator[Row]:
     def row(what: str, name: str, unit: str, goal: float | None = None) -> Row:
         return Row(what, getattr(ours, name), getattr(original, name) if original else None, unit, goal)
 
-    yield row("add-flows of 100,000 flows, tool and switch", "add_flows", "flows/s", original and original.add_flows)
+    yield row(
+        "add-flows of 100,000 flows, tool and switch", "add_flows", "flows/s", original and original.add_flows
+    )
     yield row("flow-mods pipelined on one connection", "flow_mods", "mods/s", 40_000)
     yield row("longest wait of another connection meanwhile", "longest_wait", "ms", 20)
     yield row("memory", "bytes_a_flow", "bytes a flow", 2048)
