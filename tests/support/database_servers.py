@@ -22,8 +22,9 @@ DB = "Open_vSwitch"
 class Running:
     """A database server in a directory of its own."""
 
-    def __init__(self, program: str, *options: str, schema: str = SCHEMA) -> None:
-        self.options = options
+    def __init__(self, program: str, *options: str, schema: str = SCHEMA, manager: bool = True) -> None:
+        """`manager`: remotes come from the Open_vSwitch database, too."""
+        self.options = (f"--remote=db:{DB},{DB},manager_options", *options) if manager else options
         self.directory = tempfile.mkdtemp(prefix="ovsdb")
         self.program = program
         self.environment = {
@@ -39,7 +40,6 @@ class Running:
                 self.program,
                 f"{self.directory}/conf.db",
                 f"--remote=punix:{self.directory}/db.sock",
-                f"--remote=db:{DB},{DB},manager_options",
                 f"--log-file={self.directory}/log",
                 "-vconsole:off",
                 *self.options,
@@ -93,11 +93,15 @@ class Running:
 class Client:
     """Raw JSON-RPC."""
 
-    def __init__(self, server: "Running | str") -> None:
-        path = server if isinstance(server, str) else f"{server.directory}/db.sock"
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, server: "Running | str | socket.socket") -> None:
+        """`server`: one of ours, the path of its socket, or a connection to it."""
+        if isinstance(server, socket.socket):
+            self.socket = server
+        else:
+            path = server if isinstance(server, str) else f"{server.directory}/db.sock"
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(path)
         self.socket.settimeout(10)
-        self.socket.connect(path)
         self.buffer = ""
         self.next = 0
 

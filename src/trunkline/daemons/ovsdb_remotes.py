@@ -15,6 +15,7 @@ from trunkline.io.streams import Listener, Stream
 from trunkline.io.tls import TlsFiles
 from trunkline.jsonrpc.reconnect import Reconnect, Timing
 from trunkline.ovsdb.database import Row, TableState
+from trunkline.ovsdb.rbac import Access
 
 if TYPE_CHECKING:
     from trunkline.daemons.ovsdb_server import Connection, Daemon
@@ -28,6 +29,7 @@ class RemoteSettings(NamedTuple):
     probe_interval: float = 5.0
     max_backoff: float = 8.0
     read_only: bool = False
+    role: str = ""
 
 
 class Reference(NamedTuple):
@@ -92,6 +94,9 @@ def _settings(state: TableState, row: Row) -> RemoteSettings:
     read_only = datum(state, row, "read_only")
     if read_only:
         settings = settings._replace(read_only=bool(read_only[0]))
+    role = datum(state, row, "role")
+    if role:
+        settings = settings._replace(role=str(role[0]))
     return settings
 
 
@@ -260,6 +265,8 @@ class Remotes:
         for connection in running.connections:
             connection.session.probe_interval = settings.probe_interval
             connection.session.read_only = settings.read_only
+            peer = connection.stream.peer_id
+            connection.session.access = Access(settings.role, peer) if settings.role else None
 
     async def _start(self, target: str, settings: RemoteSettings) -> Running:
         running = Running(target, settings)

@@ -32,6 +32,7 @@ from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.errors import FileError, OvsdbError
 from trunkline.ovsdb.hosted import Hosted
 from trunkline.ovsdb.log import change_record, changes_of, snapshot_record
+from trunkline.ovsdb.rbac import Access
 from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.server import SERVER, Server
 from trunkline.ovsdb.session import Session
@@ -152,6 +153,8 @@ class Daemon:
         session = self.server.connect(
             stream.name, read_only=settings.read_only, probe_interval=settings.probe_interval
         )
+        if settings.role:
+            session.access = Access(settings.role, stream.peer_id)
         connection = Connection(stream, session, remote, self.env.clock.monotonic())
         self.connections[session] = connection
         stream.receive(lambda data: self._received(connection, data))

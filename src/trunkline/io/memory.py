@@ -36,6 +36,10 @@ class MemoryStream:
     def backlog(self) -> int:
         return len(self.peer._incoming) if self.peer is not None else 0
 
+    @property
+    def peer_id(self) -> str | None:
+        return None
+
     async def read(self, most: int = 65536) -> bytes:
         while not self._incoming and not self._peer_ended and not self._closed:
             self._waiter = asyncio.get_running_loop().create_future()

@@ -37,6 +37,11 @@ class Stream(Protocol):
     @property
     def backlog(self) -> int: ...
 
+    @property
+    def peer_id(self) -> str | None:
+        """The common name in the certificate that the peer showed and that was checked; None without TLS."""
+        ...
+
     async def read(self, most: int = 65536) -> bytes:
         """The bytes that have come, at least one; b"" when the peer has ended.  Raises OSError."""
         ...
@@ -174,6 +179,12 @@ class TransportStream(asyncio.Protocol):
     @property
     def backlog(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    @property
+    def peer_id(self) -> str | None:
+        certificate = self._transport.get_extra_info("peercert") if self._transport is not None else None
+        subject = certificate.get("subject", ()) if certificate else ()
+        return next((value for part in subject for name, value in part if name == "commonName"), None)
 
     async def read(self, most: int = 65536) -> bytes:
         while not self._buffer and not self._ended:

@@ -70,6 +70,9 @@ def convert(server: "Server", session: Session, request: Request) -> None:
     hosted = hosted_of(server, request)
     if len(request.params) != 2 or server.convert is None or hosted is server.own:
         raise syntax_error(request.params, "convert request params must be <db-name> <schema>")
+    if session.access is not None and session.access.role:
+        text = f'"convert" of database {hosted.name} (only the root role may convert databases)'
+        raise session.access.refusal(text, "")
     hosted.replace(server.convert(hosted, request.params[1]))
     server.forget(hosted)
     server.server_change(

@@ -257,6 +257,7 @@ class Server:
             owns_lock=lambda name: self.locks.owner(name) is session,
             waited=self.clock.monotonic() - item.since,
             read_only=self.read_only or session.read_only or hosted.read_only,
+            access=session.access,
         )
         if done.blocked:
             until = None if done.timeout is None else self.clock.monotonic() + done.timeout

@@ -8,6 +8,7 @@ from trunkline.jsonrpc.message import ErrorReply, Notification, Reply, encode
 from trunkline.ovsdb.database import Changes
 from trunkline.ovsdb.hosted import Hosted
 from trunkline.ovsdb.monitor import Shape
+from trunkline.ovsdb.rbac import Access
 
 PROBE_INTERVAL: Final = 5.0
 
@@ -56,6 +57,7 @@ class Session:
     monitors then merge what comes instead of queueing it."""
 
     __slots__ = (
+        "access",
         "aware",
         "closing",
         "congested",
@@ -77,6 +79,7 @@ class Session:
         self.monitors: dict[str, Monitor] = {}
         self.aware = False  # of database changes: not disconnected for them
         self.read_only = read_only
+        self.access: Access | None = None  # role and client, of a remote with a role
         self.congested = False
         self.closing: str | None = None  # why the connection ends
         self.probe_interval = probe_interval  # seconds; 0 never asks

@@ -8,7 +8,7 @@ The first operation that fails ends the transaction; those after it have null fo
 succeed and the whole breaks a rule of the schema, an error stands one place after the last result.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from trunkline.base.json import Json, dumps
@@ -19,6 +19,7 @@ from trunkline.ovsdb.datum import Datum, datum_from_json, datum_to_json
 from trunkline.ovsdb.errors import CONSTRAINT, UNKNOWN_COLUMN, OvsdbError, syntax_error
 from trunkline.ovsdb.members import Members
 from trunkline.ovsdb.mutations import mutate, parse_mutation
+from trunkline.ovsdb.rbac import Access, applies, check
 
 
 class Execution(NamedTuple):
@@ -135,12 +136,14 @@ class Transaction:
         owns_lock: Callable[[str], bool],
         waited: float,
         read_only: bool,
+        access: Access | None = None,
     ) -> None:
         self.database: Final = database
         self.new_uuid: Final = new_uuid
         self.owns_lock: Final = owns_lock
         self.waited: Final = waited
         self.read_only: Final = read_only
+        self.access: Final = access if applies(database, access) else None
         self.overlays: Final[dict[str, Overlay]] = {}
         self.symbols: Final[dict[str, Uuid]] = {}
         self.inserted_symbols: Final[set[str]] = set()
@@ -152,6 +155,13 @@ class Transaction:
         if found is None:
             found = self.overlays[table] = Overlay(self.database.tables[table], self.new_uuid)
         return found
+
+    def permit(
+        self, operation: str, overlay: Overlay, rows: Iterable[Row], columns: Iterable[str] = ()
+    ) -> None:
+        """Raises OvsdbError when the client's role forbids the operation (rbac.check)."""
+        if self.access is not None:
+            check(self.database, self.access, operation, overlay.state.layout, rows, columns)
 
     def named(self, name: str) -> Uuid:
         """What ``["named-uuid", name]`` stands for."""
@@ -177,16 +187,17 @@ def execute(
     owns_lock: Callable[[str], bool] = lambda name: False,
     waited: float = 0.0,
     read_only: bool = False,
+    access: Access | None = None,
 ) -> Execution:
     """Runs the operations of a ``transact`` (its params without the database's name); changes nothing.
 
-    `waited` is how many seconds ago they were first tried.  Every wrong operation gives an error in the
-    results; nothing is raised.  Apply `changes` with `database.apply` before another transaction is
-    executed.
+    `waited` is how many seconds ago they were first tried.  `access` is the role and the client that asks,
+    None for one without limits.  Every wrong operation gives an error in the results; nothing is raised.
+    Apply `changes` with `database.apply` before another transaction is executed.
     """
     from trunkline.ovsdb.commit import settle
 
-    transaction = Transaction(database, new_uuid, owns_lock, waited, read_only)
+    transaction = Transaction(database, new_uuid, owns_lock, waited, read_only, access)
     results: list[Json] = []
     for number, json in enumerate(operations, 1):
         members = Members(json, f"ovsdb operation {number} of {len(operations)}")
@@ -294,8 +305,9 @@ def _insert(transaction: Transaction, members: Members) -> Json:
     for column, reason in layout.refused:
         if column not in given:
             raise OvsdbError(CONSTRAINT, reason)
-    values = _merged(layout, layout.defaults, given)
-    overlay.put(uuid, Row(layout, uuid, transaction.new_uuid(), values))
+    row = Row(layout, uuid, transaction.new_uuid(), _merged(layout, layout.defaults, given))
+    transaction.permit("insert", overlay, (row,))
+    overlay.put(uuid, row)
     return {"uuid": ["uuid", uuid]}
 
 
@@ -356,6 +368,7 @@ def _update(transaction: Transaction, members: Members) -> Json:
             said = f"Cannot update immutable column {name} in table {layout.name}."
             raise OvsdbError(CONSTRAINT, said, dumps(members.json, sort_keys=True))
     rows = overlay.matching(where_from_json(layout.table, where_json, transaction.named))
+    transaction.permit("update", overlay, rows, values)
     for row in rows:
         merged = _merged(layout, row.values, values)
         if merged != row.values:
@@ -371,6 +384,7 @@ def _mutate(transaction: Transaction, members: Members) -> Json:
     layout = overlay.state.layout
     mutations = [parse_mutation(layout.table, json, transaction.named) for json in mutations_json]
     rows = overlay.matching(where_from_json(layout.table, where_json, transaction.named))
+    transaction.permit("mutate", overlay, rows, [mutation.column for mutation in mutations])
     for row in rows:
         values = list(row.values)
         for mutation in mutations:
@@ -387,6 +401,7 @@ def _delete(transaction: Transaction, members: Members) -> Json:
     overlay = _table(transaction, members)
     members.check()
     rows = overlay.matching(where_from_json(overlay.state.layout.table, where_json, transaction.named))
+    transaction.permit("delete", overlay, rows)
     for row in rows:
         overlay.put(row.uuid, None)
     return {"count": len(rows)}

@@ -272,15 +272,15 @@ def _transaction(call: Call, write: bool) -> int:
 def _execute(call: Call, database: Database, params: Json, file: DatabaseFile | None) -> Json:
     """The results of a transaction, which is carried out in `file` if there is one."""
     from trunkline.ovsdb.log import change_record
+    from trunkline.ovsdb.rbac import Access
     from trunkline.ovsdb.transaction import execute
 
-    if call.role and "RBAC_Role" in database.schema.tables:
-        raise Fatal("--rbac-role is not implemented yet for databases with access roles")
     if not isinstance(params, list):
         return syntax_error(params, "array expected").to_json()
     if not params or params[0] != database.schema.name:
         return syntax_error(params, "database name expected as first parameter").to_json()
-    execution = execute(database, params[1:], new_uuid=random_uuid)
+    access = Access(call.role, None) if call.role else None
+    execution = execute(database, params[1:], new_uuid=random_uuid, access=access)
     if execution.blocked:
         return [{"error": "not supported", "details": "triggers not supported"}]
     if file is not None and execution.changes:
