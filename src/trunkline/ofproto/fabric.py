@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from trunkline.ofproto.ports import PortStatistics
+from trunkline.ofproto.recirculation import Recirculations
 from trunkline.openflow.actions import Action
 
 if TYPE_CHECKING:
@@ -74,7 +75,16 @@ class Host(Protocol):
 class Fabric:
     """Registers and journal of the bridges of one datapath."""
 
-    __slots__ = ("bridges", "by_datapath_port", "changes", "execute", "host", "patches", "refresh")
+    __slots__ = (
+        "bridges",
+        "by_datapath_port",
+        "changes",
+        "execute",
+        "host",
+        "patches",
+        "recirculations",
+        "refresh",
+    )
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -82,6 +92,7 @@ class Fabric:
         self.by_datapath_port: dict[int, Place] = {}
         self.patches: dict[str, Place] = {}
         self.changes: list[Change] = []
+        self.recirculations = Recirculations()
         self.execute: Execute | None = None
         self.refresh: Callable[[], None] = lambda: None
         """Brings statistics from the datapath to the rules; installed by the upcall layer."""

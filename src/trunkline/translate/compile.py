@@ -14,7 +14,8 @@ from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
 from trunkline.translate import fields, output, tags
 from trunkline.translate.normal import normal
-from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, Walk
+from trunkline.translate.run import back
+from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, Unroll, Walk
 
 Step = tuple[Callable[[Walk, Any, Any], Any], Any, Any]
 
@@ -22,21 +23,21 @@ _IN_PORT: Final = layout.OFFSET["in_port"]
 _CURRENT_TABLE: Final = 255
 
 
-def compile_actions(actions: tuple[a.Action, ...]) -> tuple[Step, ...]:
+def compile_actions(actions: tuple[Any, ...]) -> tuple[Step, ...]:
     """A step for each action, in order.  KeyError for what acceptance.py does not let in."""
-    return tuple(COMPILERS[type(action)](action) for action in actions)
+    return tuple(_EVERY[type(action)](action) for action in actions)
 
 
-def _resubmit(x: Walk, port: int, table: int) -> None:
+def _resubmit(x: Walk, port: int, table: int) -> bool:
     if table == _CURRENT_TABLE:
         table = x.table
     if x.depth >= MAX_DEPTH:
         x.error(f"over max translation depth {MAX_DEPTH}")
-        return
+        return False
     if x.lookups >= MAX_LOOKUPS:
         x.error(f"over {MAX_LOOKUPS} resubmit actions")
-        return
-    saved = x.table, x.rule
+        return False
+    saved = x.table, x.rule, x.cookie
     came = x.key & IN_PORT
     if port != of.OFPP_IN_PORT:
         x.key = x.key & ~IN_PORT | port << _IN_PORT
@@ -44,7 +45,8 @@ def _resubmit(x: Walk, port: int, table: int) -> None:
     x.visit(x, table)
     x.depth -= 1
     x.key = x.key & ~IN_PORT | came
-    x.table, x.rule = saved
+    x.table, x.rule, x.cookie = saved
+    return x.exit or x.freezing
 
 
 def _goto(x: Walk, table: int, _: object) -> bool:
@@ -158,4 +160,9 @@ COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
     a.WriteMetadata: _metadata,
     a.Note: lambda action: (_nothing, None, None),
     a.Exit: lambda action: (_exit, None, None),
+}
+
+_EVERY: Final[dict[type, Callable[[Any], Step]]] = {
+    **COMPILERS,
+    Unroll: lambda action: (back, action.table, action.cookie),
 }

@@ -6,7 +6,7 @@ from trunkline.flow.text import format_match
 from trunkline.ofproto.rules import Rule
 from trunkline.openflow.actions import Action
 from trunkline.openflow.actions_format import format_actions
-from trunkline.translate.result import ACTION, BRIDGE, DETAIL, ERROR, TABLE, WARNING, Node
+from trunkline.translate.result import ACTION, BRIDGE, DETAIL, ERROR, TABLE, THAW, WARNING, Node
 
 
 def lines(nodes: list[Node], level: int = 0) -> Iterator[str]:
@@ -23,6 +23,10 @@ def lines(nodes: list[Node], level: int = 0) -> Iterator[str]:
         elif node.kind == TABLE:
             yield indent + node.text
             yield from lines(node.children, inner)
+        elif node.kind == THAW:
+            yield "    " * (level + 1) + node.text
+            for child in node.children:
+                yield "    " * (level + 2) + child.text
         else:
             yield "    " * (level + 1) + _PREFIX[node.kind] + node.text + _SUFFIX.get(node.kind, "")
 

@@ -4,8 +4,9 @@ from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
 from trunkline.ofproto.fabric import patch_token, port_token, ports_token
+from trunkline.translate.action_set import end
 from trunkline.translate.result import BRIDGE, CountPatch, Node, SendToController
-from trunkline.translate.walk import IN_PORT, MAX_DEPTH, PACKET, Walk
+from trunkline.translate.walk import IN_PORT, MAX_DEPTH, NO_COOKIE, PACKET, Walk
 
 _IN_PORT_SHIFT = layout.OFFSET["in_port"]
 
@@ -51,17 +52,19 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
         return
     bridge, ofport = place
     x.effects.append(CountPatch(x.bridge.patch_counters[port], bridge.patch_counters[ofport]))
-    saved = x.bridge, x.key, x.table, x.rule, x.why
+    saved = x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.conntracked, x.exit
     if x.why is not None:
         node = Node(BRIDGE, f'bridge("{bridge.name}")', bridge.name)
         x.why.append(node)
         x.why = node.children
     x.bridge = bridge
+    x.stack, x.action_set, x.exit, x.cookie = [], [], False, NO_COOKIE
     x.key = x.key & PACKET | ofport << _IN_PORT_SHIFT
     x.depth += 1
     receive(x)
+    end(x)
     x.depth -= 1
-    x.bridge, x.key, x.table, x.rule, x.why = saved
+    x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.conntracked, x.exit = saved
 
 
 def receive(x: Walk) -> None:
@@ -92,8 +95,8 @@ def to_controller(x: Walk, max_length: int, more: tuple[int, int, bytes]) -> Non
     """The datapath hands the packet up as it is at this point; each one, for it is no cached decision."""
     controller_id, reason, userdata = more
     x.commit()
-    rule = x.rule
-    cookie = rule.cookie if rule is not None else (1 << 64) - 1
     metadata = x.key & layout.PIPELINE
-    what = SendToController(x.bridge, reason, x.table, cookie, controller_id, max_length, userdata, metadata)
+    what = SendToController(
+        x.bridge, reason, x.table, x.cookie, controller_id, max_length, userdata, metadata
+    )
     x.out.append(dp.Userspace(what))

@@ -53,7 +53,11 @@ class TableRead(NamedTuple):
 
 
 class SendToController(NamedTuple):
-    """What a userspace action of a megaflow tells the upcall layer to do with the packet."""
+    """What a userspace action of a megaflow tells the upcall layer to do with the packet.
+
+    `frozen` is the number of the walk's state at that moment (translate/frozen.py); with `paused` the
+    controller gets it as a continuation, and the packet goes on when it comes back.
+    """
 
     bridge: Bridge
     reason: int
@@ -63,6 +67,24 @@ class SendToController(NamedTuple):
     max_length: int
     userdata: bytes
     metadata: int  # the pipeline fields at that moment
+    frozen: int = 0
+    paused: bool = False
+
+
+class Recirculation(NamedTuple):
+    """A part of the walk that goes on elsewhere, for a trace to follow: `key` is what goes in there.
+
+    `kind` is CONNTRACK or another of the kinds below.
+    """
+
+    kind: str
+    id: int
+    key: int
+    zone: int = 0
+
+
+CONNTRACK = "conntrack"
+OTHER = "other"
 
 
 class Result(NamedTuple):
@@ -73,12 +95,14 @@ class Result(NamedTuple):
     effects: tuple[Effect, ...]
     reads: tuple[TableRead | Hashable, ...]
     final_key: int  # as the last action left it; what was changed behind a patch port is not in it
+    recirculations: tuple[Recirculation, ...] = ()  # only with an explanation
 
 
 # ---- the explanation: kinds of nodes
 
 BRIDGE = "bridge"
 TABLE = "table"
+THAW = "thaw"  # a walk resumes
 ACTION = "action"
 DETAIL = "detail"  # "-> ..."
 WARNING = "warning"  # ">> ..."

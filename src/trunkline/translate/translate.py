@@ -7,6 +7,9 @@
 already, registers and metadata.
 """
 
+from typing import Final
+
+from trunkline.flow import key as layout
 from trunkline.model.openflow import (
     OFPR_NO_MATCH,
     OFPTC11_TABLE_MISS_CONTINUE,
@@ -17,16 +20,24 @@ from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import bridge_token
 from trunkline.ofproto.rules import TABLES, Rule
 from trunkline.openflow.actions import Action
+from trunkline.translate.action_set import end
 from trunkline.translate.compile import compile_actions
-from trunkline.translate.explain import action_text, rule_text
+from trunkline.translate.explain import rule_text
+from trunkline.translate.frozen import Frozen, thaw
 from trunkline.translate.output import receive, to_controller
 from trunkline.translate.result import ACTION, BRIDGE, TABLE, CountRule, CountTable, Node, Result, TableRead
-from trunkline.translate.walk import Walk
+from trunkline.translate.run import run
+from trunkline.translate.walk import NO_COOKIE, Walk
+
+_RECIRC: Final = layout.OFFSET["recirc_id"]
 
 
 def translate(bridge: Bridge, key: int, why: list[Node] | None = None, *, telling: bool = False) -> Result:
     """What happens to packets like this one.  `telling`: the explanation names effects, for they will be
     applied."""
+    number = key >> _RECIRC & 0xFFFFFFFF
+    if number:
+        return _resume(bridge, key, bridge.fabric.recirculations.get(number), why, telling)
     x = _start(bridge, key, why)
     x.telling = telling
     receive(x)
@@ -38,7 +49,25 @@ def translate_actions(
 ) -> Result:
     """What these actions do to a packet: packet-out."""
     x = _start(bridge, key, why)
-    _run(x, compile_actions(actions), actions)
+    run(x, compile_actions(actions), actions)
+    return _finish(x)
+
+
+def _resume(bridge: Bridge, key: int, frozen: Frozen | None, why: list[Node] | None, telling: bool) -> Result:
+    """The packet comes back with the number of a walk that stopped; `bridge` is where it first came in."""
+    place = bridge.fabric.bridges.get(frozen.bridge) if frozen is not None else None
+    x = _start(place or bridge, key, why)
+    x.telling = telling
+    if frozen is None or place is None:
+        x.error(
+            "Recirculation context not found" if frozen is None else "Recirculation bridge no longer exists"
+        )
+        return _finish(x)
+    thaw(x, frozen)
+    if frozen.lookup:
+        visit(x, frozen.table)
+    else:
+        run(x, compile_actions(frozen.actions), frozen.actions)
     return _finish(x)
 
 
@@ -47,11 +76,13 @@ def _start(bridge: Bridge, key: int, why: list[Node] | None) -> Walk:
         node = Node(BRIDGE, f'bridge("{bridge.name}")', bridge.name)
         why.append(node)
         why = node.children
-    return Walk(bridge, key, visit, why)
+    return Walk(bridge, key, visit, compile_actions, why)
 
 
 def _finish(x: Walk) -> Result:
-    return Result(tuple(x.out), x.wild, tuple(x.effects), tuple(x.reads), x.key)
+    if x.action_set or x.freezing:
+        end(x)
+    return Result(tuple(x.out), x.wild, tuple(x.effects), tuple(x.reads), x.key, tuple(x.followed))
 
 
 def visit(x: Walk, table: int) -> None:
@@ -64,19 +95,21 @@ def visit(x: Walk, table: int) -> None:
     x.effects.append(CountTable(flows.count(table), rule is not None))
     x.table = table
     x.rule = rule
+    x.cookie = NO_COOKIE
     outer = x.why
     if outer is not None:
         node = Node(TABLE, f"{table:2d}. {rule_text(rule, x.bridge is x.entry)}", rule)
         outer.append(node)
         x.why = node.children
     if rule is not None:
+        x.cookie = rule.cookie
         x.effects.append(CountRule(rule))
-        _run(x, _steps(rule), rule.actions)
+        run(x, rule.ops or _steps(rule), rule.actions)
     else:
         x.reads.append(bridge_token(x.bridge.name))
         if x.bridge.table_miss:
             _miss(x, table)
-    if outer is not None and x.why is not None and not (rule is not None and rule.actions):
+    if outer is not None and x.why is not None and rule is None:
         x.why.append(Node(ACTION, "drop"))
     x.why = outer
 
@@ -91,19 +124,5 @@ def _miss(x: Walk, table: int) -> None:
 
 
 def _steps(rule: Rule) -> tuple[tuple[object, object, object], ...]:
-    steps = rule.ops
-    if steps is None:
-        steps = rule.ops = compile_actions(rule.actions)
-    return steps
-
-
-def _run(x: Walk, steps: tuple[tuple[object, object, object], ...], actions: tuple[Action, ...]) -> None:
-    if x.why is not None:
-        for (function, a, b), action in zip(steps, actions, strict=True):
-            x.why.append(Node(ACTION, action_text(action), action))
-            if function(x, a, b) or x.exit:  # type: ignore[operator]
-                return
-        return
-    for function, a, b in steps:
-        if function(x, a, b) or x.exit:  # type: ignore[operator]
-            return
+    rule.ops = compile_actions(rule.actions)
+    return rule.ops

@@ -7,20 +7,30 @@ these, when somebody looks at them, make the megaflow narrower.
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.flow.classifier import ALWAYS
 from trunkline.ofproto.bridge import Bridge
-from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, TableRead
+from trunkline.openflow.actions import Action, Controller
+from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, Recirculation, TableRead
 
 PACKET: Final = layout.PACKET
 OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
 INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
 VLANS: Final = OUTER | INNER
 IN_PORT: Final = layout.MASK["in_port"]
+TUNNEL: Final = layout.bits(*(name for name in layout.OFFSET if name.startswith("tun")))
+COMMITTED: Final = PACKET & ~(
+    TUNNEL
+    | layout.bits("dp_in_port", "recirc_id", "dp_hash", "packet_type")
+    | layout.bits("ct_state", "ct_zone", "ct_mark", "ct_label")
+    | layout.bits("ct_src", "ct_dst", "ct_tp_src", "ct_tp_dst", "ct_proto")
+)
+"""What is put out when a packet leaves: not what tunnels, tracking and recirculation put out themselves."""
 _ETHERNET: Final = layout.bits("dl_src", "dl_dst")
+NO_COOKIE: Final = (1 << 64) - 1
 MAX_DEPTH: Final = 64
 MAX_LOOKUPS: Final = 4096
 
@@ -31,22 +41,40 @@ Tags = tuple[tuple[int, int], ...]
 """VLAN tags, outermost first, as (TPID, TCI); the TCI has its CFI bit set."""
 
 
+class Unroll(NamedTuple):
+    """Among a frozen walk's actions, and not OpenFlow's: what follows belongs to a rule in `table`."""
+
+    table: int
+    cookie: int
+
+
 class Walk:
     """One translation on its way."""
 
     __slots__ = (
+        "action_set",
         "base",
         "bridge",
+        "compile",
+        "conntracked",
+        "cookie",
         "depth",
         "effects",
         "entry",
         "exit",
+        "followed",
+        "freezing",
         "fresh",
         "key",
+        "left",
+        "left_of",
         "lookups",
         "out",
+        "pause",
         "reads",
         "rule",
+        "stack",
+        "stopped_at",
         "table",
         "telling",
         "visit",
@@ -55,7 +83,12 @@ class Walk:
     )
 
     def __init__(
-        self, bridge: Bridge, key: int, visit: "Callable[[Walk, int], None]", why: list[Node] | None
+        self,
+        bridge: Bridge,
+        key: int,
+        visit: "Callable[[Walk, int], None]",
+        compile: Callable[[tuple[Any, ...]], tuple[Any, ...]],
+        why: list[Node] | None,
     ) -> None:
         self.bridge = self.entry = bridge
         self.key = self.base = key
@@ -69,8 +102,18 @@ class Walk:
         self.lookups = 0
         self.table = 0
         self.rule: Any = None
+        self.cookie = NO_COOKIE  # of the rule, or where the walk was resumed of that which it had then
+        self.stack: list[int] = []
+        self.action_set: list[Action] = []
+        self.conntracked = False
+        self.freezing = False  # the walk stops; see frozen.py
         self.visit = visit
+        self.compile = compile
+        self.followed: list[Recirculation] = []
         self.why = why
+        self.left: list[Action | Unroll] = []
+        self.left_of = self.stopped_at = (0, 0)
+        self.pause: Controller | None = None
         self.telling = False  # the effects will take place, so the explanation may name them
 
     def look(self, bits: int) -> None:
@@ -103,7 +146,7 @@ class Walk:
 
     def commit(self) -> None:
         """Puts out what makes the datapath's packet equal to the key."""
-        changed = (self.key ^ self.base) & PACKET
+        changed = (self.key ^ self.base) & COMMITTED
         if not changed:
             return
         if changed & VLANS:

@@ -23,6 +23,7 @@ from trunkline.ofproto.fabric import Fabric
 from trunkline.openflow.actions import Action
 from trunkline.openflow.messages import PacketIn
 from trunkline.packet.packet import Packet
+from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
 from trunkline.translate.translate import translate, translate_actions
 from trunkline.upcall.effects import apply
@@ -93,6 +94,7 @@ class Datapath:
             self._next_fetch = now + _FETCH
             self.fetch_statistics()
             self._expire(now)
+            self.fabric.recirculations.sweep()
         if now >= self._expire_after:
             self._expire_rules(now)
         if self.fabric.changes:
@@ -112,7 +114,7 @@ class Datapath:
         """When `run` is due again, if nothing happens before; None: not until something happens."""
         timers = [bridge.next_timer() for bridge in self.fabric.bridges.values()]
         due = [max(when, self._expire_after) for when in timers if when is not None]
-        if self.megaflows:
+        if self.megaflows or len(self.fabric.recirculations):
             due.append(self._next_fetch)
         return min(due) if due else None
 
@@ -157,6 +159,7 @@ class Datapath:
             return  # one that covers it came in the same batch
         self._next_ufid += 1
         self.megaflows[ufid] = Megaflow(ufid, key, mask, result.actions, bridge.name, result, now)
+        self.fabric.recirculations.hold(recirculations_in(result.actions))
         self._index.add(ufid, result.reads)
         self._most = max(self._most, len(self.megaflows))
 
@@ -232,6 +235,9 @@ class Datapath:
         self._index.add(megaflow.ufid, result.reads)
         if result.effects != megaflow.result.effects:
             self._fetch_one(megaflow)
+        if result.actions != megaflow.actions:
+            self.fabric.recirculations.hold(recirculations_in(result.actions))
+            self.fabric.recirculations.release(recirculations_in(megaflow.actions))
         megaflow.key = key
         megaflow.result = result
         megaflow.actions = result.actions
@@ -250,6 +256,7 @@ class Datapath:
                 self._flow_deletions.total += 1
                 megaflow = self.megaflows.pop(change.ufid)
                 self._index.remove(megaflow.ufid, megaflow.result.reads)
+                self.fabric.recirculations.release(recirculations_in(megaflow.actions))
                 if isinstance(outcome, Statistics):
                     self._push(megaflow, outcome)
 

@@ -17,7 +17,7 @@ from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.ofproto.bridge import Bridge
 from trunkline.packet.packet import Packet
 from trunkline.translate.explain import lines
-from trunkline.translate.result import Node, Result
+from trunkline.translate.result import CONNTRACK, Node, Recirculation, Result
 from trunkline.translate.translate import translate
 from trunkline.upcall.commands import Datapaths, find_bridge
 from trunkline.upcall.datapath import Datapath
@@ -29,6 +29,8 @@ _IN_PORT_MASK: Final = layout.MASK["in_port"]
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _DP_PORT_MASK: Final = layout.MASK["dp_in_port"]
 _FRAGMENT: Final = layout.MASK["nw_frag"]
+_TRACKED_NEW: Final = 0x21
+_RULE: Final = "=" * 79
 _NOT_YET: Final = ("-ct-next", "--ct-next", "-consistent")
 
 
@@ -47,12 +49,35 @@ def trace_commands(datapaths: Datapaths) -> list[Command]:
 
 def _trace(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     request = _parse(datapaths, list(arguments))
-    why: list[Node] = []
-    result = translate(request.bridge, request.key, why, telling=request.effective)
-    text = render(request.bridge, request.key, result, why)
-    if request.effective:
-        apply_learning(result.effects, request.bridge.clock.monotonic())
-    return text
+    parts = []
+    waiting = [Recirculation("", 0, request.key)]
+    while waiting:
+        part = waiting.pop(0)
+        key = part.key if not part.kind else _resumed(part)
+        why: list[Node] = []
+        result = translate(request.bridge, key, why, telling=request.effective)
+        if part.kind:
+            parts.append(_heading(part))
+        parts.append(render(request.bridge, key, result, why))
+        if request.effective:
+            apply_learning(result.effects, request.bridge.clock.monotonic())
+        waiting += result.recirculations
+    return "\n".join(parts)
+
+
+def _resumed(part: Recirculation) -> int:
+    """The key with which a recirculated packet comes back, as far as a trace knows."""
+    key = part.key
+    if part.kind == CONNTRACK:
+        key = layout.put(layout.put(key, "ct_state", _TRACKED_NEW), "ct_zone", part.zone)
+    return key
+
+
+def _heading(part: Recirculation) -> str:
+    text = f"recirc({part.id:#x})"
+    if part.kind == CONNTRACK:
+        text += " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)"
+    return f"{_RULE}\n{text}\n{_RULE}\n"
 
 
 def render(bridge: Bridge, key: int, result: Result, why: list[Node]) -> str:

@@ -1,0 +1,138 @@
+"""Walks that stop and go on later.
+
+Some decisions need the datapath's help: connection tracking, a hash, a packet whose inside is only readable
+once a label is off it, a controller that holds the packet.  The walk is then *frozen*: everything that it
+knows and the packet does not carry goes into a `Frozen`, which gets a number (ofproto/recirculation.py), and
+the datapath is told to look the packet up again under that number.  `thaw` takes the walk up from there.
+
+There are two ways.  `fork` freezes the walk as it is, to resume in a table, while it goes on itself: ct.
+`stop` ends the walk; what its rules had still to do is collected on the way out (run.py), and `finish` puts
+the recirculation out.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from trunkline.dpif import actions as dp
+from trunkline.flow import key as layout
+from trunkline.openflow.actions import Action, Controller
+from trunkline.translate.result import DETAIL, THAW, Node, Recirculation, SendToController
+from trunkline.translate.walk import TUNNEL, Unroll, Walk
+
+CARRIED: Final = layout.PIPELINE | TUNNEL
+"""What a frozen walk keeps of the key; the rest is the packet's."""
+_RECIRC: Final = layout.OFFSET["recirc_id"]
+_RECIRC_MASK: Final = layout.MASK["recirc_id"]
+_CONNECTION: Final = layout.bits(
+    "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_src", "ct_dst", "ct_tp_src", "ct_tp_dst", "ct_proto"
+)
+
+
+class Frozen(NamedTuple):
+    """A walk that has stopped.  With `lookup` it resumes by looking up `table`, else by doing `actions`."""
+
+    bridge: str
+    table: int
+    cookie: int
+    lookup: bool
+    actions: tuple[Action | Unroll, ...]
+    action_set: tuple[Action, ...]
+    stack: tuple[int, ...]
+    metadata: int  # the key's bits of `CARRIED`
+    conntracked: bool
+
+
+def freeze(x: Walk, table: int, *, lookup: bool) -> int:
+    """The number under which the walk can be resumed from this point on."""
+    frozen = Frozen(
+        x.bridge.name,
+        table,
+        x.cookie,
+        lookup,
+        () if lookup else tuple(x.left),
+        tuple(x.action_set),
+        tuple(x.stack),
+        x.key & CARRIED,
+        x.conntracked,
+    )
+    return x.bridge.fabric.recirculations.id_of(frozen)
+
+
+def fork(x: Walk, table: int, kind: str, *, zone: int = 0) -> None:
+    """Recirculates a copy of the packet as it is now, to resume in `table`; the walk goes on.
+
+    `kind` says why, for the explanation (result.py, Recirculation).  What must happen to the packet before
+    (dp.Conntrack, dp.Hash) is in `x.out` already.
+    """
+    number = freeze(x, table, lookup=True)
+    x.out.append(dp.Recirc(number))
+    if x.why is not None:
+        x.followed.append(Recirculation(kind, number, x.key & ~_RECIRC_MASK | number << _RECIRC, zone))
+
+
+def stop(x: Walk, pause: Controller | None = None) -> None:
+    """The walk stops here; the step that calls this returns True, or AGAIN if it is itself yet to be done."""
+    x.freezing = True
+    x.pause = pause
+    x.left = []
+    x.left_of = x.stopped_at = x.table, x.cookie
+
+
+def finish(x: Walk) -> None:
+    """At the end of the bridge's part of a walk, or of a clone's: puts out the recirculation."""
+    if not x.freezing:
+        return
+    x.freezing = False
+    x.table, x.cookie = x.stopped_at
+    pause = x.pause
+    number = freeze(x, x.table, lookup=False)
+    x.commit()
+    if pause is None:
+        x.out.append(dp.Recirc(number))
+        return
+    what = SendToController(
+        x.bridge,
+        pause.reason,
+        x.table,
+        x.cookie,
+        pause.controller_id,
+        pause.max_len,
+        pause.userdata or b"",
+        x.key & CARRIED,
+        number,
+        True,
+    )
+    x.out.append(dp.Userspace(what))
+
+
+def thaw(x: Walk, frozen: Frozen) -> None:
+    """The walk, which has just begun with the packet's key, is as it was when it was frozen."""
+    x.key = x.key & ~CARRIED | frozen.metadata
+    x.fresh &= ~TUNNEL
+    x.base = x.base & ~CARRIED | frozen.metadata
+    if not frozen.conntracked:
+        x.key &= ~_CONNECTION
+        x.fresh &= ~_CONNECTION
+    x.conntracked = frozen.conntracked
+    x.table, x.cookie = frozen.table, frozen.cookie
+    x.stack = list(frozen.stack)
+    x.action_set = list(frozen.action_set)
+    if x.why is not None:
+        node = Node(THAW, "thaw", frozen)
+        node.children = [Node(DETAIL, f"Resuming from table {frozen.table}")]
+        x.why.append(node)
+
+
+def recirculations_in(actions: tuple[Any, ...]) -> list[int]:
+    """The numbers that datapath actions name, nested ones too."""
+    found = []
+    for action in actions:
+        kind = type(action)
+        if kind is dp.Recirc:
+            found.append(action.id)
+        elif kind is dp.Clone or kind is dp.Sample:
+            found += recirculations_in(action.actions)
+        elif kind is dp.CheckLength:
+            found += recirculations_in(action.greater) + recirculations_in(action.less_equal)
+        elif kind is dp.Userspace and type(action.what) is SendToController and action.what.frozen:
+            found.append(action.what.frozen)
+    return found
