@@ -2,10 +2,17 @@
 
 `decode` takes a whole message and returns an Incoming; `encode` takes a record and returns one message, or
 several where a reply is longer than a message can be.  What has a kind but no decoder comes as `Opaque`.
+
+Families that most connections never meet (groups, meters, flow monitors, ...) are modules of their own, with
+records, wire form and text side by side; they are loaded when their first message is met.
 """
 
+import sys
+from collections.abc import Callable
+from importlib import import_module
 from struct import error as StructError
-from typing import Final, NamedTuple
+from types import ModuleType
+from typing import Any, Final, NamedTuple
 
 from trunkline.openflow import control, flows, packets, ports, queues, tables
 from trunkline.openflow import messages as m
@@ -39,6 +46,19 @@ _BUNDLED: Final = frozenset(
 _MOST: Final = 0xFFFF - 64  # a part of a reply keeps below this
 
 
+# The family of a kind by the first word of its name after the prefix (OFPT_, NXST_, ...).
+_FAMILIES: Final = {
+    "GROUP": "groups",
+    "METER": "meters",
+}
+
+
+def family_of(message: object) -> ModuleType | None:
+    """The module of a record that belongs to a family of its own, None for the others."""
+    module = type(message).__module__
+    return None if module == m.__name__ else sys.modules[module]
+
+
 class Incoming(NamedTuple):
     version: int
     xid: int
@@ -69,6 +89,13 @@ def _decode_body(envelope: Envelope, table_id: bool) -> m.Message:
         return decoder(envelope)
     if name.endswith("_BUNDLE_ADD_MESSAGE"):
         return _decode_bundle_add(envelope)
+    rest = name.partition("_")[2]
+    family = _FAMILIES.get(rest.partition(" ")[0].partition("_")[0])
+    if family is not None:
+        late: Callable[[Envelope], m.Message] | None
+        late = import_module(f"trunkline.openflow.{family}").DECODE.get(rest)
+        if late is not None:
+            return late(envelope)
     return m.Opaque(name, envelope.body)
 
 
@@ -93,12 +120,16 @@ def _decode_bundle_add(envelope: Envelope) -> m.BundleAdd:
 def encode(protocol: Protocol, message: m.Message, xid: int) -> list[bytes]:
     """`message` as one or more whole messages.  Raises EncodeError."""
     version = protocol.version
-    encoder = _ENCODE.get(type(message))
+    encoder: Any = _ENCODE.get(type(message))
+    parts: Any = _ENCODE_PARTS.get(type(message))
+    if encoder is None and parts is None:
+        family = family_of(message)
+        if family is not None:
+            encoder, parts = family.ENCODE.get(type(message)), family.ENCODE_PARTS.get(type(message))
     try:
         if encoder is not None:
             name, body = encoder(protocol, message)
             return [join(version, name, xid, body)]
-        parts = _ENCODE_PARTS.get(type(message))
         if parts is not None:
             name, bodies = parts(protocol, message)
             return _parted(version, name, xid, bodies, bool(getattr(message, "more", False)))

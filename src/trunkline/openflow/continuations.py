@@ -13,8 +13,8 @@ from trunkline.openflow.messages import PacketIn
 class Continuation(NamedTuple):
     """`bridge` is the UUID of the bridge's row, or None; `stack` holds the values pushed, the oldest first.
 
-    `mirrors` are bits of mirrors done; `actions` are to be done next, then `action_set`.  `table` and `cookie`
-    are those of the flow that paused; `datapath_port` is where a bond or tunnel packet came in.
+    `mirrors` are bits of mirrors done; `actions` are to be done next, then `action_set`.  `table` and
+    `cookie` are those of the flow that paused; `datapath_port` is where a bond or tunnel packet came in.
     """
 
     bridge: int | None = None

@@ -10,7 +10,7 @@ from typing import Any, Final
 from trunkline.flow.text import format_match
 from trunkline.openflow import control, flow_text, packets, ports, queues, tables
 from trunkline.openflow import messages as m
-from trunkline.openflow.codec import Incoming, decode
+from trunkline.openflow.codec import Incoming, decode, family_of
 from trunkline.openflow.style import PLAIN, Style, hex_dump, port_text, printable, version_suffix
 from trunkline.openflow.wire import HEADER, DecodeError, split
 
@@ -97,13 +97,17 @@ _TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {
 
 def body_text(incoming: Incoming, style: Style) -> str:
     """What follows the first line's ``NAME (xid=...):``."""
-    writer = _TEXT.get(type(incoming.message))
+    return _body(incoming.message, incoming.version, style)
+
+
+def _body(message: object, version: int, style: Style) -> str:
+    writer = _TEXT.get(type(message))
+    if writer is None:
+        family = family_of(message)
+        writer = None if family is None else family.TEXT.get(type(message))
     if writer is None:
         return " (not implemented yet)"
-    text = writer(incoming.message, incoming.version, style)
-    if isinstance(incoming.message, m.Hello):
-        return text
-    return text
+    return writer(message, version, style)
 
 
 def title(incoming: Incoming) -> str:
@@ -123,11 +127,29 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
         incoming = decode(data)
     except DecodeError as error:
         head = _title_of(data, space=" ")
+        body = _flags(data) if head else ""
+        if error.partial is not None:
+            body += _body(error.partial, data[0], style) + error.note
+        if body:
+            head = head.rstrip() + body + ("" if body.endswith("\n") else "\n")
         return f"{head}***decode error: {error.error}***\n" + hex_dump(data)
-    text = title(incoming) + body_text(incoming, style)
+    text = title(incoming) + _flags(data) + body_text(incoming, style)
     if style.verbosity > 3:
         text = text.rstrip("\n") + "\n" + hex_dump(data)
     return text if text.endswith("\n") else text + "\n"
+
+
+def _flags(data: bytes) -> str:
+    """The flags of a multipart message, where there are any."""
+    version, kind, _, _ = HEADER.unpack_from(data)
+    if kind not in ((16, 17) if version == 1 else (18, 19)) or len(data) < 12:
+        return ""
+    flags = int.from_bytes(data[10:12], "big")
+    if not flags:
+        return ""
+    known = flags & 1 if version > 3 or kind in (17, 19) else 0  # requests have flags since 1.3
+    unknown = f"[***unknown flags 0x{flags & ~known:04x}***]" if flags & ~known else ""
+    return f" flags={'[more]' if known else ''}{unknown}"
 
 
 def _title_of(data: bytes, space: str = "\n") -> str:

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 
 class TlvMapping(NamedTuple):
-    """`length` in bytes, a multiple of 4 up to 124; `index` is the number of the tun_metadata field."""
+    """`length` in bytes, a multiple of 4 up to 124; `field` is the number of the tun_metadata field."""
 
     option_class: int
     option_type: int
     length: int
-    index: int
+    field: int
 
 
 class TlvTableMod(NamedTuple):

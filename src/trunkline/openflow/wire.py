@@ -35,12 +35,18 @@ _TWO_WORDS: Final = Struct("!II")
 
 
 class DecodeError(Exception):
-    """A message is not as the specification has it; `error` is the name of the OpenFlow error for it."""
+    """A message is not as the specification has it; `error` is the name of the OpenFlow error for it.
 
-    def __init__(self, error: str, detail: str = "") -> None:
+    `partial` is as much of the message as could be read, where that is worth showing, and `note` what its
+    text then says at the end.
+    """
+
+    def __init__(self, error: str, detail: str = "", partial: object = None) -> None:
         super().__init__(f"{error}: {detail}" if detail else error)
         self.error = error
         self.detail = detail
+        self.partial = partial
+        self.note = ""
 
 
 class EncodeError(Exception):
