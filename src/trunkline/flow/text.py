@@ -420,24 +420,6 @@ _NETWORK: Final = (
 )
 
 
-# What each table is about at all: most matches concern few of them.
-_PLACES: Final = MappingProxyType(
-    {
-        id(rows): bits(*(row.field for row in rows))
-        for rows in (_METADATA, _REGISTERS_AND_TUNNEL, _PORT, _ETHERNET, _NETWORK)
-    }
-)
-_BY_TYPE: Final = MappingProxyType(
-    {
-        _IPV4: frozenset(["ipv4"]),
-        _IPV6: frozenset(["ipv6"]),
-        _ARP: frozenset(["arp"]),
-        _RARP: frozenset(["arp"]),
-        _NSH: frozenset(["nsh"]),
-    }
-)
-
-
 def _groups(match: Match, called: str) -> frozenset[str]:
     """Which groups of rows a match is for."""
     kind = ethernet_type(match)
@@ -461,16 +443,22 @@ def _groups(match: Match, called: str) -> frozenset[str]:
     return frozenset(groups)
 
 
-def _written(
-    match: Match, rows: tuple[_Row, ...], groups: frozenset[str], context: TextContext
-) -> Iterator[str]:
-    value, mask = match.value, match.mask
-    if not mask & _PLACES[id(rows)]:
-        return
+class _Part(NamedTuple):
+    """What a match shows: `words` as they are, followed by a field's value where `form` is given."""
+
+    words: str
+    form: _Form | None = None
+    shift: int = 0
+    ones: int = 0
+    mask: int = 0
+    bits: int = 0
+
+
+def _parts(match: Match, rows: tuple[_Row, ...], groups: frozenset[str]) -> Iterator[_Part]:
+    mask = match.mask
     for shown, _, (shift, ones, place), form, group in rows:
         if mask & place and group in groups:
-            part = form(value >> shift & ones, mask >> shift & ones, ones.bit_length(), context)
-            yield f"{shown}={part}"
+            yield _Part(f"{shown}=", form, shift, ones, mask >> shift & ones, ones.bit_length())
 
 
 def _written_type(match: Match) -> tuple[list[str], str]:
@@ -489,17 +477,29 @@ def _written_type(match: Match) -> tuple[list[str], str]:
     return words + ([called] if called else []), called
 
 
-def _written_vlan(match: Match, slot: str, suffix: str) -> Iterator[str]:
-    value, mask = match.value >> OFFSET[slot] & 0xFFFF, match.mask >> OFFSET[slot] & 0xFFFF
-    if not mask:
-        return
-    if value & VLAN_CFI and mask in (0x1FFF, 0xF000, 0xFFFF):
+def _write_vid(value: int, mask: int, bits: int, context: TextContext) -> str:
+    return str(value & 0xFFF)
+
+
+def _write_pcp(value: int, mask: int, bits: int, context: TextContext) -> str:
+    return str(value >> 13)
+
+
+def _write_tci(value: int, mask: int, bits: int, context: TextContext) -> str:
+    return f"{value:#06x}" + ("" if mask == 0xFFFF else f"/{mask:#06x}")
+
+
+def _vlan_parts(match: Match, slot: str, suffix: str) -> Iterator[_Part]:
+    """Depends on the CFI bit, and of the rest of the value not at all."""
+    shift = OFFSET[slot]
+    mask = match.mask >> shift & 0xFFFF
+    if match.value >> shift & VLAN_CFI and mask in (0x1FFF, 0xF000, 0xFFFF):
         if mask & 0xFFF:
-            yield f"dl_vlan{suffix}={value & 0xFFF}"
+            yield _Part(f"dl_vlan{suffix}=", _write_vid, shift, 0xFFFF, mask)
         if mask & 0xE000:
-            yield f"dl_vlan_pcp{suffix}={value >> 13}"
-    else:
-        yield f"vlan_tci{suffix}={value:#06x}" + ("" if mask == 0xFFFF else f"/{mask:#06x}")
+            yield _Part(f"dl_vlan_pcp{suffix}=", _write_pcp, shift, 0xFFFF, mask)
+    elif mask:
+        yield _Part(f"vlan_tci{suffix}=", _write_tci, shift, 0xFFFF, mask)
 
 
 def _written_options(match: Match, options: tuple[TunnelOption, ...]) -> Iterator[str]:
@@ -513,6 +513,31 @@ def _written_options(match: Match, options: tuple[TunnelOption, ...]) -> Iterato
         yield f"{word}={write_hex(match.value >> shift & ones, mask, octets * 8)}" if mask else word
 
 
+_OPTIONS: Final = _Part("tunnel options")
+# What decides, beside the kind of packet, how a match is shown.
+_SHAPE: Final = VIEW["nsh_mdtype"].mask | VLAN_CFI << OFFSET["vlan1_tci"]
+
+
+@lru_cache(maxsize=2048)
+def _shape(kind: Match, value: int, mask: int) -> tuple[_Part, ...]:
+    """How matches of this kind and mask are shown; of `value` the bits of _SHAPE count."""
+    match = Match(kind.value | value, mask)
+    words, called = _written_type(match)
+    groups = _groups(match, called)
+    parts = [*_parts(match, _METADATA, groups), *(_Part(word) for word in words)]
+    parts += _parts(match, _REGISTERS_AND_TUNNEL, groups)
+    parts.append(_OPTIONS)
+    parts += _parts(match, _PORT, groups)
+    parts += _vlan_parts(match, "vlan_tci", "")
+    parts += _vlan_parts(match, "vlan1_tci", "1")
+    parts += _parts(match, _ETHERNET, groups)
+    shift, ones, place = VIEW["dl_type"]
+    if not called and mask & place:
+        parts.append(_Part("dl_type=", write_type, shift, ones, mask >> shift & ones, 16))
+    parts += _parts(match, _NETWORK, groups)
+    return tuple(parts)
+
+
 def format_match(
     match: Match,
     context: TextContext = NO_CONTEXT,
@@ -523,23 +548,17 @@ def format_match(
 
     `options` is the bridge's layout of tun_metadata, where the match does not bring its own.
     """
-    words, called = _written_type(match)
-    groups = _groups(match, called)
-    parts = [f"priority={priority}"] if priority != 0x8000 else []
-    parts += _written(match, _METADATA, groups, context)
-    parts += words
-    parts += _written(match, _REGISTERS_AND_TUNNEL, groups, context)
-    parts += _written_options(match, match.options or options or ())
-    parts += _written(match, _PORT, groups, context)
-    parts += _written_vlan(match, "vlan_tci", "")
-    parts += _written_vlan(match, "vlan1_tci", "1")
-    parts += _written(match, _ETHERNET, groups, context)
-    if not called and (kind_mask := match.mask & VIEW["dl_type"].mask):
-        shift = VIEW["dl_type"].shift
-        kind = match.value >> shift & 0xFFFF
-        parts.append(f"dl_type={write_type(kind, kind_mask >> shift, 16, context)}")
-    parts += _written(match, _NETWORK, groups, context)
-    return ",".join(parts)
+    value = match.value
+    found = [f"priority={priority}"] if priority != 0x8000 else []
+    for part in _shape(kind_of(match), value & _SHAPE, match.mask):
+        words, form, shift, ones, mask, width = part
+        if form is not None:
+            found.append(words + form(value >> shift & ones, mask, width, context))
+        elif part is not _OPTIONS:
+            found.append(words)
+        else:
+            found += _written_options(match, match.options or options or ())
+    return ",".join(found)
 
 
 # ---- keys

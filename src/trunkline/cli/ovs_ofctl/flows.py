@@ -24,7 +24,7 @@ from trunkline.openflow.flow_text import (
     parse_request,
 )
 from trunkline.openflow.style import Style
-from trunkline.openflow.text import message_text
+from trunkline.openflow.text import body_text, message_text, title
 from trunkline.openflow.wire import Protocol
 
 _CHUNK = 256 * 1024
@@ -88,7 +88,7 @@ def dump_flows(tool: Tool, arguments: Sequence[str]) -> int:
         if whole:
             flows += message.flows
         else:
-            sys.stdout.write(message_text(raw, style))
+            sys.stdout.write(title(incoming) + body_text(incoming, style))
     switch.close()
     if whole:
         _sort(flows, tool.sort)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from trunkline.base.directories import Directories, from_environment
-from trunkline.base.log import INFO, Log
+from trunkline.base.log import DBG, INFO, Log
 from trunkline.base.options import Found
 from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
@@ -223,7 +223,7 @@ class Switch:
             self._stream.write(data)
         except OSError as error:
             raise Failure(f"{self.name}: send failed ({_reason(error)})") from None
-        if self._log.enabled(4):
+        if self._log.enabled(DBG):
             self._log.dbg("%s: sent (Success): %s", self.target, message_text(data).rstrip("\n"))
 
     def _read(self) -> bytes:
@@ -238,7 +238,7 @@ class Switch:
             if self._framer.broken and not self._ready:
                 raise Failure(f"{self.name}: receive failed (Protocol error)")
         raw = self._ready.pop(0)
-        if self._log.enabled(4):
+        if self._log.enabled(DBG):
             self._log.dbg("%s: received: %s", self.target, message_text(raw).rstrip("\n"))
         return raw
 
