@@ -26,9 +26,11 @@ def line(cells: "tuple[str, ...]") -> str:
 def cells(row: Row) -> "tuple[str, ...]":
     ratio = None if not row.ours or not row.original else row.ours / row.original
     goal = ""
-    if row.goal is not None:
+    bound = row.goal if row.ratio is None else row.ratio
+    if bound is not None:
         sign = ">=" if row.more_is_better else "<="
-        goal = f"{sign} {text(row.goal).removesuffix('.00').removesuffix('.0')} {row.verdict()}"
+        what = "" if row.ratio is None else "ratio "
+        goal = f"{what}{sign} {text(bound).removesuffix('.00').removesuffix('.0')} {row.verdict()}".rstrip()
     unit = "" if row.ours is None else f" {row.unit}"
     return (row.what, text(row.ours) + unit, text(row.original), text(ratio), goal)
 

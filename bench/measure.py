@@ -14,22 +14,27 @@ ROOT = Path(__file__).parent.parent
 
 class Row(NamedTuple):
     """One line of the report.  `unit` ending in "/s" means that more is better, else less is.  None: there is
-    nothing to compare with.  `goal` bounds `ours` from the better side."""
+    nothing to compare with.  `goal` bounds `ours` from the better side, `ratio` what ours is of the original."""
 
     what: str
     ours: float | None
     original: float | None
     unit: str
     goal: float | None = None
+    ratio: float | None = None
 
     @property
     def more_is_better(self) -> bool:
         return self.unit.endswith("/s")
 
     def verdict(self) -> str:
-        if self.goal is None or self.ours is None:
+        """Whether what is to be reached is: "" when nothing is, or there is nothing to compare with."""
+        value, bound = self.ours, self.goal
+        if self.ratio is not None:
+            value, bound = (self.ours / self.original if self.ours and self.original else None), self.ratio
+        if bound is None or value is None:
             return ""
-        reached = self.ours >= self.goal if self.more_is_better else self.ours <= self.goal
+        reached = value >= bound if self.more_is_better else value <= bound
         return "reached" if reached else "MISSED"
 
 
