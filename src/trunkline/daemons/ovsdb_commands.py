@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 
 def commands(daemon: "Daemon") -> list[Command]:
     """Every command of the original."""
+
+    async def compact(arguments: Sequence[str]) -> str:
+        return await _compact(daemon, arguments)
+
     own = [
         exit_command(daemon.env.stopping),
         Command("ovsdb-server/add-db", "DB", 1, 1, lambda a: _add_db(daemon, a)),
         Command("ovsdb-server/remove-db", "DB", 1, 1, lambda a: _remove_db(daemon, a)),
         Command("ovsdb-server/list-dbs", "", 0, 0, lambda _: _lines(daemon.server.databases)),
-        Command("ovsdb-server/compact", "", 0, 1, lambda a: _compact(daemon, a)),
+        Command("ovsdb-server/compact", "", 0, 1, compact),
         Command("ovsdb-server/reconnect", "", 0, 0, lambda _: _reconnect(daemon)),
         Command("ovsdb-server/disable-monitor-cond", "", 0, 0, lambda _: _disable_monitor_cond(daemon)),
         Command("ovsdb-server/get-db-storage-status", "DB", 1, 1, lambda a: _storage_status(daemon, a)),
@@ -107,7 +111,7 @@ def _line(text: str) -> str:
 def _trim(daemon: "Daemon", arguments: Sequence[str]) -> str:
     if arguments[0] not in ("on", "off"):
         raise CommandError("invalid argument")
-    daemon.trim_on_compaction = arguments[0] == "on"
+    daemon.compactor.trim = arguments[0] == "on"
     daemon.log.info(
         "memory trimming after compaction %s.", {"on": "enabled", "off": "disabled"}[arguments[0]]
     )
@@ -173,14 +177,16 @@ def _remove_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
     return ""
 
 
-def _compact(daemon: "Daemon", arguments: Sequence[str]) -> str:
+async def _compact(daemon: "Daemon", arguments: Sequence[str]) -> str:
+    if arguments and arguments[0].startswith("_"):
+        raise CommandError("cannot compact built-in databases")
     if arguments and arguments[0] not in daemon.server.databases:
         raise CommandError("no database by that name")
-    for name in daemon.files:
+    for name in list(daemon.files):
         if not arguments or arguments[0] == name:
             daemon.log.info("compacting %s database by user request", name)
             try:
-                daemon.compact(name)
+                await daemon.compactor.compact(name)
             except OvsdbError as error:
                 raise CommandError(str(error)) from None
     return ""

@@ -19,13 +19,13 @@ from trunkline.base.options import Option, Parsed
 from trunkline.base.targets import absolute
 from trunkline.daemons.env import Env
 from trunkline.daemons.ovsdb_commands import commands
+from trunkline.daemons.ovsdb_compaction import Compactor
 from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings, TlsReferences
 from trunkline.daemons.ovsdb_replication import Replication
 from trunkline.daemons.process import Fatal, Program, Run
 from trunkline.daemons.process import main as run_program
 from trunkline.io.loop import Collector
 from trunkline.io.ovsdb_file import DatabaseFile, LockError
-from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
 from trunkline.model.schemas import schema_text
 from trunkline.ovsdb.database import Changes, Database
@@ -73,7 +73,7 @@ class Daemon:
         self.server.store = self._store
         transactions, limit = env.log.module("transaction"), RateLimit(30, 60)
         self.server.tell_log = lambda line: transactions.message(INFO, "%s", (line,), limit)
-        self.trim_on_compaction = False
+        self.compactor = Compactor(self)
         self.files: dict[str, DatabaseFile] = {}
         self._to_sync: dict[DatabaseFile, None] = {}  # hold a durable commit of this turn
         self.column_diff = True
@@ -112,11 +112,13 @@ class Daemon:
             file.close()
             raise OvsdbError("ovsdb error", f"{path}: duplicate database name")
         self.files[name] = file
+        self.compactor.opened(name)
         return self.server.add(file.database)
 
     def remove(self, name: str) -> None:
         """Serves it no more.  Raises OvsdbError."""
         self._sync_now()
+        self.compactor.stop(name)
         file = self.files.pop(name)
         self.server.remove(name)
         file.close()
@@ -127,6 +129,7 @@ class Daemon:
             text = f"new schema name ({new.name}) does not match database name ({hosted.name})"
             raise OvsdbError("invalid parameters", text)
         self._sync_now()
+        self.compactor.stop(hosted.name)
         file = self.files[hosted.name]
         converted = Database(new)
         milliseconds = self._milliseconds()
@@ -136,13 +139,6 @@ class Daemon:
         comment = f"converted to schema version {new.version}" if new.version else "converted to new schema"
         file.replace(converted, comment, milliseconds)
         return converted
-
-    def compact(self, name: str) -> None:
-        """Makes the file as short as its data allow.  Raises OvsdbError."""
-        self._sync_now()
-        self.files[name].compact("compacting database online", self._milliseconds())
-        if self.trim_on_compaction:
-            return_free_memory()
 
     def _milliseconds(self) -> int:
         return int(self.env.clock.wall() * 1000)
@@ -212,6 +208,7 @@ class Daemon:
         if changed:
             self.tls.update()
             self.remotes.database_changed(changed)
+            self.compactor.consider()
         self._set_timer()
 
     def _send(self, session: Session, data: bytes) -> None:
@@ -304,6 +301,7 @@ class Daemon:
                 self._sync()
             except Fatal as error:
                 self.fail(error)
+        self.compactor.close()
         for connection in list(self.connections.values()):
             connection.stream.close()
         self.connections.clear()

@@ -21,7 +21,7 @@ from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.errors import FileError, OvsdbError
-from trunkline.ovsdb.log import format_record, load, snapshot_record
+from trunkline.ovsdb.log import compacted_size, format_record, load, snapshot_record
 from trunkline.ovsdb.schema import Schema
 
 MODE: Final = 0o640
@@ -161,27 +161,40 @@ def replace_file(path: str, records: Sequence[Json]) -> None:
 
     Raises OvsdbError; then the old file is as it was.
     """
-    target = os.path.realpath(path)
-    temporary = f"{target}.tmp"
     try:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)  # left over by a crash; the lock on `path` is ours
+        temporary = temporary_name(path)
         create_file(temporary, records)
-        if os.path.exists(target):
-            status = os.stat(target)
-            os.chmod(temporary, status.st_mode & 0o7777)
-            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-                os.chown(temporary, status.st_uid, status.st_gid)
-        os.rename(temporary, target)
-        sync_directory(target)
+        take_place(temporary, path)
     except OSError as error:
         raise io_error(path, "replace failed", error.errno) from None
+
+
+def temporary_name(path: str) -> str:
+    """The name for a file that is to take the place of `path`, free to be made.  Raises OSError."""
+    name = f"{os.path.realpath(path)}.tmp"
+    if os.path.lexists(name):
+        os.unlink(name)  # left over by a crash; the lock on `path` is ours
+    return name
+
+
+def take_place(temporary: str, path: str) -> None:
+    """Renames a file that is on the disk already, keeping owner and mode of `path`.  Raises OSError."""
+    target = os.path.realpath(path)
+    if os.path.exists(target):
+        status = os.stat(target)
+        os.chmod(temporary, status.st_mode & 0o7777)
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(temporary, status.st_uid, status.st_gid)
+    os.rename(temporary, target)
+    sync_directory(target)
 
 
 class DatabaseFile:
     """A standalone database, loaded and locked for writing.
 
     `damage` is what was wrong with the end of the file, if anything; the records before it are in `database`.
+    `commits` counts records since the file was opened or last replaced, `compacted_size` is how long it was
+    after that.  `tail`, if it is a list, gathers what is appended while a compaction writes another file.
     """
 
     def __init__(
@@ -195,6 +208,12 @@ class DatabaseFile:
         self._cut = damage is not None
         self._unsynced = False
         self._descriptor = self._open()
+        self.tail: list[bytes] | None = None
+        self.commits = 0
+        read = os.pread
+        self.compacted_size = compacted_size(
+            read(self._descriptor, 128, 0), lambda offset, length: read(self._descriptor, length, offset)
+        )
 
     @classmethod
     def open(cls, path: str, new_uuid: Callable[[], Uuid] = random_uuid) -> "DatabaseFile":
@@ -245,7 +264,10 @@ class DatabaseFile:
                 raise io_error(self.path, "truncation failed", worse.errno, fatal=True) from None
             raise io_error(self.path, "write failed", error.errno) from None
         self.size += len(data)
+        self.commits += 1
         self._unsynced = True
+        if self.tail is not None:
+            self.tail.append(data)
 
     def sync(self) -> None:
         """Returns when all that was appended is on the disk.  Raises FileError, which is fatal."""
@@ -256,10 +278,6 @@ class DatabaseFile:
                 raise io_error(self.path, "fsync failed", error.errno, fatal=True) from None
             self._unsynced = False
 
-    def compact(self, comment: str, milliseconds: int) -> None:
-        """Replaces the file by schema and one record.  Raises OvsdbError; then it is as it was."""
-        self.replace(self.database, comment, milliseconds)
-
     def replace(self, database: Database, comment: str, milliseconds: int) -> None:
         """Makes `database`, perhaps of another schema, the contents of the file."""
         records: list[Json] = [database.schema.to_json()]
@@ -267,12 +285,20 @@ class DatabaseFile:
         if len(record) > 2 or comment:
             records.append(record)
         replace_file(self.path, records)
-        descriptor = self._open()
-        os.close(self._descriptor)
-        self._descriptor = descriptor
         self.database = database
-        self.size = os.fstat(descriptor).st_size
+        os.close(self.adopt(self._open()))
+
+    def adopt(self, descriptor: int) -> int:
+        """Goes on with the file `descriptor`, which is on the disk in the place of the old one.
+
+        Gives the descriptor of the old file, to be closed: long files take the system long to forget.
+        """
+        old, self._descriptor = self._descriptor, descriptor
+        self.size = self.compacted_size = os.fstat(descriptor).st_size
         self._cut = self._unsynced = False
+        self.commits = 0
+        self.tail = None
+        return old
 
     def close(self) -> None:
         """Releases the lock; the object is of no more use."""

@@ -103,7 +103,7 @@ def _bad_header(data: bytes, position: int, name: str) -> LogError:
 def format_record(value: Json, magic: str = STANDALONE) -> bytes:
     """A record as it is appended to a file."""
     text = dumps(value).encode("utf-8", "surrogateescape") + b"\n"
-    return f"OVSDB {magic} {len(text)} {hashlib.sha1(text).hexdigest()}\n".encode() + text
+    return header(len(text), hashlib.sha1(text).hexdigest(), magic) + text
 
 
 # -- records out of changes --------------------------------------------------------------------------------
@@ -158,6 +158,50 @@ def snapshot_record(database: Database, comment: str, milliseconds: int) -> dict
             layout = database.tables[table].layout
             tables[table] = {uuid: _new_row(layout, row) for uuid, row in rows.items()}
     return _envelope(tables, comment, milliseconds, False)
+
+
+PIECE_ROWS: Final = 100
+PIECE_SIZE: Final = 65_536
+
+
+def snapshot_pieces(database: Database, comment: str, milliseconds: int) -> Iterator[bytes]:
+    """The text of `snapshot_record`, of the database as it is at the first step, in pieces that are quickly
+    made whatever the size of the whole; `header` goes before it.
+    """
+    tables = [(database.tables[name].layout, rows) for name, rows in database.snapshot().items() if rows]
+    yield f'{{"_date":{milliseconds}'.encode()
+    for layout, rows in tables:
+        texts: list[str] = [f",{dumps(layout.name)}:{{"]
+        size, comma = 0, ""
+        for uuid, row in rows.items():
+            text = dumps(_new_row(layout, row))
+            texts.append(f'{comma}"{uuid}":{text}')
+            size, comma = size + len(text), ","
+            if len(texts) > PIECE_ROWS or size > PIECE_SIZE:
+                yield "".join(texts).encode("utf-8", "surrogateescape")
+                texts, size = [], 0
+        texts.append("}")
+        yield "".join(texts).encode("utf-8", "surrogateescape")
+    end = f',"_comment":{dumps(comment)}}}\n' if comment else "}\n"
+    yield end.encode("utf-8", "surrogateescape")
+
+
+def header(length: int, digest: str, magic: str = STANDALONE) -> bytes:
+    """The line before a record of `length` bytes with the SHA-1 `digest`, in hexadecimal digits."""
+    return f"OVSDB {magic} {length} {digest}\n".encode()
+
+
+def compacted_size(start: bytes, read: Callable[[int, int], bytes]) -> int:
+    """How long a file was when it was last compacted or made: up to the end of its second record.
+
+    `start` is its beginning, `read` reads (offset, length); 0 for a file that is none.
+    """
+    first = _HEADER.match(start)
+    if first is None:
+        return 0
+    end = first.end() + int(first[2])
+    second = _HEADER.match(read(end, 128))
+    return end if second is None else end + second.end() + int(second[2])
 
 
 def _envelope(

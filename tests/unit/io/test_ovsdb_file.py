@@ -106,7 +106,7 @@ def test_compaction_keeps_rows_and_mode_and_goes_on(tmp_path: Path) -> None:
         insert(file, number)
     path.chmod(0o600)
     before = path.stat().st_size
-    file.compact("compacted", 1)
+    file.replace(file.database, "compacted", 1)
     assert path.stat().st_size < before
     assert path.stat().st_mode & 0o777 == 0o600
     insert(file, 50)
