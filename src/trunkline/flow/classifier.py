@@ -125,9 +125,8 @@ class _Order:
         self.low = 0
         self.window = mask
 
-    def changed(self) -> bool:
-        """Forgets proofs, for the values are others now; whether the window is another one, too."""
-        self.known.clear()
+    def widen(self) -> bool:
+        """Makes the window fit the values; whether it is another one."""
         low = max(self.spread - len(self.count).bit_length() - 6, 0)
         if abs(low - self.low) < 3 and low:
             return False
@@ -175,25 +174,56 @@ class _Order:
 
 
 class _Subtable(Generic[E]):
-    __slots__ = ("count", "mask", "orders", "rules", "top", "whole")
+    """The rules of one mask.
 
-    def __init__(self, mask: int, grain: int) -> None:
+    Values that are new wait in `fresh` until a miss has to be proved, so that filling a table costs little
+    more than filling a dict.  While some wait, no proof is remembered.
+    """
+
+    __slots__ = ("count", "first", "fresh", "mask", "orders", "rules", "top", "whole", "widened")
+
+    def __init__(self, mask: int, grain: int, widened: "list[_Subtable[E]]") -> None:
         self.mask = mask
         self.rules: dict[int, E] = {}
         self.count: dict[int, int] = {}  # rules by priority
         self.top = -1
+        self.widened = widened  # whose window is another one than the classifier's plan has
+        self.fresh: list[int] = []
         self.whole = _Order(mask, grain)
         rest = mask & layout.PACKET & ~ALWAYS
         self.orders = [
             _Order(part & mask | self.whole.pipe, grain) for part in _PARTS if part & mask and rest & ~part
         ]
+        self.first = self.orders[0] if self.orders else self.whole  # what is tried first to prove a miss
 
-    @property
-    def first(self) -> _Order:
-        """What is tried first to prove a miss."""
-        return self.orders[0] if self.orders else self.whole
+    def add(self, value: int) -> None:
+        """A value that no rule had before."""
+        self.fresh.append(value)
+        if self.first.known:
+            self.first.known.clear()
+
+    def discard(self, value: int) -> None:
+        """No rule has the value any more."""
+        if self.fresh:
+            self._sort()
+        self.whole.discard(value)
+        for order in self.orders:
+            order.discard(value)
+        self.first.known.clear()
+
+    def _sort(self) -> None:
+        fresh, self.fresh = self.fresh, []
+        for value in fresh:
+            self.whole.add(value)
+            for order in self.orders:
+                order.add(value)
+        if self.first.widen():
+            self.widened.append(self)
 
     def miss(self, masked: int) -> int:
+        """The bits that prove that a masked key is not there."""
+        if self.fresh:
+            self._sort()
         for part in self.orders:
             cut = masked & part.mask
             if cut not in part.count:
@@ -214,11 +244,12 @@ _Step = tuple[
 class Classifier(Generic[E]):
     """Rules by match and priority.  `grain`: a proof of a miss is cut at a multiple of that many bits."""
 
-    __slots__ = ("_grain", "_plan", "_subtables", "size")
+    __slots__ = ("_grain", "_plan", "_subtables", "_widened", "size")
 
     def __init__(self, grain: int = 1) -> None:
         self._subtables: dict[int, _Subtable[E]] = {}
         self._plan: tuple[_Step[E], ...] = ()
+        self._widened: list[_Subtable[E]] = []
         self._grain = grain
         self.size = 0
 
@@ -226,14 +257,13 @@ class Classifier(Generic[E]):
         """A rule of equal match and priority may be there, in other versions; the newest comes first."""
         subtable = self._subtables.get(rule.mask)
         if subtable is None:
-            subtable = self._subtables[rule.mask] = _Subtable(rule.mask, self._grain)
+            subtable = self._subtables[rule.mask] = _Subtable(rule.mask, self._grain, self._widened)
         self.size += 1
         at = subtable.rules.get(rule.value)
         if at is None:
-            subtable.whole.add(rule.value)
-            for order in subtable.orders:
-                order.add(rule.value)
-        if at is None or rule.priority >= at.priority:
+            subtable.add(rule.value)
+            rule.next, subtable.rules[rule.value] = None, rule
+        elif rule.priority >= at.priority:
             rule.next, subtable.rules[rule.value] = at, rule
         else:
             here = at
@@ -241,8 +271,7 @@ class Classifier(Generic[E]):
                 here = here.next
             rule.next, here.next = here.next, rule
         subtable.count[rule.priority] = subtable.count.get(rule.priority, 0) + 1
-        other = at is None and subtable.first.changed()
-        if rule.priority > subtable.top or other:
+        if rule.priority > subtable.top:
             self._replan(subtable)
 
     def remove(self, rule: E) -> None:
@@ -259,10 +288,7 @@ class Classifier(Generic[E]):
             subtable.rules[rule.value] = rule.next
         else:
             del subtable.rules[rule.value]
-            subtable.whole.discard(rule.value)
-            for order in subtable.orders:
-                order.discard(rule.value)
-            subtable.first.known.clear()
+            subtable.discard(rule.value)
         rule.next = None
         subtable.count[rule.priority] -= 1
         if not subtable.count[rule.priority]:
@@ -273,6 +299,7 @@ class Classifier(Generic[E]):
                 self._replan(subtable)
 
     def _replan(self, subtable: _Subtable[E]) -> None:
+        self._widened.clear()
         subtable.top = max(subtable.count, default=-1)
         ordered = sorted(self._subtables.values(), key=lambda one: -one.top)
         self._plan = tuple(
@@ -298,6 +325,8 @@ class Classifier(Generic[E]):
                 rule = rule.next
             if rule is not None and rule.priority > floor:
                 best, floor = rule, rule.priority
+        if self._widened:
+            self._replan(self._widened[0])
         return best, looked
 
     def find_best(self, key: int, version: int) -> E | None:
