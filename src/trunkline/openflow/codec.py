@@ -14,12 +14,13 @@ from struct import error as StructError
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from trunkline.openflow import control, flows, packets, ports, queues, tables
+from trunkline.openflow import async_config, control, flows, packets, ports, queues, tables
 from trunkline.openflow import messages as m
 from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol, join, split
 
 _DECODE: Final = {
     **control.DECODE,
+    **async_config.DECODE,
     **ports.DECODE,
     **tables.DECODE,
     **queues.DECODE,
@@ -28,6 +29,7 @@ _DECODE: Final = {
 }
 _ENCODE: Final = {
     **control.ENCODE,
+    **async_config.ENCODE,
     **ports.ENCODE,
     **tables.ENCODE,
     **queues.ENCODE,
@@ -50,6 +52,9 @@ _MOST: Final = 0xFFFF - 64  # a part of a reply keeps below this
 _FAMILIES: Final = {
     "GROUP": "groups",
     "METER": "meters",
+    "FLOW": "monitors",
+    "TLV": "tunnel_table",
+    "CT": "flushes",
 }
 
 

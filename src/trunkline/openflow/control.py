@@ -27,6 +27,7 @@ _ROLE_STATUS: Final = Struct("!IB3xQ")
 _BUNDLE_CONTROL: Final = Struct("!IHH")
 _BUNDLE_ADD: Final = Struct("!I2xH")
 _UNKNOWN: Final = "(unknown)"
+_NO_GENERATION: Final = 0xFFFFFFFFFFFFFFFF
 
 # ---- hello: an element of type 1 holds a bitmap of versions; without one the header says it ----
 
@@ -152,7 +153,8 @@ def _decode_role(envelope: Envelope) -> tuple[int, int | None]:
     role, generation = _ROLE.unpack(envelope.body)
     if role not in of.ROLE_NAMES:
         raise DecodeError("OFPRRFC_BAD_ROLE")
-    if role == of.OFPCR_ROLE_NOCHANGE or generation == 0xFFFFFFFFFFFFFFFF:
+    asked = envelope.kind.name.endswith("REQUEST")
+    if (role == of.OFPCR_ROLE_NOCHANGE and asked) or generation == _NO_GENERATION:
         return role, None
     return role, generation
 
@@ -170,30 +172,34 @@ def _encode_role(protocol: Protocol, message: m.RoleRequest | m.RoleReply) -> En
         if message.role == of.OFPCR_ROLE_NOCHANGE:
             raise EncodeError("role nochange needs OpenFlow 1.2 or later")
         return f"NXT_ROLE_{side}", (message.role - 1).to_bytes(4, "big")
-    generation = 0xFFFFFFFFFFFFFFFF if message.generation is None else message.generation
+    generation = _NO_GENERATION if message.generation is None else message.generation
     return f"OFPT_ROLE_{side}", _ROLE.pack(message.role, generation)
 
 
+def _generation_text(generation: int | None) -> str:
+    return "" if generation is None else f" generation_id={generation}"
+
+
 def _text_role(message: m.RoleRequest | m.RoleReply, version: int, style: Style) -> str:
-    generation = "" if message.generation is None else f" generation_id={message.generation}"
-    return f" role={of.ROLE_NAMES[message.role]}{generation}"
+    return f" role={of.ROLE_NAMES[message.role]}{_generation_text(message.generation)}"
 
 
 def _decode_role_status(envelope: Envelope) -> m.RoleStatus:
     role, reason, generation = _ROLE_STATUS.unpack_from(envelope.body)
     if role not in of.ROLE_NAMES:
         raise DecodeError("OFPRRFC_BAD_ROLE")
-    return m.RoleStatus(role, reason, generation)
+    return m.RoleStatus(role, reason, None if generation == _NO_GENERATION else generation)
 
 
 def _encode_role_status(protocol: Protocol, message: m.RoleStatus) -> Encoded:
     name = "ONFT_ROLE_STATUS" if protocol.version == 4 else "OFPT_ROLE_STATUS"
-    return name, _ROLE_STATUS.pack(message.role, message.reason, message.generation)
+    generation = _NO_GENERATION if message.generation is None else message.generation
+    return name, _ROLE_STATUS.pack(message.role, message.reason, generation)
 
 
 def _text_role_status(message: m.RoleStatus, version: int, style: Style) -> str:
     reason = of.ROLE_REASON_NAMES.get(message.reason, _UNKNOWN)
-    return f" role={of.ROLE_NAMES[message.role]} generation_id={message.generation} reason={reason}"
+    return f" role={of.ROLE_NAMES[message.role]}{_generation_text(message.generation)} reason={reason}"
 
 
 # ---- formats of Nicira's extensions ----

@@ -132,7 +132,7 @@ class RoleReply(NamedTuple):
 class RoleStatus(NamedTuple):
     role: int
     reason: int
-    generation: int
+    generation: int | None
 
 
 class SetFlowFormat(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from trunkline.flow.text import format_match
-from trunkline.openflow import control, flow_text, packets, ports, queues, tables
+from trunkline.openflow import async_config, control, flow_text, packets, ports, queues, tables
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import Incoming, decode, family_of
 from trunkline.openflow.style import PLAIN, Style, hex_dump, port_text, printable, version_suffix
@@ -80,6 +80,7 @@ def _text_bundle_add(add: m.BundleAdd, version: int, style: Style) -> str:
 
 _TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {
     **control.TEXT,
+    **async_config.TEXT,
     **ports.TEXT,
     **tables.TEXT,
     **queues.TEXT,
@@ -133,7 +134,7 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
         if body:
             head = head.rstrip() + body + ("" if body.endswith("\n") else "\n")
         return f"{head}***decode error: {error.error}***\n" + hex_dump(data)
-    text = title(incoming) + _flags(data) + body_text(incoming, style)
+    text = (title(incoming) + _flags(data) + body_text(incoming, style)).rstrip(" ")
     if style.verbosity > 3:
         text = text.rstrip("\n") + "\n" + hex_dump(data)
     return text if text.endswith("\n") else text + "\n"
