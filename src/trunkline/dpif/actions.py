@@ -7,6 +7,8 @@ actions drops the packet.
 
 from typing import Any, NamedTuple
 
+from trunkline.base.records import distinguish
+
 
 class Output(NamedTuple):
     """Sends the packet as it is now to a datapath port."""
@@ -171,3 +173,5 @@ Action = (
     | LoadBalance
     | Drop
 )
+
+distinguish(list(globals().values()))

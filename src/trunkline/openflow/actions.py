@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from trunkline.base.records import distinguish
+
 
 class Output(NamedTuple):
     """Also normal, flood, all, local, in_port, table: by reserved port number (`model.openflow.OFPP_*`).
@@ -502,3 +504,5 @@ Action = (
     | GotoTable
     | Unknown
 )
+
+distinguish(list(globals().values()))
