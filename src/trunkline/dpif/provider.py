@@ -70,11 +70,15 @@ class FlowDelete(NamedTuple):
 
 
 class Upcall(NamedTuple):
-    """`action` None: no flow covered the packet; else the userspace action that sent it."""
+    """`action` None: no flow covered the packet; else the userspace action that sent it.
+
+    `known` is what the datapath wants to have back with `execute`: nobody else looks into it.
+    """
 
     packet: Packet
     key: int
     action: Any = None
+    known: Any = None
 
 
 class DatapathError(Exception):
@@ -104,7 +108,7 @@ class Provider(Protocol):
     def key_of(self, frame: bytes, port: int) -> int:
         """The key of a frame that came in on a datapath port; tags beyond the limit are payload."""
 
-    def execute(self, packet: Packet, key: int, actions: tuple[Any, ...]) -> None: ...
+    def execute(self, packet: Packet, key: int, actions: tuple[Any, ...], known: Any = None) -> None: ...
 
     def upcalls(self, limit: int) -> list[Upcall]: ...
 

@@ -16,7 +16,8 @@ from trunkline.openflow import actions as a
 SUPPORTED: Final = frozenset((
     a.Output, a.Controller, a.SetVlanVid, a.SetVlanPcp, a.StripVlan, a.PushVlan, a.SetEthSrc,
     a.SetEthDst, a.SetIpv4Src, a.SetIpv4Dst, a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.SetL4SrcPort,
-    a.SetL4DstPort, a.SetField, a.Load, a.Move, a.Resubmit, a.GotoTable, a.WriteMetadata, a.Note, a.Exit,
+    a.SetL4DstPort, a.SetField, a.Load, a.Move, a.Resubmit, a.GotoTable, a.WriteMetadata, a.Note, a.Exit, a.Ct,
+    a.CtClear,
 ))  # fmt: skip
 
 _VLAN_TYPES: Final = (0x8100, 0x88A8)

@@ -63,6 +63,11 @@ def patch_token(name: str) -> Hashable:
     return ("patch", name)
 
 
+def timeouts_token() -> Hashable:
+    """Read by who looked up the timeout policy of a zone."""
+    return ("timeouts",)
+
+
 class Host(Protocol):
     """What the switch asks of whoever owns the devices."""
 
@@ -84,6 +89,7 @@ class Fabric:
         "patches",
         "recirculations",
         "refresh",
+        "timeout_policies",
     )
 
     def __init__(self, host: Host) -> None:
@@ -93,6 +99,7 @@ class Fabric:
         self.patches: dict[str, Place] = {}
         self.changes: list[Change] = []
         self.recirculations = Recirculations()
+        self.timeout_policies: dict[int, str] = {}  # zone -> name of a policy that the datapath has
         self.execute: Execute | None = None
         self.refresh: Callable[[], None] = lambda: None
         """Brings statistics from the datapath to the rules; installed by the upcall layer."""

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from trunkline.base.clock import Clock
+from trunkline.conntrack.store import MemoryStore
+from trunkline.conntrack.tracker import Tracker
 from trunkline.dpif.provider import (
     Capabilities,
     DatapathError,
@@ -46,7 +48,7 @@ _MAX_UPCALLS: Final = 4096
 _SORT_EVERY: Final = 1 << 16  # packets
 _MAX_DUMMY: Final = 1 << 16
 _ACTIONS: Final = frozenset(
-    ("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop")
+    ("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop", "ct", "ct_clear")
 )
 
 
@@ -107,9 +109,9 @@ class _Table:
 
 
 class Sim:
-    """A Provider.  `name` as ``dpif/show`` has it after the @."""
+    """A Provider.  `name` as ``dpif/show`` has it; `seed` is for choices that nobody may foresee."""
 
-    def __init__(self, name: str, clock: Clock, *, vlan_limit: int = 1) -> None:
+    def __init__(self, name: str, clock: Clock, *, vlan_limit: int = 1, seed: int = 0) -> None:
         self.name = name
         self.clock = clock
         self.vlan_limit = vlan_limit
@@ -122,6 +124,7 @@ class Sim:
         self._flows: dict[int, SimFlow] = {}
         self._upcalls: deque[Upcall] = deque()
         self._lookups = 0
+        self.conntrack = Tracker(MemoryStore(), seed)
         self._executor = Executor(self)
 
     # ---- ports
@@ -218,15 +221,15 @@ class Sim:
                 return flow
         return None
 
-    def upcall(self, packet: Packet, key: int, action: Any) -> None:
+    def upcall(self, packet: Packet, key: int, action: Any, known: Any = None) -> None:
         """Hands a packet to the switch."""
         if len(self._upcalls) >= _MAX_UPCALLS:
             self.lost += 1
             return
-        self._upcalls.append(Upcall(packet, key, action))
+        self._upcalls.append(Upcall(packet, key, action, known))
 
-    def execute(self, packet: Packet, key: int, actions: tuple[Any, ...]) -> None:
-        self._executor.run(packet, key, actions)
+    def execute(self, packet: Packet, key: int, actions: tuple[Any, ...], known: Any = None) -> None:
+        self._executor.run(packet, key, actions, known=known)
 
     def upcalls(self, limit: int) -> list[Upcall]:
         waiting = self._upcalls

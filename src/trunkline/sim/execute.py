@@ -7,6 +7,7 @@ is kept beside it only where something needs it: a masked set, a recirculation, 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from trunkline.conntrack.tracker import FIELDS, Known
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 _RECIRC_MASK: Final = layout.MASK["recirc_id"]
-_KEPT: Final = layout.bits(
-    "dp_in_port", "recirc_id", "dp_hash", "skb_priority", "pkt_mark", "ct_state", "ct_zone"
+_KEPT: Final = FIELDS | layout.bits(
+    *("dp_in_port", "recirc_id", "dp_hash", "skb_priority", "pkt_mark"),
+    *(name for name in layout.OFFSET if name.startswith("tun")),
 )
+"""What a packet has beside its frame."""
 _TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
 _MAX_RECIRCULATIONS: Final = 6
 
@@ -27,14 +30,15 @@ _MAX_RECIRCULATIONS: Final = 6
 class _Run:
     """One packet under a list of actions."""
 
-    __slots__ = ("_key", "_stale", "depth", "packet", "sim", "truncate")
+    __slots__ = ("_key", "_stale", "depth", "known", "packet", "sim", "truncate")
 
-    def __init__(self, sim: "Sim", packet: Packet, key: int, depth: int) -> None:
+    def __init__(self, sim: "Sim", packet: Packet, key: int, depth: int, known: Known | None = None) -> None:
         self.sim = sim
         self.packet = packet
         self._key = key
         self._stale = False
         self.depth = depth
+        self.known = known  # what connection tracking knows of the packet
         self.truncate: int | None = None
 
     def change(self, packet: Packet) -> None:
@@ -69,14 +73,45 @@ class Executor:
     def __init__(self, sim: "Sim") -> None:
         self._sim = sim
 
-    def run(self, packet: Packet, key: int, actions: tuple[Any, ...], depth: int = 0) -> None:
+    def run(
+        self, packet: Packet, key: int, actions: tuple[Any, ...], depth: int = 0, known: Known | None = None
+    ) -> None:
         """Runs a list of actions.  Most are a single output: that is done at once."""
         if len(actions) == 1 and type(actions[0]) is dp.Output:
             _send(self._sim, packet, actions[0].port)
             return
-        state = _Run(self._sim, packet, key, depth)
-        for action in actions:
+        _run(_Run(self._sim, packet, key, depth, known), actions)
+
+
+def _run(state: _Run, actions: tuple[Any, ...]) -> None:
+    for i, action in enumerate(actions):
+        if type(action) is dp.Conntrack:
+            if not _conntrack(state, action, actions[i + 1 :]):
+                return
+        else:
             _ACTIONS[type(action)](state, action)
+
+
+def _conntrack(state: _Run, action: dp.Conntrack, rest: tuple[Any, ...]) -> bool:
+    """False: the packet is held, for it is a fragment and others are missing.
+
+    With the last fragment all come out; they do the rest of the actions here, but for the last, which goes on
+    where it is.
+    """
+    sim = state.sim
+    outcomes = sim.conntrack.process(state.packet, state.key, action, sim.clock.monotonic(), state.known)
+    if not outcomes:
+        return False
+    for packet, key, known in outcomes[:-1]:
+        _run(_Run(sim, packet, key, state.depth, known), rest)
+    packet, key, state.known = outcomes[-1]
+    state.restore(packet, key)
+    return True
+
+
+def _conntrack_clear(state: _Run, action: dp.ConntrackClear) -> None:
+    state.known = None
+    state.restore(state.packet, state.sim.conntrack.clear(state.key))
 
 
 def _send(sim: "Sim", packet: Packet, number: int) -> None:
@@ -122,22 +157,21 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
     flow = sim.lookup(key)
     if flow is None:
         sim.misses += 1
-        sim.upcall(state.packet, key, None)
+        sim.upcall(state.packet, key, None, state.known)
         return
     sim.hits += 1
     flow.packets += 1
     flow.bytes += len(state.packet.frame)
     flow.used = sim.clock.monotonic()
     flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
-    Executor(sim).run(state.packet, key, flow.actions, state.depth + 1)
+    Executor(sim).run(state.packet, key, flow.actions, state.depth + 1, state.known)
 
 
 def _clone(state: _Run, action: dp.Clone) -> None:
-    packet, key, truncate = state.packet, state.key, state.truncate
-    for inner in action.actions:
-        _ACTIONS[type(inner)](state, inner)
+    packet, key, truncate, known = state.packet, state.key, state.truncate, state.known
+    _run(state, action.actions)
     state.restore(packet, key)
-    state.truncate = truncate
+    state.truncate, state.known = truncate, known
 
 
 def _drop(state: _Run, action: dp.Drop) -> None:
@@ -147,6 +181,8 @@ def _drop(state: _Run, action: dp.Drop) -> None:
 def unknown(actions: tuple[Any, ...]) -> str | None:
     """The name of an action that is not in the table, or None."""
     for action in actions:
+        if type(action) is dp.Conntrack:
+            continue
         if type(action) not in _ACTIONS:
             return type(action).__name__
         if isinstance(action, dp.Clone) and (name := unknown(action.actions)):
@@ -163,5 +199,6 @@ _ACTIONS: Final[dict[type, Callable[[_Run, Any], None]]] = {
     dp.Truncate: _truncate,
     dp.Recirc: _recirculate,
     dp.Clone: _clone,
+    dp.ConntrackClear: _conntrack_clear,
     dp.Drop: _drop,
 }

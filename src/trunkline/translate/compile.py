@@ -13,6 +13,7 @@ from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
 from trunkline.translate import fields, output, tags
+from trunkline.translate.conntrack import conntrack, conntrack_clear
 from trunkline.translate.normal import normal
 from trunkline.translate.run import back
 from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, Unroll, Walk
@@ -160,6 +161,8 @@ COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
     a.WriteMetadata: _metadata,
     a.Note: lambda action: (_nothing, None, None),
     a.Exit: lambda action: (_exit, None, None),
+    a.Ct: lambda action: (conntrack, action, None),
+    a.CtClear: lambda action: (conntrack_clear, None, None),
 }
 
 _EVERY: Final[dict[type, Callable[[Any], Step]]] = {

@@ -142,7 +142,7 @@ class Datapath:
         apply(result.effects, 1, octets, now)
         if len(self.megaflows) < self.flow_limit:
             self._put(bridge, key, result, now)
-        self.provider.execute(upcall.packet, upcall.key, result.actions)
+        self.provider.execute(upcall.packet, upcall.key, result.actions, upcall.known)
 
     def carry_out(self, packet: Packet, key: int, result: Result) -> None:
         """Does for one packet what its translation says; leaves no megaflow."""

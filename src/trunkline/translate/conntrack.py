@@ -1,0 +1,120 @@
+"""Connection tracking: the actions ct and ct_clear.
+
+What is known of a connection is only found when the datapath does it.  So ct(table=N) recirculates:
+the rest of the pipeline sees the packet again with its ct_* fields filled in, in a walk of its own, while this one
+goes on with a packet whose ct_* fields are all 0.  Without a table nothing sees what was found.
+
+exec() sets the mark and label of the connection, not of the packet: its actions are walked like others, and
+what they have changed becomes part of the datapath's action.
+"""
+
+from typing import Any, Final
+
+from trunkline.dpif import actions as dp
+from trunkline.flow import key as layout
+from trunkline.ofproto.fabric import timeouts_token
+from trunkline.openflow import actions as a
+from trunkline.translate.frozen import fork
+from trunkline.translate.result import CONNTRACK
+from trunkline.translate.run import run
+from trunkline.translate.walk import Walk
+
+FIELDS: Final = layout.bits(
+    "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_src", "ct_dst", "ct_tp_src", "ct_tp_dst", "ct_proto"
+)
+_MARK: Final = layout.VIEW["ct_mark"]
+_LABEL: Final = layout.VIEW["ct_label"]
+_MARKS: Final = _MARK.mask | _LABEL.mask
+_HELPERS: Final = {0: "", 21: "ftp", 69: "tftp"}
+_CLEARED: Final = "Sets the packet to an untracked state, and clears all the conntrack fields."
+
+
+def clear_fields(x: Walk) -> None:
+    """The walk sees an untracked packet from here on."""
+    x.key &= ~FIELDS
+    x.fresh &= ~FIELDS
+
+
+def conntrack(x: Walk, action: a.Ct, _: Any) -> None:
+    """The step of ct."""
+    x.commit()
+    zone = _zone(x, action)
+    mark, label = _marks(x, action)
+    timeout = ""
+    if action.commit:
+        x.reads.append(timeouts_token())
+        timeout = x.bridge.fabric.timeout_policies.get(zone, "")
+    x.out.append(
+        dp.Conntrack(
+            action.commit and not action.force,
+            action.force,
+            zone,
+            mark,
+            label,
+            _HELPERS[action.alg],
+            timeout,
+            None if action.nat is None else nat(action.nat),
+        )
+    )
+    if action.table is None:
+        x.conntracked = False
+    else:
+        x.conntracked = True
+        fork(x, action.table, CONNTRACK, zone=zone)
+    x.note(_CLEARED)
+    clear_fields(x)
+
+
+def _zone(x: Walk, action: a.Ct) -> int:
+    if isinstance(action.zone, int):
+        return action.zone
+    field, offset, bits = action.zone
+    shift = layout.VIEW[field].shift + offset
+    ones = (1 << bits) - 1
+    x.look(ones << shift)
+    return x.key >> shift & ones
+
+
+def _marks(x: Walk, action: a.Ct) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """What exec() makes of mark and label, as (value, mask); None where it leaves them alone."""
+    looked, fresh, key = x.wild & _MARKS, x.fresh & _MARKS, x.key & _MARKS
+    x.wild &= ~_MARKS
+    x.fresh |= _MARKS
+    run(x, x.compile(action.actions), action.actions)
+    changed, now = x.wild & _MARKS, x.key
+    x.wild = x.wild & ~_MARKS | looked
+    for inner in action.actions:
+        if isinstance(inner, a.Move):  # the connection's own bits may have been read
+            x.wild |= layout.MASK[inner.source] & _MARKS & fresh
+    x.fresh = x.fresh & ~_MARKS | fresh
+    x.key = x.key & ~_MARKS | key
+    found = []
+    for shift, ones, _ in (_MARK, _LABEL):
+        mask = changed >> shift & ones
+        found.append((now >> shift & mask, mask) if mask else None)
+    return found[0], found[1]
+
+
+def nat(action: a.Nat) -> dp.Nat:
+    """As the datapath has it."""
+    kind = "src" if action.source else "dst" if action.destination else ""
+    return dp.Nat(
+        kind,
+        6 if action.ipv6 else 4,
+        action.address_low,
+        action.address_high,
+        action.port_low,
+        action.port_high,
+        action.persistent,
+        action.hash,
+        action.random,
+    )
+
+
+def conntrack_clear(x: Walk, _: Any, __: Any) -> None:
+    """The step of ct_clear; nothing to do for a packet that is not tracked."""
+    if not x.conntracked:
+        return
+    x.conntracked = False
+    clear_fields(x)
+    x.out.append(dp.ConntrackClear())
