@@ -221,7 +221,7 @@ def _first_of_side(
             source_scale, target_scale = source.scale & _SCALE, target.scale & _SCALE
             window = _rounded_up(window, source_scale)
         else:  # no scaling at all: the other's window was not scaled either
-            target.max_window <<= target.scale & _SCALE
+            target.max_window = target.max_window << (target.scale & _SCALE) & 0xFFFF  # 16 bits: 65536 is 0
             target.scale = 0
     source.low = segment.sequence
     source.state = SYN_SENT
