@@ -129,7 +129,7 @@ def longest_stop(to: Server) -> float:
 
 
 def longest_answer(to: Server) -> float:
-    """Milliseconds that a client waits at most for the answer to an echo, while another inserts and deletes."""
+    """Milliseconds that a client waits at most for the answer to an echo, while another inserts."""
     client, writer, mark = Client(to), Client(to), NAMES.next()
     worst = 0.0
     for at in range(0, 4000, 20):
@@ -187,7 +187,7 @@ def _large(few: dict[str, float]) -> Iterator[Row]:
         for what, operation in INDEXED:
             ours, original = in_turns(servers, microseconds(operation, 50))
             yield Row(f"{what} by an indexed column, 100,000 rows", ours, original, "us")
-            yield Row(f"  the same against 100 rows, times", ours / few[what], None, "", goal=1.3)
+            yield Row("  the same against 100 rows, times", ours / few[what], None, "", goal=1.3)
         yield Row("a transaction that looks for nothing", *in_turns(servers, microseconds(MUTATE)), "us")
         yield Row("first dump of 100,000 rows to a monitor", *in_turns(servers, dump), "s", ratio=1)
         yield Row("the same to 18 monitors at once", *in_turns(servers, dumps, 1), "s", ratio=1 / 3)

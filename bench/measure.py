@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 
 class Row(NamedTuple):
     """One line of the report.  `unit` ending in "/s" means that more is better, else less is.  None: there is
-    nothing to compare with.  `goal` bounds `ours` from the better side, `ratio` what ours is of the original."""
+    nothing to compare with.  `goal` bounds `ours` from the better side, `ratio` its share of the original's.
+    """
 
     what: str
     ours: float | None
