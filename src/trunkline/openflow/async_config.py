@@ -11,7 +11,7 @@ from typing import Any, Final
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.control import Encoded
-from trunkline.openflow.properties import number, pack_property, properties
+from trunkline.openflow.properties import number, pack_property, properties, unknown_property
 from trunkline.openflow.style import Style
 from trunkline.openflow.wire import DecodeError, Envelope, Protocol
 
@@ -27,7 +27,6 @@ _KINDS: Final = (
     ("REQUESTFORWARD", ("group_mod_request", "meter_mod_request")),
 )
 _NICIRA_KINDS: Final = 3
-_EXPERIMENTERS: Final = 0xFFFE
 
 
 def _allowed(kind: int, version: int) -> int:
@@ -45,14 +44,12 @@ def _decode_masks(envelope: Envelope) -> tuple[tuple[int, int], ...]:
 
 def _decode_properties(envelope: Envelope, loose: bool) -> tuple[tuple[int | None, int | None], ...]:
     masks: list[list[int | None]] = [[None, None] for _ in _KINDS]
-    for kind, value in properties(envelope.body):
-        if kind >= _EXPERIMENTERS:
-            if loose:
-                continue
-            raise DecodeError("OFPBPC_BAD_EXPERIMENTER")
+    for kind, value in properties(envelope.body, experimenters=(0xFFFE, 0xFFFF)):
         if kind >= 2 * len(_KINDS):
             if loose:
                 continue
+            if kind >> 32:
+                raise unknown_property(kind, "asynchronous configuration")
             raise DecodeError("OFPACFC_UNSUPPORTED", f"property {kind}")
         mask = number(value, 4)
         allowed = _allowed(kind // 2, envelope.version)

@@ -26,7 +26,7 @@ def decode_masks(data: bytes) -> tuple[tuple[str, int], ...]:
             raise DecodeError("OFPBMC_BAD_MASK", field.name)
         end = at + 4 + data[at + 3]
         if end - start != field.octets:
-            raise DecodeError("OFPBMC_BAD_FIELD" if end - start else "OFPBMC_BAD_LEN", field.name)
+            raise DecodeError("OFPBMC_BAD_LEN" if end > start else "OFPBMC_BAD_FIELD", field.name)
         if end > len(data):
             raise DecodeError("OFPBMC_BAD_LEN", field.name)
         mask = int.from_bytes(data[start:end], "big")

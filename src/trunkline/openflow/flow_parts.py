@@ -85,13 +85,13 @@ def outputs(out_port: int, out_group: int) -> tuple[int, int]:
 
 
 def decode_match11(body: bytes, position: int, version: int, loose: bool = False) -> tuple[Match, int]:
-    if version == 2:
-        if len(body) < position + 4:
+    """A match with its header: the fixed one of 1.1, which later versions may carry as well, or OXM."""
+    if len(body) < position + 4:
+        raise DecodeError("OFPBMC_BAD_LEN")
+    if body[position : position + 2] == b"\0\0":
+        if body[position + 2 : position + 4] != match11.SIZE.to_bytes(2, "big"):
             raise DecodeError("OFPBMC_BAD_LEN")
-        if body[position : position + 2] == b"\0\0":
-            return match11.decode(body, position)
-        if body[position : position + 2] != b"\0\1":
-            raise DecodeError("OFPBMC_BAD_TYPE")
+        return match11.decode(body, position)
     return oxm.decode_oxm_match(body, position, loose=loose)
 
 

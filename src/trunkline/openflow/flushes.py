@@ -50,26 +50,34 @@ _MAPPED: Final = 0xFFFF
 
 
 def _decode(envelope: Envelope) -> CtFlush:
+    if any(envelope.body[1 : _HEAD.size]):
+        raise DecodeError("NXBRC_MUST_BE_ZERO")
     flush = CtFlush(None, envelope.body[0])
+    families: set[bool] = set()
     for kind, value in properties(envelope.body, _HEAD.size):
         if kind in (_ORIGINAL, _REPLY):
             if len(value) < _NESTED:
                 raise DecodeError("OFPBPC_BAD_LEN")
-            found = _decode_tuple(value)
+            found = _decode_tuple(value, families)
             flush = flush._replace(original=found) if kind == _ORIGINAL else flush._replace(reply=found)
         elif kind == _ZONE:
-            if len(value) != 2:
+            if len(value) < 2:
                 raise DecodeError("OFPBPC_BAD_LEN")
-            flush = flush._replace(zone=int.from_bytes(value, "big"))
+            flush = flush._replace(zone=int.from_bytes(value[:2], "big"))
     return flush
 
 
-def _decode_tuple(data: bytes) -> CtTuple:
+def _decode_tuple(data: bytes, families: set[bool]) -> CtTuple:
     found = CtTuple()
     for kind, value in properties(data, _NESTED):
-        if kind in _SIZES and len(value) != _SIZES[kind]:
+        size = _SIZES.get(kind, 0)
+        if len(value) < size:
             raise DecodeError("OFPBPC_BAD_LEN")
-        number = int.from_bytes(value, "big")
+        number = int.from_bytes(value[:size], "big")
+        if kind in (_SOURCE, _DESTINATION) and number:
+            families.add(number >> 32 == _MAPPED)
+            if len(families) > 1:
+                raise DecodeError("OFPBPC_BAD_VALUE", "addresses of two families")
         if kind == _SOURCE:
             found = found._replace(source=number)
         elif kind == _DESTINATION:
@@ -115,13 +123,12 @@ def _encode_tuple(found: CtTuple, protocol: int) -> bytes:
     return out
 
 
-def tuple_text(found: CtTuple, protocol: int) -> str:
-    addresses = (found.source, found.destination)
-    if all(address >> 32 == _MAPPED or not address for address in addresses) and any(addresses):
-        words = [f"ct_nw_src={format_ipv4(addresses[0] & 0xFFFFFFFF)}"]
-        words.append(f"ct_nw_dst={format_ipv4(addresses[1] & 0xFFFFFFFF)}")
-    else:
-        words = [f"ct_ipv6_src={format_ipv6(addresses[0])}", f"ct_ipv6_dst={format_ipv6(addresses[1])}"]
+def tuple_text(found: CtTuple, protocol: int, ipv4: bool) -> str:
+    family = "nw" if ipv4 else "ipv6"
+    words = [
+        f"ct_{family}_src={_address_text(found.source)}",
+        f"ct_{family}_dst={_address_text(found.destination)}",
+    ]
     if protocol in _ICMP:
         words.append(f"icmp_id={found.source_port},icmp_type={found.destination_port & 0xFF}")
         words.append(f"icmp_code={found.destination_port >> 8}")
@@ -130,9 +137,14 @@ def tuple_text(found: CtTuple, protocol: int) -> str:
     return ",".join(words)
 
 
+def _address_text(address: int) -> str:
+    return format_ipv4(address & 0xFFFFFFFF) if address >> 32 == _MAPPED else format_ipv6(address)
+
+
 def _text(flush: CtFlush, version: int, style: Style) -> str:
-    original = tuple_text(flush.original, flush.protocol)
-    reply = tuple_text(flush.reply, flush.protocol)
+    ipv4 = any(address >> 32 == _MAPPED for address in (*flush.original[:2], *flush.reply[:2]))
+    original = tuple_text(flush.original, flush.protocol, ipv4)
+    reply = tuple_text(flush.reply, flush.protocol, ipv4)
     return f" zone={flush.zone or 0} '{original},ct_nw_proto={flush.protocol}' '{reply}'"
 
 

@@ -21,7 +21,7 @@ from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.entries import read_entries
 from trunkline.openflow.field_lists import decode_masks, encode_masks
-from trunkline.openflow.ports import property_header
+from trunkline.openflow.properties import experimental, number, pack_property, properties, unknown_property
 from trunkline.openflow.style import Style, duration_text, port_text
 from trunkline.openflow.wire import DecodeError, Envelope, Protocol, port_from_wire, port_to_wire
 
@@ -153,7 +153,7 @@ def _decode_buckets(data: bytes, version: int, group_type: int) -> tuple[Bucket,
         if len(data) - at < 8:
             raise DecodeError("OFPGMFC_BAD_BUCKET")
         length = int.from_bytes(data[at : at + 2], "big")
-        if length < 8 or length % 8 or at + length > len(data):
+        if length < 8 or at + length > len(data) or (length % 8 and read is _decode_bucket11):
             raise DecodeError("OFPGMFC_BAD_BUCKET")
         bucket = read(data[at : at + length], version, group_type)
         buckets.append(bucket if read is _decode_bucket15 else bucket._replace(number=len(buckets)))
@@ -179,29 +179,26 @@ def _watched(port: int) -> int:
 
 
 def _decode_bucket15(data: bytes, version: int, group_type: int) -> Bucket:
-    _, actions_length, number = _BUCKET15.unpack_from(data)
+    _, actions_length, own = _BUCKET15.unpack_from(data)
     if actions_length > len(data) - 8:
         raise DecodeError("OFPGMFC_BAD_BUCKET")
-    if number > BUCKET_MAX:
-        raise DecodeError("OFPGMFC_BAD_BUCKET", f"bucket number {number}")
+    if actions_length % 8:
+        raise DecodeError("OFPBRC_BAD_LEN")
     actions = decode_actions(data[8 : 8 + actions_length], version)
-    bucket = Bucket(actions, int(group_type == OFPGT_SELECT), number=number)
-    at = 8 + actions_length
-    while at < len(data):
-        kind, size = property_header(data, at, len(data))
-        if kind not in (_WEIGHT, _WATCH_PORT, _WATCH_GROUP):
-            raise DecodeError("OFPBPC_BAD_TYPE", f"property {kind} of a bucket")
-        if size != 8:
-            raise DecodeError("OFPBPC_BAD_LEN")
+    bucket = Bucket(actions, int(group_type == OFPGT_SELECT), number=own)
+    for kind, value in properties(data, 8 + actions_length):
         if kind == _WEIGHT:
-            bucket = bucket._replace(weight=int.from_bytes(data[at + 4 : at + 6], "big"))
+            if len(value) < 2:
+                raise DecodeError("OFPBPC_BAD_LEN")
+            bucket = bucket._replace(weight=int.from_bytes(value[:2], "big"))
+        elif kind == _WATCH_PORT:
+            bucket = bucket._replace(watch_port=_watched(number(value, 4)))
+        elif kind == _WATCH_GROUP:
+            bucket = bucket._replace(watch_group=number(value, 4))
         else:
-            value = int.from_bytes(data[at + 4 : at + 8], "big")
-            if kind == _WATCH_GROUP:
-                bucket = bucket._replace(watch_group=value)
-            else:
-                bucket = bucket._replace(watch_port=_watched(value))
-        at += 8
+            raise unknown_property(kind, "a bucket")
+    if own > BUCKET_MAX:
+        raise DecodeError("OFPGMFC_BAD_BUCKET", f"bucket number {own}")
     return bucket
 
 
@@ -228,36 +225,27 @@ def _encode_buckets(buckets: tuple[Bucket, ...], version: int, group_type: int) 
 
 # ---- the property that says how a select group selects ----
 
-_NETRONOME: Final = 0x154D
-_SELECTION_METHOD: Final = 1
-_SELECTION: Final = Struct("!HHII4x16sQ")
-_EXPERIMENTER: Final = Struct("!HHII")
+_SELECTION_METHOD: Final = experimental(0x154D, 1)
+_SELECTION: Final = Struct("!4x16sQ")
 
 
 def _decode_properties(data: bytes, group_type: int, command: int) -> Selection:
-    selection, at = Selection(), 0
-    while at < len(data):
-        kind, size = property_header(data, at, len(data))
-        if kind != 0xFFFF:
-            raise DecodeError("OFPBPC_BAD_TYPE", f"property {kind} of a group")
-        if size < _EXPERIMENTER.size:
-            raise DecodeError("OFPBPC_BAD_LEN")
-        experimenter, subtype = _EXPERIMENTER.unpack_from(data, at)[2:]
-        if (experimenter, subtype) != (_NETRONOME, _SELECTION_METHOD):
-            raise DecodeError("OFPBPC_BAD_EXP_TYPE", f"experimenter 0x{experimenter:x}, type {subtype}")
-        selection = _decode_selection(data[at : at + size], group_type, command)
-        at += (size + 7) // 8 * 8
+    selection = Selection()
+    for kind, value in properties(data):
+        if kind != _SELECTION_METHOD:
+            raise unknown_property(kind, "a group")
+        selection = _decode_selection(value, group_type, command)
     return selection
 
 
 def _decode_selection(data: bytes, group_type: int, command: int) -> Selection:
-    if group_type != OFPGT_SELECT:
+    if group_type in (OFPGT_ALL, OFPGT_INDIRECT, OFPGT_FF):
         raise DecodeError("OFPBPC_BAD_VALUE", "a selection method is for select groups")
-    if command not in (OFPGC_ADD, OFPGC_MODIFY, OFPGC_ADD_OR_MODIFY):
+    if command in (OFPGC_DELETE, OFPGC_INSERT_BUCKET, OFPGC_REMOVE_BUCKET):
         raise DecodeError("OFPBPC_BAD_VALUE", "a selection method is for adding and modifying")
     if len(data) < _SELECTION.size:
         raise DecodeError("OFPBPC_BAD_LEN")
-    _, _, _, _, raw, parameter = _SELECTION.unpack_from(data)
+    raw, parameter = _SELECTION.unpack_from(data)
     if b"\0" not in raw:
         raise DecodeError("OFPBPC_BAD_VALUE", "the selection method does not end")
     method = raw.split(b"\0", 1)[0].decode("utf-8", "replace")
@@ -273,10 +261,8 @@ def _encode_properties(selection: Selection, version: int) -> bytes:
     if not selection.method:
         return b""
     fields = encode_masks(selection.fields, version if version > 1 else 6)
-    size = _SELECTION.size + len(fields)
-    method = selection.method.encode()
-    head = _SELECTION.pack(0xFFFF, size, _NETRONOME, _SELECTION_METHOD, method, selection.parameter)
-    return head + fields + bytes(-size % 8)
+    head = _SELECTION.pack(selection.method.encode(), selection.parameter)
+    return pack_property(_SELECTION_METHOD, head + fields)
 
 
 # ---- group-mod ----
@@ -294,7 +280,7 @@ def _decode_mod(envelope: Envelope) -> GroupMod:
         command, group_type, group, length, command_bucket = _MOD15.unpack_from(body)
         _check_command_bucket(command, command_bucket)
         if length > len(body) - 16:
-            raise DecodeError("OFPGMFC_BAD_BUCKET")
+            raise DecodeError("OFPBRC_BAD_LEN")
         buckets = _decode_buckets(body[16 : 16 + length], version, group_type)
         selection = _decode_properties(body[16 + length :], group_type, command)
         mod = GroupMod(command, group, group_type, buckets, command_bucket, selection)
@@ -318,11 +304,11 @@ def group_error(mod: GroupMod) -> str | None:
     """What is wrong with a group-mod in itself: the name of the error, or None."""
     if mod.type >= len(TYPE_NAMES):
         return "OFPGMFC_BAD_TYPE"
+    creates = mod.command in (OFPGC_ADD, OFPGC_MODIFY, OFPGC_ADD_OR_MODIFY)
+    if mod.type == OFPGT_INDIRECT and mod.command != OFPGC_DELETE and len(mod.buckets) != 1:
+        return "OFPGMFC_INVALID_GROUP"
     if mod.command not in COMMAND_NAMES:
         return "OFPGMFC_BAD_COMMAND"
-    creates = mod.command in (OFPGC_ADD, OFPGC_MODIFY, OFPGC_ADD_OR_MODIFY)
-    if mod.type == OFPGT_INDIRECT and (len(mod.buckets) != 1 if mod.command != OFPGC_DELETE else False):
-        return "OFPGMFC_INVALID_GROUP"
     if mod.command == OFPGC_REMOVE_BUCKET and mod.buckets:
         return "OFPGMFC_BAD_BUCKET"
     for bucket in mod.buckets:
@@ -462,9 +448,9 @@ def _text_stats(reply: GroupStatsReply, version: int, style: Style) -> str:
             text += f"duration={duration_text(stats.duration)},"
         text += f"ref_count={stats.references},"
         text += f"packet_count={_wire(stats.packets)},byte_count={_wire(stats.bytes)}"
-        for number, (packets, octets) in enumerate(stats.buckets):
+        for index, (packets, octets) in enumerate(stats.buckets):
             if packets is not None:
-                text += f",bucket{number}:packet_count={packets},byte_count={_wire(octets)}"
+                text += f",bucket{index}:packet_count={packets},byte_count={_wire(octets)}"
     return text
 
 
@@ -562,12 +548,11 @@ def _nicira(protocol: Protocol) -> str:
 def _text_features(reply: GroupFeaturesReply, version: int, style: Style) -> str:
     text = "\n Group table:\n"
     text += f"    Types:  0x{reply.types:x}\n    Capabilities:  0x{reply.capabilities:x}\n"
-    for number, title in enumerate(_TYPE_TITLES):
-        if reply.types >> number & 1:
-            actions = action_bits_text(reply.actions[number], version) or "<none>"
-            text += (
-                f"    {title} group:\n       max_groups={reply.most[number]:#x}\n       actions: {actions}\n"
-            )
+    for group_type, title in enumerate(_TYPE_TITLES):
+        if reply.types >> group_type & 1:
+            actions = action_bits_text(reply.actions[group_type], version) or "<none>"
+            text += f"    {title} group:\n       max_groups=0x{reply.most[group_type]:x}\n"
+            text += f"       actions: {actions}\n"
     return text
 
 

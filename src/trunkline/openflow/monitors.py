@@ -18,7 +18,7 @@ from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.entries import read_entries
-from trunkline.openflow.flow_parts import nxm, pull_nxm
+from trunkline.openflow.flow_parts import decode_match11, nxm, pull_nxm
 from trunkline.openflow.style import Style, c_hex, port_text, table_text
 from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol, port_from_wire, port_to_wire
 
@@ -139,6 +139,8 @@ def _checked_flags(flags: int, own: int) -> int:
 def _read_nx_request(body: bytes, at: int, version: int) -> tuple[FlowMonitor, int]:
     number, flags, out_port, length, table = _NX_REQUEST.unpack_from(body, at)
     flags = _checked_flags(flags, _NX_ONLY_OWN)
+    if any(body[at + 11 : at + 16]):
+        raise DecodeError("NXBRC_MUST_BE_ZERO")
     match, _, _, end = pull_nxm(body, at + _NX_REQUEST.size, length)
     return FlowMonitor(number, flags, match, table, out_port), end
 
@@ -146,8 +148,10 @@ def _read_nx_request(body: bytes, at: int, version: int) -> tuple[FlowMonitor, i
 def _read_onf_request(body: bytes, at: int, version: int) -> tuple[FlowMonitor, int]:
     number, flags, _, out_port, table = _ONF_REQUEST.unpack_from(body, at)
     flags = _checked_flags(flags, _NX_ONLY_OWN)
+    if any(body[at + 13 : at + 16]):
+        raise DecodeError("NXBRC_MUST_BE_ZERO")
     port = port_from_wire(out_port)
-    match, end = oxm.decode_oxm_match(body, at + _ONF_REQUEST.size)
+    match, end = decode_match11(body, at + _ONF_REQUEST.size, version)
     return FlowMonitor(number, flags, match, table, port), end
 
 
@@ -155,8 +159,8 @@ def _read_request14(body: bytes, at: int, version: int) -> tuple[FlowMonitor, in
     number, out_port, out_group, flags, table, command = _REQUEST14.unpack_from(body, at)
     if command != OFPFMC_DELETE:
         flags = _checked_flags(flags, OFPFMF_ONLY_OWN)
-    port = port_from_wire(out_port)
-    match, end = oxm.decode_oxm_match(body, at + _REQUEST14.size)
+    port = OFPP_ANY if command == OFPFMC_DELETE else port_from_wire(out_port)
+    match, end = decode_match11(body, at + _REQUEST14.size, version)
     return FlowMonitor(number, flags, match, table, port, out_group, command), end
 
 
@@ -200,6 +204,8 @@ def _text_request(request: FlowMonitorRequest, version: int, style: Style) -> st
         text += f" flags={','.join(name for bit, name in FLAG_NAMES if monitor.flags & bit)}"
         if monitor.out_port != OFPP_ANY:
             text += f" out_port={port_text(monitor.out_port, style)}"
+        if monitor.out_group != OFPG_ANY:
+            text += f" out_group={monitor.out_group - (monitor.out_group >> 31 << 32)}"  # signed, as shown
         if monitor.table != OFPTT_ALL:
             text += f" table={table_text(monitor.table, style)}"
         text += f" {format_match(monitor.match, style.context)}".rstrip(" ")
@@ -223,10 +229,12 @@ def _read_update(body: bytes, at: int, version: int) -> tuple[Any, int]:
         raise DecodeError("OFPBRC_BAD_LEN")
     length, event, xid = _SHORT.unpack_from(body, at)
     end = at + length
-    if length < 8 or length % 8 or end > len(body):
+    if end > len(body):
         raise DecodeError("OFPBRC_BAD_LEN")
     if event > (_NX_ABBREV if version < 5 else OFPFME_RESUMED):
         raise DecodeError("NXBRC_FM_BAD_EVENT", f"event {event}")
+    if length < 8 or length % 8:
+        raise DecodeError("OFPBRC_BAD_LEN")
     event += version < 5  # Nicira's has no initial event
     if event >= OFPFME_ABBREV:
         if length != 8:
@@ -241,11 +249,13 @@ def _read_full(data: bytes, event: int, version: int) -> FlowUpdate:
     if len(data) < _UPDATE.size:
         raise DecodeError("OFPBRC_BAD_LEN")
     _, _, reason, priority, idle, hard, length, table, cookie = _UPDATE.unpack_from(data)
+    if (length + 7) // 8 * 8 > len(data) - _UPDATE.size:
+        raise DecodeError("OFPBRC_BAD_LEN")
     if version < 4:
         match, _, _, end = pull_nxm(data, _UPDATE.size, length)
         actions = decode_actions(data[end:], version)
     else:
-        match, end = oxm.decode_oxm_match(data, _UPDATE.size)
+        match, end = decode_match11(data, _UPDATE.size, version)
         actions = decode_instructions(data[end:], version)
     return FlowUpdate(event, match, priority, table, cookie, reason, idle, hard, actions)
 
@@ -254,7 +264,7 @@ def _read_full14(data: bytes, event: int, version: int) -> FlowUpdate:
     if len(data) < _UPDATE14.size:
         raise DecodeError("OFPBRC_BAD_LEN")
     _, _, table, reason, idle, hard, priority, cookie = _UPDATE14.unpack_from(data)
-    match, end = oxm.decode_oxm_match(data, _UPDATE14.size)
+    match, end = decode_match11(data, _UPDATE14.size, version)
     actions = decode_instructions(data[end:], version)
     return FlowUpdate(event, match, priority, table, cookie, reason, idle, hard, actions)
 

@@ -270,7 +270,7 @@ def _decode_option(header: bytes, body: bytes, options: list[TunnelOption]) -> t
 
 def _why_unknown(header: bytes) -> tuple[str, str]:
     field = _BY_NUMBER.get(_number_of(header))
-    if field is None:
+    if field is None or not header[3]:
         return "OFPBMC_BAD_FIELD", f"field {header.hex()}"
     if header[2] & 1 and not field.maskable:
         return "OFPBMC_BAD_MASK", field.name
@@ -451,6 +451,8 @@ def decode_oxm_match(data: bytes, position: int, *, loose: bool = False) -> tupl
 def encode_header(name: str, version: int, masked: bool = False) -> bytes:
     """The header of a field, experimenter included, as actions refer to it."""
     field = FIELD_BY_NAME[name]
+    if not field.ids:
+        return bytes(4)  # dl_vlan and dl_vlan_pcp have no number; the original writes this
     vendor, number = field_id(field, version)
     return _header(vendor, number, field.octets, masked)
 
@@ -460,9 +462,17 @@ def decode_header(data: bytes, position: int) -> tuple[Field, int]:
     header_size = 8 if data[position : position + 2] == b"\xff\xff" else 4
     header = data[position : position + header_size]
     field = _BY_NUMBER.get(_number_of(header)) if len(header) == header_size else None
-    if field is None:
-        raise DecodeError("OFPBAC_BAD_SET_TYPE", f"field {header.hex()}")
+    if field is None or not _length_fits(header, field):
+        raise DecodeError("OFPBMC_BAD_FIELD", f"field {header.hex()}")
     return field, position + header_size
+
+
+def _length_fits(header: bytes, field: Field) -> bool:
+    """Whether the length of a header that a value may follow is the field's (tunnel options have any)."""
+    if field.name.startswith("tun_metadata"):
+        return True
+    octets = header[3] - (len(header) - 4)
+    return octets == field.octets << (header[2] & 1)
 
 
 def encode_entry(name: str, value: int, mask: int | None, version: int) -> bytes:

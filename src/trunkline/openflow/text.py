@@ -130,7 +130,7 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
         head = _title_of(data, space=" ")
         body = _flags(data) if head else ""
         if error.partial is not None:
-            body += _body(error.partial, data[0], style) + error.note
+            body += _body(error.partial, data[0], style).rstrip(" ") + error.note
         if body:
             head = head.rstrip() + body + ("" if body.endswith("\n") else "\n")
         return f"{head}***decode error: {error.error}***\n" + hex_dump(data)

@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from trunkline.openflow.control import Encoded
-from trunkline.openflow.style import Style
+from trunkline.openflow.style import Style, c_hex
 from trunkline.openflow.wire import DecodeError, Envelope, Protocol
 
 NXTTMC_ADD, NXTTMC_DELETE, NXTTMC_CLEAR = range(3)
@@ -49,13 +49,13 @@ _FIELDS: Final = 64
 _LONGEST: Final = 124
 
 
-def _decode_mappings(data: bytes) -> tuple[TlvMapping, ...]:
+def _decode_mappings(data: bytes, fields: int = _FIELDS) -> tuple[TlvMapping, ...]:
     mappings = []
     for at in range(0, len(data), _MAPPING.size):
         mapping = TlvMapping(*_MAPPING.unpack_from(data, at))
         if mapping.length % 4 or mapping.length > _LONGEST:
             raise DecodeError("NXTTMFC_BAD_OPT_LEN", f"option length {mapping.length}")
-        if mapping.field >= _FIELDS:
+        if mapping.field >= fields:
             raise DecodeError("NXTTMFC_BAD_FIELD_IDX", f"tun_metadata{mapping.field}")
         mappings.append(mapping)
     return tuple(mappings)
@@ -68,7 +68,7 @@ def _encode_mappings(mappings: tuple[TlvMapping, ...]) -> bytes:
 def mappings_text(mappings: tuple[TlvMapping, ...]) -> str:
     lines = [" mapping table:", "  class  type  length  match field", " ------  ----  ------  --------------"]
     for option_class, option_type, length, field in mappings:
-        lines.append(f" {option_class:#6x}  {option_type:#4x}  {length:6d}  tun_metadata{field}")
+        lines.append(f" {c_hex(option_class):>6}  {c_hex(option_type):>4}  {length:6d}  tun_metadata{field}")
     return "\n".join(lines)
 
 
@@ -87,7 +87,7 @@ def _text_mod(mod: TlvTableMod, version: int, style: Style) -> str:
 
 def _decode_reply(envelope: Envelope) -> TlvTableReply:
     space, fields = _REPLY.unpack_from(envelope.body)
-    return TlvTableReply(space, fields, _decode_mappings(envelope.body[_REPLY.size :]))
+    return TlvTableReply(space, fields, _decode_mappings(envelope.body[_REPLY.size :], fields))
 
 
 def _text_reply(reply: TlvTableReply, version: int, style: Style) -> str:

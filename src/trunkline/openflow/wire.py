@@ -144,7 +144,7 @@ def _multipart_kind(data: bytes, version: int, reply: bool) -> tuple[Kind, int, 
         if kind is None:
             raise DecodeError("OFPBRC_BAD_STAT", f"multipart type {number}")
         return kind, start, more
-    if len(data) < start + 4:
+    if len(data) < start + (4 if version == 1 else 8):
         raise DecodeError("OFPBRC_BAD_LEN", "experimenter multipart header")
     experimenter = int.from_bytes(data[start : start + 4], "big")
     families = _EXPERIMENTER_FAMILIES.get(experimenter)
@@ -160,14 +160,12 @@ def _multipart_kind(data: bytes, version: int, reply: bool) -> tuple[Kind, int, 
 
 
 def _experimenter_kind(data: bytes, version: int) -> Kind:
-    if len(data) < 12:
+    if len(data) < 16:
         raise DecodeError("OFPBRC_BAD_LEN", "experimenter header")
     experimenter = int.from_bytes(data[8:12], "big")
     families = _EXPERIMENTER_FAMILIES.get(experimenter)
     if families is None:
         raise DecodeError("OFPBRC_BAD_VENDOR", f"experimenter 0x{experimenter:x}")
-    if len(data) < 16:
-        raise DecodeError("OFPBRC_BAD_LEN", "experimenter header")
     subtype = int.from_bytes(data[12:16], "big")
     kind = _BY_NUMBER.get((version, families[0], subtype))
     if kind is None:
