@@ -14,9 +14,8 @@ def distinguish(records: Iterable[object]) -> None:
     defined, with all that the module has."""
     for record in records:
         if isinstance(record, type) and issubclass(record, tuple):
-            record.__eq__ = _equal  # type: ignore[method-assign]
-            record.__ne__ = _unequal  # type: ignore[method-assign]
-            record.__hash__ = _hash  # type: ignore[method-assign]
+            for name, method in (("__eq__", _equal), ("__ne__", _unequal), ("__hash__", _hash)):
+                setattr(record, name, method)
 
 
 def _equal(a: tuple[Any, ...], b: object) -> bool:

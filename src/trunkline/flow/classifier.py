@@ -27,6 +27,7 @@ from trunkline.flow import key as layout
 FOREVER: Final = 1 << 60
 _BLOCK: Final = 512  # values in a block of a sorted list; an insert moves at most twice as many
 _PIPELINE: Final = layout.PIPELINE
+_STEP: Final = 1000  # rules between two points where a long look may be interrupted
 _REMEMBERED: Final = 4096  # proofs a window; whoever sends packets chooses their keys
 # Every megaflow has these, so they cost nothing.
 ALWAYS: Final = layout.bits("dp_in_port", "recirc_id", "packet_type", "dl_type", "nw_frag")
@@ -180,12 +181,13 @@ class _Subtable(Generic[E]):
     more than filling a dict.  While some wait, no proof is remembered.
     """
 
-    __slots__ = ("count", "first", "fresh", "mask", "orders", "rules", "top", "whole", "widened")
+    __slots__ = ("count", "first", "fresh", "mask", "orders", "rules", "size", "top", "whole", "widened")
 
     def __init__(self, mask: int, grain: int, widened: "list[_Subtable[E]]") -> None:
         self.mask = mask
         self.rules: dict[int, E] = {}
         self.count: dict[int, int] = {}  # rules by priority
+        self.size = 0
         self.top = -1
         self.widened = widened  # whose window is another one than the classifier's plan has
         self.fresh: list[int] = []
@@ -270,6 +272,7 @@ class Classifier(Generic[E]):
             while here.next is not None and here.next.priority > rule.priority:
                 here = here.next
             rule.next, here.next = here.next, rule
+        subtable.size += 1
         subtable.count[rule.priority] = subtable.count.get(rule.priority, 0) + 1
         if rule.priority > subtable.top:
             self._replan(subtable)
@@ -290,6 +293,7 @@ class Classifier(Generic[E]):
             del subtable.rules[rule.value]
             subtable.discard(rule.value)
         rule.next = None
+        subtable.size -= 1
         subtable.count[rule.priority] -= 1
         if not subtable.count[rule.priority]:
             del subtable.count[rule.priority]
@@ -364,6 +368,33 @@ class Classifier(Generic[E]):
             else:
                 chosen = [rule for have, rule in subtable.rules.items() if have & mask == value]
             yield from self._chains(chosen, version)
+
+    def snapshot(self, value: int, mask: int, version: int) -> Iterator[E | None]:
+        """As `covered`, of this moment: what is added or removed afterwards changes nothing.
+
+        None comes after every thousand rules that were looked at, so that the work can be cut there.
+        """
+        looked: list[list[E]] = []
+        for subtable in self._subtables.values():
+            if subtable.mask & mask != mask:
+                continue
+            if subtable.mask == mask:
+                first = subtable.rules.get(value)
+                looked.append(list(self._chains([] if first is None else [first], version)))
+                continue
+            rules = list(subtable.rules.values())
+            if len(rules) != subtable.size:  # several have one match: their chains may change
+                rules = list(self._chains(rules, version))
+            looked.append(rules)
+        return self._in_steps(looked, value, mask, version)
+
+    def _in_steps(self, looked: list[list[E]], value: int, mask: int, version: int) -> Iterator[E | None]:
+        for rules in looked:
+            for at in range(0, len(rules), _STEP):
+                for rule in rules[at : at + _STEP]:
+                    if rule.value & mask == value and rule.added <= version < rule.removed:
+                        yield rule
+                yield None
 
     def overlapping(self, value: int, mask: int, priority: int, version: int) -> E | None:
         """A rule of this priority that some packet matches together with (value, mask)."""

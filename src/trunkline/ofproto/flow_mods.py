@@ -93,6 +93,18 @@ class Flows:
                 if _chosen(rule, selection):
                     yield rule
 
+    def snapshot(self, selection: Selection) -> list[Iterator[Rule | None]]:
+        """The same of now, even if the tables change while one goes through it; one iterator a table.
+
+        What may take long to find comes with None in between.
+        """
+        value, mask, _ = selection.match
+        version = self.tables.version
+        return [
+            _among(classifier.snapshot(value, mask, version), selection)
+            for _, classifier in self.tables.chosen(selection.table)
+        ]
+
     def _select_strict(self, selection: Selection, priority: int) -> Iterator[Rule]:
         value, mask, _ = selection.match
         version = self.tables.version
@@ -284,6 +296,12 @@ class Flows:
             rule.counters.packets,
             rule.counters.bytes,
         )
+
+
+def _among(rules: Iterator[Rule | None], selection: Selection) -> Iterator[Rule | None]:
+    for rule in rules:
+        if rule is None or _chosen(rule, selection):
+            yield rule
 
 
 def _chosen(rule: Rule, selection: Selection) -> bool:

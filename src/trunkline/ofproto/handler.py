@@ -4,8 +4,8 @@ One function a kind of message, in a table.  What is in no table is refused with
 Hello, echo and messages that cannot be decoded are the connection's business and do not come here.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeAlias
 
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
@@ -32,30 +32,59 @@ _CAPABILITIES: Final = (
 _ACTIONS10: Final = 0xFFF
 _EVICTION_ORDERS: Final = 7  # by anything, by importance, by lifetime
 _OPENFLOW13: Final = 4
+_FLOWS_AT_ONCE: Final = 150
 _CHANGES: Final = frozenset((m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, m.BundleAdd, m.BundleControl))
 
-Handler = Callable[[Bridge, Client, Any], "m.Message | list[m.Message] | None"]
+Answer: TypeAlias = "m.Message | list[m.Message] | Iterator[m.Message | None] | None"
+Handler = Callable[[Bridge, Client, Any], Answer]
 
 _TABLE_FEATURES: Final = "OFPST_TABLE_FEATURES reply"
 
 
 def handle(bridge: Bridge, client: Client, received: Received) -> None:
-    """Carries out one message; answers and errors are queued on its connection."""
+    """Carries out one message, long or not; answers and errors are queued on its connection."""
+    for _ in start(bridge, client, received) or ():
+        pass
+
+
+def start(bridge: Bridge, client: Client, received: Received) -> Iterator[None] | None:
+    """Carries out one message; answers and errors are queued on its connection.
+
+    A long answer is an iterator, each step of which takes about a millisecond and may queue a part of it.  It
+    is of the tables as they are now, whatever is changed meanwhile.  Until it has ended, no further message
+    of this client may be carried out.
+    """
     try:
         reply = _carry_out(bridge, client, received)
     except Refused as refused:
         client.connection.refuse(received, refused.error)
-        return
-    parts = reply if isinstance(reply, list) else [] if reply is None else [reply]
+        return None
+    if isinstance(reply, Iterator):
+        return _steps(client, received, reply)
+    for part in reply if isinstance(reply, list) else () if reply is None else (reply,):
+        if not _answer(client, received, part):
+            break
+    return None
+
+
+def _steps(client: Client, received: Received, parts: "Iterator[m.Message | None]") -> Iterator[None]:
     for part in parts:
-        try:
-            client.connection.send(part, xid=received.xid)
-        except EncodeError:
-            client.connection.refuse(received, _unknown(received.message))  # its version has no such answer
+        if part is not None and not _answer(client, received, part):
             return
+        yield
 
 
-def _carry_out(bridge: Bridge, client: Client, received: Received) -> "m.Message | list[m.Message] | None":
+def _answer(client: Client, received: Received, part: m.Message) -> bool:
+    """False if the version of the connection has no such answer: the client is told so."""
+    try:
+        client.connection.send(part, xid=received.xid)
+    except EncodeError:
+        client.connection.refuse(received, _unknown(received.message))
+        return False
+    return True
+
+
+def _carry_out(bridge: Bridge, client: Client, received: Received) -> Answer:
     message = received.message
     handler = _HANDLERS.get(type(message))
     if handler is None and not isinstance(message, m.BundleAdd):
@@ -173,12 +202,28 @@ def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
     execute(bridge, message.metadata.value, Packet(message.data), message.actions)
 
 
-def _flow_stats(bridge: Bridge, client: Client, message: m.FlowStatsRequest) -> m.Message:
+def _flow_stats(bridge: Bridge, client: Client, message: m.FlowStatsRequest) -> Iterator[m.Message | None]:
     bridge.fabric.refresh()
-    now = bridge.clock.monotonic()
-    selection = Selection(*message)
-    rules = sorted(bridge.flows.select(selection), key=lambda rule: (rule.table, -rule.priority))
-    return m.FlowStatsReply(tuple(_flow(rule, now) for rule in rules))
+    return _flow_replies(bridge.flows.snapshot(Selection(*message)), bridge.clock.monotonic())
+
+
+def _flow_replies(tables: Iterable[Iterator[Rule | None]], now: float) -> Iterator[m.Message | None]:
+    """Flows by table and falling priority, so many at a time that a step stays short."""
+    waiting: list[m.FlowStats] = []
+    for rules in tables:
+        by_priority: dict[int, list[Rule]] = {}
+        for rule in rules:
+            if rule is None:
+                yield None
+            else:
+                by_priority.setdefault(rule.priority, []).append(rule)
+        for priority in sorted(by_priority, reverse=True):
+            for rule in by_priority[priority]:
+                if len(waiting) == _FLOWS_AT_ONCE:
+                    yield m.FlowStatsReply(tuple(waiting), True)
+                    waiting.clear()
+                waiting.append(_flow(rule, now))
+    yield m.FlowStatsReply(tuple(waiting))
 
 
 def _flow(rule: Rule, now: float) -> m.FlowStats:

@@ -163,3 +163,50 @@ def test_sorted_blocks_stay_sorted_and_find_the_nearest() -> None:
         absent = rnd.getrandbits(30)
         if absent not in left:
             assert sorted_blocks.nearest(absent).bit_length() == min(absent ^ v for v in left).bit_length()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_snapshot_is_of_its_moment_whatever_comes_and_goes(seed: int) -> None:
+    rnd = random.Random(seed)
+    classifier: Classifier[Rule] = Classifier()
+    version = 1
+    rules: list[Rule] = []
+
+    def change() -> None:
+        """As a flow table does it: what goes is taken out at once."""
+        nonlocal version
+        version += 1
+        value, mask = random_match(rnd)
+        priority = rnd.randint(1, 3)
+        old = classifier.find(value, mask, priority, version - 1)
+        rule = Rule(value, mask, priority, added=version)
+        if rnd.random() < 0.7 or old is None:
+            classifier.add(rule)
+            rules.append(rule)
+        if old is not None:
+            old.removed = version
+            classifier.remove(old)
+            rules.remove(old)
+
+    for _ in range(3000):
+        change()
+    for _ in range(20):
+        value, mask = random_match(rnd)
+        want = {id(r) for r in rules if r.mask & mask == mask and r.value & mask == value}
+        steps = classifier.snapshot(value, mask, version)
+        got = []
+        for rule in steps:
+            change()
+            if rule is not None:
+                got.append(id(rule))
+        assert len(got) == len(set(got))
+        assert set(got) == want
+
+
+def test_a_snapshot_comes_in_steps() -> None:
+    classifier: Classifier[Rule] = Classifier()
+    for i in range(5000):
+        classifier.add(Rule(*layout.pack(nw_dst=i), 1))
+    pauses = [i for i, rule in enumerate(classifier.snapshot(0, 0, 0)) if rule is None]
+    assert len(pauses) == 5
+    assert pauses[0] <= 1000

@@ -88,7 +88,7 @@ def dump_flows(tool: Tool, arguments: Sequence[str]) -> int:
         if whole:
             flows += message.flows
         else:
-            sys.stdout.write(title(incoming) + body_text(incoming, style))
+            sys.stdout.write(title(incoming) + (body_text(incoming, style) or "\n"))
     switch.close()
     if whole:
         _sort(flows, tool.sort)
