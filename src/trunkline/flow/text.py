@@ -88,7 +88,12 @@ def key_values(text: str) -> Iterator[tuple[str, str | None]]:
         key = text[start:at]
         if at < end and text[at] == "(":
             start, at = at + 1, _closing(text, at)
-            yield key, text[start : at - 1]
+            if text.startswith("->", at):  # as in load(5)->reg0, whose value has the parenthesis in it
+                while at < end and text[at] not in ", \t\r\n":
+                    at += 1
+                yield key, text[start:at]
+            else:
+                yield key, text[start : at - (text[at - 1] == ")")]
         elif at < end and text[at] in ":=":
             start = at = at + 1
             while at < end and text[at] not in ", \t\r\n":

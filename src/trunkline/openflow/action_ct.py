@@ -168,8 +168,8 @@ def read_nat(text: str) -> a.Nat:
     return action
 
 
-_IPV6_CHARACTERS: Final = re.compile(r"\[?([0-9a-fA-F:.]+)\]?")
-_PORTS: Final = re.compile(r":(\d+)(?:-(\d+))?")
+_IPV6_CHARACTERS: Final = re.compile(r"([0-9a-fA-F:.]+)|\[([0-9a-fA-F:.]+)\]")
+_PORTS: Final = re.compile(r":(\d+)(?:-(\d+))?(?!-)")
 
 
 def _with_range(action: a.Nat, text: str) -> a.Nat:
@@ -206,14 +206,14 @@ def _ipv6_range(text: str, complaint: TextError) -> tuple[bool, int, int, int]:
     first = _IPV6_CHARACTERS.match(text)
     if first is None:
         return False, 0, 0, 0
-    low = parse_ipv6(first.group(1))
+    low = parse_ipv6(first.group(1) or first.group(2))
     at = first.end()
     if low is None:
         return False, 0, 0, at
     high = 0
     if text.startswith("-", at):
         second = _IPV6_CHARACTERS.match(text, at + 1)
-        value = parse_ipv6(second.group(1)) if second else None
+        value = parse_ipv6(second.group(1) or second.group(2)) if second else None
         if second is None or value is None or value < low:
             raise complaint
         high, at = value, second.end()

@@ -4,6 +4,7 @@
 `bundle_load` stores that port instead.
 """
 
+import re
 from struct import Struct
 from typing import Final
 
@@ -23,6 +24,14 @@ _MOST_MEMBERS: Final = 2048
 
 def _tokens(text: str) -> list[str]:
     return [word for word in text.replace(" ", ",").split(",") if word]
+
+
+def _bundle_tokens(text: str, most: int) -> list[str]:
+    """The first words end at commas, the one before the members and those at colons too."""
+    found = re.match(rf"[, ]*((?:[^, ]+[, ]+){{{most - 1}}})(.*)$", text)
+    if found is None:
+        return []
+    return [*_tokens(found.group(1)), *_tokens(found.group(2).replace(":", ","))]
 
 
 # ---- multipath ----
@@ -98,8 +107,8 @@ def _writable(name: str, offset: int, bits: int) -> a.Subfield:
 
 def read_bundle(text: str, context: ActionContext, load: bool = False) -> a.Bundle:
     """`load`: for bundle_load, whose fifth argument is where the port goes."""
-    words = _tokens(text.replace(":", ","))
     most = 6 if load else 5
+    words = _bundle_tokens(text, most)
     if len(words) < most:
         raise TextError(f"{text}: not enough arguments to bundle action")
     fields, basis, algorithm, member_type = words[:4]

@@ -9,7 +9,6 @@ import re
 from struct import Struct
 from typing import Final
 
-from trunkline.flow.key import VIEW
 from trunkline.flow.text import key_values
 from trunkline.flow.values import TextError, format_value, parse_value, scan_integer
 from trunkline.model.fields import FIELD
@@ -128,7 +127,8 @@ def _immediate(
     try:
         if place.bits == field.bits:
             number, mask = parse_value(field, value, context.text)
-            if mask & VIEW[field.name].ones != VIEW[field.name].ones:
+            ones = (1 << field.bits) - 1
+            if mask & ones != ones:
                 raise TextError(f"{value}: wildcards not allowed here")
             return number
         scanned = scan_integer(value) if value[:1].isdigit() else None
@@ -211,7 +211,7 @@ def _spec_text(spec: a.LearnSpec, style: Style) -> str:
         return target if source == place else f"{target}={subfield_text(*source)}"
     field = FIELD[place.field]
     if place.bits == field.bits:
-        return f"{field.name}={format_value(field, source, (1 << field.octets * 8) - 1, style.context)}"
+        return f"{field.name}={format_value(field, source, (1 << field.bits) - 1, style.context)}"
     return f"{target}={c_hex(source)}"
 
 

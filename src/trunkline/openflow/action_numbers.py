@@ -95,16 +95,7 @@ STANDARD_BY_TYPE: Final = {
 }
 NICIRA_BY_NUMBER: Final = {number: (layout, make) for number, layout, make, _ in _NICIRA}
 NICIRA_BY_TYPE: Final = {kind: (number, layout) for number, layout, _, kind in reversed(_NICIRA)}
-NICIRA_NAMES: Final = {
-    10: "multipath",
-    12: "bundle",
-    13: "bundle_load",
-    16: "learn",
-    35: "ct",
-    36: "nat",
-    45: "learn",
-    46: "encap",
-}
+NICIRA_SINCE_13: Final = frozenset((46, 47, 48))  # what has to do with the type of a packet
 STANDARD_NAMES: Final = {11: "copy_ttl_out", 12: "copy_ttl_in", 26: "push_pbb", 27: "pop_pbb"}
 
 # A field that an action sets by itself, for versions that have set_field in its place.

@@ -8,19 +8,20 @@ from typing import Any, Final
 from trunkline.model.fields import FIELD
 from trunkline.model.openflow import OFPP_IN_PORT, OFPP_MAX
 from trunkline.model.openflow_messages import NICIRA_EXPERIMENTER, ONF_EXPERIMENTER
+from trunkline.openflow import action_ct, action_encap, action_hash, action_learn, oxm
 from trunkline.openflow import actions as a
-from trunkline.openflow import oxm
 from trunkline.openflow.action_numbers import (
     ENQUEUE,
     EXPERIMENTER,
     HEAD,
     HH,
     NICIRA_BY_NUMBER,
-    NICIRA_NAMES,
+    NICIRA_SINCE_13,
     OUTPUT11,
     STANDARD_BY_NUMBER,
     STANDARD_NAMES,
 )
+from trunkline.openflow.action_order import disorder
 from trunkline.openflow.wire import DecodeError, port_from_wire
 
 # ---- reading ----
@@ -166,6 +167,8 @@ def _decode_experimenter(data: bytes, position: int, length: int, version: int) 
         raise DecodeError("OFPBAC_BAD_VENDOR_TYPE")
     if experimenter != NICIRA_EXPERIMENTER:
         raise DecodeError("OFPBAC_BAD_VENDOR", f"experimenter 0x{experimenter:x}")
+    if subtype in NICIRA_SINCE_13 and version < 4:
+        raise DecodeError("OFPBAC_BAD_VENDOR_TYPE", f"action subtype {subtype}")
     plain = NICIRA_BY_NUMBER.get(subtype)
     start = position + 10
     if plain is not None:
@@ -177,10 +180,7 @@ def _decode_experimenter(data: bytes, position: int, length: int, version: int) 
     body = data[start : position + length]
     if special is not None:
         return special(body, version)
-    name = NICIRA_NAMES.get(subtype)
-    if name is None:
-        raise DecodeError("OFPBAC_BAD_VENDOR_TYPE", f"action subtype {subtype}")
-    return a.Unknown(name, data[position : position + length])
+    raise DecodeError("OFPBAC_BAD_VENDOR_TYPE", f"action subtype {subtype}")
 
 
 def _decode_resubmit(body: bytes, version: int) -> a.Action:
@@ -273,7 +273,7 @@ def _decode_controller2(body: bytes, version: int) -> a.Action:
         elif kind == 2:
             fields["reason"] = value[0] if value else 1
         elif kind == 5:
-            fields["meter"] = int.from_bytes(value[-4:], "big")
+            fields["meter"] = int.from_bytes(value[-4:], "big") or None
         else:
             raise DecodeError("OFPBPC_BAD_TYPE")
         at += (size + 7) // 8 * 8
@@ -306,19 +306,31 @@ def _decode_truncate(body: bytes, version: int) -> a.Action:
     return a.OutputTruncated(port, max_len)
 
 
+def _decode_nested(data: bytes, version: int, outer: str) -> tuple[a.Action, ...]:
+    actions = decode_actions(data, version)
+    wrong = disorder(actions, outer)
+    if wrong is not None:
+        raise DecodeError(wrong.error, wrong.text)
+    return actions
+
+
 def _decode_clone(body: bytes, version: int) -> a.Action:
-    return a.Clone(decode_actions(body[6:], version))
+    return a.Clone(_decode_nested(body[6:], version, "clone"))
 
 
-def _decode_decap(body: bytes, version: int) -> a.Action:
-    packet_type = int.from_bytes(body[2:6], "big")
-    return a.DecapAny(None if packet_type == 0xFFFE else packet_type)
+def _decode_ct(body: bytes, version: int) -> a.Action:
+    return action_ct.decode_ct(body, lambda inner: _decode_nested(inner, version, "ct"))
 
 
 def _decode_check_larger(body: bytes, version: int) -> a.Action:
     length = int.from_bytes(body[:2], "big")
     field, _ = oxm.decode_header(body, 4)
-    return a.CheckPacketLarger(length, field.name, int.from_bytes(body[2:4], "big"))
+    offset = int.from_bytes(body[2:4], "big")
+    if offset >= field.bits:
+        raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
+    if not field.writable:
+        raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", field.name)
+    return a.CheckPacketLarger(length, field.name, offset)
 
 
 def _decode_delete_field(body: bytes, version: int) -> a.Action:
@@ -330,6 +342,10 @@ _NICIRA_DECODE: Final[dict[int, Callable[[bytes, int], a.Action]]] = {
     6: _decode_move,
     7: _decode_load,
     8: _decode_note,
+    10: lambda body, version: action_hash.decode_multipath(body),
+    12: lambda body, version: action_hash.decode_bundle(body),
+    13: lambda body, version: action_hash.decode_bundle(body, load=True),
+    16: lambda body, version: action_learn.decode_learn(body),
     14: _decode_resubmit_table,
     15: _decode_output_register,
     20: _decode_controller,
@@ -339,12 +355,17 @@ _NICIRA_DECODE: Final[dict[int, Callable[[bytes, int], a.Action]]] = {
     32: _decode_output_register2,
     33: _decode_load2,
     34: _decode_conjunction,
+    35: _decode_ct,
+    36: lambda body, version: action_ct.decode_nat(body),
     37: _decode_controller2,
+    38: _decode_sample2,
     39: _decode_truncate,
     41: _decode_sample2,
     42: _decode_clone,
     44: _decode_resubmit_ct,
-    47: _decode_decap,
+    45: lambda body, version: action_learn.decode_learn(body, second=True),
+    46: lambda body, version: action_encap.decode_encap(body),
+    47: lambda body, version: action_encap.decode_decap(body),
     49: _decode_check_larger,
     50: _decode_delete_field,
 }

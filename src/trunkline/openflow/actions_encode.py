@@ -7,8 +7,8 @@ from typing import Any, Final
 from trunkline.model.fields import FIELD
 from trunkline.model.openflow import OFPP_IN_PORT
 from trunkline.model.openflow_messages import NICIRA_EXPERIMENTER
+from trunkline.openflow import action_ct, action_encap, action_hash, action_learn, oxm
 from trunkline.openflow import actions as a
-from trunkline.openflow import oxm
 from trunkline.openflow.action_numbers import (
     ADDRESS,
     AS_SET_FIELD,
@@ -132,6 +132,9 @@ _OWN_ACTION: Final[dict[str, type]] = {
 }
 
 
+_WORD: Final = (1 << 64) - 1
+
+
 def _encode_as_loads(action: a.SetField, version: int) -> bytes:
     """Versions that cannot set (under a mask) say it as loads of each run of bits."""
     name, value, mask = action
@@ -167,6 +170,16 @@ def _own_action(name: str, value: int) -> a.Action | None:
 
 
 def _encode_load(action: a.Load, version: int) -> bytes:
+    if action.bits > 64 and version < 6 and len(oxm.encode_header(action.field, oxm.NXM)) == 4:
+        return b"".join(
+            _encode_load(
+                a.Load(
+                    action.field, action.offset + at, min(64, action.bits - at), action.value >> at & _WORD
+                ),
+                version,
+            )
+            for at in range(0, action.bits, 64)
+        )
     if version >= 6:
         mask = (1 << action.bits) - 1 << action.offset
         whole = mask == (1 << FIELD[action.field].bits) - 1
@@ -255,7 +268,7 @@ def _encode_sample(action: a.Sample, version: int) -> bytes:
     if action.sampling_port is None and not action.direction:
         return _nicira(29, Struct("!HIII").pack(*head))
     port = 0xFFFF if action.sampling_port is None else action.sampling_port
-    return _nicira(41, Struct("!HIIIHB5x").pack(*head, port, action.direction))
+    return _nicira(41 if action.direction else 38, Struct("!HIIIHB5x").pack(*head, port, action.direction))
 
 
 def _encode_tunnel(action: a.SetTunnel, version: int) -> bytes:
@@ -274,7 +287,12 @@ def _encode_ttl(action: a.SetIpTtl, version: int) -> bytes:
 
 def _encode_check_larger(action: a.CheckPacketLarger, version: int) -> bytes:
     header = oxm.encode_header(action.field, oxm.NXM)
-    return _nicira(49, HH.pack(action.length, action.offset) + header + bytes(-(4 + len(header)) % 8 + 6))
+    return _nicira(49, HH.pack(action.length, action.offset) + header.ljust(10, b"\0"))
+
+
+def _encode_ct(action: a.Ct, version: int) -> bytes:
+    inner = ((action.nat,) if action.nat is not None else ()) + action.actions
+    return _nicira(*action_ct.encode_ct(action, encode_actions(inner, version)))
 
 
 _ENCODE: Final[dict[type, Callable[[Any, int], bytes]]] = {
@@ -296,9 +314,13 @@ _ENCODE: Final[dict[type, Callable[[Any, int], bytes]]] = {
     a.Note: lambda x, v: _nicira(8, x.data),
     a.Conjunction: lambda x, v: _nicira(34, Struct("!BBI").pack(x.clause, x.clauses, x.id)),
     a.Clone: lambda x, v: _nicira(42, bytes(6) + encode_actions(x.actions, v)),
-    a.DecapAny: lambda x, v: _nicira(
-        47, bytes(2) + (0xFFFE if x.packet_type is None else x.packet_type).to_bytes(4, "big")
-    ),
+    a.Learn: lambda x, v: _nicira(*action_learn.encode_learn(x)),
+    a.Multipath: lambda x, v: _nicira(*action_hash.encode_multipath(x)),
+    a.Bundle: lambda x, v: _nicira(*action_hash.encode_bundle(x)),
+    a.Ct: _encode_ct,
+    a.Nat: lambda x, v: _nicira(*action_ct.encode_nat(x)),
+    a.Encap: lambda x, v: _nicira(*action_encap.encode_encap(x)),
+    a.DecapAny: lambda x, v: _nicira(*action_encap.encode_decap(x)),
     a.CheckPacketLarger: _encode_check_larger,
     a.DeleteField: lambda x, v: _nicira(50, oxm.encode_header(x.field, oxm.NXM) + bytes(10)),
     a.GotoTable: lambda x, v: _encode_resubmit(a.Resubmit(OFPP_IN_PORT, x.table), v),

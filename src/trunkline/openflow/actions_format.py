@@ -6,9 +6,10 @@ from typing import Any, Final
 from trunkline.base.addresses import format_ipv4, format_mac
 from trunkline.flow.values import format_value
 from trunkline.model import openflow as of
-from trunkline.model.fields import FIELD, Field
+from trunkline.model.fields import FIELD
+from trunkline.openflow import action_ct, action_encap, action_hash, action_learn
 from trunkline.openflow import actions as a
-from trunkline.openflow import oxm
+from trunkline.openflow.action_words import dotted, subfield_text
 from trunkline.openflow.style import PLAIN, Style, c_hex, port_text, table_text
 
 # ---- writing ----
@@ -17,23 +18,6 @@ from trunkline.openflow.style import PLAIN, Style, c_hex, port_text, table_text
 def format_actions(actions: Iterable[a.Action], style: Style = PLAIN) -> str:
     """Actions as ovs-ofctl prints them; an empty list is ``drop``."""
     return ",".join([_WRITERS[type(action)](action, style) for action in actions]) or "drop"
-
-
-def _subfield(name: str, offset: int, bits: int) -> str:
-    field = FIELD[name]
-    title = _title(field)
-    if offset == 0 and bits == field.bits:
-        return f"{title}[]"
-    return f"{title}[{offset}]" if bits == 1 else f"{title}[{offset}..{offset + bits - 1}]"
-
-
-def _title(field: Field) -> str:
-    """The name of a field within an action: that of its extension id where it has one."""
-    vendor, number = oxm.field_id(field, oxm.NXM)
-    for code in field.ids:
-        if (code.vendor, code.number) == (vendor, number):
-            return code.name
-    return field.name
 
 
 def _write_output(x: a.Output, style: Style) -> str:
@@ -60,10 +44,6 @@ def _write_controller(x: a.Controller, style: Style) -> str:
     if x.meter is not None:
         words.append(f"meter_id={x.meter}")
     return f"controller({','.join(words)})"
-
-
-def dotted(data: bytes) -> str:
-    return ".".join(f"{byte:02x}" for byte in data)
 
 
 def _write_resubmit(x: a.Resubmit, style: Style) -> str:
@@ -107,17 +87,11 @@ def _write_fin_timeout(x: a.FinTimeout, style: Style) -> str:
     return f"fin_timeout({','.join(words)})"
 
 
-def _write_decap(x: a.DecapAny, style: Style) -> str:
-    if x.packet_type is None:
-        return "decap()"
-    return f"decap(packet_type(ns={x.packet_type >> 16},type={c_hex(x.packet_type & 0xFFFF)}))"
-
-
 _WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
     a.Output: _write_output,
     a.Controller: _write_controller,
     a.OutputTruncated: lambda x, s: f"output(port={port_text(x.port, s)},max_len={x.max_len})",
-    a.OutputRegister: lambda x, s: f"output:{_subfield(x.field, x.offset, x.bits)}",
+    a.OutputRegister: lambda x, s: f"output:{subfield_text(x.field, x.offset, x.bits)}",
     a.Enqueue: lambda x, s: f"enqueue:{port_text(x.port, s)}:{x.queue}",
     a.SetVlanVid: lambda x, s: f"{'mod' if x.push else 'set'}_vlan_vid:{x.vid}",
     a.SetVlanPcp: lambda x, s: f"{'mod' if x.push else 'set'}_vlan_pcp:{x.pcp}",
@@ -133,13 +107,13 @@ _WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
     a.SetL4SrcPort: lambda x, s: f"mod_tp_src:{x.port}",
     a.SetL4DstPort: lambda x, s: f"mod_tp_dst:{x.port}",
     a.SetField: _write_set_field,
-    a.Load: lambda x, s: f"load:{c_hex(x.value)}->{_subfield(x.field, x.offset, x.bits)}",
+    a.Load: lambda x, s: f"load:{c_hex(x.value)}->{subfield_text(x.field, x.offset, x.bits)}",
     a.Move: lambda x, s: (
-        f"move:{_subfield(x.source, x.source_offset, x.bits)}"
-        f"->{_subfield(x.destination, x.destination_offset, x.bits)}"
+        f"move:{subfield_text(x.source, x.source_offset, x.bits)}"
+        f"->{subfield_text(x.destination, x.destination_offset, x.bits)}"
     ),
-    a.StackPush: lambda x, s: f"push:{_subfield(x.field, x.offset, x.bits)}",
-    a.StackPop: lambda x, s: f"pop:{_subfield(x.field, x.offset, x.bits)}",
+    a.StackPush: lambda x, s: f"push:{subfield_text(x.field, x.offset, x.bits)}",
+    a.StackPop: lambda x, s: f"pop:{subfield_text(x.field, x.offset, x.bits)}",
     a.DecTtl: lambda x, s: "dec_ttl" if x == a.DecTtl() else f"dec_ttl({','.join(map(str, x.controllers))})",
     a.DecNshTtl: lambda x, s: "dec_nsh_ttl",
     a.SetMplsLabel: lambda x, s: f"set_mpls_label({x.label})",
@@ -159,10 +133,16 @@ _WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
     a.Conjunction: lambda x, s: f"conjunction({x.id},{x.clause + 1}/{x.clauses})",
     a.Sample: _write_sample,
     a.CtClear: lambda x, s: "ct_clear",
-    a.CheckPacketLarger: lambda x, s: f"check_pkt_larger({x.length})->{_subfield(x.field, x.offset, 1)}",
+    a.CheckPacketLarger: lambda x, s: f"check_pkt_larger({x.length})->{subfield_text(x.field, x.offset, 1)}",
     a.DeleteField: lambda x, s: f"delete_field:{FIELD[x.field].name}",
-    a.Clone: lambda x, s: f"clone({format_actions(x.actions, s) if x.actions else ''})",
-    a.DecapAny: _write_decap,
+    a.Clone: lambda x, s: f"clone({format_actions(x.actions, s)})",
+    a.Learn: action_learn.write_learn,
+    a.Multipath: action_hash.write_multipath,
+    a.Bundle: action_hash.write_bundle,
+    a.Ct: lambda x, s: action_ct.write_ct(x, s, lambda actions: format_actions(actions, s)),
+    a.Nat: lambda x, s: action_ct.write_nat(x),
+    a.Encap: action_encap.write_encap,
+    a.DecapAny: action_encap.write_decap,
     a.Meter: lambda x, s: f"meter:{x.meter}",
     a.ClearActions: lambda x, s: "clear_actions",
     a.WriteActions: lambda x, s: f"write_actions({format_actions(x.actions, s)})",

@@ -4,37 +4,34 @@ What is wrong raises TextError with the words that ovs-ofctl uses for it.  The o
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from trunkline.base.addresses import scan_ipv4, scan_mac
 from trunkline.flow.text import key_values
-from trunkline.flow.values import NO_CONTEXT, TextContext, TextError, parse_port, parse_value
+from trunkline.flow.values import TextError, format_value, parse_value, scan_integer
 from trunkline.model import openflow as of
-from trunkline.model.fields import FIELD, Field
+from trunkline.model.fields import FIELD
+from trunkline.model.openflow_messages import NICIRA_EXPERIMENTER
+from trunkline.openflow import action_ct, action_encap, action_hash, action_learn
 from trunkline.openflow import actions as a
+from trunkline.openflow.action_numbers import EXPERIMENTER
+from trunkline.openflow.action_order import disorder
+from trunkline.openflow.action_words import (
+    BY_TITLE,
+    NO_NAMES,
+    ActionContext,
+    hex_bytes,
+    known_port,
+    limited_number,
+    parse_subfield,
+    parse_table,
+    parse_u32,
+    parse_u64,
+    scan_subfield,
+)
 from trunkline.openflow.style import integer
 
 # ---- reading ----
-
-
-class ActionContext(NamedTuple):
-    """What names in actions may mean: ports by `text`, tables by `tables`."""
-
-    text: TextContext = NO_CONTEXT
-    tables: dict[str, int] | None = None
-
-
-NO_NAMES: Final = ActionContext()
-NOT_YET: Final = frozenset(("learn", "ct", "nat", "multipath", "bundle", "bundle_load", "encap"))
-_ORDER: Final = {a.Meter: 1, a.ClearActions: 4, a.WriteActions: 5, a.WriteMetadata: 6, a.GotoTable: 7}
-_INSTRUCTION_NAMES: Final = {
-    1: "meter",
-    3: "apply_actions",
-    4: "clear_actions",
-    5: "write_actions",
-    6: "write_metadata",
-    7: "goto_table",
-}
 
 
 def parse_actions(text: str, context: ActionContext = NO_NAMES, nested: str = "") -> tuple[a.Action, ...]:
@@ -49,79 +46,28 @@ def parse_actions(text: str, context: ActionContext = NO_NAMES, nested: str = ""
         actions.append(_parse_action(key, value or "", context))
     if drop and count > 1:
         raise TextError('"drop" must not be accompanied by any other action or instruction')
-    if any(type(action) in _ORDER for action in actions):
-        if nested:
-            name = _INSTRUCTION_NAMES[next(_ORDER[type(x)] for x in actions if type(x) in _ORDER)]
-            raise TextError(f"{name} instruction not allowed here")
-        _check_order(actions)
+    wrong = disorder(actions, nested)
+    if wrong is not None:
+        raise TextError(wrong.text)
     return tuple(actions)
-
-
-def _check_order(actions: list[a.Action]) -> None:
-    """Instructions stand in the order of their execution, each once."""
-    last = 0
-    for action in actions:
-        rank = _ORDER.get(type(action), 3)
-        if rank == last and rank != 3:
-            raise TextError(
-                f"duplicate {_INSTRUCTION_NAMES[rank]} instruction not allowed, "
-                "for OpenFlow 1.1+ compatibility"
-            )
-        if rank < last:
-            raise TextError(
-                f"invalid instruction ordering: {_INSTRUCTION_NAMES[rank]} must appear before "
-                f"{_INSTRUCTION_NAMES[last]}, for OpenFlow 1.1+ compatibility"
-            )
-        last = rank
 
 
 def _parse_action(key: str, value: str, context: ActionContext) -> a.Action:
     reader = _READERS.get(key) or _READERS.get(key.lower())
     if reader is not None:
         return reader(value, context)
-    if key in NOT_YET:
-        raise TextError(f"{key}: action is not implemented yet")
-    port = _known_port(key, context)
+    port = known_port(key, context)
     if port is not None:
         return _make_output(port)
     raise TextError(f"unknown action {key}")
-
-
-def _known_port(word: str, context: ActionContext) -> int | None:
-    if not word or "[" in word:
-        return None
-    return parse_port(word, context.text)
 
 
 def _make_output(port: int) -> a.Output:
     return a.Output(port, 0xFFFF if port == of.OFPP_CONTROLLER else 0)
 
 
-def _number(value: str, most: int, what: str) -> int:
-    """A number of limited width, as the original complains about it."""
-    number = integer(value)
-    if number is None or number > most:
-        raise TextError(f'invalid {what} "{value}"')
-    return number
-
-
-def parse_u32(value: str) -> int:
-    return parse_u64(value) & 0xFFFFFFFF
-
-
-def parse_u64(value: str) -> int:
-    if not value:
-        raise TextError("missing required numeric argument")
-    number = integer(value)
-    if number is None:
-        if value[0] == "-" and (negative := integer(value[1:])) is not None:
-            return -negative & 0xFFFFFFFFFFFFFFFF
-        raise TextError(f"invalid numeric format {value}")
-    return number
-
-
 def _read_output(value: str, context: ActionContext) -> a.Action:
-    port = _known_port(value, context)
+    port = known_port(value, context)
     if port is not None:
         return _make_output(port)
     if "port" in value and "max_len" in value:
@@ -136,9 +82,11 @@ def _read_truncated(value: str, context: ActionContext) -> a.Action:
     port = max_len = None
     for key, word in key_values(value):
         if key == "port":
-            port = _known_port(word or "", context)
+            port = known_port(word or "", context)
             if port is None:
                 raise TextError(f"output to unknown truncate port: {word}")
+            if port >= of.OFPP_MAX and port not in (of.OFPP_LOCAL, of.OFPP_IN_PORT):
+                raise TextError(f"output to unsupported truncate port: {word}")
         elif key == "max_len":
             max_len = parse_u32(word or "")
             if max_len < 14:
@@ -152,7 +100,7 @@ def _read_controller(value: str, context: ActionContext) -> a.Action:
     if not value:
         return a.Output(of.OFPP_CONTROLLER, 0xFFFF)
     if value[0].isdigit():
-        return a.Output(of.OFPP_CONTROLLER, _number(value, 0xFFFF, "max_len"))
+        return a.Output(of.OFPP_CONTROLLER, limited_number(value, 0xFFFF, "max_len"))
     fields: dict[str, Any] = {}
     for key, word in key_values(value):
         word = word or ""
@@ -162,15 +110,15 @@ def _read_controller(value: str, context: ActionContext) -> a.Action:
                 raise TextError(f'unknown reason "{word}"')
             fields["reason"] = reasons[word]
         elif key == "max_len":
-            fields["max_len"] = _number(word, 0xFFFF, "max_len")
+            fields["max_len"] = limited_number(word, 0xFFFF, "max_len")
         elif key == "id":
-            fields["controller_id"] = _number(word, 0xFFFF, "id")
+            fields["controller_id"] = limited_number(word, 0xFFFF, "id")
         elif key == "userdata":
-            fields["userdata"] = _hex_bytes(word, "bad hex digit in `controller' action `userdata'")
+            fields["userdata"] = hex_bytes(word, "bad hex digit in `controller' action `userdata'")
         elif key == "pause":
             fields["pause"] = True
         elif key == "meter_id":
-            fields["meter"] = parse_u32(word)
+            fields["meter"] = parse_u32(word) or None
         else:
             raise TextError(f'unknown key "{key}" parsing controller action')
     action = a.Controller(**fields)
@@ -179,97 +127,70 @@ def _read_controller(value: str, context: ActionContext) -> a.Action:
     return action
 
 
-def _hex_bytes(value: str, complaint: str) -> bytes:
-    digits = value.replace(".", "")
-    try:
-        return bytes.fromhex(digits)
-    except ValueError:
-        raise TextError(complaint) from None
-
-
-_SUBFIELD: Final = re.compile(r"([^\[]+)(?:\[(?:(\d+)(?:\.\.(\d+))?)?\])?$")
-_BY_TITLE: Final = {code.name: field for field in FIELD.values() for code in field.ids}
-
-
-def parse_subfield(text: str) -> tuple[Field, int, int]:
-    """(field, offset, bits) of ``field[first..last]``.  Raises TextError."""
-    found = _SUBFIELD.match(text)
-    name = found.group(1) if found else text.partition("[")[0]
-    field = FIELD.get(name) or _BY_TITLE.get(name) or _BY_TITLE.get(name.removesuffix("_W"))
-    if field is None:
-        raise TextError(f"{text}: unknown field `{name}'")
-    if found is None:
-        raise TextError(f"{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
-    if found.group(2) is None:
-        return field, 0, field.bits
-    start = int(found.group(2))
-    end = start if found.group(3) is None else int(found.group(3))
-    if start > end:
-        raise TextError(f"{text}: starting bit {start} is after ending bit {end}")
-    for title, bit in (("starting", start), ("ending", end)):
-        if bit >= field.bits:
-            raise TextError(
-                f"{text}: {title} bit {bit} is not valid because field is only {field.bits} bits wide"
-            )
-    return field, start, end - start + 1
-
-
 def _arrow(value: str) -> tuple[str, str]:
     before, arrow, after = value.partition("->")
     if not arrow:
         raise TextError(f"{value}: missing `->'")
+    if not after:
+        raise TextError(f"{value}: missing field name following `->'")
     return before, after
+
+
+_NUMBER: Final = re.compile(r"\s*(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 
 
 def _read_load(value: str, context: ActionContext) -> a.Action:
     text, destination = _arrow(value)
-    field, offset, bits = parse_subfield(destination)
-    number = integer(text)
-    if number is None:
-        if text[:1] == "-":
-            number = parse_u64(text) & ((1 << bits) - 1)
-        else:
-            number, _ = parse_value(field, text, context.text)
-    if number >> bits:
-        raise TextError(f"{value}: value 0x{number:x} does not fit into {bits} bits")
-    return a.Load(field.name, offset, bits, number)
+    part, rest = scan_subfield(destination)
+    if rest:
+        raise TextError("unexpected input following field syntax")
+    found = _NUMBER.match(text)  # what follows the digits is not looked at
+    number = scan_integer(found.group()) if found else None
+    if number is None or (number >> 64 and "x" not in text.lower()):
+        raise TextError(f"{value}: cannot parse integer value")
+    if number >> part.bits:
+        field = FIELD[part.field]
+        shown = format_value(field, number, (1 << field.octets * 8) - 1, context.text)
+        raise TextError(f"{value}: value {shown} does not fit into {part.bits} bits")
+    return a.Load(*part, number)
 
 
 def _read_set_field(value: str, context: ActionContext) -> a.Action:
     text, name = _arrow(value)
-    field = FIELD.get(name) or _BY_TITLE.get(name)
+    field = FIELD.get(name)
     if field is None:
-        if "[" in name:
-            inner, offset, bits = parse_subfield(name)
-            number, _ = parse_value(inner, text, context.text)
-            return a.SetField(inner.name, number << offset, (1 << bits) - 1 << offset)
         raise TextError(f"{name} is not a valid OXM field name")
     if not field.writable:
         raise TextError(f"{name} is read-only")
+    if not text:
+        raise TextError(f": bad syntax for {field.name} value")
     number, mask = parse_value(field, text, context.text)
-    if field.name.startswith("ct_"):
-        raise TextError("cannot set CT fields outside of ct action")
-    if number & ~((1 << field.bits) - 1):
-        raise TextError(f"{text}: value is not valid for field {name}")
-    mask &= (1 << field.bits) - 1
-    return a.SetField(field.name, number & mask, mask)
+    ones = (1 << field.bits) - 1
+    if number & ~ones:
+        raise TextError(f"{text} is not a valid value for field {name}")
+    return a.SetField(field.name, number & mask & ones, mask & ones)
 
 
 def _read_move(value: str, context: ActionContext) -> a.Action:
-    source, arrow, destination = value.partition("->")
-    if not arrow:
+    source, rest = scan_subfield(value)
+    if not rest.startswith("->"):
         raise TextError(f"{value}: missing `->' following source")
-    from_field, from_offset, bits = parse_subfield(source)
-    to_field, to_offset, to_bits = parse_subfield(destination)
-    if bits != to_bits:
-        raise TextError(f"{value}: source field is {bits} bits wide but destination is {to_bits} bits wide")
-    return a.Move(from_field.name, from_offset, to_field.name, to_offset, bits)
+    destination, rest = scan_subfield(rest[2:])
+    if rest:
+        raise TextError("unexpected input following field syntax")
+    if source.bits != destination.bits:
+        raise TextError(
+            f"{value}: source field is {source.bits} bits wide but destination is {destination.bits} bits wide"
+        )
+    return a.Move(source.field, source.offset, destination.field, destination.offset, source.bits)
 
 
 def _read_stack(make: Callable[[str, int, int], a.Action]) -> Callable[[str, ActionContext], a.Action]:
     def read(value: str, context: ActionContext) -> a.Action:
-        field, offset, bits = parse_subfield(value)
-        return make(field.name, offset, bits)
+        part, rest = scan_subfield(value)
+        if rest:
+            raise TextError(f"{rest}: trailing garbage following push or pop")
+        return make(*part)
 
     return read
 
@@ -278,7 +199,7 @@ def _read_enqueue(value: str, context: ActionContext) -> a.Action:
     words = re.split("[:,]", value, maxsplit=1)
     if len(words) < 2:
         raise TextError('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"')
-    port = _known_port(words[0], context)
+    port = known_port(words[0], context)
     if port is None:
         raise TextError(f"{words[0]}: enqueue to unknown port")
     return a.Enqueue(port, parse_u32(words[1]))
@@ -288,7 +209,7 @@ def _read_resubmit(value: str, context: ActionContext) -> a.Action:
     words = [word.strip() for word in value.split(",")]
     port, table = of.OFPP_IN_PORT, 255
     if words[0]:
-        number = _known_port(words[0], context)
+        number = known_port(words[0], context)
         if number is None:
             raise TextError(f"{words[0]}: resubmit to unknown port")
         port = number
@@ -305,18 +226,6 @@ def _read_resubmit(value: str, context: ActionContext) -> a.Action:
     return a.Resubmit(port, table, with_ct)
 
 
-def parse_table(word: str, context: ActionContext) -> int | None:
-    """A table by number or name; None: there is none."""
-    number = integer(word)
-    if number is None:
-        name = word[1:-1] if len(word) > 1 and word[0] == word[-1] == '"' else word
-        return (context.tables or {}).get(name)
-    if number > 255:
-        context.text.warn("ofp_table", f"table {number} is outside the supported range 0 through 255")
-        return None
-    return number
-
-
 def _read_goto(value: str, context: ActionContext) -> a.Action:
     table = parse_table(value, context)
     if table is None:
@@ -325,7 +234,7 @@ def _read_goto(value: str, context: ActionContext) -> a.Action:
 
 
 def _read_vid(value: str, context: ActionContext) -> a.SetVlanVid:
-    vid = _number(value, 0xFFFF, "VLAN VID")
+    vid = limited_number(value, 0xFFFF, "VLAN VID")
     if vid > 0xFFF:
         raise TextError(f"{value}: not a valid VLAN VID")
     return a.SetVlanVid(vid)
@@ -333,7 +242,7 @@ def _read_vid(value: str, context: ActionContext) -> a.SetVlanVid:
 
 def _limited(make: Callable[[int], a.Action], what: str, bits: int, mask: int, size: int = 0xFF) -> Any:
     def read(value: str, context: ActionContext) -> a.Action:
-        number = _number(value, size, what)
+        number = limited_number(value, size, what)
         if number & ~mask:
             raise TextError(f"{value}: not a valid {what}")
         return make(number)
@@ -365,7 +274,7 @@ def _read_ethertype(
     make: Callable[[int], a.Action], only: tuple[int, ...]
 ) -> Callable[[str, ActionContext], a.Action]:
     def read(value: str, context: ActionContext) -> a.Action:
-        number = _number(value, 0xFFFF, "ethertype")
+        number = limited_number(value, 0xFFFF, "ethertype")
         if only and number not in only:
             raise TextError(f"{value}: not a valid VLAN ethertype")
         return make(number)
@@ -374,7 +283,7 @@ def _read_ethertype(
 
 
 def _read_mpls_label(value: str, context: ActionContext) -> a.Action:
-    number = _number(value, 0xFFFFFFFF, "MPLS label")
+    number = limited_number(value, 0xFFFFFFFF, "MPLS label")
     if number > 0xFFFFF:
         raise TextError(f"{value}: not a valid MPLS label")
     return a.SetMplsLabel(number)
@@ -402,16 +311,16 @@ def _read_fin_timeout(value: str, context: ActionContext) -> a.Action:
     idle = hard = 0
     for key, word in key_values(value):
         if key == "idle_timeout":
-            idle = _number(word or "", 0xFFFF, key)
+            idle = limited_number(word or "", 0xFFFF, key)
         elif key == "hard_timeout":
-            hard = _number(word or "", 0xFFFF, key)
+            hard = limited_number(word or "", 0xFFFF, key)
         else:
             raise TextError(f"invalid key '{key}' in 'fin_timeout' argument")
     return a.FinTimeout(idle, hard)
 
 
 def _read_note(value: str, context: ActionContext) -> a.Action:
-    data = _hex_bytes(value, "bad hex digit in `note' argument")
+    data = hex_bytes(value, "bad hex digit in `note' argument")
     return a.Note(data + bytes(-(10 + len(data)) % 8))
 
 
@@ -446,13 +355,13 @@ def _read_sample(value: str, context: ActionContext) -> a.Action:
     names["obs_point_id"] = "observation_point"
     for key, word in key_values(value):
         if key == "probability":
-            fields[key] = _number(word or "", 0xFFFF, "probability")
+            fields[key] = limited_number(word or "", 0xFFFF, "probability")
             if not fields[key]:
                 raise TextError(f'invalid probability value "{word}"')
         elif key in names:
             fields[names[key]] = parse_u32(word or "")
         elif key == "sampling_port":
-            fields[key] = _known_port(word or "", context)
+            fields[key] = known_port(word or "", context)
             if fields[key] is None:
                 raise TextError(f"{word}: unknown port")
         elif key in ("ingress", "egress"):
@@ -465,14 +374,34 @@ def _read_sample(value: str, context: ActionContext) -> a.Action:
 
 
 def _read_check_larger(value: str, context: ActionContext) -> a.Action:
-    raise TextError("check_pkt_larger: action is not implemented yet")
+    length, arrow, destination = value.partition("->")
+    if not arrow:
+        raise TextError(f"{value}: missing `->'")
+    number = limited_number(length.removesuffix(")"), 0xFFFF, "(null)")
+    field, offset, bits = parse_subfield(destination)
+    if bits != 1:
+        raise TextError("Only 1-bit destination field is allowed")
+    return a.CheckPacketLarger(number, field.name, offset)
 
 
 def _read_delete_field(value: str, context: ActionContext) -> a.Action:
-    field = FIELD.get(value)
+    field = FIELD.get(value) or BY_TITLE.get(value)
     if field is None:
-        raise TextError(f"{value}: unknown field `{value}'")
+        raise TextError(f"unknown field `{value}'")
     return a.DeleteField(field.name)
+
+
+def _refused(message: str) -> Callable[[str, ActionContext], a.Action]:
+    def read(value: str, context: ActionContext) -> a.Action:
+        raise TextError(message)
+
+    return read
+
+
+def _debug(name: str, subtype: int) -> Callable[[str, ActionContext], a.Action]:
+    """Actions for tests of a switch: they have numbers, and no switch in use takes them."""
+    wire = EXPERIMENTER.pack(0xFFFF, 16, NICIRA_EXPERIMENTER, subtype) + bytes(6)
+    return _simple(a.Unknown(name, wire))
 
 
 def _simple(action: a.Action) -> Callable[[str, ActionContext], a.Action]:
@@ -537,11 +466,30 @@ _READERS: Final[dict[str, Callable[[str, ActionContext], a.Action]]] = {
     "check_pkt_larger": _read_check_larger,
     "delete_field": _read_delete_field,
     "clone": lambda v, c: a.Clone(parse_actions(v, c, "clone")),
-    "decap": _simple(a.DecapAny()),
+    "learn": action_learn.read_learn,
+    "multipath": action_hash.read_multipath,
+    "bundle": action_hash.read_bundle,
+    "bundle_load": lambda v, c: action_hash.read_bundle(v, c, load=True),
+    "ct": lambda v, c: action_ct.read_ct(v, c, parse_actions),
+    "nat": lambda v, c: action_ct.read_nat(v),
+    "encap": action_encap.read_encap,
+    "decap": action_encap.read_decap,
+    "debug_recirc": _debug("debug_recirc", 255),
+    "debug_slow": _debug("debug_slow", 254),
+    "unroll_xlate": _refused("UNROLL is an internal action that shouldn't be used via OpenFlow"),
+    "apply_actions": _refused("apply_actions is the default instruction"),
     "meter": lambda v, c: a.Meter(parse_u32(v)),
     "clear_actions": _simple(a.ClearActions()),
     "write_actions": lambda v, c: a.WriteActions(parse_actions(v, c, "write_actions")),
     "write_metadata": _read_metadata,
     "goto_table": _read_goto,
 }
-__all__ = ["ActionContext", "parse_actions", "parse_subfield"]
+__all__ = [
+    "NO_NAMES",
+    "ActionContext",
+    "parse_actions",
+    "parse_subfield",
+    "parse_table",
+    "parse_u32",
+    "parse_u64",
+]

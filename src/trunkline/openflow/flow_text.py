@@ -8,8 +8,7 @@ negotiates by.
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from trunkline.flow.key import VIEW
-from trunkline.flow.match import Match, satisfied
+from trunkline.flow.match import Match, exact_value
 from trunkline.flow.text import (
     SHORTHANDS,
     Draft,
@@ -35,67 +34,25 @@ from trunkline.openflow.actions_text import (
     parse_u32,
     parse_u64,
 )
-from trunkline.openflow.style import PLAIN, Style, duration_text, flags_text, integer, port_text, table_text
-
-# ---- flow formats: what ovs-ofctl calls protocols ----
-
-OF10, OF10_TID, NXM, NXM_TID, OF11, OF12, OF13, OF14, OF15 = (1 << bit for bit in range(9))
-ANY_OF10: Final = OF10 | OF10_TID
-ANY_NXM: Final = NXM | NXM_TID
-ANY_OXM: Final = OF12 | OF13 | OF14 | OF15
-ANY: Final = ANY_OF10 | ANY_NXM | OF11 | ANY_OXM
-FORMAT_NAMES: Final = (
-    (ANY, "any"),
-    (ANY_OF10, "OpenFlow10"),
-    (ANY_NXM, "NXM"),
-    (ANY_OXM, "OXM"),
-    (OF10, "OpenFlow10-table_id"),
-    (OF10_TID, "OpenFlow10+table_id"),
-    (NXM, "NXM-table_id"),
-    (NXM_TID, "NXM+table_id"),
-    (OF11, "OpenFlow11"),
-    (OF12, "OXM-OpenFlow12"),
-    (OF13, "OXM-OpenFlow13"),
-    (OF14, "OXM-OpenFlow14"),
-    (OF15, "OXM-OpenFlow15"),
+from trunkline.openflow.consistency import check, text_formats
+from trunkline.openflow.formats import (
+    ANY,
+    ANY_NXM,
+    ANY_OF10,
+    ANY_OXM,
+    FORMAT_VERSIONS,
+    NXM,
+    NXM_TID,
+    OF10,
+    OF10_TID,
+    OF11,
+    OF13,
+    OF14,
+    OF15,
+    formats_named,
+    formats_text,
 )
-FORMAT_VERSIONS: Final = {
-    OF10: 1,
-    OF10_TID: 1,
-    NXM: 1,
-    NXM_TID: 1,
-    OF11: 2,
-    OF12: 3,
-    OF13: 4,
-    OF14: 5,
-    OF15: 6,
-}
-
-
-def formats_text(formats: int) -> str:
-    """Flow formats as ovs-ofctl names them, groups first."""
-    if not formats:
-        return "none"
-    words = []
-    for bits, name in FORMAT_NAMES:
-        if formats & bits == bits:
-            words.append(name)
-            formats &= ~bits
-    return ",".join(words)
-
-
-def formats_named(text: str) -> int | None:
-    """The formats of a comma-separated list; None when a name is unknown."""
-    known = {name.lower(): bits for bits, name in FORMAT_NAMES}
-    formats = 0
-    for word in text.split(","):
-        if word:
-            bits = known.get(word.lower())
-            if bits is None:
-                return None
-            formats |= bits
-    return formats
-
+from trunkline.openflow.style import PLAIN, Style, duration_text, flags_text, integer, port_text, table_text
 
 # ---- writing ----
 
@@ -350,7 +307,12 @@ def _finished(
     if command in (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT):
         fields.setdefault("new_cookie", None)
     normal = normalize(match)
-    formats &= actions_formats(actions, normal)
+    if actions:
+        formats &= text_formats(actions)
+        verdict = check(actions, normal, formats, fields.get("table", 0xFF), context.text.warn)
+        if verdict.error:
+            raise TextError(f"actions are invalid with specified match ({verdict.error})")
+        formats &= verdict.formats
     if fields.get("importance") == 0:
         fields.pop("importance")
     mod = m.FlowMod(command, normal, actions=actions, flags=draft.flags, **fields)
@@ -359,61 +321,9 @@ def _finished(
 
 def match_formats(match: Match) -> int:
     """The flow formats that can say all of `match`."""
-    if match10.expressible(match):
+    if match10.expressible(match) and not exact_value(match, "packet_type"):
         return ANY
     return ANY_NXM | ANY_OXM
-
-
-oxm_tci: Final = VIEW["vlan_tci"].shift
-_NEEDS_IP: Final = (a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.DecTtl)
-
-
-def actions_formats(actions: tuple[a.Action, ...], match: Match) -> int:
-    """The flow formats that can carry `actions` beside `match`.  Raises TextError when none makes sense."""
-    formats = ANY
-    for action in actions:
-        kind = type(action)
-        if kind is a.SetField:
-            _require(action.field, match, "set_field")  # type: ignore[union-attr]
-            if action.field not in _OF10_FIELDS:  # type: ignore[union-attr]
-                formats &= ANY_NXM | ANY_OXM
-        elif kind is a.PushVlan or (kind is a.SetVlanVid and not action.push):  # type: ignore[union-attr]
-            formats &= OF11 | ANY_OXM
-        elif kind is a.Meter:
-            formats &= OF13 | OF14 | OF15
-        elif kind in _NEEDS_IP or kind in (a.SetIpv4Src, a.SetIpv4Dst):
-            if not satisfied(match, "ip" if kind in (a.SetIpv4Src, a.SetIpv4Dst) else "ip/ipv6"):
-                formats &= ANY_OF10 | ANY_NXM
-        elif kind in (a.SetL4SrcPort, a.SetL4DstPort):
-            if not any(satisfied(match, name) for name in ("tcp", "udp", "sctp")):
-                formats &= ANY_OF10 | ANY_NXM
-        elif kind is a.StripVlan and not _tagged(match, actions):
-            formats &= ANY_OF10 | ANY_NXM
-        elif kind is a.DecNshTtl:
-            formats &= ANY if satisfied(match, "nsh") else ANY_OF10 | ANY_NXM
-    return formats
-
-
-def _tagged(match: Match, actions: tuple[a.Action, ...]) -> bool:
-    return bool(match.value >> oxm_tci & 0x1000) or any(
-        isinstance(action, a.PushVlan | a.SetVlanVid | a.SetVlanPcp) for action in actions
-    )
-
-
-_OF10_FIELDS: Final = frozenset(
-    (
-        *("eth_src", "eth_dst", "ip_src", "ip_dst", "tcp_src", "tcp_dst", "udp_src", "udp_dst"),
-        *("vlan_vid", "vlan_pcp", "dl_vlan", "dl_vlan_pcp", "nw_tos", "ip_dscp"),
-    )
-)
-
-
-def _require(name: str, match: Match, verb: str) -> None:
-    if not satisfied(match, FIELD[name].prerequisite):
-        raise TextError(
-            "actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)"
-            f"\0{verb} {name} lacks correct prerequisites"
-        )
 
 
 def parse_request(text: str, context: ActionContext = NO_NAMES, command: int = -1) -> ParsedFlow:
@@ -427,3 +337,24 @@ def parse_request(text: str, context: ActionContext = NO_NAMES, command: int = -
         _word(draft, key, value, of.OFPFC_DELETE, context)
     match = finish(draft.match)
     return _finished(draft, match, (), of.OFPFC_DELETE, context)
+
+
+__all__ = [
+    "ANY",
+    "ANY_NXM",
+    "ANY_OF10",
+    "ANY_OXM",
+    "FORMAT_VERSIONS",
+    "NXM",
+    "NXM_TID",
+    "OF10",
+    "OF10_TID",
+    "ParsedFlow",
+    "format_flow_mod",
+    "format_flow_stats",
+    "formats_named",
+    "formats_text",
+    "match_formats",
+    "parse_flow",
+    "parse_request",
+]

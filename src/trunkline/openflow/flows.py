@@ -7,13 +7,16 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
 
+from trunkline.flow.match import Match
 from trunkline.flow.text import normalize
 from trunkline.model import openflow as of
 from trunkline.openflow import match10
 from trunkline.openflow import messages as m
+from trunkline.openflow.actions import Action
 from trunkline.openflow.actions_decode import decode_actions
 from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
+from trunkline.openflow.consistency import inconsistency
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.flow_parts import (
     ALL_COOKIE,
@@ -74,6 +77,7 @@ def decode_flow_mod(envelope: Envelope, table_id: bool = True) -> m.FlowMod:
         raise DecodeError("OFPFMFC_BAD_COMMAND")
     if command == of.OFPFC_ADD and cookie_mask:
         raise DecodeError("NXBRC_NXM_INVALID")
+    _check_actions(actions, match, envelope.version, table)
     return m.FlowMod(
         command,
         match,
@@ -93,6 +97,13 @@ def decode_flow_mod(envelope: Envelope, table_id: bool = True) -> m.FlowMod:
     )
 
 
+def _check_actions(actions: tuple[Action, ...], match: Match, version: int, table: int) -> None:
+    """What a flow does must make sense for what it matches.  Raises DecodeError."""
+    error = inconsistency(actions, match, version, table)
+    if error is not None:
+        raise DecodeError(error)
+
+
 def _decode_flow_mod11(envelope: Envelope) -> m.FlowMod:
     version, body = envelope.version, envelope.body
     cookie, mask, table, command, idle, hard, priority, buffer, out_port, out_group, flags, importance = (
@@ -105,12 +116,14 @@ def _decode_flow_mod11(envelope: Envelope) -> m.FlowMod:
     is_add = command == of.OFPFC_ADD or (version == 2 and command <= of.OFPFC_MODIFY_STRICT and not mask)
     if command < of.OFPFC_DELETE and table == of.OFPTT_ALL:
         raise DecodeError("OFPFMFC_BAD_TABLE_ID")
+    match = normalize(match)
+    _check_actions(actions, match, version, table)
     out_port, out_group = (
         outputs(out_port, out_group) if command >= of.OFPFC_DELETE else (0xFFFF, of.OFPG_ANY)
     )
     return m.FlowMod(
         command,
-        normalize(match),
+        match,
         priority,
         table,
         actions,

@@ -14,13 +14,13 @@ from trunkline.model import openflow as of
 from trunkline.openflow import actions as a
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_format import format_actions
+from trunkline.openflow.consistency import check
 from trunkline.openflow.flow_text import (
     ANY,
     FORMAT_VERSIONS,
     NXM,
     NXM_TID,
     ParsedFlow,
-    actions_formats,
     match_formats,
 )
 from trunkline.openflow.style import Style
@@ -144,7 +144,9 @@ def _mod(command: int, key: _Key, flow: _Flow) -> ParsedFlow:
         hard_timeout=0 if deletes else flow.hard_timeout,
         importance=0 if deletes else flow.importance,
     )
-    formats = match_formats(match) & (ANY if deletes else actions_formats(flow.actions, match))
+    formats = match_formats(match)
+    if not deletes:
+        formats &= check(flow.actions, match, ANY, table).formats
     if table:
         formats &= sum(FORMAT_VERSIONS) & ~(NXM | 1)
     return ParsedFlow(mod, formats | NXM_TID, ())
