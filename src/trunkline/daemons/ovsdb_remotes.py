@@ -110,6 +110,7 @@ class TlsReferences:
     def __init__(self, daemon: "Daemon") -> None:
         self.daemon = daemon
         self.given = daemon.env.tls
+        self.refers = any(map(_is_reference, self.given))
         self.now = self.given
 
     def problem(self) -> str | None:
@@ -123,7 +124,7 @@ class TlsReferences:
 
     def update(self) -> None:
         """Reads the names again; connections made from now on use them."""
-        if not any(map(_is_reference, self.given)):
+        if not self.refers:
             return
         wanted = TlsFiles(*map(self._resolved, self.given))
         if wanted != self.now:
@@ -231,12 +232,23 @@ class Remotes:
         await self.apply()
         return True
 
-    def database_changed(self, names: set[str]) -> None:
-        """A database changed: remotes in it may have."""
-        if any(
-            reference is not None and reference.database in names for reference in self.configured.values()
-        ):
+    def database_changed(self, changed: dict[str, set[str]]) -> None:
+        """Tables of databases changed: remotes in them may have."""
+        references = self.configured.values()
+        if any(reference is not None and self._touched(reference, changed) for reference in references):
             self.keep(asyncio.ensure_future(self.apply()))
+
+    def _touched(self, reference: Reference, changed: dict[str, set[str]]) -> bool:
+        """Whether a change may be one of the remotes that `reference` stands for."""
+        tables = changed.get(reference.database)
+        if not tables:
+            return False
+        hosted = self.daemon.server.databases.get(reference.database)
+        state = None if hosted is None else hosted.database.tables.get(reference.table)
+        place = None if state is None else state.layout.places.get(reference.column)
+        if state is None or place is None:
+            return True
+        return reference.table in tables or state.layout.types[place].key.ref_table in tables
 
     async def apply(self) -> None:
         """Starts and stops what is to run."""
@@ -267,6 +279,7 @@ class Remotes:
             connection.session.read_only = settings.read_only
             peer = connection.stream.peer_id
             connection.session.access = Access(settings.role, peer) if settings.role else None
+        self.daemon.server.reschedule()
 
     async def _start(self, target: str, settings: RemoteSettings) -> Running:
         running = Running(target, settings)

@@ -7,7 +7,6 @@ from the database itself (daemons/ovsdb_remotes.py); the control commands are in
 """
 
 import asyncio
-import uuid
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -27,6 +26,7 @@ from trunkline.daemons.process import main as run_program
 from trunkline.io.loop import Collector
 from trunkline.io.ovsdb_file import DatabaseFile, LockError
 from trunkline.io.streams import Stream
+from trunkline.io.uuids import uuid_text
 from trunkline.model.schemas import schema_text
 from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.errors import FileError, OvsdbError
@@ -54,13 +54,14 @@ OPTIONS: Final = (
 class Connection:
     """A client's stream and its session."""
 
-    __slots__ = ("opened", "remote", "session", "stream")
+    __slots__ = ("backlog", "opened", "remote", "session", "stream")
 
     def __init__(self, stream: Stream, session: Session, remote: str, opened: float) -> None:
         self.stream = stream
         self.session = session
         self.remote = remote
         self.opened = opened
+        self.backlog = 0  # when it was looked at last
 
 
 class Daemon:
@@ -68,6 +69,7 @@ class Daemon:
 
     def __init__(self, env: Env) -> None:
         self.env = env
+        self._uuids: list[str] = []
         self.server = Server(env.clock, self._uuid, Database(Schema.from_json(loads(schema_text("_Server")))))
         self.server.convert = self._convert
         self.server.store = self._store
@@ -87,11 +89,16 @@ class Daemon:
         self._rpc_log = env.log.module("jsonrpc")
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self.failure: Exception | None = None  # after which nothing is acknowledged any more
         self.ended = asyncio.Event()
 
     def _uuid(self) -> str:
-        return str(uuid.UUID(int=self.env.random.getrandbits(128), version=4))
+        """A new random uuid.  Random bits are drawn for many at once: each time is a call of the system."""
+        if not self._uuids:
+            bits = self.env.random.getrandbits(128 * 64)
+            self._uuids = [uuid_text(bits >> 128 * place & (1 << 128) - 1) for place in range(64)]
+        return self._uuids.pop()
 
     # -- databases ------------------------------------------------------------------------------------------
 
@@ -197,7 +204,9 @@ class Daemon:
 
     def _turn(self) -> None:
         self.server.settle()
-        self.server.tick()
+        if self.server.is_due():
+            self._note_progress()
+            self.server.tick()
         self._check()
         self._sync()
         for session, data in self.server.take_output():
@@ -218,13 +227,23 @@ class Daemon:
         connection.stream.write(data)
         if connection.stream.backlog > BACKLOG and not session.congested:
             session.congested = True
+            connection.stream.pause()
             task = asyncio.ensure_future(self._relieve(connection))
             self.remotes.keep(task)
 
     async def _relieve(self, connection: Connection) -> None:
         await connection.stream.drain()
         connection.session.congested = False
+        connection.stream.resume()
         self.schedule()
+
+    def _note_progress(self) -> None:
+        """A client that takes what waits for it is alive, although it may have nothing to say."""
+        for session, connection in self.connections.items():
+            backlog = connection.stream.backlog
+            if backlog < connection.backlog:
+                self.server.heard(session)
+            connection.backlog = backlog
 
     def _close(self, session: Session) -> None:
         connection = self.connections.get(session)
@@ -232,7 +251,10 @@ class Daemon:
             return
         if session.closing and ("message" in session.closing or "stream" in session.closing):
             self._rpc_log.warn("%s: %s", session.name, session.closing)
-        connection.stream.close()
+        if session.congested:
+            connection.stream.abort()  # it would never take the rest
+        else:
+            connection.stream.close()
         self._gone(connection)
 
     def _store(self, hosted: Hosted, changes: Changes, comment: str, durable: bool) -> None:
@@ -286,13 +308,20 @@ class Daemon:
             raise OvsdbError("I/O error", str(error)) from None
 
     def _set_timer(self) -> None:
+        deadline = self.server.deadline()
         if self._timer is not None:
+            if deadline == self._timer_at:
+                return
             self._timer.cancel()
             self._timer = None
-        deadline = self.server.deadline()
         if deadline is not None:
+            self._timer_at = deadline
             delay = max(0.0, deadline - self.env.clock.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay, self.schedule)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._timeout)
+
+    def _timeout(self) -> None:
+        self._timer = None
+        self.schedule()
 
     def close(self) -> None:
         """The end: everything is written, all connections are closed."""

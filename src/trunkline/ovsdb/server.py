@@ -27,6 +27,7 @@ from trunkline.ovsdb.session import PROBE_INTERVAL, Monitor, Session, Waiting
 from trunkline.ovsdb.transaction import execute
 
 SERVER: Final = "_Server"
+REPLIES: Final = 1 << 20  # bytes of output that wait to be taken before a client's next request has to
 
 
 class Server:
@@ -53,7 +54,10 @@ class Server:
         self._waiting: list[Waiting] = []
         self.retry_waiting = False
         self._dirty: dict[Session, None] = {}
-        self._changed: set[str] = set()
+        self._behind: dict[Session, None] = {}  # with updates that were merged
+        self._unread: dict[Session, None] = {}  # with requests that wait until their answers have room
+        self._deadline: float | None = None  # nothing is to be done by itself before; it may be too early
+        self._changed: dict[str, set[str]] = {}
         self.own = Hosted(server_database, new_uuid, logged=False, read_only=True)
         self._server_rows: dict[str, str] = {}
         self.databases[SERVER] = self.own
@@ -116,6 +120,8 @@ class Server:
             name, now=self.clock.monotonic(), read_only=read_only, probe_interval=probe_interval
         )
         self.sessions[session] = None
+        if probe_interval:
+            self._wake(session.heard + probe_interval)
         return session
 
     def disconnect(self, session: Session) -> None:
@@ -127,7 +133,8 @@ class Server:
         session.monitors.clear()
         self._waiting = [waiting for waiting in self._waiting if waiting.session is not session]
         self.tell(self.locks.end(session))
-        self._dirty.pop(session, None)
+        for sessions in (self._dirty, self._behind, self._unread):
+            sessions.pop(session, None)
 
     def close(self, session: Session, reason: str) -> None:
         """The driver is to close the connection, after what was sent."""
@@ -136,19 +143,43 @@ class Server:
             self._dirty[session] = None
 
     def receive(self, session: Session, data: bytes) -> None:
-        """Takes bytes of a client.  Whatever they are, only this session can suffer."""
+        """Takes bytes of a client.  Whatever they are, only this session can suffer.
+
+        Requests whose answers find no room, because the client does not read, wait in the session; the driver
+        takes no more bytes from it meanwhile, so that its share of memory stays bounded.
+        """
         if session.closing is not None:
             return
-        session.heard = self.clock.monotonic()
-        session.probed = False
+        self.heard(session)
         self._dirty[session] = None
         try:
             values = session.parser.feed(data)
-            for value in values:
+            if session.unread:
+                session.unread.extend(values)
+                return
+            for place, value in enumerate(values):
                 self._take(session, message(value))
                 if session.closing is not None:
                     return
+                if session.queued > REPLIES and place + 1 < len(values):
+                    session.unread.extend(values[place + 1 :])
+                    self._unread[session] = None
+                    return
             session.parser.check()
+        except JsonError as error:
+            self.close(session, f"error parsing stream: {error}")
+        except MessageError as error:
+            self.close(session, f"received bad JSON-RPC message: {error}")
+
+    def _take_unread(self, session: Session) -> None:
+        """Goes on with requests that had to wait."""
+        self._dirty[session] = None
+        try:
+            while session.unread and session.closing is None and session.queued <= REPLIES:
+                self._take(session, message(session.unread.popleft()))
+            if not session.unread:
+                self._unread.pop(session, None)
+                session.parser.check()
         except JsonError as error:
             self.close(session, f"error parsing stream: {error}")
         except MessageError as error:
@@ -178,16 +209,34 @@ class Server:
 
     def settle(self) -> None:
         """After the input of one turn: retries what waits for changes, locks or time."""
+        if self._unread:
+            for session in [session for session in self._unread if not session.congested]:
+                self._take_unread(session)
+        if self._waiting:
+            self._retry()
+        self.retry_waiting = False
+        if self._behind:
+            for session in [session for session in self._behind if not session.congested]:
+                del self._behind[session]
+                session.catch_up()
+                self._dirty[session] = None
+
+    def _retry(self) -> None:
         now = self.clock.monotonic()
         while self.retry_waiting or any(w.until is not None and w.until <= now for w in self._waiting):
             self.retry_waiting = False
             waiting, self._waiting = self._waiting, []
             for item in waiting:
                 self.run(item)
-        for session in self.sessions:
-            if not session.congested and any(monitor.pending for monitor in session.monitors.values()):
-                session.catch_up()
-                self._dirty[session] = None
+
+    def heard(self, session: Session) -> None:
+        """The client shows that it is alive."""
+        session.heard = self.clock.monotonic()
+        session.probed = False
+
+    def is_due(self) -> bool:
+        """Whether `tick` has something to do."""
+        return self._deadline is not None and self.clock.monotonic() >= self._deadline
 
     def tick(self) -> None:
         """Asks silent clients for a sign of life, and closes those that gave none."""
@@ -196,18 +245,36 @@ class Server:
             if session.probe_interval and now >= session.heard + session.probe_interval:
                 if not session.probed:
                     session.probed = True
-                    session.output.append(encode(Request("echo", [], "echo")))
+                    session.put(encode(Request("echo", [], "echo")))
                     self._dirty[session] = None
                 elif now >= session.heard + 2 * session.probe_interval:
                     self.close(session, "no response to inactivity probe")
+        self.reschedule()
 
     def deadline(self) -> float | None:
-        """When `settle` or `tick` will have something to do by themselves (monotonic seconds)."""
+        """When `settle` and `tick` are to be called although nothing came (monotonic seconds).
+
+        Now, when requests can go on whose answers had no room.
+        """
+        if self._unread and any(not session.congested for session in self._unread):
+            return self.clock.monotonic()
+        return self._deadline
+
+    def _wake(self, moment: float) -> None:
+        if self._deadline is None or moment < self._deadline:
+            self._deadline = moment
+
+    def reschedule(self) -> None:
+        """Finds out when there will be something to do; to be called when a probe interval was changed.
+
+        A client that is heard from only moves its probe away, so the moment that was found is let pass, and
+        nobody looks at a thousand clients for every request of one.
+        """
         times = [waiting.until for waiting in self._waiting if waiting.until is not None]
         for session in self.sessions:
             if session.probe_interval:
                 times.append(session.heard + session.probe_interval * (2 if session.probed else 1))
-        return min(times, default=None)
+        self._deadline = min(times, default=None)
 
     def take_output(self) -> list[tuple[Session, bytes]]:
         """What is to be sent, per session."""
@@ -216,6 +283,7 @@ class Server:
             if session.output:
                 found.append((session, b"".join(session.output)))
                 session.output.clear()
+                session.queued = 0
         self._dirty = {session: None for session in self._dirty if session.closing is not None}
         return found
 
@@ -225,9 +293,9 @@ class Server:
         self._dirty.clear()
         return closed
 
-    def take_changed(self) -> set[str]:
-        """The databases that changed since the last call."""
-        changed, self._changed = self._changed, set()
+    def take_changed(self) -> dict[str, set[str]]:
+        """The databases that changed since the last call, each with the names of the tables."""
+        changed, self._changed = self._changed, {}
         return changed
 
     # -- transactions ---------------------------------------------------------------------------------------
@@ -262,6 +330,8 @@ class Server:
         if done.blocked:
             until = None if done.timeout is None else self.clock.monotonic() + done.timeout
             self._waiting.append(item._replace(until=until))
+            if until is not None:
+                self._wake(until)
             return
         failed: list[Json] = []
         if done.changes:
@@ -296,7 +366,7 @@ class Server:
             for line in told(hosted, changes):
                 self.tell_log(line)
         self.retry_waiting = True
-        self._changed.add(hosted.name)
+        self._changed.setdefault(hosted.name, set()).update(changes)
         for shape in list(hosted.shapes.values()):
             shape.forget()
             text: str | None = None
@@ -304,6 +374,7 @@ class Server:
                 assert isinstance(member, Monitor)
                 if member.session.congested:
                     merge(member.pending, changes)
+                    self._behind[member.session] = None
                     continue
                 if text is None:
                     text = shape.update(changes)

@@ -1,5 +1,6 @@
 """One client of the server: its messages, its monitors, its waiting transactions."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -31,7 +32,7 @@ class Monitor:
         """Sends <table-updates> that were composed for the shape."""
         last = f'"{self.hosted.last_id}",' if self.method == "update3" else ""
         line = f'{{"id":null,"method":"{self.method}","params":[{self.id_text},{last}{text}]}}'
-        self.session.output.append(line.encode("utf-8", "surrogateescape"))
+        self.session.put(line.encode("utf-8", "surrogateescape"))
 
     def catch_up(self) -> None:
         if self.pending:
@@ -68,14 +69,18 @@ class Session:
         "parser",
         "probe_interval",
         "probed",
+        "queued",
         "read_only",
         "requests",
+        "unread",
     )
 
     def __init__(self, name: str, *, now: float, read_only: bool, probe_interval: float) -> None:
         self.name = name
         self.parser = JsonStream()
         self.output: list[bytes] = []
+        self.queued = 0  # bytes in it
+        self.unread: deque[Json] = deque()  # messages that wait until the client takes what it was sent
         self.monitors: dict[str, Monitor] = {}
         self.aware = False  # of database changes: not disconnected for them
         self.read_only = read_only
@@ -87,18 +92,23 @@ class Session:
         self.probed = False
         self.requests = 0
 
+    def put(self, data: bytes) -> None:
+        """Sends a message."""
+        self.output.append(data)
+        self.queued += len(data)
+
     def reply(self, id_: Json, result: Json) -> None:
-        self.output.append(encode(Reply(id_, result)))
+        self.put(encode(Reply(id_, result)))
 
     def reply_text(self, id_: Json, result: str) -> None:
         text = f'{{"id":{dumps(id_)},"result":{result},"error":null}}'
-        self.output.append(text.encode("utf-8", "surrogateescape"))
+        self.put(text.encode("utf-8", "surrogateescape"))
 
     def error(self, id_: Json, error: Json) -> None:
-        self.output.append(encode(ErrorReply(id_, error)))
+        self.put(encode(ErrorReply(id_, error)))
 
     def notify(self, method: str, params: Sequence[Json]) -> None:
-        self.output.append(encode(Notification(method, list(params))))
+        self.put(encode(Notification(method, list(params))))
 
     def catch_up(self) -> None:
         for monitor in self.monitors.values():
