@@ -172,7 +172,7 @@ def _remove_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
         daemon.remove(name)
     except OvsdbError as error:
         raise CommandError(str(error)) from None
-    daemon.remotes.database_changed({name})
+    daemon.remotes.database_changed({name: set()})
     daemon.schedule()
     return ""
 

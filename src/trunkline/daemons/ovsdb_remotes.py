@@ -241,7 +241,7 @@ class Remotes:
     def _touched(self, reference: Reference, changed: dict[str, set[str]]) -> bool:
         """Whether a change may be one of the remotes that `reference` stands for."""
         tables = changed.get(reference.database)
-        if not tables:
+        if tables is None:
             return False
         hosted = self.daemon.server.databases.get(reference.database)
         state = None if hosted is None else hosted.database.tables.get(reference.table)
