@@ -116,6 +116,7 @@ KINDS: Final = (
     Kind(NXT, 30, "NXT_PACKET_IN2", 1, 6, 0, 8),
     Kind(NXT, 31, "NXT_GROUP_MOD", 1, 1, 16, 8),
     Kind(NXT, 32, "NXT_CT_FLUSH", 1, 6, 8, 8),
+    Kind(NXT, 132, "NXT_REQUESTFORWARD", 1, 3, 8, 8),
     Kind(ONFT, 1870, "ONFT_FLOW_MONITOR_CANCEL", 4, 4, 4, 0),
     Kind(ONFT, 1871, "ONFT_FLOW_MONITOR_PAUSED", 4, 4, 0, 0),
     Kind(ONFT, 1872, "ONFT_FLOW_MONITOR_RESUMED", 4, 4, 0, 0),

@@ -55,6 +55,9 @@ _FAMILIES: Final = {
     "FLOW": "monitors",
     "TLV": "tunnel_table",
     "CT": "flushes",
+    "IPFIX": "ipfix",
+    "REQUESTFORWARD": "notices",
+    "TABLE": "notices",
 }
 
 

@@ -15,7 +15,7 @@ from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.flow_parts import decode_match11, encode_match11, flags_to, has_tag, nxm, pull_nxm
-from trunkline.openflow.wire import DecodeError, Envelope, Protocol
+from trunkline.openflow.wire import DecodeError, Envelope, Protocol, nameless
 
 _UNKNOWN: Final = 0xFFFFFFFFFFFFFFFF
 
@@ -48,7 +48,7 @@ def decode_flow_stats(envelope: Envelope) -> m.FlowStatsReply:
     while position < size:
         length = int.from_bytes(body[position : position + 2], "big")
         if length < 24 or position + length > size:
-            raise DecodeError("OFPBRC_BAD_LEN")
+            raise nameless("OFPBRC_BAD_LEN")
         try:
             flows.append(read(body[position : position + length], envelope.version))
         except StructError:

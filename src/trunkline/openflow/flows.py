@@ -205,8 +205,9 @@ def _decode_request(make: Callable[..., _Request]) -> Callable[[Envelope], m.Mes
             table, out_port = _REQUEST10.unpack_from(body, 40)
             return make(match10.decode(body), table, 0, 0, out_port)
         table, out_port, out_group, cookie, mask = _REQUEST11.unpack_from(body)
+        port, group = outputs(out_port, out_group)
         match, _ = decode_match11(body, 32, version)
-        return make(match, table, cookie & mask, mask, *outputs(out_port, out_group))
+        return make(match, table, cookie & mask, mask, port, group)
 
     return decode
 

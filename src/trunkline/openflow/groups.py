@@ -304,7 +304,6 @@ def group_error(mod: GroupMod) -> str | None:
     """What is wrong with a group-mod in itself: the name of the error, or None."""
     if mod.type >= len(TYPE_NAMES):
         return "OFPGMFC_BAD_TYPE"
-    creates = mod.command in (OFPGC_ADD, OFPGC_MODIFY, OFPGC_ADD_OR_MODIFY)
     if mod.type == OFPGT_INDIRECT and mod.command != OFPGC_DELETE and len(mod.buckets) != 1:
         return "OFPGMFC_INVALID_GROUP"
     if mod.command not in COMMAND_NAMES:
@@ -312,9 +311,11 @@ def group_error(mod: GroupMod) -> str | None:
     if mod.command == OFPGC_REMOVE_BUCKET and mod.buckets:
         return "OFPGMFC_BAD_BUCKET"
     for bucket in mod.buckets:
-        if bucket.weight and mod.type != OFPGT_SELECT:
+        if bucket.weight and mod.type != OFPGT_SELECT and mod.command != OFPGC_INSERT_BUCKET:
             return "OFPGMFC_INVALID_GROUP"
-        if mod.type == OFPGT_FF and not _has_liveness(bucket) and creates:
+        if mod.type in (OFPGT_ALL, OFPGT_INDIRECT) and _has_liveness(bucket):
+            return "OFPGMFC_WATCH_UNSUPPORTED"
+        if mod.type == OFPGT_FF and not _has_liveness(bucket):
             return "OFPGMFC_INVALID_GROUP"
     return None
 

@@ -433,7 +433,7 @@ class TableDescriptionRequest(NamedTuple):
 class TableDescription(NamedTuple):
     table: int
     eviction: bool
-    eviction_flags: int
+    eviction_flags: int | None  # None: the switch's own order
     vacancy: bool
     vacancy_down: int
     vacancy_up: int

@@ -7,8 +7,9 @@ from typing import Any, Final
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.control import Encoded
-from trunkline.openflow.ports import property_header
-from trunkline.openflow.style import Style, table_text
+from trunkline.openflow.entries import read_entries
+from trunkline.openflow.properties import number, properties, unknown_property
+from trunkline.openflow.style import Style, flags_text, table_text
 from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol
 
 # ---- description ----
@@ -176,6 +177,7 @@ def _ditto(first: int, last: int) -> list[str]:
 
 _TABLE_MOD: Final = Struct("!B3xI")
 _EVICTION: Final = Struct("!HHI")
+_EVICTION_PROPERTY, _VACANCY_PROPERTY = 2, 3
 _VACANCY: Final = Struct("!HHBBBx")
 
 
@@ -190,22 +192,16 @@ def _decode_table_mod(envelope: Envelope) -> m.TableMod:
     if version == 4:
         return m.TableMod(table)
     eviction, vacancy = bool(config & of.OFPTC14_EVICTION), bool(config & of.OFPTC14_VACANCY_EVENTS)
-    flags, down, up, at = None, 0, 0, 8
-    while at < len(body):
-        kind, size = property_header(body, at, len(body))
-        if kind == 2:
-            if size != 8:
-                raise DecodeError("OFPBPC_BAD_LEN")
-            flags = _EVICTION.unpack_from(body, at)[2]
-        elif kind == 3:
-            if size != 8:
-                raise DecodeError("OFPBPC_BAD_LEN")
-            down, up = body[at + 4], body[at + 5]
+    flags, down, up = None, 0, 0
+    for kind, value in properties(body, 8):
+        if kind == _EVICTION_PROPERTY:
+            flags = number(value, 4)
+        elif kind == _VACANCY_PROPERTY:
+            down, up, _, _ = number(value, 4).to_bytes(4, "big")
             if up < down:
                 raise DecodeError("OFPBPC_BAD_VALUE")
         else:
-            raise DecodeError("OFPBPC_BAD_TYPE")
-        at += (size + 7) // 8 * 8
+            raise unknown_property(kind, "a table-mod")
     return m.TableMod(table, None, eviction, flags, vacancy, down, up)
 
 
@@ -220,56 +216,54 @@ def _encode_table_mod(protocol: Protocol, mod: m.TableMod) -> Encoded:
     config = (of.OFPTC14_EVICTION if mod.eviction else 0) | (of.OFPTC14_VACANCY_EVENTS if mod.vacancy else 0)
     body = _TABLE_MOD.pack(mod.table, config)
     if mod.eviction_flags is not None:
-        body += _EVICTION.pack(2, 8, mod.eviction_flags)
+        body += _EVICTION.pack(_EVICTION_PROPERTY, 8, mod.eviction_flags)
     if mod.vacancy:
-        body += _VACANCY.pack(3, 8, mod.vacancy_down, mod.vacancy_up, 0)
+        body += _VACANCY.pack(_VACANCY_PROPERTY, 8, mod.vacancy_down, mod.vacancy_up, 0)
     return "OFPT_TABLE_MOD", body
 
 
 _TABLE_DESCRIPTION: Final = Struct("!HBxI")
 
 
-def _encode_table_description(table: m.TableDescription) -> bytes:
+def encode_table_description(table: m.TableDescription) -> bytes:
     config = (of.OFPTC14_EVICTION if table.eviction else 0) | (
         of.OFPTC14_VACANCY_EVENTS if table.vacancy else 0
     )
-    body = _EVICTION.pack(2, 8, table.eviction_flags)
+    body = b""
+    if table.eviction_flags is not None:
+        body += _EVICTION.pack(_EVICTION_PROPERTY, 8, table.eviction_flags)
     if table.vacancy:
-        body += _VACANCY.pack(3, 8, table.vacancy_down, table.vacancy_up, table.vacancy_now)
+        body += _VACANCY.pack(_VACANCY_PROPERTY, 8, table.vacancy_down, table.vacancy_up, table.vacancy_now)
     return _TABLE_DESCRIPTION.pack(8 + len(body), table.table, config) + body
 
 
-def _decode_table_descriptions(envelope: Envelope) -> m.TableDescriptionReply:
-    body, at, tables = envelope.body, 0, []
-    while at < len(body):
-        size, table, config = _TABLE_DESCRIPTION.unpack_from(body, at)
-        if size < 8 or at + size > len(body):
-            raise DecodeError("OFPBRC_BAD_LEN")
-        flags = down = up = now = 0
-        inner, end = at + 8, at + size
-        while inner < end:
-            kind, length = property_header(body, inner, end)
-            if kind == 2 and length == 8:
-                flags = _EVICTION.unpack_from(body, inner)[2]
-            elif kind == 3 and length == 8:
-                _, _, down, up, now = _VACANCY.unpack_from(body, inner)
-            inner += (length + 7) // 8 * 8
-        eviction, vacancy = bool(config & of.OFPTC14_EVICTION), bool(config & of.OFPTC14_VACANCY_EVENTS)
-        tables.append(m.TableDescription(table, eviction, flags, vacancy, down, up, now))
-        at = end
-    return m.TableDescriptionReply(tuple(tables), envelope.more)
+def read_table_description(body: bytes, at: int, version: int) -> tuple[m.TableDescription, int]:
+    """The description at `at` and where what follows it starts."""
+    if len(body) - at < _TABLE_DESCRIPTION.size:
+        raise DecodeError("OFPBRC_BAD_LEN")
+    size, table, config = _TABLE_DESCRIPTION.unpack_from(body, at)
+    if size < _TABLE_DESCRIPTION.size or at + size > len(body):
+        raise DecodeError("OFPBRC_BAD_LEN")
+    flags, down, up, now = None, 0, 0, 0
+    for kind, value in properties(body, at + 8, at + size):
+        if kind == _EVICTION_PROPERTY:
+            flags = number(value, 4)
+        elif kind == _VACANCY_PROPERTY:
+            down, up, now, _ = number(value, 4).to_bytes(4, "big")
+    eviction, vacancy = bool(config & of.OFPTC14_EVICTION), bool(config & of.OFPTC14_VACANCY_EVENTS)
+    return m.TableDescription(table, eviction, flags, vacancy, down, up, now), at + size
+
+
+def table_description_text(t: m.TableDescription, style: Style) -> str:
+    text = f"  table {table_text(t.table, style)}:\n   eviction={'on' if t.eviction else 'off'}"
+    text += f" eviction_flags={_eviction_text(t.eviction_flags)}\n   vacancy={'on' if t.vacancy else 'off'}"
+    if t.vacancy:
+        text += f" vacancy_down={t.vacancy_down}% vacancy_up={t.vacancy_up}% vacancy={t.vacancy_now}%"
+    return text + "\n"
 
 
 def _text_table_descriptions(message: m.TableDescriptionReply, version: int, style: Style) -> str:
-    blocks = []
-    for t in message.tables:
-        text = f"  table {table_text(t.table, style)}:\n   eviction={'on' if t.eviction else 'off'}"
-        text += f" eviction_flags={_eviction_text(t.eviction_flags)}\n"
-        text += f"   vacancy={'on' if t.vacancy else 'off'}"
-        if t.vacancy:
-            text += f" vacancy_down={t.vacancy_down}% vacancy_up={t.vacancy_up}% vacancy={t.vacancy_now}%"
-        blocks.append(text + "\n")
-    return "\n" + "\n".join(blocks)
+    return "\n" + "\n".join(table_description_text(t, style) for t in message.tables)
 
 
 def _text_table_mod(mod: m.TableMod, version: int, style: Style) -> str:
@@ -289,9 +283,10 @@ def _text_table_mod(mod: m.TableMod, version: int, style: Style) -> str:
     return text
 
 
-def _eviction_text(flags: int) -> str:
-    words = [name for bit, name in ((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME")) if flags & bit]
-    return "|".join(words) or "(none)"
+def _eviction_text(flags: int | None) -> str:
+    if flags is None:
+        return "(default)"
+    return flags_text(((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME")), flags, "|", "0")
 
 
 DECODE: Final[dict[str, Callable[[Envelope], m.Message]]] = {
@@ -302,7 +297,9 @@ DECODE: Final[dict[str, Callable[[Envelope], m.Message]]] = {
     "OFPT_TABLE_MOD": _decode_table_mod,
     "OFPST_TABLE_FEATURES request": lambda e: m.TableFeaturesRequest(e.body),
     "OFPST_TABLE_DESC request": lambda e: m.TableDescriptionRequest(),
-    "OFPST_TABLE_DESC reply": _decode_table_descriptions,
+    "OFPST_TABLE_DESC reply": lambda e: read_entries(
+        e, read_table_description, lambda tables: m.TableDescriptionReply(tables, e.more)
+    ),
 }
 ENCODE: Final[dict[type, Callable[[Protocol, Any], Encoded]]] = {
     m.DescriptionRequest: lambda p, x: ("OFPST_DESC request", b""),
@@ -319,7 +316,7 @@ ENCODE_PARTS: Final[dict[type, Callable[[Protocol, Any], tuple[str, list[bytes]]
     ),
     m.TableDescriptionReply: lambda p, x: (
         "OFPST_TABLE_DESC reply",
-        [_encode_table_description(table) for table in x.tables],
+        [encode_table_description(table) for table in x.tables],
     ),
 }
 TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {

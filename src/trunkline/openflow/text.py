@@ -30,8 +30,6 @@ def _text_request(request: m.FlowStatsRequest | m.AggregateStatsRequest, version
         text += f" table={request.table}"
     if request.out_port != 0xFFFF:
         text += f" out_port={port_text(request.out_port, style)}"
-    if request.cookie_mask:
-        text += f" cookie=0x{request.cookie:x}/0x{request.cookie_mask:x}"
     return f"{text} {format_match(request.match, style.context)}"
 
 
@@ -78,6 +76,11 @@ def _text_bundle_add(add: m.BundleAdd, version: int, style: Style) -> str:
     return head + f"OFPT_FLOW_MOD{version_suffix(version)} (xid=0x{add.xid:x}):" + body_text(inner, style)
 
 
+def _text_opaque(message: m.Opaque, version: int, style: Style) -> str:
+    """NXT_FLOW_AGE, which has no body."""
+    return "" if not message.body else f" {len(message.body)} bytes\n{hex_dump(message.body)}"
+
+
 _TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {
     **control.TEXT,
     **async_config.TEXT,
@@ -93,6 +96,7 @@ _TEXT: Final[dict[type, Callable[[Any, int, Style], str]]] = {
     m.FlowRemoved: _text_removed,
     m.Error: _text_error,
     m.BundleAdd: _text_bundle_add,
+    m.Opaque: _text_opaque,
 }
 
 
@@ -130,10 +134,11 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
         head = _title_of(data, space=" ")
         body = _flags(data) if head else ""
         if error.partial is not None:
-            body += _body(error.partial, data[0], style).rstrip(" ") + error.note
+            shown = _body(error.partial, data[0], style)
+            body += (shown.rstrip(" ") if shown.strip() else "") + error.note
         if body:
             head = head.rstrip() + body + ("" if body.endswith("\n") else "\n")
-        return f"{head}***decode error: {error.error}***\n" + hex_dump(data)
+        return f"{head}***decode error: {error.shown}***\n" + hex_dump(data)
     text = (title(incoming) + _flags(data) + body_text(incoming, style)).rstrip(" ")
     if style.verbosity > 3:
         text = text.rstrip("\n") + "\n" + hex_dump(data)

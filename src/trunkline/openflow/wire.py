@@ -38,7 +38,7 @@ class DecodeError(Exception):
     """A message is not as the specification has it; `error` is the name of the OpenFlow error for it.
 
     `partial` is as much of the message as could be read, where that is worth showing, and `note` what its
-    text then says at the end.
+    text then says at the end; `shown` is what the text calls an error that the original does not name.
     """
 
     def __init__(self, error: str, detail: str = "", partial: object = None) -> None:
@@ -47,6 +47,14 @@ class DecodeError(Exception):
         self.detail = detail
         self.partial = partial
         self.note = ""
+        self.shown = error
+
+
+def nameless(error: str, detail: str = "") -> DecodeError:
+    """A DecodeError that the original has no name for where it shows it."""
+    problem = DecodeError(error, detail)
+    problem.shown = "<invalid>"
+    return problem
 
 
 class EncodeError(Exception):
