@@ -14,11 +14,21 @@ from trunkline.ofproto.rules import HIDDEN_TABLE
 from trunkline.openflow import actions as a
 
 SUPPORTED: Final = frozenset((
-    a.Output, a.Controller, a.SetVlanVid, a.SetVlanPcp, a.StripVlan, a.PushVlan, a.SetEthSrc,
-    a.SetEthDst, a.SetIpv4Src, a.SetIpv4Dst, a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.SetL4SrcPort,
-    a.SetL4DstPort, a.SetField, a.Load, a.Move, a.Resubmit, a.GotoTable, a.WriteMetadata, a.Note, a.Exit, a.Ct,
-    a.CtClear,
+    a.Output, a.Controller, a.OutputTruncated, a.OutputRegister, a.Enqueue, a.SetQueue, a.PopQueue,
+    a.SetVlanVid, a.SetVlanPcp, a.StripVlan, a.PushVlan, a.SetEthSrc, a.SetEthDst, a.SetIpv4Src, a.SetIpv4Dst,
+    a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.SetL4SrcPort, a.SetL4DstPort, a.SetTunnel,
+    a.SetMplsLabel, a.SetMplsTc, a.SetMplsTtl, a.PushMpls, a.PopMpls, a.DecTtl, a.DecMplsTtl, a.DecNshTtl,
+    a.SetField, a.Load, a.Move, a.StackPush, a.StackPop, a.Resubmit, a.GotoTable, a.WriteMetadata,
+    a.WriteActions, a.ClearActions, a.Note, a.Exit, a.Ct, a.CtClear,
 ))  # fmt: skip
+
+IN_ACTION_SET: Final = frozenset((
+    a.StripVlan, a.PopMpls, a.DecapAny, a.Encap, a.PushMpls, a.PushVlan, a.DecTtl, a.DecMplsTtl, a.DecNshTtl,
+    a.Load, a.Move, a.SetField, a.SetEthDst, a.SetEthSrc, a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.SetIpv4Dst,
+    a.SetIpv4Src, a.SetL4DstPort, a.SetL4SrcPort, a.SetMplsLabel, a.SetMplsTc, a.SetMplsTtl, a.SetQueue,
+    a.SetTunnel, a.SetVlanPcp, a.SetVlanVid, a.Group, a.Output, a.Resubmit, a.Ct, a.CtClear,
+))  # fmt: skip
+"""What write_actions may write (ovs-actions(7), Action Sets)."""
 
 _VLAN_TYPES: Final = (0x8100, 0x88A8)
 _OUTPUTS: Final = frozenset(
@@ -31,6 +41,7 @@ _OUTPUTS: Final = frozenset(
         of.OFPP_LOCAL,
     )
 )
+_QUEUED: Final = frozenset((of.OFPP_IN_PORT, of.OFPP_LOCAL))
 
 
 def refusal(actions: Sequence[a.Action], table: int, *, packet_out: bool = False) -> str | None:
@@ -62,8 +73,14 @@ def _refusal(action: a.Action, table: int, packet_out: bool) -> str | None:
             return "OFPBAC_BAD_OUT_GROUP"  # no group can exist: group-mods are refused
         case a.Meter():
             return "OFPMMFC_INVALID_METER"
-        case a.Enqueue():
-            return "OFPBAC_BAD_QUEUE"
+        case a.Enqueue(port=port):
+            return None if port < of.OFPP_MAX or port in _QUEUED else "OFPBAC_BAD_OUT_PORT"
+        case a.OutputTruncated(port=port):
+            return None if port < of.OFPP_MAX or port in _QUEUED else "OFPBAC_BAD_OUT_PORT"
+        case a.WriteActions(actions=nested):
+            if any(type(one) not in IN_ACTION_SET for one in nested):
+                return "OFPBAC_BAD_TYPE"
+            return refusal(nested, table, packet_out=packet_out)
     return None if type(action) in SUPPORTED else "OFPBAC_BAD_TYPE"
 
 

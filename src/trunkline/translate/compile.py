@@ -12,47 +12,18 @@ from trunkline.flow import key as layout
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
-from trunkline.translate import fields, output, tags
+from trunkline.translate import action_set, controller, destinations, fields, mpls, output, stack, tags, ttl
 from trunkline.translate.conntrack import conntrack, conntrack_clear
 from trunkline.translate.normal import normal
 from trunkline.translate.run import back
-from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, Unroll, Walk
+from trunkline.translate.walk import Unroll, Walk
 
 Step = tuple[Callable[[Walk, Any, Any], Any], Any, Any]
-
-_IN_PORT: Final = layout.OFFSET["in_port"]
-_CURRENT_TABLE: Final = 255
 
 
 def compile_actions(actions: tuple[Any, ...]) -> tuple[Step, ...]:
     """A step for each action, in order.  KeyError for what acceptance.py does not let in."""
     return tuple(_EVERY[type(action)](action) for action in actions)
-
-
-def _resubmit(x: Walk, port: int, table: int) -> bool:
-    if table == _CURRENT_TABLE:
-        table = x.table
-    if x.depth >= MAX_DEPTH:
-        x.error(f"over max translation depth {MAX_DEPTH}")
-        return False
-    if x.lookups >= MAX_LOOKUPS:
-        x.error(f"over {MAX_LOOKUPS} resubmit actions")
-        return False
-    saved = x.table, x.rule, x.cookie
-    came = x.key & IN_PORT
-    if port != of.OFPP_IN_PORT:
-        x.key = x.key & ~IN_PORT | port << _IN_PORT
-    x.depth += 1
-    x.visit(x, table)
-    x.depth -= 1
-    x.key = x.key & ~IN_PORT | came
-    x.table, x.rule, x.cookie = saved
-    return x.exit or x.freezing
-
-
-def _goto(x: Walk, table: int, _: object) -> bool:
-    _resubmit(x, of.OFPP_IN_PORT, table)
-    return True
 
 
 def _nothing(x: Walk, _: object, __: object) -> None:
@@ -75,15 +46,10 @@ def _output(action: a.Output) -> Step:
         case of.OFPP_ALL:
             return output.flood, True, None
         case of.OFPP_TABLE:
-            return _resubmit, of.OFPP_IN_PORT, 0
+            return output.resubmit, of.OFPP_IN_PORT, 0
         case of.OFPP_CONTROLLER:
-            return output.to_controller, action.max_len, (0, of.OFPR_ACTION, b"")
+            return controller.output_controller, action.max_len, None
     return output.output, action.port, None
-
-
-def _controller(action: a.Controller) -> Step:
-    more = action.controller_id, action.reason, action.userdata or b""
-    return output.to_controller, action.max_len, more
 
 
 def _field(name: str, value: int, function: Callable[[Walk, int, int], None]) -> Step:
@@ -91,11 +57,15 @@ def _field(name: str, value: int, function: Callable[[Walk, int, int], None]) ->
     return function, mask, value << shift
 
 
-_WRITERS: Final = {
-    "vlan_tci": tags.write_tci,
-    "nw_tos": fields.write_any_ip,
-    "nw_ttl": fields.write_any_ip,
-}
+def _write(name: str, mask: int, value: int) -> Step:
+    """Bits of a field, if the packet has it."""
+    field = FIELD[name]
+    conditions = fields.needs(field.prerequisite)
+    if field.slot in fields.WRITERS:
+        return fields.WRITERS[field.slot], mask, value
+    if not conditions:
+        return fields.write, mask, value
+    return fields.write_checked, (mask, value), (conditions, field.name)
 
 
 def _set_field(action: a.SetField) -> Step:
@@ -104,32 +74,17 @@ def _set_field(action: a.SetField) -> Step:
     if action.field in ("vlan_pcp", "dl_vlan_pcp"):
         return tags.set_pcp, action.value, action.field == "dl_vlan_pcp"
     view = layout.VIEW[action.field]
-    function = _WRITERS.get(FIELD[action.field].slot, fields.write)
-    return function, action.mask << view.shift, action.value << view.shift
+    return _write(action.field, action.mask << view.shift, action.value << view.shift)
 
 
 def _load(action: a.Load) -> Step:
     shift = layout.VIEW[action.field].shift + action.offset
-    mask = (1 << action.bits) - 1 << shift
-    return _WRITERS.get(FIELD[action.field].slot, fields.write), mask, action.value << shift
+    return _write(action.field, (1 << action.bits) - 1 << shift, action.value << shift)
 
 
 def _move(action: a.Move) -> Step:
-    ones = (1 << action.bits) - 1
-    source = layout.VIEW[action.source].shift + action.source_offset
-    target = layout.VIEW[action.destination].shift + action.destination_offset
-    return fields.move, (ones << source, source), (ones << target, target, _move_name(action))
-
-
-def _move_name(action: a.Move) -> str:
-    """The destination as a trace names it: by its NXM or OXM id."""
-    field = FIELD[action.destination]
-    identity = field.ids[0].name if field.ids else field.name
-    if action.bits == field.bits:
-        return f"{identity}[]"
-    if action.bits == 1:
-        return f"{identity}[{action.destination_offset}]"
-    return f"{identity}[{action.destination_offset}..{action.destination_offset + action.bits - 1}]"
+    source = fields.part(action.source, action.source_offset, action.bits)
+    return fields.move, source, fields.part(action.destination, action.destination_offset, action.bits)
 
 
 def _metadata(action: a.WriteMetadata) -> Step:
@@ -139,7 +94,16 @@ def _metadata(action: a.WriteMetadata) -> Step:
 
 COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
     a.Output: _output,
-    a.Controller: _controller,
+    a.Controller: lambda action: (controller.controller, action, None),
+    a.OutputTruncated: lambda action: (output.truncated, action.port, action.max_len),
+    a.OutputRegister: lambda action: (
+        destinations.to_register,
+        fields.part(action.field, action.offset, action.bits),
+        action.max_len,
+    ),
+    a.Enqueue: lambda action: (output.enqueue, action.port, action.queue),
+    a.SetQueue: lambda action: (output.queue, action.queue, None),
+    a.PopQueue: lambda action: (output.pop_queue, None, None),
     a.SetVlanVid: lambda action: (tags.set_vid, action.vid, action.push),
     a.SetVlanPcp: lambda action: (tags.set_pcp, action.pcp, action.push),
     a.StripVlan: lambda action: (tags.pop, None, None),
@@ -156,8 +120,21 @@ COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
     a.SetField: _set_field,
     a.Load: _load,
     a.Move: _move,
-    a.Resubmit: lambda action: (_resubmit, action.port, action.table),
-    a.GotoTable: lambda action: (_goto, action.table, None),
+    a.SetMplsLabel: lambda action: _field("mpls_label", action.label, mpls.set_bits),
+    a.SetMplsTc: lambda action: _field("mpls_tc", action.tc, mpls.set_bits),
+    a.SetMplsTtl: lambda action: _field("mpls_ttl", action.ttl, mpls.set_bits),
+    a.PushMpls: lambda action: (mpls.push, action.ethertype, None),
+    a.PopMpls: lambda action: (mpls.pop, action.ethertype, None),
+    a.DecTtl: lambda action: (ttl.dec_ttl, action.controllers or (0,), None),
+    a.DecMplsTtl: lambda action: (ttl.dec_mpls_ttl, None, None),
+    a.DecNshTtl: lambda action: (ttl.dec_nsh_ttl, None, None),
+    a.SetTunnel: lambda action: _field("tun_id", action.tunnel_id, fields.write),
+    a.StackPush: lambda action: (stack.push, fields.part(*action), None),
+    a.StackPop: lambda action: (stack.pop, fields.part(*action), None),
+    a.Resubmit: lambda action: (output.resubmit, action.port, action.table),
+    a.GotoTable: lambda action: (output.goto, action.table, None),
+    a.WriteActions: lambda action: (action_set.write, action.actions, None),
+    a.ClearActions: lambda action: (action_set.clear, None, None),
     a.WriteMetadata: _metadata,
     a.Note: lambda action: (_nothing, None, None),
     a.Exit: lambda action: (_exit, None, None),

@@ -1,24 +1,30 @@
 """Actions that write fields: of the packet, and of the pipeline (registers, metadata)."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from trunkline.flow import key as layout
+from trunkline.flow.values import format_value
+from trunkline.model.fields import FIELD, PREREQUISITES, Field
+from trunkline.openflow.action_words import subfield_text
+from trunkline.openflow.actions import Subfield
 from trunkline.translate.result import DETAIL, Node
-from trunkline.translate.walk import PACKET, Walk
+from trunkline.translate.walk import OUTER, PACKET, TUNNEL, Walk
 
+_SEEN: Final = PACKET & ~TUNNEL
 _TYPE: Final = layout.OFFSET["dl_type"]
 _PROTOCOL: Final = layout.OFFSET["nw_proto"]
 _FRAGMENT: Final = layout.OFFSET["nw_frag"]
 _IP: Final = frozenset((0x0800, 0x86DD))
 _TRANSPORT: Final = frozenset((6, 17, 132))
 _PROTOCOL_MASK: Final = layout.MASK["nw_proto"]
+_LATER: Final = layout.FRAG_LATER << _FRAGMENT
+_CFI: Final = layout.VLAN_CFI << layout.OFFSET["vlan_tci"]
 
 
 def write(x: Walk, mask: int, value: int) -> None:
     """Bits anywhere in the key; reading them is not needed for those of the pipeline."""
-    packet = mask & PACKET
-    x.wild |= packet & x.fresh
-    x.fresh &= ~packet
+    x.wild |= mask & x.fresh & _SEEN
+    x.fresh &= ~mask
     x.key = x.key & ~mask | value
 
 
@@ -35,19 +41,122 @@ def write_any_ip(x: Walk, mask: int, value: int) -> None:
 
 def write_port(x: Walk, mask: int, value: int) -> None:
     """A transport port: not of other protocols, nor of later fragments."""
-    if x.key >> _TYPE & 0xFFFF not in _IP or x.key >> _FRAGMENT & layout.FRAG_LATER:
+    if x.key >> _TYPE & 0xFFFF not in _IP or x.key & _LATER:
         return
     x.look(_PROTOCOL_MASK)
     if x.key >> _PROTOCOL & 0xFF in _TRANSPORT:
         write(x, mask, value)
 
 
-def move(x: Walk, source: tuple[int, int], destination: tuple[int, int, str]) -> None:
-    """Copies bits: (mask, shift) of each; the last says how a trace names the destination."""
-    mask, shift = source
-    place, target, name = destination
-    x.look(mask)
-    write(x, place, (x.key & mask) >> shift << target)
-    if x.why is not None and name:
-        now = (x.key & place) >> target
-        x.why.append(Node(DETAIL, f"{name} is now {now:#x}" if now else f"{name} is now 0"))
+_TCI: Final = layout.OFFSET["vlan_tci"]
+_TPID: Final = layout.OFFSET["vlan_tpid"]
+
+
+def write_tci(x: Walk, mask: int, value: int) -> None:
+    """vlan_tci and its parts, as fields: a tag comes and goes with the CFI bit."""
+    write(x, mask, value)
+    if not x.key >> _TCI & layout.VLAN_CFI:
+        x.look(OUTER)
+        x.fresh &= ~OUTER
+    elif not x.key >> _TPID & 0xFFFF:
+        write(x, 0xFFFF << _TPID, 0x8100 << _TPID)
+
+
+WRITERS: Final = {"vlan_tci": write_tci}
+"""How slots are written that want more than their bits changed."""
+
+# ---- fields by name
+
+
+class Needed(NamedTuple):
+    """A condition on the key under which a field makes sense: one of `values` under `mask`."""
+
+    mask: int
+    values: frozenset[int]
+
+
+_ND_TYPES: Final = ("nd", "nd solicit", "nd advert")
+
+
+def needs(prerequisite: str) -> tuple[Needed, ...]:
+    """What a packet must be like for fields with this prerequisite (model/fields.py), outermost first."""
+    if not prerequisite or prerequisite == "ct":
+        return ()
+    condition = PREREQUISITES[prerequisite]
+    before = needs(condition.parent)
+    if prerequisite == "vlan":
+        return (*before, Needed(_CFI, frozenset((_CFI,))))
+    shift, _, mask = layout.VIEW[condition.field]
+    found = (*before, Needed(mask, frozenset(value << shift for value in condition.values)))
+    if prerequisite in ("tcp", "udp", "sctp"):
+        return (*found, Needed(_LATER, frozenset((0,))))
+    if prerequisite in _ND_TYPES:
+        return (*found, Needed(layout.MASK["icmpv6_code"], frozenset((0,))))
+    return found
+
+
+Checked = tuple[tuple[Needed, ...], str]
+"""Conditions, and the name of the field."""
+
+
+def suits(x: Walk, conditions: tuple[Needed, ...]) -> bool:
+    for mask, values in conditions:
+        x.look(mask)
+        if x.key & mask not in values:
+            return False
+    return True
+
+
+def write_checked(x: Walk, bits: tuple[int, int], checked: Checked) -> None:
+    """Writes (mask, value) if the packet has such a field."""
+    if suits(x, checked[0]):
+        write(x, *bits)
+    else:
+        x.warn(f"unmet prerequisites for {checked[1]}, set_field ignored")
+
+
+class Part(NamedTuple):
+    """A part of a field for steps to read or write; `title` as the original names it in a trace."""
+
+    mask: int
+    shift: int
+    field: Field
+    whole: bool
+    title: str
+
+
+def part(name: str, offset: int, bits: int) -> Part:
+    field = FIELD[name]
+    shift = layout.VIEW[name].shift + offset
+    whole = bits == field.bits
+    return Part(((1 << bits) - 1) << shift, shift, field, whole, subfield_text(name, offset, bits))
+
+
+def part_of(subfield: Subfield) -> Part:
+    return part(*subfield)
+
+
+def read(x: Walk, source: Part) -> int:
+    """The value of a part of a field, which what follows depends on."""
+    x.look(source.mask)
+    return (x.key & source.mask) >> source.shift
+
+
+def store(x: Walk, target: Part, value: int) -> None:
+    """Writes a part of a field, whether the packet has such a field or not."""
+    WRITERS.get(target.field.slot, write)(x, target.mask, value << target.shift & target.mask)
+    if x.why is not None:
+        x.why.append(Node(DETAIL, f"{target.title} is now {shown(target, value)}"))
+
+
+def shown(target: Part, value: int) -> str:
+    """A value in its field's own form, of a part of a field as a number."""
+    value &= target.mask >> target.shift
+    if target.whole:
+        return format_value(target.field, value, (1 << target.field.bits) - 1)
+    return f"{value:#x}" if value else "0"
+
+
+def move(x: Walk, source: Part, target: Part) -> None:
+    """Copies bits."""
+    store(x, target, read(x, source))

@@ -41,14 +41,14 @@ class Frozen(NamedTuple):
     conntracked: bool
 
 
-def freeze(x: Walk, table: int, *, lookup: bool) -> int:
-    """The number under which the walk can be resumed from this point on."""
+def freeze(x: Walk, table: int, actions: tuple[Any, ...] | None) -> int:
+    """The number under which the walk can be resumed with `actions`, or with a lookup in `table`."""
     frozen = Frozen(
         x.bridge.name,
         table,
         x.cookie,
-        lookup,
-        () if lookup else tuple(x.left),
+        actions is None,
+        actions or (),
         tuple(x.action_set),
         tuple(x.stack),
         x.key & CARRIED,
@@ -63,7 +63,7 @@ def fork(x: Walk, table: int, kind: str, *, zone: int = 0) -> None:
     `kind` says why, for the explanation (result.py, Recirculation).  What must happen to the packet before
     (dp.Conntrack, dp.Hash) is in `x.out` already.
     """
-    number = freeze(x, table, lookup=True)
+    number = freeze(x, table, None)
     x.out.append(dp.Recirc(number))
     if x.why is not None:
         x.followed.append(Recirculation(kind, number, x.key & ~_RECIRC_MASK | number << _RECIRC, zone))
@@ -71,7 +71,7 @@ def fork(x: Walk, table: int, kind: str, *, zone: int = 0) -> None:
 
 def stop(x: Walk, pause: Controller | None = None) -> None:
     """The walk stops here; the step that calls this returns True, or AGAIN if it is itself yet to be done."""
-    x.freezing = True
+    x.freezing = x.exit = True
     x.pause = pause
     x.left = []
     x.left_of = x.stopped_at = x.table, x.cookie
@@ -84,7 +84,7 @@ def finish(x: Walk) -> None:
     x.freezing = False
     x.table, x.cookie = x.stopped_at
     pause = x.pause
-    number = freeze(x, x.table, lookup=False)
+    number = freeze(x, x.table, tuple(x.left))
     x.commit()
     if pause is None:
         x.out.append(dp.Recirc(number))

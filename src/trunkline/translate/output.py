@@ -4,11 +4,16 @@ from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
 from trunkline.ofproto.fabric import patch_token, port_token, ports_token
-from trunkline.translate.action_set import end
-from trunkline.translate.result import BRIDGE, CountPatch, Node, SendToController
-from trunkline.translate.walk import IN_PORT, MAX_DEPTH, NO_COOKIE, PACKET, Walk
+from trunkline.openflow.style import port_text
+from trunkline.translate.action_set import UNSET, end
+from trunkline.translate.fields import write
+from trunkline.translate.result import BRIDGE, CountPatch, Node
+from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, NO_COOKIE, PACKET, Walk
 
 _IN_PORT_SHIFT = layout.OFFSET["in_port"]
+_PRIORITY = layout.MASK["skb_priority"]
+_PRIORITY_SHIFT = layout.OFFSET["skb_priority"]
+_CURRENT_TABLE = 255
 
 
 def in_port_of(x: Walk) -> int:
@@ -37,6 +42,8 @@ def send(x: Walk, port: int) -> None:
         _cross(x, port, interface.peer)
         return
     x.commit()
+    if x.truncate:
+        x.out.append(dp.Truncate(x.truncate))
     x.out.append(dp.Output(interface.datapath_port))
 
 
@@ -47,23 +54,26 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
     if place is None or place.bridge.interfaces[place.ofport].peer != x.bridge.interfaces[port].name:
         x.warn("Nonexistent output port" if place is None else "no peer")
         return
-    if x.depth >= MAX_DEPTH:
-        x.error("over max translation depth 64")
-        return
     bridge, ofport = place
     x.effects.append(CountPatch(x.bridge.patch_counters[port], bridge.patch_counters[ofport]))
     saved = x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.conntracked, x.exit
+    mpls, reason, x.was_mpls, x.reason = x.was_mpls, x.reason, False, of.OFPR_ACTION
     if x.why is not None:
         node = Node(BRIDGE, f'bridge("{bridge.name}")', bridge.name)
         x.why.append(node)
         x.why = node.children
     x.bridge = bridge
     x.stack, x.action_set, x.exit, x.cookie = [], [], False, NO_COOKIE
-    x.key = x.key & PACKET | ofport << _IN_PORT_SHIFT
-    x.depth += 1
-    receive(x)
-    end(x)
-    x.depth -= 1
+    x.key = x.key & PACKET | ofport << _IN_PORT_SHIFT | UNSET
+    if x.depth < MAX_DEPTH:
+        x.depth += 1
+        receive(x)
+        end(x)
+        x.depth -= 1
+    else:
+        x.error(f"over max translation depth {MAX_DEPTH}")
+    x.failure = ""  # what fails there ends there
+    x.was_mpls, x.reason = mpls, reason
     x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.conntracked, x.exit = saved
 
 
@@ -91,12 +101,60 @@ def flood(x: Walk, every: bool, _: object) -> None:
             send(x, ofport)
 
 
-def to_controller(x: Walk, max_length: int, more: tuple[int, int, bytes]) -> None:
-    """The datapath hands the packet up as it is at this point; each one, for it is no cached decision."""
-    controller_id, reason, userdata = more
-    x.commit()
-    metadata = x.key & layout.PIPELINE
-    what = SendToController(
-        x.bridge, reason, x.table, x.cookie, controller_id, max_length, userdata, metadata
-    )
-    x.out.append(dp.Userspace(what))
+def resubmit(x: Walk, port: int, table: int) -> bool:
+    """Looks the packet up once more, as one that came in on `port` if that is not its own."""
+    if table == _CURRENT_TABLE:
+        table = x.table
+    if x.depth >= MAX_DEPTH:
+        return x.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
+    if x.lookups >= MAX_LOOKUPS:
+        return x.fail("Too many resubmits", f"over {MAX_LOOKUPS} resubmit actions")
+    saved = x.table, x.rule, x.cookie
+    came = x.key & IN_PORT
+    if port != of.OFPP_IN_PORT:
+        x.key = x.key & ~IN_PORT | port << _IN_PORT_SHIFT
+    x.depth += 1
+    x.visit(x, table)
+    x.depth -= 1
+    x.key = x.key & ~IN_PORT | came
+    x.table, x.rule, x.cookie = saved
+    return x.exit
+
+
+def goto(x: Walk, table: int, _: object) -> bool:
+    resubmit(x, of.OFPP_IN_PORT, table)
+    return True
+
+
+def truncated(x: Walk, port: int, max_length: int) -> None:
+    """output(port=,max_len=): at most that many bytes of the packet."""
+    interface = x.bridge.interfaces.get(port)
+    x.reads.append(port_token(x.bridge.name, port))
+    if interface is None or interface.datapath_port is None:
+        x.error(f"output_trunc does not support patch port {port_text(port)}")
+        return
+    x.truncate = max_length
+    output(x, port)
+    x.truncate = 0
+
+
+def queue(x: Walk, number: int, _: object) -> None:
+    """set_queue, pop_queue: what leaves from here on goes to that queue of its port."""
+    write(x, _PRIORITY, number << _PRIORITY_SHIFT)
+
+
+def pop_queue(x: Walk, _: object, __: object) -> None:
+    write(x, _PRIORITY, x.priority)
+    x.note(f"queue = {x.priority >> _PRIORITY_SHIFT:#x}" if x.priority else "queue = 0")
+
+
+def enqueue(x: Walk, port: int, number: int) -> None:
+    """Output to a queue of a port."""
+    if port == of.OFPP_IN_PORT:
+        port = in_port_of(x)
+    elif port == in_port_of(x):
+        return
+    before = x.key & _PRIORITY
+    queue(x, number, None)
+    send(x, port)
+    write(x, _PRIORITY, before)

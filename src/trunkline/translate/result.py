@@ -83,6 +83,8 @@ class Recirculation(NamedTuple):
     zone: int = 0
 
 
+SLOW_ACTION = 1  # bits of `Result.slow`: the datapath has no such action
+
 CONNTRACK = "conntrack"
 OTHER = "other"
 
@@ -96,6 +98,8 @@ class Result(NamedTuple):
     reads: tuple[TableRead | Hashable, ...]
     final_key: int  # as the last action left it; what was changed behind a patch port is not in it
     recirculations: tuple[Recirculation, ...] = ()  # only with an explanation
+    slow: int = 0  # why the slow path is to do it, in the original: SLOW_*
+    failure: str = ""  # why the translation has failed, if so: then there are no actions
 
 
 # ---- the explanation: kinds of nodes

@@ -1,34 +1,42 @@
 """Runs the steps of a rule, a bucket or a clone; and keeps what is left to do when a walk must stop.
 
 A step's result says what comes next: None or False, the next step; `True`, no further step of this list;
-`AGAIN`, this step can only be done once the datapath has looked at the packet anew.  When a walk stops for
-that (`x.freezing`), each list on the way out adds what it had left, so that the whole is one list of actions
-to resume with; `Unroll` marks where a list continues that belongs to another rule.
+`AGAIN`, this step can only be done once the datapath has looked at the packet anew; `CAREFUL`, from here on
+actions that look into the packet must wait for that (a label came off it).  When a walk stops for that
+(`x.freezing`), each list on the way out adds what it had left, so that the whole is one list of actions to
+resume with; `Unroll` marks where a list continues that belongs to another rule.
 """
 
 from typing import Any, Final
 
-from trunkline.openflow.actions import Action
+from trunkline.model.fields import FIELD
+from trunkline.openflow import actions as a
 from trunkline.translate.explain import action_text
+from trunkline.translate.frozen import stop
 from trunkline.translate.result import ACTION, Node
 from trunkline.translate.walk import Unroll, Walk
 
 AGAIN: Final = 2
+CAREFUL: Final = 3
+
+Actions = tuple[a.Action | Unroll, ...]
 
 
-def run(x: Walk, steps: Any, actions: tuple[Action | Unroll, ...]) -> None:
+def run(x: Walk, steps: Any, actions: Actions) -> None:
     """Does the steps, which were compiled from `actions` one by one."""
     rest = iter(steps)
     if x.why is None:
-        for function, a, b in rest:
-            if stop := function(x, a, b):
+        for function, first, second in rest:
+            if result := function(x, first, second):
+                if result is CAREFUL:
+                    result = _careful(x, rest, actions)
                 break
         else:
             return
     else:
-        stop = _explained(x, rest, actions)
+        result = _careful(x, rest, actions)
     if x.freezing:
-        left = sum(1 for _ in rest) + (stop is AGAIN)
+        left = sum(1 for _ in rest) + (result is AGAIN)
         if left:
             if (x.table, x.cookie) != x.left_of:
                 x.left_of = x.table, x.cookie
@@ -36,21 +44,51 @@ def run(x: Walk, steps: Any, actions: tuple[Action | Unroll, ...]) -> None:
             x.left += actions[-left:]
 
 
-def _explained(x: Walk, rest: Any, actions: tuple[Action | Unroll, ...]) -> Any:
+def _careful(x: Walk, rest: Any, actions: Actions) -> Any:
+    """Does the rest of the steps, explaining each if asked to."""
     nodes = x.why
-    assert nodes is not None
-    stop = None
-    if not actions:
+    left = rest.__length_hint__()
+    if nodes is not None and not actions and not x.exit:
         nodes.append(Node(ACTION, "drop"))
-    for (function, a, b), action in zip(rest, actions, strict=False):
-        if not isinstance(action, Unroll):
+    for action in actions[-left:] if left else ():
+        if x.exit or (x.was_mpls and _looks_inside(action)):
+            if not x.exit:
+                stop(x)
+                next(rest)
+                return AGAIN
+            return True
+        if nodes is not None and not isinstance(action, Unroll):
             nodes.append(Node(ACTION, action_text(action), action))
-        stop = function(x, a, b)
-        if stop:
-            if stop is AGAIN:
+        function, first, second = next(rest)
+        result = function(x, first, second)
+        if result and result is not CAREFUL:
+            if result is AGAIN and nodes is not None:
                 nodes.pop()
-            break
-    return stop
+            return result
+    return None
+
+
+_OUTSIDE: Final = (
+    a.Output,
+    a.OutputTruncated,
+    a.OutputRegister,
+    a.Group,
+    a.Enqueue,
+    a.SetVlanVid,
+    a.SetVlanPcp,
+    a.SetEthSrc,
+    a.SetEthDst,
+    a.SetTunnel,
+    a.SetQueue,
+    Unroll,
+)
+
+
+def _looks_inside(action: a.Action | Unroll) -> bool:
+    """Whether an action may need to know what is behind the Ethernet type."""
+    if isinstance(action, a.SetField | a.Load):
+        return FIELD[action.field].prerequisite not in ("", "eth", "vlan")
+    return not isinstance(action, _OUTSIDE)
 
 
 def back(x: Walk, table: int, cookie: int) -> None:

@@ -38,14 +38,3 @@ def pop(x: Walk, _: object, __: object) -> None:
 def push(x: Walk, tpid: int, _: object) -> None:
     tags = tags_of(x.key)
     x.set_tags(((tpid, VLAN_CFI), *tags)[:2])
-
-
-def write_tci(x: Walk, mask: int, value: int) -> None:
-    """vlan_tci and its parts, as fields: a tag comes and goes with the CFI bit."""
-    write(x, mask, value)
-    tagged = x.key >> _TCI & VLAN_CFI
-    if not tagged:
-        x.look(OUTER)
-        x.fresh &= ~OUTER
-    elif not x.key >> _TPID & 0xFFFF:
-        write(x, 0xFFFF << _TPID, _DOT1Q << _TPID)

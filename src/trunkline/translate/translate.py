@@ -12,6 +12,7 @@ from typing import Final
 from trunkline.flow import key as layout
 from trunkline.model.openflow import (
     OFPR_NO_MATCH,
+    OFPR_PACKET_OUT,
     OFPTC11_TABLE_MISS_CONTINUE,
     OFPTC11_TABLE_MISS_CONTROLLER,
     OFPTC11_TABLE_MISS_DROP,
@@ -20,15 +21,17 @@ from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import bridge_token
 from trunkline.ofproto.rules import TABLES, Rule
 from trunkline.openflow.actions import Action
-from trunkline.translate.action_set import end
+from trunkline.translate.action_set import UNSET, end
 from trunkline.translate.compile import compile_actions
+from trunkline.translate.controller import ALL_OF_IT, punt
 from trunkline.translate.explain import rule_text
 from trunkline.translate.frozen import Frozen, thaw
-from trunkline.translate.output import receive, to_controller
+from trunkline.translate.output import receive
 from trunkline.translate.result import ACTION, BRIDGE, TABLE, CountRule, CountTable, Node, Result, TableRead
 from trunkline.translate.run import run
 from trunkline.translate.walk import NO_COOKIE, Walk
 
+_ACTSET: Final = layout.MASK["actset_output"]
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 
 
@@ -49,6 +52,7 @@ def translate_actions(
 ) -> Result:
     """What these actions do to a packet: packet-out."""
     x = _start(bridge, key, why)
+    x.reason = OFPR_PACKET_OUT
     run(x, compile_actions(actions), actions)
     return _finish(x)
 
@@ -76,13 +80,16 @@ def _start(bridge: Bridge, key: int, why: list[Node] | None) -> Walk:
         node = Node(BRIDGE, f'bridge("{bridge.name}")', bridge.name)
         why.append(node)
         why = node.children
-    return Walk(bridge, key, visit, compile_actions, why)
+    return Walk(bridge, key & ~_ACTSET | UNSET, visit, compile_actions, why)
 
 
 def _finish(x: Walk) -> Result:
     if x.action_set or x.freezing:
         end(x)
-    return Result(tuple(x.out), x.wild, tuple(x.effects), tuple(x.reads), x.key, tuple(x.followed))
+    actions = tuple(x.out) if not x.failure else ()
+    return Result(
+        actions, x.wild, tuple(x.effects), tuple(x.reads), x.key, tuple(x.followed), x.slow, x.failure
+    )
 
 
 def visit(x: Walk, table: int) -> None:
@@ -118,7 +125,7 @@ def _miss(x: Walk, table: int) -> None:
     """What OpenFlow 1.1 and 1.2 can set for packets that no flow of the table matches."""
     config = x.bridge.table_miss.get(table, OFPTC11_TABLE_MISS_DROP)
     if config == OFPTC11_TABLE_MISS_CONTROLLER:
-        to_controller(x, 0xFFFF, (0, OFPR_NO_MATCH, b""))
+        punt(x, ALL_OF_IT, OFPR_NO_MATCH)
     elif config == OFPTC11_TABLE_MISS_CONTINUE and table + 1 < TABLES:
         visit(x, table + 1)
 

@@ -9,17 +9,17 @@ these, when somebody looks at them, make the megaflow narrower.
 from collections.abc import Callable, Hashable
 from typing import Any, Final, NamedTuple
 
-from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.flow.classifier import ALWAYS
+from trunkline.model.openflow import OFPR_ACTION
 from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow.actions import Action, Controller
+from trunkline.translate.commit import VLANS, commit, tags_of
 from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, Recirculation, TableRead
 
 PACKET: Final = layout.PACKET
 OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
 INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
-VLANS: Final = OUTER | INNER
 IN_PORT: Final = layout.MASK["in_port"]
 TUNNEL: Final = layout.bits(*(name for name in layout.OFFSET if name.startswith("tun")))
 COMMITTED: Final = PACKET & ~(
@@ -29,7 +29,6 @@ COMMITTED: Final = PACKET & ~(
     | layout.bits("ct_src", "ct_dst", "ct_tp_src", "ct_tp_dst", "ct_proto")
 )
 """What is put out when a packet leaves: not what tunnels, tracking and recirculation put out themselves."""
-_ETHERNET: Final = layout.bits("dl_src", "dl_dst")
 NO_COOKIE: Final = (1 << 64) - 1
 MAX_DEPTH: Final = 64
 MAX_LOOKUPS: Final = 4096
@@ -37,6 +36,7 @@ MAX_LOOKUPS: Final = 4096
 _TCI, _TPID = layout.OFFSET["vlan_tci"], layout.OFFSET["vlan_tpid"]
 _TCI1, _TPID1 = layout.OFFSET["vlan1_tci"], layout.OFFSET["vlan1_tpid"]
 
+__all__ = ["VLANS", "Walk", "tags_of"]
 Tags = tuple[tuple[int, int], ...]
 """VLAN tags, outermost first, as (TPID, TCI); the TCI has its CFI bit set."""
 
@@ -62,6 +62,7 @@ class Walk:
         "effects",
         "entry",
         "exit",
+        "failure",
         "followed",
         "freezing",
         "fresh",
@@ -71,13 +72,18 @@ class Walk:
         "lookups",
         "out",
         "pause",
+        "priority",
         "reads",
+        "reason",
         "rule",
+        "slow",
         "stack",
         "stopped_at",
         "table",
         "telling",
+        "truncate",
         "visit",
+        "was_mpls",
         "why",
         "wild",
     )
@@ -106,9 +112,15 @@ class Walk:
         self.stack: list[int] = []
         self.action_set: list[Action] = []
         self.conntracked = False
+        self.reason = OFPR_ACTION  # why controllers get what is output to them
+        self.slow = 0  # why the slow path is to handle such packets: bits of result.SLOW_*
+        self.failure = ""  # why the whole translation has failed
+        self.was_mpls = False  # the last label is off, and what is under it is not known
         self.freezing = False  # the walk stops; see frozen.py
         self.visit = visit
         self.compile = compile
+        self.priority = key & layout.MASK["skb_priority"]  # what the packet came with
+        self.truncate = 0  # what is sent next is cut to so many bytes
         self.followed: list[Recirculation] = []
         self.why = why
         self.left: list[Action | Unroll] = []
@@ -138,6 +150,14 @@ class Walk:
         if self.why is not None:
             self.why.append(Node(ERROR, text))
 
+    def fail(self, why: str, text: str = "") -> bool:
+        """Ends the whole translation: its packets are dropped."""
+        if text:
+            self.error(text)
+        self.failure = why
+        self.exit = True
+        return True
+
     def set_tags(self, tags: Tags) -> None:
         """Gives the packet these tags, of which the key has room for two."""
         self.wild |= VLANS & self.fresh
@@ -146,22 +166,8 @@ class Walk:
 
     def commit(self) -> None:
         """Puts out what makes the datapath's packet equal to the key."""
-        changed = (self.key ^ self.base) & COMMITTED
-        if not changed:
-            return
-        if changed & VLANS:
-            _commit_tags(self.out, tags_of(self.base), tags_of(self.key))
-            changed &= ~VLANS
-        if changed:
-            self.wild |= changed & self.fresh
-            if changed & _ETHERNET:
-                self._put(changed & _ETHERNET)
-            if changed & ~_ETHERNET:
-                self._put(changed & ~_ETHERNET)
-        self.base = self.key
-
-    def _put(self, changed: int) -> None:
-        self.out.append(dp.Set(self.key & changed, changed))
+        if (self.key ^ self.base) & COMMITTED:
+            commit(self)
 
 
 def tag_bits(tags: Tags) -> int:
@@ -173,24 +179,3 @@ def tag_bits(tags: Tags) -> int:
             tpid, tci = tags[1]
             bits |= tpid << _TPID1 | tci << _TCI1
     return bits
-
-
-def tags_of(key: int) -> Tags:
-    tci = key >> _TCI & 0xFFFF
-    if not tci & layout.VLAN_CFI:
-        return ()
-    outer = (key >> _TPID & 0xFFFF, tci)
-    tci = key >> _TCI1 & 0xFFFF
-    if not tci & layout.VLAN_CFI:
-        return (outer,)
-    return outer, (key >> _TPID1 & 0xFFFF, tci)
-
-
-def _commit_tags(out: list[Any], base: Tags, tags: Tags) -> None:
-    """Pops down to the innermost tags that both share, and pushes what is missing."""
-    common = 0
-    while common < min(len(base), len(tags)) and base[-1 - common] == tags[-1 - common]:
-        common += 1
-    out += [dp.PopVlan()] * (len(base) - common)
-    for tpid, tci in reversed(tags[: len(tags) - common]):
-        out.append(dp.PushVlan(tpid, tci))

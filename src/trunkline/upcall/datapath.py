@@ -23,6 +23,7 @@ from trunkline.ofproto.fabric import Fabric
 from trunkline.openflow.actions import Action
 from trunkline.openflow.messages import PacketIn
 from trunkline.packet.packet import Packet
+from trunkline.translate.action_set import UNSET
 from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
 from trunkline.translate.translate import translate, translate_actions
@@ -32,6 +33,7 @@ from trunkline.upcall.megaflows import Index, Megaflow
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _IN_PORT: Final = layout.OFFSET["in_port"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
+_ACTSET_MASK: Final = layout.MASK["actset_output"]
 _BATCH: Final = 64  # upcalls between two looks at the journal
 _FETCH: Final = 0.5  # seconds between two fetches of statistics
 _EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
@@ -168,7 +170,9 @@ class Datapath:
         if not isinstance(what, SendToController):
             return
         frame = upcall.packet.frame
-        metadata = what.metadata
+        metadata = what.metadata & layout.PIPELINE
+        if metadata & _ACTSET_MASK == UNSET:
+            metadata &= ~_ACTSET_MASK
         mask = _IN_PORT_MASK | (layout.PIPELINE if metadata & ~_IN_PORT_MASK else 0)
         data = frame[: what.max_length]
         message = PacketIn(

@@ -6,8 +6,9 @@ Texts as the original's; ovs-dpctl shows the same by asking the running switch.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
+from trunkline.dpif import actions as dp
 from trunkline.dpif.action_text import format_actions
 from trunkline.dpif.actions import Cookie
 from trunkline.dpif.provider import DatapathFlow, Statistics
@@ -255,22 +256,28 @@ def _statistics_text(statistics: Statistics, now: float) -> str:
     return text
 
 
-def shown_actions(actions: tuple[object, ...]) -> tuple[object, ...]:
-    """Actions with what only this process understands put into words."""
-    return tuple(_shown_action(action) for action in actions)
+def shown_actions(actions: tuple[Any, ...], told: bool = True) -> tuple[Any, ...]:
+    """Actions with what only this process understands put into words; `told`: packets are really sent."""
+    return tuple(_shown_action(action, told) for action in actions)
 
 
-def _shown_action(action: object) -> object:
+def _shown_action(action: Any, told: bool) -> Any:
+    if isinstance(action, dp.Clone | dp.Sample):
+        return action._replace(actions=shown_actions(action.actions, told))
+    if isinstance(action, dp.CheckLength):
+        return action._replace(
+            greater=shown_actions(action.greater, told), less_equal=shown_actions(action.less_equal, told)
+        )
     what = getattr(action, "what", None)
     if not isinstance(what, SendToController):
         return action
     words: tuple[tuple[str, str | int], ...] = (
         ("reason", what.reason),
-        ("dont_send", 0),
-        ("continuation", 0),
-        ("recirc_id", 0),
+        ("dont_send", int(not told)),
+        ("continuation", int(what.paused)),
+        ("recirc_id", what.frozen),
         ("rule_cookie", what.cookie),
         ("controller_id", what.controller_id),
         ("max_len", what.max_length),
     )
-    return action._replace(what=Cookie("controller", words))  # type: ignore[attr-defined]
+    return action._replace(what=Cookie("controller", words))

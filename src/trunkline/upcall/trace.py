@@ -16,8 +16,9 @@ from trunkline.flow.values import TextContext, TextError
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.ofproto.bridge import Bridge
 from trunkline.packet.packet import Packet
+from trunkline.translate.action_set import UNSET
 from trunkline.translate.explain import lines
-from trunkline.translate.result import CONNTRACK, Node, Recirculation, Result
+from trunkline.translate.result import CONNTRACK, SLOW_ACTION, Node, Recirculation, Result
 from trunkline.translate.translate import translate
 from trunkline.upcall.commands import Datapaths, find_bridge
 from trunkline.upcall.datapath import Datapath
@@ -30,6 +31,8 @@ _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _DP_PORT_MASK: Final = layout.MASK["dp_in_port"]
 _FRAGMENT: Final = layout.MASK["nw_frag"]
 _TRACKED_NEW: Final = 0x21
+_SLOW: Final = ((SLOW_ACTION, "Uses action(s) not supported by datapath."),)
+_ACTSET_MASK: Final = layout.MASK["actset_output"]
 _RULE: Final = "=" * 79
 _NOT_YET: Final = ("-ct-next", "--ct-next", "-consistent")
 
@@ -58,7 +61,7 @@ def _trace(datapaths: Datapaths, arguments: Sequence[str]) -> str:
         result = translate(request.bridge, key, why, telling=request.effective)
         if part.kind:
             parts.append(_heading(part))
-        parts.append(render(request.bridge, key, result, why))
+        parts.append(render(request.bridge, key, result, why, told=request.effective))
         if request.effective:
             apply_learning(result.effects, request.bridge.clock.monotonic())
         waiting += result.recirculations
@@ -80,10 +83,11 @@ def _heading(part: Recirculation) -> str:
     return f"{_RULE}\n{text}\n{_RULE}\n"
 
 
-def render(bridge: Bridge, key: int, result: Result, why: list[Node]) -> str:
-    """The text of a trace."""
+def render(bridge: Bridge, key: int, result: Result, why: list[Node], *, told: bool = False) -> str:
+    """The text of a trace.  `told`: the controllers are told of it."""
     final = result.final_key
-    unchanged = final == key
+    unchanged = final == key & ~_ACTSET_MASK | UNSET
+    final &= ~_ACTSET_MASK
     wild = result.wildcards & layout.PACKET & ~_DP_PORT_MASK | _IN_PORT_MASK
     for slot in ("vlan_tci", "vlan1_tci"):
         if not layout.get(key, slot):  # that there is no tag is in the type
@@ -96,8 +100,13 @@ def render(bridge: Bridge, key: int, result: Result, why: list[Node]) -> str:
         "",
         "Final flow: " + ("unchanged" if unchanged else format_flow(final & ~_DP_PORT_MASK)),
         f"Megaflow: {format_match(Match(key & wild, wild))}",
-        f"Datapath actions: {format_actions(shown_actions(result.actions))}",
+        f"Datapath actions: {format_actions(shown_actions(result.actions, told), key=key)}",
     ]
+    if result.failure:
+        out.append(f"Translation failed ({result.failure}), packet is dropped.")
+    if result.slow:
+        out.append("This flow is handled by the userspace slow path because it:")
+        out += [f"  - {text}" for bit, text in _SLOW if result.slow & bit]
     return "\n".join(out) + "\n"
 
 

@@ -108,7 +108,7 @@ def test_delete_by_match_cookie_port_and_table(bench: Bench) -> None:
         ({"actions": (a.Output(of.OFPP_TABLE),)}, "OFPBAC_BAD_OUT_PORT"),
         ({"actions": (a.GotoTable(0),)}, "OFPBIC_BAD_TABLE_ID"),
         ({"actions": (a.Group(1),)}, "OFPBAC_BAD_OUT_GROUP"),
-        ({"actions": (a.PopMpls(0x0800),)}, "OFPBAC_BAD_TYPE"),
+        ({"actions": (a.WriteActions((a.Exit(),)),)}, "OFPBAC_BAD_TYPE"),
         ({"actions": (a.PushVlan(0x0800),)}, "OFPBAC_BAD_ARGUMENT"),
         ({"flags": of.OFPFF_CHECK_OVERLAP}, "OFPFMFC_OVERLAP"),
     ],

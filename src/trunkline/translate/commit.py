@@ -1,0 +1,181 @@
+"""Putting out what has changed: the datapath actions that make its packet equal to the walk's key.
+
+What changed is put out when a packet leaves, header by header, in the original's order: addresses, IP or ARP,
+transport, labels, tags, and at last what is not in the packet at all.  A field that is written whole is set
+whole; of a field that is written in part, only the bits that were looked at or written.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from trunkline.dpif import actions as dp
+from trunkline.flow import key as layout
+from trunkline.translate.result import SLOW_ACTION
+
+if TYPE_CHECKING:
+    from trunkline.translate.walk import Tags, Walk
+
+VLANS: Final = layout.bits("vlan_tci", "vlan_tpid", "vlan1_tci", "vlan1_tpid")
+LABELS: Final = layout.bits("mpls0", "mpls1", "mpls2")
+_LABEL_SLOTS: Final = tuple(layout.OFFSET[name] for name in ("mpls0", "mpls1", "mpls2"))
+_TYPE: Final = layout.OFFSET["dl_type"]
+_TYPE_MASK: Final = layout.MASK["dl_type"]
+_PROTOCOL: Final = layout.OFFSET["nw_proto"]
+_BOTTOM: Final = 0x100
+_MPLS: Final = (0x8847, 0x8848)
+_ARP: Final = (0x0806, 0x8035)
+_ICMP: Final = (1, 58)
+
+
+def _masks(*names: str) -> tuple[int, ...]:
+    return tuple(layout.MASK[name] for name in names)
+
+
+_HARDWARE: Final = ("arp_sha", "arp_tha")
+_ETHERNET: Final = _masks("dl_src", "dl_dst")
+_NSH: Final = tuple(layout.MASK[name] for name in layout.OFFSET if name.startswith("nsh_"))
+_ADDRESSES: Final = _masks("net_src", "net_dst", "nw_tos", "nw_ttl", "ipv6_label")
+_ARP_FIELDS: Final = _masks("net_src", "net_dst", "nw_proto", *_HARDWARE)
+_PORTS: Final = _masks("tp_src", "tp_dst")
+_NEIGHBOUR: Final = _masks("nd_target", *_HARDWARE)
+_EXTENSION: Final = _masks("igmp_group", "tcp_flags")
+_PRIORITY: Final = layout.MASK["skb_priority"]
+_MARK: Final = layout.MASK["pkt_mark"]
+_LAYER3: Final = layout.bits(
+    "net_src", "net_dst", "nw_tos", "nw_ttl", "ipv6_label", "nw_proto", "nw_frag",
+    "tp_src", "tp_dst", "nd_target", "arp_sha", "arp_tha", "igmp_group", "tcp_flags",
+)  # fmt: skip
+
+
+def commit(x: "Walk") -> None:
+    """Puts out the difference of `x.key` and `x.base`, and takes it into `x.base`."""
+    changed = x.key ^ x.base
+    _set(x, changed, _ETHERNET)
+    if changed & layout.RARE:
+        _set(x, changed, _NSH)
+    kind = x.base >> _TYPE & 0xFFFF
+    if changed & _LAYER3 and x.key >> _TYPE & 0xFFFF == kind:
+        if kind in _ARP:
+            if _set(x, changed, _ARP_FIELDS):
+                x.slow |= SLOW_ACTION
+        else:
+            _set(x, changed, _ADDRESSES)
+            _commit_transport(x, changed)
+    if changed & (LABELS | _TYPE_MASK):
+        _commit_labels(x, kind)
+    if changed & VLANS:
+        _commit_tags(x)
+    if changed & (_PRIORITY | _MARK):
+        _set(x, changed, (_PRIORITY,))
+        _set(x, changed, (_MARK,))
+    x.base = x.key
+
+
+def _set(x: "Walk", changed: int, fields: tuple[int, ...]) -> bool:
+    """One set action for those of the fields that have changed."""
+    mask = 0
+    for field in fields:
+        if changed & field:
+            mask |= field
+    if not mask:
+        return False
+    x.wild |= changed & mask & x.fresh
+    mask &= x.wild
+    x.out.append(dp.Set(x.key & mask, mask))
+    return True
+
+
+def _commit_transport(x: "Walk", changed: int) -> None:
+    protocol = x.base >> _PROTOCOL & 0xFF
+    if protocol in _ICMP and changed & (_PORTS[0] | _PORTS[1]):
+        mask = layout.bits("icmp_type", "icmp_code")
+        x.wild |= mask & x.fresh
+        x.out.append(dp.Set(x.key & mask, mask))
+        x.slow |= SLOW_ACTION
+    else:
+        _set(x, changed, _PORTS)
+    if protocol == _ICMP[1]:
+        neighbour = _set(x, changed, _NEIGHBOUR)
+        if _set(x, changed, _EXTENSION) or neighbour:
+            x.slow |= SLOW_ACTION
+
+
+# ---- labels
+
+
+def labels_of(key: int) -> list[int]:
+    """The label stack entries of a key, outermost first; a zero entry is taken for none."""
+    found: list[int] = []
+    if key >> _TYPE & 0xFFFF in _MPLS:
+        for slot in _LABEL_SLOTS:
+            entry = key >> slot & 0xFFFFFFFF
+            if not entry:
+                break
+            found.append(entry)
+            if entry & _BOTTOM:
+                break
+    return found
+
+
+def label_bits(entries: list[int]) -> int:
+    return sum(entry << slot for slot, entry in zip(_LABEL_SLOTS, entries, strict=False))
+
+
+def _commit_labels(x: "Walk", kind: int) -> None:
+    """Pops to what both stacks share, sets one entry where that will do, and pushes what is missing."""
+    have, want = labels_of(x.base), labels_of(x.key)
+    common = 0
+    while common < min(len(have), len(want)) and have[-1 - common] == want[-1 - common]:
+        common += 1
+    x.wild |= LABELS & x.fresh
+    new_kind = x.key >> _TYPE & 0xFFFF
+    while len(have) > common:
+        if len(have) - 1 == common and len(want) > common:
+            entry = want[len(want) - len(have)]
+            x.out.append(_set_label(entry))
+            have[0] = entry
+            common += 1
+        else:
+            x.out.append(dp.PopMpls(new_kind if len(have) == 1 else _inner_kind(kind, new_kind)))
+            del have[0]
+    while len(want) > common:
+        entry = want[len(want) - common - 1]
+        x.out.append(dp.PushMpls(entry, new_kind))
+        common += 1
+
+
+def _inner_kind(kind: int, new: int) -> int:
+    return new if new in _MPLS else kind
+
+
+def _set_label(entry: int) -> dp.Set:
+    return dp.Set(entry << _LABEL_SLOTS[0], 0xFFFFFFFF << _LABEL_SLOTS[0])
+
+
+# ---- tags
+
+
+def _commit_tags(x: "Walk") -> None:
+    """Pops down to the innermost tags that both share, and pushes what is missing."""
+    base, tags = tags_of(x.base), tags_of(x.key)
+    common = 0
+    while common < min(len(base), len(tags)) and base[-1 - common] == tags[-1 - common]:
+        common += 1
+    x.out += [dp.PopVlan()] * (len(base) - common)
+    for tpid, tci in reversed(tags[: len(tags) - common]):
+        x.out.append(dp.PushVlan(tpid, tci))
+
+
+_TCI, _TPID = layout.OFFSET["vlan_tci"], layout.OFFSET["vlan_tpid"]
+_TCI1, _TPID1 = layout.OFFSET["vlan1_tci"], layout.OFFSET["vlan1_tpid"]
+
+
+def tags_of(key: int) -> "Tags":
+    """The VLAN tags of a key, outermost first."""
+    tci = key >> _TCI & 0xFFFF
+    if not tci & layout.VLAN_CFI:
+        return ()
+    outer = (key >> _TPID & 0xFFFF, tci)
+    tci = key >> _TCI1 & 0xFFFF
+    if not tci & layout.VLAN_CFI:
+        return (outer,)
+    return outer, (key >> _TPID1 & 0xFFFF, tci)

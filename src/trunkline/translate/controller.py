@@ -1,0 +1,39 @@
+"""Packets to controllers: the datapath hands them up as they are at this point, with the walk's state."""
+
+from typing import Final
+
+from trunkline.dpif import actions as dp
+from trunkline.openflow.actions import Controller
+from trunkline.translate.frozen import CARRIED, freeze, stop
+from trunkline.translate.result import SendToController
+from trunkline.translate.walk import Walk
+
+ALL_OF_IT: Final = 0xFFFF
+
+
+def punt(x: Walk, max_length: int, reason: int, controller_id: int = 0, userdata: bytes = b"") -> None:
+    """A packet-in for the controllers with that id."""
+    x.commit()
+    number = freeze(x, x.table, ())
+    metadata = x.key & CARRIED
+    x.out.append(
+        dp.Userspace(
+            SendToController(
+                x.bridge, reason, x.table, x.cookie, controller_id, max_length, userdata, metadata, number
+            )
+        )
+    )
+
+
+def output_controller(x: Walk, max_length: int, _: object) -> None:
+    """output:CONTROLLER."""
+    punt(x, max_length, x.reason)
+
+
+def controller(x: Walk, action: Controller, _: object) -> bool:
+    """controller(...); with `pause` the walk goes on when the controller says so."""
+    if action.pause:
+        stop(x, action)
+        return True
+    punt(x, action.max_len, action.reason, action.controller_id, action.userdata or b"")
+    return False
