@@ -101,6 +101,10 @@ class Provider(Protocol):
     def dump_flows(self) -> Iterator[DatapathFlow]:
         """A snapshot."""
 
+    def used_flows(self) -> Iterator[tuple[int, Statistics]]:
+        """(ufid, statistics) of the flows that packets have gone through since they were last given here, in
+        steps: it may be gone through little by little.  The cost is that of the flows used, not of all."""
+
     def flow(self, ufid: int) -> DatapathFlow | None: ...
 
     def statistics(self) -> DatapathStatistics: ...
@@ -111,5 +115,8 @@ class Provider(Protocol):
     def execute(self, packet: Packet, key: int, actions: tuple[Any, ...], known: Any = None) -> None: ...
 
     def upcalls(self, limit: int) -> list[Upcall]: ...
+
+    def waiting(self) -> bool:
+        """Whether there are upcalls."""
 
     def close(self) -> None: ...

@@ -78,7 +78,7 @@ class SimPort:
 class SimFlow:
     """A megaflow."""
 
-    __slots__ = ("actions", "bytes", "key", "mask", "packets", "tcp_flags", "ufid", "used")
+    __slots__ = ("actions", "bytes", "key", "mask", "packets", "tcp_flags", "touched", "ufid", "used")
 
     def __init__(self, ufid: int, key: int, mask: int, actions: tuple[Any, ...]) -> None:
         self.ufid = ufid
@@ -87,6 +87,7 @@ class SimFlow:
         self.actions = actions
         self.packets = self.bytes = self.tcp_flags = 0
         self.used: float | None = None
+        self.touched = False  # it waits in `Sim.touched`
 
     def statistics(self) -> Statistics:
         return Statistics(self.packets, self.bytes, self.used, self.tcp_flags)
@@ -122,6 +123,7 @@ class Sim:
         self._tables: dict[int, _Table] = {}
         self._order: list[_Table] = []
         self._flows: dict[int, SimFlow] = {}
+        self.touched: list[SimFlow] = []  # used since they were last asked for
         self._upcalls: deque[Upcall] = deque()
         self._lookups = 0
         self.conntrack = Tracker(MemoryStore(), seed)
@@ -197,6 +199,9 @@ class Sim:
             flow.bytes += size
             flow.used = now
             flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
+            if not flow.touched:
+                flow.touched = True
+                self.touched.append(flow)
             run(packet, key, flow.actions)
         self._lookups += len(packets)
         if self._lookups >= _SORT_EVERY:
@@ -234,6 +239,9 @@ class Sim:
     def upcalls(self, limit: int) -> list[Upcall]:
         waiting = self._upcalls
         return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+
+    def waiting(self) -> bool:
+        return bool(self._upcalls)
 
     # ---- megaflows
 
@@ -286,6 +294,16 @@ class Sim:
         for flow in list(self._flows.values()):
             yield DatapathFlow(flow.ufid, flow.key, flow.mask, flow.actions, flow.statistics())
 
+    def used_flows(self) -> Iterator[tuple[int, Statistics]]:
+        touched, self.touched = self.touched, []
+        left = iter(touched)
+        try:
+            for flow in left:
+                flow.touched = False
+                yield flow.ufid, flow.statistics()
+        finally:
+            self.touched += left  # who stops half way gets the others the next time
+
     def flow(self, ufid: int) -> DatapathFlow | None:
         flow = self._flows.get(ufid)
         return (
@@ -299,6 +317,7 @@ class Sim:
         self._ports.clear()
         self._names.clear()
         self._flows.clear()
+        self.touched.clear()
         self._tables.clear()
         self._order.clear()
         self._upcalls.clear()

@@ -163,6 +163,9 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
     flow.packets += 1
     flow.bytes += len(state.packet.frame)
     flow.used = sim.clock.monotonic()
+    if not flow.touched:
+        flow.touched = True
+        sim.touched.append(flow)
     flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
     Executor(sim).run(state.packet, key, flow.actions, state.depth + 1, state.known)
 

@@ -8,9 +8,15 @@ statistics are fetched.
 A change in a bridge stands in the fabric's journal.  Of all megaflows only those that have read what
 changed are translated again; a megaflow whose actions and mask stay is left in place, another is replaced
 or goes.
+
+All of this may be much at once: a change may concern every megaflow, each of which may have statistics to be
+pushed.  So there are three queues (misses in the datapath, megaflows to be translated again, megaflows that
+packets have gone through), and `run` takes from each in turn, as long as its budget lasts.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from trunkline.base.clock import Clock
@@ -27,14 +33,15 @@ from trunkline.translate.action_set import UNSET
 from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
 from trunkline.translate.translate import translate, translate_actions
-from trunkline.upcall.effects import apply
+from trunkline.upcall.effects import apply, sort
 from trunkline.upcall.megaflows import Index, Megaflow
 
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _IN_PORT: Final = layout.OFFSET["in_port"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
 _ACTSET_MASK: Final = layout.MASK["actset_output"]
-_BATCH: Final = 64  # upcalls between two looks at the journal
+_BATCH: Final = 64  # of anything, between two looks at the other queues
+_FRESH: Final = 8  # translations that a batch of upcalls is compared with
 _FETCH: Final = 0.5  # seconds between two fetches of statistics
 _EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
 
@@ -75,45 +82,61 @@ class Datapath:
         self._most = 0
         self.average_megaflows = 0
         self.fetch_seconds = 0.0
+        self._round_began = 0.0
+        self._rounds = 0  # that have ended
+        self._expiring: int | None = None  # the round after which flows and addresses may expire
         self._expire_after = 0.0
+        self._concerned: dict[int, None] = {}  # ufids of megaflows that are to be translated again
+        self._round: Iterator[tuple[int, Statistics]] | None = None  # statistics that are being pushed
+        self._ages: dict[int, None] = {}  # all ufids, those first that have not been used for longest
         fabric.execute = self._packet_out
         fabric.refresh = self.fetch_statistics
 
     # ---- driving
 
-    def run(self, now: float | None = None) -> None:
+    def run(self, now: float | None = None, budget: float | None = None) -> None:
         """Does what is due: changes, upcalls, statistics, expiry.  To be called after packets, after changes
-        and at `next_timer()`."""
+        and at `next_timer()`.
+
+        With a `budget`, in seconds, it may leave a part of it; `next_timer()` is now, then.
+        """
         now = self.clock.monotonic() if now is None else now
-        if self.fabric.changes:
-            self.revalidate()
-        while upcalls := self.provider.upcalls(_BATCH):
-            for upcall in upcalls:
-                self._handle(upcall, now)
-                if self.fabric.changes:
-                    self.revalidate()
+        end = math.inf if budget is None else now + budget
+        if self._expiring is None and self._ripe(now):
+            self._expiring = self._rounds + (2 if self._round is not None else 1)
+            self._round = self._round or self._begin_round()
         if now >= self._next_fetch:
             self._next_fetch = now + _FETCH
-            self.fetch_statistics()
-            self._expire(now)
+            self._round = self._round or self._begin_round()
             self.fabric.recirculations.sweep()
-        if now >= self._expire_after:
-            self._expire_rules(now)
-        if self.fabric.changes:
+        while True:
+            if self.fabric.changes:
+                self._note_changes()
+            busy = self._translate_some()
+            busy |= self._handle_some(now)
+            busy |= self._push_some(now)
+            if not busy or self.clock.monotonic() >= end:
+                break
+        if budget is None:
             self.revalidate()
+
+    def _ripe(self, now: float) -> list[Bridge]:
+        """The bridges that have flows or addresses whose time may be over."""
+        if now < self._expire_after:
+            return []
+        bridges = list(self.fabric.bridges.values())
+        return [one for one in bridges if (due := one.next_timer()) is not None and due <= now]
 
     def _expire_rules(self, now: float) -> None:
         """Flows and addresses; with fresh statistics, for a packet puts off their end; not too often."""
-        bridges = list(self.fabric.bridges.values())
-        ready = [one for one in bridges if (due := one.next_timer()) is not None and due <= now]
-        if ready:
-            self._expire_after = now + _EXPIRY
-            self.fetch_statistics()
-            for bridge in ready:
-                bridge.run(now)
+        self._expire_after = now + _EXPIRY
+        for bridge in self._ripe(math.inf):
+            bridge.run(now)
 
     def next_timer(self) -> float | None:
         """When `run` is due again, if nothing happens before; None: not until something happens."""
+        if self._concerned or self.fabric.changes or self._round is not None or self.provider.waiting():
+            return self.clock.monotonic()
         timers = [bridge.next_timer() for bridge in self.fabric.bridges.values()]
         due = [max(when, self._expire_after) for when in timers if when is not None]
         if self.megaflows or len(self.fabric.recirculations):
@@ -129,7 +152,20 @@ class Datapath:
             return None
         return place.bridge, key & layout.PACKET | place.ofport << _IN_PORT
 
-    def _handle(self, upcall: Upcall, now: float) -> None:
+    def _handle_some(self, now: float) -> bool:
+        """Some upcalls; False if there are none."""
+        upcalls = self.provider.upcalls(_BATCH)
+        if not upcalls:
+            return False
+        fresh: dict[tuple[int, int], Result] = {}  # what this batch has translated, by mask and masked key
+        for upcall in upcalls:
+            self._handle(upcall, now, fresh)
+            if self.fabric.changes:
+                fresh.clear()
+                self._note_changes()
+        return True
+
+    def _handle(self, upcall: Upcall, now: float, fresh: dict[tuple[int, int], Result]) -> None:
         self.upcalls += 1
         if upcall.action is not None:
             self._to_controller(upcall)
@@ -139,16 +175,24 @@ class Datapath:
         if found is None:
             return  # from a port that no bridge has any more
         bridge, key = found
-        result = translate(bridge, key)
-        self._translations.total += 1
-        apply(result.effects, 1, octets, now)
-        if len(self.megaflows) < self.flow_limit:
-            self._put(bridge, key, result, now)
+        packet_key = key & layout.PACKET
+        known = [result for (mask, value), result in fresh.items() if packet_key & mask == value]
+        if known:
+            result = known[0]
+        else:
+            result = translate(bridge, key)
+            self._translations.total += 1
+            if len(self.megaflows) < self.flow_limit:
+                self._put(bridge, key, result, now)
+            if len(fresh) < _FRESH:
+                mask = result.wildcards & layout.PACKET
+                fresh[mask, packet_key & mask] = result
+        apply(sort(result.effects), 1, octets, now)
         self.provider.execute(upcall.packet, upcall.key, result.actions, upcall.known)
 
     def carry_out(self, packet: Packet, key: int, result: Result) -> None:
         """Does for one packet what its translation says; leaves no megaflow."""
-        apply(result.effects, 1, len(packet.frame), self.clock.monotonic())
+        apply(sort(result.effects), 1, len(packet.frame), self.clock.monotonic())
         self._executions.total += 1
         self.provider.execute(packet, key & layout.PACKET, result.actions)
 
@@ -161,6 +205,7 @@ class Datapath:
             return  # one that covers it came in the same batch
         self._next_ufid += 1
         self.megaflows[ufid] = Megaflow(ufid, key, mask, result.actions, bridge.name, result, now)
+        self._ages[ufid] = None
         self.fabric.recirculations.hold(recirculations_in(result.actions))
         self._index.add(ufid, result.reads)
         self._most = max(self._most, len(self.megaflows))
@@ -199,16 +244,30 @@ class Datapath:
 
     def revalidate(self) -> None:
         """Brings the megaflows up to the present configuration."""
-        changes = self.fabric.changes
-        self.fabric.changes = []
-        if not self.megaflows:
-            return
-        concerned = self._index.concerned(dict.fromkeys(changes))
-        if concerned:
-            self._translate_again(sorted(concerned))
+        while self.fabric.changes or self._concerned:
+            self._note_changes()
+            self._translate_some()
 
     def revalidate_all(self) -> None:
-        self._translate_again(sorted(self.megaflows))
+        self._concerned.update(dict.fromkeys(self.megaflows))
+        self.revalidate()
+
+    def _note_changes(self) -> None:
+        """Which megaflows the journal concerns."""
+        changes, self.fabric.changes = self.fabric.changes, []
+        if self.megaflows:
+            self._concerned.update(dict.fromkeys(self._index.concerned(dict.fromkeys(changes))))
+
+    def _translate_some(self) -> bool:
+        """Translates some of the megaflows again that a change concerns; False if there are none."""
+        concerned = self._concerned
+        if not concerned:
+            return False
+        ufids = list(islice(concerned, _BATCH))
+        for ufid in ufids:
+            del concerned[ufid]
+        self._translate_again(ufids)
+        return True
 
     def _translate_again(self, ufids: Iterable[int]) -> None:
         changes: list[FlowPut | FlowDelete] = []
@@ -244,6 +303,7 @@ class Datapath:
             self.fabric.recirculations.release(recirculations_in(megaflow.actions))
         megaflow.key = key
         megaflow.result = result
+        megaflow.effects = None
         megaflow.actions = result.actions
 
     def _fetch_one(self, megaflow: Megaflow) -> None:
@@ -259,6 +319,7 @@ class Datapath:
             else:
                 self._flow_deletions.total += 1
                 megaflow = self.megaflows.pop(change.ufid)
+                del self._ages[change.ufid]
                 self._index.remove(megaflow.ufid, megaflow.result.reads)
                 self.fabric.recirculations.release(recirculations_in(megaflow.actions))
                 if isinstance(outcome, Statistics):
@@ -273,13 +334,41 @@ class Datapath:
 
     def fetch_statistics(self) -> None:
         """Pushes what the datapath has counted since the last time to rules, ports and addresses."""
-        began = self.clock.monotonic()
-        for flow in self.provider.dump_flows():
-            megaflow = self.megaflows.get(flow.ufid)
+        now = self.clock.monotonic()
+        while self._round is not None:
+            self._push_some(now)
+        self._round = self._begin_round()
+        while self._round is not None:
+            self._push_some(now)
+
+    def _begin_round(self) -> Iterator[tuple[int, Statistics]]:
+        self._round_began = self.clock.monotonic()
+        return self.provider.used_flows()
+
+    def _push_some(self, now: float) -> bool:
+        """Some of a round of statistics; False if none is on its way.  At its end megaflows that have not
+        been used for long go."""
+        if self._round is None:
+            return False
+        some = list(islice(self._round, _BATCH))
+        for ufid, statistics in some:
+            megaflow = self.megaflows.get(ufid)
             if megaflow is not None:
-                self._push(megaflow, flow.statistics)
+                self._push(megaflow, statistics)
+        if len(some) == _BATCH:
+            return True
+        self._round = None
         self.average_megaflows = (self.average_megaflows + len(self.megaflows)) // 2
-        self.fetch_seconds = self.clock.monotonic() - began
+        self.fetch_seconds = self.clock.monotonic() - self._round_began
+        self._rounds += 1
+        self._expire(now)
+        if self._expiring is not None:
+            if self._rounds < self._expiring:
+                self._round = self._begin_round()
+                return True
+            self._expiring = None
+            self._expire_rules(now)
+        return bool(some)
 
     def _push(self, megaflow: Megaflow, statistics: Statistics) -> None:
         packets = statistics.packets - megaflow.packets
@@ -289,12 +378,23 @@ class Datapath:
         megaflow.packets = statistics.packets
         megaflow.bytes = statistics.bytes
         megaflow.used = max(megaflow.used, statistics.used)
-        apply(megaflow.result.effects, packets, octets, statistics.used)
+        if megaflow.ufid in self._ages:
+            del self._ages[megaflow.ufid]
+            self._ages[megaflow.ufid] = None
+        effects = megaflow.effects
+        if effects is None:
+            effects = megaflow.effects = sort(megaflow.result.effects)
+        apply(effects, packets, octets, statistics.used)
 
     def _expire(self, now: float) -> None:
-        old = [FlowDelete(ufid) for ufid, flow in self.megaflows.items() if now - flow.used >= self.max_idle]
+        """Takes out the megaflows that have not been used for long."""
+        old: list[FlowPut | FlowDelete] = []
+        for ufid in self._ages:
+            if now - self.megaflows[ufid].used < self.max_idle:
+                break
+            old.append(FlowDelete(ufid))
         if old:
-            self._change(list(old))
+            self._change(old)
 
     def purge(self) -> None:
         """Takes all megaflows out of the datapath; what they have counted is kept."""

@@ -1,36 +1,77 @@
-"""Applying the effects of a translation: once for a packet that came up, and for each push of statistics."""
+"""Applying the effects of a translation: once for a packet that came up, and for each push of statistics.
 
-from collections.abc import Iterable
+Most effects count, and a megaflow's are applied again and again: they are sorted by kind once (`sort`), into
+lists of the counters themselves.  The others have a function each, in a table.
+"""
 
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+from trunkline.ofproto.rules import Counters, TableCounters
 from trunkline.translate.result import CountPatch, CountRule, CountTable, Effect, Learn
 
 
-def apply(effects: Iterable[Effect], packets: int, octets: int, used: float) -> None:
-    """`packets` packets with `octets` bytes in all went this way; the last at `used` (Clock.monotonic())."""
+class Sorted(NamedTuple):
+    """Effects by kind: counters of rules; of tables where a rule was found, and where none was; the rest."""
+
+    rules: tuple[Counters, ...]
+    matched: tuple[TableCounters, ...]
+    missed: tuple[TableCounters, ...]
+    others: tuple[Effect, ...]
+
+
+def sort(effects: Iterable[Effect]) -> Sorted:
+    rules: list[Counters] = []
+    matched: list[TableCounters] = []
+    missed: list[TableCounters] = []
+    others: list[Effect] = []
     for effect in effects:
-        kind = type(effect)
-        if kind is CountRule:
-            counters = effect.rule.counters  # type: ignore[union-attr]
-            counters.packets += packets
-            counters.bytes += octets
-            if used > counters.used:
-                counters.used = used
-        elif kind is CountTable:
-            table = effect.counters  # type: ignore[union-attr]
-            table.lookups += packets
-            if effect.matched:  # type: ignore[union-attr]
-                table.matched += packets
-        elif isinstance(effect, Learn):
-            effect.bridge.learn(effect.vlan, effect.mac, effect.port, used)
-        elif isinstance(effect, CountPatch):
-            effect.sent.tx_packets += packets
-            effect.sent.tx_bytes += octets
-            effect.received.rx_packets += packets
-            effect.received.rx_bytes += octets
+        if isinstance(effect, CountRule):
+            rules.append(effect.rule.counters)
+        elif isinstance(effect, CountTable):
+            (matched if effect.matched else missed).append(effect.counters)
+        else:
+            others.append(effect)
+    return Sorted(tuple(rules), tuple(matched), tuple(missed), tuple(others))
+
+
+def apply(effects: Sorted, packets: int, octets: int, used: float) -> None:
+    """`packets` packets with `octets` bytes in all went this way; the last at `used` (Clock.monotonic())."""
+    rules, matched, missed, others = effects
+    for counters in rules:
+        counters.packets += packets
+        counters.bytes += octets
+        if used > counters.used:
+            counters.used = used
+    for table in matched:
+        table.lookups += packets
+        table.matched += packets
+    for table in missed:
+        table.lookups += packets
+    for effect in others:
+        _APPLY[type(effect)](effect, packets, octets, used)
 
 
 def apply_learning(effects: Iterable[Effect], now: float) -> None:
     """Of the effects only those that teach the bridge something: a packet that was only thought of."""
     for effect in effects:
-        if isinstance(effect, Learn):
-            effect.bridge.learn(effect.vlan, effect.mac, effect.port, now)
+        if type(effect) in _TEACHING:
+            _APPLY[type(effect)](effect, 0, 0, now)
+
+
+def _learn(effect: Learn, packets: int, octets: int, used: float) -> None:
+    effect.bridge.learn(effect.vlan, effect.mac, effect.port, used)
+
+
+def _count_patch(effect: CountPatch, packets: int, octets: int, used: float) -> None:
+    effect.sent.tx_packets += packets
+    effect.sent.tx_bytes += octets
+    effect.received.rx_packets += packets
+    effect.received.rx_bytes += octets
+
+
+_APPLY: Final[dict[type, Callable[[Any, int, int, float], None]]] = {
+    Learn: _learn,
+    CountPatch: _count_patch,
+}
+_TEACHING: Final = frozenset((Learn,))

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable
 
 from trunkline.ofproto.fabric import RuleChange
 from trunkline.translate.result import Result, TableRead
+from trunkline.upcall.effects import Sorted
 
 
 class Megaflow:
@@ -20,6 +21,7 @@ class Megaflow:
         "bridge",
         "bytes",
         "created",
+        "effects",
         "key",
         "mask",
         "packets",
@@ -44,6 +46,7 @@ class Megaflow:
         self.actions = actions
         self.bridge = bridge
         self.result = result
+        self.effects: Sorted | None = None  # the result's, sorted by the first push of statistics
         self.created = self.used = now
         self.packets = self.bytes = 0
 
