@@ -23,7 +23,7 @@ from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings, TlsReferenc
 from trunkline.daemons.ovsdb_replication import Replication
 from trunkline.daemons.process import Fatal, Program, Run
 from trunkline.daemons.process import main as run_program
-from trunkline.io.loop import Collector
+from trunkline.io.loop import Collector, Loop
 from trunkline.io.ovsdb_file import DatabaseFile, LockError
 from trunkline.io.streams import Stream
 from trunkline.io.uuids import uuid_text
@@ -180,7 +180,11 @@ class Daemon:
         """Lets a turn follow once everything that is ready now has been read."""
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self.turn)
+            loop = asyncio.get_running_loop()
+            if isinstance(loop, Loop):
+                loop.call_last(self.turn)
+            else:
+                loop.call_soon(self.turn)
 
     def turn(self) -> None:
         """Settles, makes durable, answers.

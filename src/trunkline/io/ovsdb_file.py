@@ -125,10 +125,10 @@ def load_file(
             gc.enable()
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _write_all(descriptor: int, data: bytes, offset: int = 0) -> None:
+    done = os.pwrite(descriptor, data, offset)
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], offset + done)
 
 
 def sync_directory(path: str) -> None:
@@ -255,8 +255,7 @@ class DatabaseFile:
             if self._cut:
                 os.ftruncate(self._descriptor, self.size)
                 self._cut = False
-            os.lseek(self._descriptor, self.size, os.SEEK_SET)
-            _write_all(self._descriptor, data)
+            _write_all(self._descriptor, data, self.size)
         except OSError as error:
             try:
                 os.ftruncate(self._descriptor, self.size)

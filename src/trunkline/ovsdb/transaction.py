@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from trunkline.base.json import Json, dumps
 from trunkline.ovsdb.atoms import UUID_PATTERN, Uuid
+from trunkline.ovsdb.commit import settle
 from trunkline.ovsdb.conditions import Where, column_type, where_from_json
 from trunkline.ovsdb.database import Changes, Database, Key, Layout, Row, TableState, key_of
 from trunkline.ovsdb.datum import Datum, datum_from_json, datum_to_json
@@ -195,8 +196,6 @@ def execute(
     None for one without limits.  Every wrong operation gives an error in the results; nothing is raised.
     Apply `changes` with `database.apply` before another transaction is executed.
     """
-    from trunkline.ovsdb.commit import settle
-
     transaction = Transaction(database, new_uuid, owns_lock, waited, read_only, access)
     results: list[Json] = []
     for number, json in enumerate(operations, 1):
