@@ -57,13 +57,13 @@ def test_a_failed_write_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: p
     path = tmp_path / "db"
     file = DatabaseFile.create(str(path), RICH)
     insert(file, 1)
-    honest = os.write
+    honest = os.pwrite
 
-    def full(descriptor: int, data: bytes) -> int:
-        honest(descriptor, bytes(data)[:10])
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        honest(descriptor, data[:10], offset)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(OvsdbError, match="No space left on device"):
         insert(file, 2)
     monkeypatch.undo()
