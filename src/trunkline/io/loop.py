@@ -20,10 +20,11 @@ import selectors
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, TypeVarTuple, Unpack
 
 Mode = Literal["real", "stopped", "virtual"]
 Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
 
 
 class _Selector(selectors.EpollSelector):
@@ -86,13 +87,20 @@ class Loop(asyncio.SelectorEventLoop):
         return self._woken
 
     def call_soon(
-        self, callback: Callable[..., object], *arguments: Any, context: Context | None = None
+        self,
+        callback: Callable[[Unpack[Arguments]], object],
+        *arguments: Unpack[Arguments],
+        context: Context | None = None,
     ) -> asyncio.Handle:
         self._woken = True
         return super().call_soon(callback, *arguments, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *arguments: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[Arguments]], object],
+        *arguments: Unpack[Arguments],
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         self._woken = True
         return super().call_at(when, callback, *arguments, context=context)
