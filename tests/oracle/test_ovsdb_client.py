@@ -2,16 +2,22 @@
 
 # ruff: noqa: E501
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from support.database_servers import Client, Running
 
 pytestmark = pytest.mark.oracle
 ORIGINAL = "/usr/bin/ovsdb-client"
@@ -149,6 +155,142 @@ def test_monitors(server: Server) -> None:
         if words[-1] == "ALL":  # rows of one table come in the order of a hash table
             theirs, mine = sorted(theirs), sorted(mine)
         assert theirs == mine, words
+
+
+def orderless(line: str) -> str:
+    """A log line without its time and number, and with sorted JSON: the original's order is that of its hash
+    tables."""
+    line = re.sub(r"^[^|]*\|\d+\|", "", line)
+    found = re.fullmatch(r"(.*?(?:params|result|error)=)([\[{].*?)(, id=\d+)?", line)
+    if found is None:
+        return line
+    return found[1] + json.dumps(sort_columns(json.loads(found[2])), sort_keys=True) + (found[3] or "")
+
+
+def sort_columns(value: Any) -> Any:
+    """The selects of one transaction, in any order and with their columns in any order, are the same."""
+    if isinstance(value, list):
+        items = [sort_columns(item) for item in value]
+        return sorted(items, key=repr) if all(isinstance(item, (str, dict)) for item in items) else items
+    if isinstance(value, dict):
+        return {key: sort_columns(item) for key, item in value.items()}
+    return value
+
+
+LOGGED = [
+    ["list-dbs"], ["list-dbs", "unix:/nonexistent"], ["list-dbs", "tcp:1"], ["list-dbs", "tcp:[::1]"], ["list-dbs", "tcp:[::1"],
+    ["list-dbs", "tcp:127.0.0.1"], ["list-dbs", "tcp:nohost.invalid:1"], ["list-dbs", "ssl:127.0.0.1:1"],
+    ["list-dbs", "ptcp:x"], ["list-dbs", "punix:/nonexistent/x"], ["list-dbs", "foo:1"], ["list-dbs", "tcp:127.0.0.1:x"],
+    ["list-dbs", "HERE,unix:/nonexistent"], ["list-dbs", "unix:/nonexistent,HERE"], ["list-dbs", "unix:/n1,unix:/n2"],
+    ["--no-leader-only", "get-schema-version", "unix:/nonexistent,HERE"], ["get-schema-version", "unix:/nonexistent,HERE", "Open_vSwitch"],
+    ["get-schema-version", "HERE,unix:/nonexistent", "nodb"], ["dump", "HERE,HERE", "Open_vSwitch", "Bridge", "name"],
+    ["dump", "HERE,HERE", "Bridge", "name"], ["transact", "HERE,HERE", '["Open_vSwitch"]'], ["query", "HERE,HERE", '["nodb"]'],
+    ["dump", "Bridge", "name"], ["transact", '["nodb"]'], ["needs-conversion", SCHEMA], ["list-tables", "nodb"],
+    ["wait", "Open_vSwitch", "connected"], ["wait", "Open_vSwitch", "added"], ["wait", "nodb", "removed"],
+    ["--timeout=1", "wait", "nodb", "added"], ["--timeout=1", "wait", "unix:/nonexistent", "nodb", "added"], ["--timeout=1", "wait", "HERE,HERE", "nodb", "added"],
+    ["--timeout=1", "lock", "a"], ["--timeout=1", "unlock", "a"], ["--timeout=1", "lock", "HERE,HERE", "b"],
+    ["--timeout=1", "monitor", "Bridge", "name"], ["--timeout=1", "monitor-cond", "[]", "Bridge", "name"],
+    ["--timeout=1", "monitor", "HERE,HERE", "Open_vSwitch", "Bridge", "name,!initial"], ["--timeout=1", "list-dbs", "pssl:0"],
+]  # fmt: skip
+
+
+def logged(server: Server, program: str, words: list[str]) -> tuple[str, list[str], int]:
+    """Output, every log line of the connection and other errors, exit status."""
+    here = f"unix:{server.directory}/db.sock"
+    words = [word.replace("HERE", here) for word in words]
+    options = ["-vjsonrpc:console:dbg"] + (
+        ["-vreconnect:dbg"] if "wait" in words or "," in " ".join(words) else []
+    )
+    done = subprocess.run(
+        [program, *options, *words], env=server.environment, capture_output=True, timeout=20, input=b""
+    )
+    lines = [orderless(line.removeprefix("/usr/bin/")) for line in done.stderr.decode().splitlines()]
+    return done.stdout.decode(), lines, done.returncode
+
+
+def test_what_is_logged_of_connections(server: Server) -> None:
+    """Ours says every line that the original says of its connection and of each message, in the same order."""
+    with ThreadPoolExecutor(4) as pool:
+        theirs = list(pool.map(lambda words: logged(server, ORIGINAL, words), LOGGED))
+        mine = list(pool.map(lambda words: logged(server, OURS, words), LOGGED))
+        for words, one, other in zip(LOGGED, theirs, mine):
+            if "pssl:0" in words:
+                one, other = (
+                    (*result[:1], [line for line in result[1] if "port" not in line], *result[2:])
+                    for result in (one, other)
+                )
+            assert (words, one) == (words, other)
+
+
+@pytest.mark.parametrize("program", [ORIGINAL, OURS])
+def test_a_monitor_is_read_line_by_line_and_ends_with_its_server(server: Server, program: str) -> None:
+    """What agents rely on: each update is one line, written at once; when the server goes, so does the monitor,
+    with status 1 and a reason, and whoever started it starts it again."""
+    running = Running("/usr/sbin/ovsdb-server")
+    client = Client(running)
+    client.call("transact", ["Open_vSwitch", {"op": "insert", "table": "Queue", "row": {"dscp": 9}}])
+    try:
+        words = [
+            program,
+            "monitor",
+            f"unix:{running.directory}/db.sock",
+            "Queue",
+            "dscp,external_ids",
+            "--format=json",
+        ]
+        monitor = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert monitor.stdout is not None
+        assert monitor.stderr is not None
+        line = json.loads(monitor.stdout.readline())  # comes although the pipe's buffer is not full
+        assert line["headings"] == ["row", "action", "dscp", "external_ids"]
+        assert line["data"][0][1:] == ["initial", 9, ["map", []]]
+        client.call(
+            "transact", ["Open_vSwitch", {"op": "update", "table": "Queue", "where": [], "row": {"dscp": 8}}]
+        )
+        line = json.loads(monitor.stdout.readline())
+        assert [row[1:] for row in line["data"]] == [["old", 9, None], ["new", 8, ["map", []]]]
+        running.stop()
+        out, errors = monitor.communicate(timeout=10)
+        assert (out, monitor.returncode) == (b"", 1)
+        assert errors.decode().endswith(
+            f"ovsdb-client: unix:{running.directory}/db.sock: receive failed (End of file)\n"
+        )
+    finally:
+        running.remove()
+
+
+def test_time_of_day_before_every_table(server: Server) -> None:
+    """Not with JSON: there the original crashes."""
+    for form in ("table", "list", "csv", "html"):
+        texts = []
+        for program in (ORIGINAL, OURS):
+            words = [program, "--timeout=1", "--timestamp", f"--format={form}", "monitor", "Bridge", "name"]
+            done = subprocess.run(words, env=server.environment, capture_output=True, text=True, timeout=20)
+            texts.append(re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", "TIME", done.stdout))
+        assert texts[0] == texts[1]
+        assert "TIME" in texts[0]
+
+
+def records(backup: bytes) -> list[tuple[bytes, Any]]:
+    """Header, without its hash, and contents of each record."""
+    lines = backup.splitlines()
+    return [(header.rpartition(b" ")[0], json.loads(body)) for header, body in zip(lines[::2], lines[1::2])]
+
+
+def test_backups_are_equal(server: Server) -> None:
+    """But for the order of members, which is that of the original's hash tables, and the date: sizes and all."""
+    found = []
+    for program in (ORIGINAL, OURS):
+        done = subprocess.run(
+            ["ovsdb-client", "backup"],
+            executable=program,
+            env=server.environment,
+            capture_output=True,
+            check=True,
+        )
+        found.append(records(done.stdout))
+        assert found[-1][1][1].pop("_date") > 1_600_000_000_000
+    assert found[0] == found[1]
 
 
 def test_backup_and_restore(server: Server) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.json import Json, dumps, loads
-from trunkline.base.log import DBG, INFO, OFF, Log
+from trunkline.base.log import DBG, INFO, OFF, WARN, Log
 from trunkline.base.options import Found, Option, OptionError, parse_options
-from trunkline.base.targets import OVSDB_PORT, is_passive
+from trunkline.base.targets import is_passive
 from trunkline.dbctl import tables
 from trunkline.dbctl.grammar import Command, Parsed, UsageError, listing, local_options, parse_commands
 from trunkline.dbctl.run import Call, Exit, Outcome, Settings, Tool, prepare, run
@@ -56,9 +56,6 @@ GLOBAL: Final = (
     *tables.OPTIONS,
     *TLS,
 )
-UNKNOWN_HOST: Final = "Address family not supported by protocol"  # what the originals say of it
-RECONNECT: Final = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between attempts to connect under --retry; the last one holds on."""
 
 
 class Waiter(Protocol):
@@ -179,36 +176,24 @@ class Server:
         raise AssertionError("a wait without a timeout ended")
 
     def _connect(self) -> "BlockingClient":
-        from itertools import chain, repeat
-
         from trunkline.io.ovsdb_client import ConnectError
+        from trunkline.io.reach import Ways, connect_in_turn
 
         targets = self.remotes.text.split(",")
         if self.remotes.shuffle and len(targets) > 1:
             import random
 
             random.shuffle(targets)
-        for delay in chain(RECONNECT, repeat(RECONNECT[-1])):
-            reason = ""
-            for target in targets:
-                try:
-                    shown = _with_port(target, self.remotes.log)
-                    client = _dial(target, self.remotes)
-                except ConnectError as error:
-                    reason = str(error)
-                    if reason == UNKNOWN_HOST and target.startswith(("tcp:", "ssl:")):
-                        self.remotes.log.module("stream_tcp").err("%s: connect: %s", shown, reason)
-                    continue
-                if self._serves(client):
-                    return client
-                client.close()
-                reason = "End of file"
-            if not self.remotes.retry:
-                raise UsageError(f"{self.remotes.text}: database connection failed ({reason})")
-            import time
+        found = self.remotes.found
+        ways = Ways(self.remotes.directories.run, lambda: _tls(found), self.remotes.log)
+        try:
+            return connect_in_turn(targets, ways, suits=self._unsuitable, retry=self.remotes.retry)
+        except ConnectError as error:
+            raise UsageError(f"{self.remotes.text}: database connection failed ({error})") from None
 
-            time.sleep(delay)
-        raise AssertionError
+    def _unsuitable(self, client: "BlockingClient") -> str:
+        """What a server that is none for us is reported as, "" for one that is."""
+        return "" if self._serves(client) else "End of file"
 
     def _serves(self, client: "BlockingClient") -> bool:
         """Whether the server has the database, is in touch with its cluster, and leads it if that is
@@ -232,44 +217,6 @@ class Server:
             leads = row["leader"] or row["model"] != "clustered" or not self.remotes.leader_only
             return bool(row["connected"] and leads)
         return False
-
-
-def _dial(target: str, remotes: Remotes) -> "BlockingClient":
-    from trunkline.io.ovsdb_client import BlockingClient, ConnectError
-
-    if target.startswith("ssl:") or is_passive(target):
-        try:
-            if is_passive(target):
-                from trunkline.io.blocking_listener import accept
-
-                stream = accept(target, directory=remotes.directories.run, tls=_tls(remotes.found))
-            else:
-                from trunkline.io.blocking import dial
-                from trunkline.io.tls import context
-
-                context(_tls(remotes.found), server=False)  # complains before anything is connected
-                stream = dial(target, directory=remotes.directories.run, tls=_tls(remotes.found))
-        except OSError as error:
-            from trunkline.io.tls import report
-
-            report(remotes.log, error)
-            raise ConnectError(error.errno or 0) from None
-        return BlockingClient(target, transport=stream)
-    return BlockingClient(target, directory=remotes.directories.run)
-
-
-def _with_port(target: str, log: Log) -> str:
-    """The target as the original's log shows it; what its log says of a port that is left out is logged."""
-    kind, _, rest = target.partition(":")
-    if kind not in ("tcp", "ssl"):
-        return target
-    if rest.startswith("[") and "]" not in rest:
-        log.module("socket_util").err("%s: port must be specified", rest)
-    elif rest.endswith("]") or ":" not in rest:
-        text = "The default OVSDB port number has changed from 6632 to %d"
-        log.module("stream").warn(text, OVSDB_PORT)
-        return f"{target}:{OVSDB_PORT}"
-    return target
 
 
 def _tls(found: Found) -> "TlsFiles":
@@ -352,6 +299,7 @@ def main(profile: Profile, arguments: Sequence[str]) -> int:
     directories = from_environment(os.environ)
     table = [*profile.options, *local_options(profile.commands)]
     log = log_options.tool_log(profile.program)
+    log.set_level("reconnect", None, WARN)
     try:
         found, words = parse_options(arguments, table, in_order=True)
     except OptionError as error:

@@ -131,9 +131,7 @@ def _find(call: Call) -> None:
     _output(call, table, columns, rows)
 
 
-def _meets(
-    work: Work, table: Table, row: Row, texts: Sequence[str], parsed: dict[str, Condition]
-) -> bool:
+def _meets(work: Work, table: Table, row: Row, texts: Sequence[str], parsed: dict[str, Condition]) -> bool:
     """Whether the row meets all conditions.  Each is parsed, into `parsed`, when a row first gets to it: one
     that no row gets to may be wrong."""
     for text in texts:

@@ -120,13 +120,12 @@ class Printer:
     def render(self, table: Table) -> str:
         """The text of `table`, ending with a new-line unless it is empty."""
         lines: list[str] = []
-        if self.style.format in ("table", "list", "csv"):
-            if not self._first:
-                lines.append("")
-            if table.time is not None:
-                lines.append(table.time)
-            if table.caption is not None and self.style.format != "html":
-                lines.append(table.caption)
+        if self.style.format in ("table", "list", "csv") and not self._first:
+            lines.append("")
+        if self.style.format != "json" and table.time is not None:
+            lines.append(table.time)
+        if self.style.format in ("table", "list", "csv") and table.caption is not None:
+            lines.append(table.caption)
         self._first = False
         lines += FORMATS[self.style.format](table, self.style)
         return "".join(f"{line}\n" for line in lines)

@@ -14,11 +14,14 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.files import socket_path
 from trunkline.io.tls import TlsFiles, bootstrap, bootstraps, context, handshake_error
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class BlockingStream:
@@ -94,17 +97,18 @@ def dial(
     where = as_target(target, port=port, directory=directory)
     if where.method == "unix":
         connected = _dial_unix(where.host, timeout)
+    elif where.method == "ssl":
+        security = context(tls, server=False)  # what is wrong with the keys shows before anybody is bothered
+        connected = _secured(_dial_ip(where, timeout), security, tls)
     else:
         connected = _dial_ip(where, timeout)
-    if where.method == "ssl":
-        connected = _secured(connected, tls)
     return BlockingStream(target, connected)
 
 
-def _secured(connected: socket.socket, files: TlsFiles) -> socket.socket:
+def _secured(connected: socket.socket, security: "ssl.SSLContext", files: TlsFiles) -> socket.socket:
     """The same connection with TLS.  Raises OSError."""
     try:
-        secured = context(files, server=False).wrap_socket(connected)
+        secured = security.wrap_socket(connected)
     except OSError as error:
         connected.close()
         raise handshake_error(error, "SSL_connect") from None
@@ -174,6 +178,8 @@ def resolve(target: Target) -> tuple[socket.AddressFamily, str, int]:
     try:
         return numeric_address(target)
     except OSError:
+        if not target.host.strip("0123456789."):
+            raise  # which the resolver would take for an address of fewer than four parts
         try:
             found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):

@@ -9,9 +9,9 @@ import errno
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from trunkline.base.json import Json, JsonError, JsonStream
+from trunkline.base.json import Json, JsonError, JsonStream, dumps
 from trunkline.jsonrpc.message import (
     ErrorReply,
     MessageError,
@@ -22,12 +22,17 @@ from trunkline.jsonrpc.message import (
     message,
 )
 
+if TYPE_CHECKING:
+    from trunkline.base.log import Log
+
+_DBG = 5  # base/log.py, which tools without a log need not import
+
 
 class ConnectError(Exception):
-    """The server cannot be reached; the text is the operating system's, `number` its errno."""
+    """The server cannot be reached; the text is the operating system's unless given, `number` its errno."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(os.strerror(number))
+    def __init__(self, number: int, text: str = "") -> None:
+        super().__init__(text or os.strerror(number))
         self.number = number
 
 
@@ -58,7 +63,8 @@ class BlockingTransport(Protocol):
 class BlockingClient:
     """One connection.  `remote` is an active target such as ``unix:/run/db.sock`` or ``tcp:127.0.0.1:6640``.
 
-    `timeout` bounds connecting and each single reading, in seconds.  Raises ConnectError.
+    `timeout` bounds connecting and each single reading, in seconds.  `log` hears every message (module
+    jsonrpc, level DBG).  `first_id` is the id of the first request.  Raises ConnectError.
     """
 
     def __init__(
@@ -68,8 +74,12 @@ class BlockingClient:
         *,
         directory: str = "",
         transport: BlockingTransport | None = None,
+        log: "Log | None" = None,
+        first_id: int = 0,
     ) -> None:
         self.remote = remote
+        logger = None if log is None else log.module("jsonrpc")
+        self._logger = logger if logger is not None and logger.enabled(_DBG) else None
         self._timeout = timeout
         if transport is None:
             from trunkline.io.blocking import dial
@@ -83,7 +93,7 @@ class BlockingClient:
         self._parser = JsonStream()
         self._replies: dict[int, Reply | ErrorReply] = {}
         self._notifications: deque[Notification] = deque()
-        self._next_id = 0
+        self.next_id = first_id
 
     def call(self, method: str, params: Sequence[Json]) -> Json:
         """The result of one request.  Raises RpcError, ConnectionClosed, TimeoutError."""
@@ -91,13 +101,13 @@ class BlockingClient:
 
     def send(self, method: str, params: Sequence[Json]) -> int:
         """Sends a request and returns its id for `reply`.  Raises ConnectionClosed."""
-        number = self._next_id
-        self._next_id += 1
-        self._write(encode(Request(method, params, number)))
+        number = self.next_id
+        self.next_id += 1
+        self._send(Request(method, params, number))
         return number
 
     def notify(self, method: str, params: Sequence[Json]) -> None:
-        self._write(encode(Notification(method, params)))
+        self._send(Notification(method, params))
 
     def reply(self, number: int) -> Json:
         """Waits for the answer to the request `number`.  Raises as `call`."""
@@ -142,6 +152,16 @@ class BlockingClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def fileno(self) -> int:
+        """Readable when there is something to receive.  Raises AttributeError for an embedder's transport."""
+        number: int = self._stream.fileno()  # type: ignore[attr-defined]
+        return number
+
+    def _send(self, item: Request | Notification | Reply | ErrorReply) -> None:
+        if self._logger is not None:
+            self._logger.dbg("%s: send %s", self.remote, _described(item))
+        self._write(encode(item))
+
     def _write(self, data: bytes) -> None:
         try:
             self._stream.write(data)
@@ -162,7 +182,10 @@ class BlockingClient:
         try:
             self._parser.check()
             for value in self._parser.feed(data):
-                self._take(message(value))
+                item = message(value)
+                if self._logger is not None:
+                    self._logger.dbg("%s: received %s", self.remote, _described(item))
+                self._take(item)
         except (JsonError, MessageError) as error:
             raise ConnectionClosed(os.strerror(errno.EPROTO)) from error
 
@@ -174,6 +197,18 @@ class BlockingClient:
             self._notifications.append(item)
         elif isinstance(item, Request):
             if item.method == "echo":
-                self._write(encode(Reply(item.id, item.params)))
+                self._send(Reply(item.id, item.params))
             else:
-                self._write(encode(ErrorReply(item.id, "unknown method")))
+                self._send(ErrorReply(item.id, "unknown method"))
+
+
+def _described(item: object) -> str:
+    """A message as the log shows it: its kind, then the members that it has."""
+    if isinstance(item, Request):
+        return f'request, method="{item.method}", params={dumps(item.params)}, id={dumps(item.id)}'
+    if isinstance(item, Notification):
+        return f'notification, method="{item.method}", params={dumps(item.params)}'
+    if isinstance(item, Reply):
+        return f"reply, result={dumps(item.result)}, id={dumps(item.id)}"
+    assert isinstance(item, ErrorReply)
+    return f"error, error={dumps(item.error)}, id={dumps(item.id)}"

@@ -65,7 +65,7 @@ class ControlServer:
 
     async def answer(self, request: Request) -> bytes:
         """The reply to a request, encoded."""
-        self._log.dbg('received request %s%s, id=%s', request.method, list(request.params), request.id)
+        self._log.dbg("received request %s%s, id=%s", request.method, list(request.params), request.id)
         try:
             text = self._commands.run(request.method, _strings(self._commands, request))
             if not isinstance(text, str):

@@ -1,12 +1,15 @@
 """What every command of ovsdb-client is given, and how it fails."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, NoReturn
 
 from trunkline.base.json import Json, JsonError, dumps, loads
+from trunkline.base.log import Log
 from trunkline.dbctl.tables import Style
 from trunkline.io.ovsdb_client import BlockingClient, ConnectionClosed, RpcError
+from trunkline.io.reach import Ways
+from trunkline.jsonrpc.message import Notification
 
 
 class Failure(Exception):
@@ -27,6 +30,18 @@ class Context(NamedTuple):
     force: bool
     serving: Callable[[], None]
     arguments: list[str]
+    ways: Ways
+
+    @property
+    def log(self) -> Log:
+        return self.ways.log
+
+    def notifications(self) -> Iterator[Notification]:
+        """What the server says from now on, for ever.  Raises Failure when the connection ends."""
+        try:
+            yield from self.client.notifications()
+        except ConnectionClosed as error:
+            raise Failure(f"{self.client.remote}: receive failed ({error})") from None
 
     def call(self, method: str, params: list[Json]) -> Json:
         """The result of a request.  Raises Failure."""

@@ -94,32 +94,35 @@ def _columns(table: TableSchema, names: list[str]) -> dict[str, ColumnType]:
 
 
 def wait(context: Context) -> None:
-    """Until a database is in a state: it follows the server's own database, _Server."""
+    """Until a database is in a state: a "wait" on the server's own database, _Server.  A connection that
+    breaks meanwhile is made again."""
+    from trunkline.io.reach import connect_in_turn
+
     name, state = context.arguments[1:3]
-    context.call("set_db_change_aware", [True])
-    request = {"Database": [{"columns": ["name", "connected"]}]}
-    rows: dict[str, Json] = {}
-    first = context.call("monitor", [SERVER, "wait", request])
-    _follow(rows, first)
-    while not _reached(rows, name, state):
-        notification = context.client.wait()
-        if notification is not None and notification.method == "update":
-            _follow(rows, notification.params[1])
-
-
-def _follow(rows: dict[str, Json], updates: Json) -> None:
-    for uuid, update in updates.get("Database", {}).items():
-        if "new" in update:
-            rows[uuid] = update["new"]
-        else:
-            rows.pop(uuid, None)
-
-
-def _reached(rows: dict[str, Json], name: str, state: str) -> bool:
-    found = [row for row in rows.values() if row["name"] == name]
-    if state == "removed":
-        return not found
-    return bool(found) and (state == "added" or found[0]["connected"])
+    operation: dict[str, Json] = {
+        "op": "wait",
+        "table": "Database",
+        "where": [["name", "==", name]],
+        "columns": ["connected"] if state == "connected" else [],
+        "until": "==",
+        "rows": [] if state == "removed" else [{"connected": True} if state == "connected" else {}],
+    }
+    client = context.client
+    while True:
+        try:
+            client.send("set_db_change_aware", [True])
+            client.call("transact", [SERVER, operation])
+            return
+        except RpcError as error:
+            text = dumps(error.error, sort_keys=True)
+            raise Failure(f"{client.remote}: transaction failed ({text})") from None
+        except ConnectionClosed as error:
+            logger = context.log.module("reconnect")
+            if str(error) == "End of file":
+                logger.info("%s: connection closed by peer", client.remote)
+            else:
+                logger.warn("%s: connection dropped (%s)", client.remote, error)
+            client = connect_in_turn([client.remote], context.ways, retry=True)
 
 
 def lock(context: Context) -> None:
@@ -130,6 +133,6 @@ def lock(context: Context) -> None:
     except RpcError:
         pass  # as the original, which then waits for what happens to the lock
     context.serving()
-    for notification in context.client.notifications():
+    for notification in context.notifications():
         if notification.method in ("locked", "stolen"):
             out(f"{notification.method}\n")

@@ -1,13 +1,15 @@
 """The command line of ovsdb-client: options, commands, default arguments."""
 
+import errno
 import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trunkline.base import usage
 from trunkline.base.directories import Directories, from_environment
+from trunkline.base.json import Json
 from trunkline.base.log import INFO, Log
 from trunkline.base.options import Option, OptionError, parse_options
 from trunkline.base.targets import is_passive
@@ -17,6 +19,10 @@ from trunkline.dbctl.tables import OPTIONS as TABLE_OPTIONS
 from trunkline.dbctl.tables import TableError, style_from_options
 from trunkline.io import log_options
 from trunkline.io.ovsdb_client import BlockingClient, ConnectError, ConnectionClosed, RpcError
+from trunkline.io.reach import Ways, connect, connect_in_turn
+
+if TYPE_CHECKING:
+    from trunkline.io.tls import TlsFiles
 
 DEFAULT_DATABASE: Final = "Open_vSwitch"
 OPTIONS: Final = (
@@ -94,7 +100,7 @@ def main() -> None:
     """Runs the command line in sys.argv and exits."""
     directories = from_environment(os.environ)
     try:
-        parsed = parse_options(sys.argv[1:], OPTIONS, in_order=True)
+        parsed = parse_options(sys.argv[1:], OPTIONS)
         options = dict(parsed.options)
         if "log-file" in options and ("help" in options or "version" in options):
             log_options.apply_before("ovsdb-client", parsed.options, ("help", "version"))
@@ -105,8 +111,6 @@ def main() -> None:
             out(version_text("ovsdb-client"))
             return
         style = style_from_options(parsed.options)
-        if "user" in options:
-            raise Failure("--user is not supported by ovsdb-client: start it as that user")
         seconds = _timeout(options.get("timeout"))
         log = log_options.machine_log("ovsdb-client", console=INFO)
         log_options.apply_options(log, parsed.options, directories)
@@ -117,6 +121,9 @@ def main() -> None:
     command = COMMANDS.get(parsed.arguments[0])
     if command is None:
         fail(f"unknown command '{parsed.arguments[0]}'; use --help for help")
+    function = _function(command)  # before another user, who may not read the library, is taken on
+    if "user" in options:
+        _become(options["user"] or "")
     try:
         serving: Callable[[], None] = _nothing
         if command.endless and any(name in options for name in ("detach", "monitor", "pidfile")):
@@ -125,7 +132,8 @@ def main() -> None:
             serving = start(log, options, directories)
         _set_alarm(seconds, log)
         words = parsed.arguments[1:]
-        client, database, arguments = _resolve(command, words, options, directories, log)
+        ways, leads = _ways(options, directories, log), "no-leader-only" not in options
+        client, database, arguments = _resolve(command, words, ways, leads)
         context = Context(
             client,
             database,
@@ -134,8 +142,9 @@ def main() -> None:
             "force" in options,
             serving,
             [command.name, *arguments],
+            ways,
         )
-        _function(command)(context)
+        function(context)
     except Failure as error:
         fail(str(error))
     except ConnectionClosed as error:
@@ -152,6 +161,19 @@ def _function(command: Command) -> Callable[[Context], None]:
     module, name = command.where
     function: Callable[[Context], None] = getattr(import_module(module), name)
     return function
+
+
+def _become(user: str) -> None:
+    from importlib import import_module
+
+    from trunkline.io.privileges import PrivilegeError, become
+
+    for name in ("cli.ovsdb_client.background", "io.blocking_listener", "io.tls", "io.files"):
+        import_module(f"trunkline.{name}")
+    try:
+        become(user, datapath=False)
+    except PrivilegeError as error:
+        fail(str(error))
 
 
 def _nothing() -> None:
@@ -185,10 +207,10 @@ def _set_alarm(seconds: int, log: Log) -> None:
 
 
 def _resolve(
-    command: Command, words: list[str], options: dict[str, str | None], directories: Directories, log: Log
+    command: Command, words: list[str], ways: Ways, leads: bool
 ) -> tuple[BlockingClient, str, list[str]]:
     """The connected client, the database, and the arguments that remain.  Raises Failure."""
-    server = f"unix:{directories.run}/db.sock"
+    server = f"unix:{ways.directory}/db.sock"
     if words and re.match(r"[A-Za-z0-9]+:", words[0]):
         server, words = words[0], words[1:]
     most = command.most
@@ -198,9 +220,20 @@ def _resolve(
     if len(words) < command.least or (most is not None and len(words) > most + database_words):
         raise Failure(f"invalid syntax for '{command.name}' (use --help for help)")
     _check_early(command, words)
-    client = connect(server, options, directories, log)
     database = ""
-    if command.database:
+    several = "," in server and command.where[1] != "wait"
+    if command.where[1] == "wait":
+        return connect_in_turn([server], ways, retry=True), "", words
+    if several and command.database:
+        if not words:
+            raise Failure("database name is required with multiple remotes")
+        database, words = words[0], words[1:]
+    elif several:
+        database = _named_database(command, words)
+    client = connect_to(server, database, ways, leads)
+    if command.where[1] in ("convert", "needs_conversion"):
+        unsuitable(client, _named_database(command, words), leads)
+    if command.database and not several:
         try:
             databases = client.call("list_dbs", [])
         except RpcError as error:
@@ -214,6 +247,19 @@ def _resolve(
         if len(words) < command.least or (most is not None and len(words) > most):
             raise Failure(f"invalid syntax for '{command.name}' (use --help for help)")
     return client, database, words
+
+
+def _named_database(command: Command, words: list[str]) -> str:
+    """The database that the command's own argument names, "" if it names none."""
+    if command.name in ("transact", "query"):
+        from trunkline.cli.ovsdb_client.data_commands import parse_transaction
+
+        return str(parse_transaction(words[0])[0])
+    if command.name in ("convert", "needs-conversion"):
+        from trunkline.cli.ovsdb_client.context import read_schema
+
+        return str(read_schema(words[-1])["name"])
+    return ""
 
 
 def _check_early(command: Command, words: list[str]) -> None:
@@ -230,48 +276,56 @@ def _check_early(command: Command, words: list[str]) -> None:
         raise Failure(f"{words[1]}: unknown state")
 
 
-def connect(
-    server: str, options: dict[str, str | None], directories: Directories, log: Log
-) -> BlockingClient:
-    """Connects to the first of the servers in ``A,B,C`` that answers.  Raises Failure."""
-    failure = ""
-    for remote in re.split(r",(?=[a-z]+:)", server):
+def _ways(options: dict[str, str | None], directories: Directories, log: Log) -> Ways:
+    def files() -> "TlsFiles":
+        from trunkline.io.tls import TlsFiles
+
+        return TlsFiles(
+            private_key=options.get("private-key") or "",
+            certificate=options.get("certificate") or "",
+            ca_certificate=options.get("ca-cert") or "",
+            protocols=options.get("ssl-protocols") or "",
+            ciphers=options.get("ssl-ciphers") or "",
+            bootstrap_ca_certificate=options.get("bootstrap-ca-cert") or "",
+        )
+
+    def waiting(target: str) -> None:
+        log.module("ovsdb_client").info("%s: waiting for connection...", target)
+
+    return Ways(directories.run, files, log, waiting)
+
+
+def connect_to(server: str, database: str, ways: Ways, leads: bool) -> BlockingClient:
+    """A client of `server`, which may be ``A,B,C``: of these the first that has `database`, if one is named,
+    is in touch with its cluster and, if `leads`, is the leader.  Raises Failure."""
+    remotes = re.split(r",(?=[a-z]+:)", server)
+    if len(remotes) > 1:
         try:
-            return _connect_one(remote, options, directories, log)
-        except ConnectError as error:
-            known = remote.split(":")[0] in ("tcp", "unix", "ssl")
-            how = "connect" if known else "connect or listen"
-            failure = f'failed to {how} to "{remote}" ({error})'
-    raise Failure(failure)
-
-
-def _connect_one(
-    remote: str, options: dict[str, str | None], directories: Directories, log: Log
-) -> BlockingClient:
-    passive = is_passive(remote)
-    if not passive and not remote.startswith("ssl:"):
-        return BlockingClient(remote, directory=directories.run)
-    from trunkline.io.tls import TlsFiles, report
-
-    files = TlsFiles(
-        private_key=options.get("private-key") or "",
-        certificate=options.get("certificate") or "",
-        ca_certificate=options.get("ca-cert") or "",
-        protocols=options.get("ssl-protocols") or "",
-        ciphers=options.get("ssl-ciphers") or "",
-        bootstrap_ca_certificate=options.get("bootstrap-ca-cert") or "",
-    )
+            return connect_in_turn(remotes, ways, suits=lambda client: unsuitable(client, database, leads))
+        except ConnectError:
+            raise Failure("no servers were available") from None
     try:
-        if passive:
-            from trunkline.io.blocking_listener import accept
+        return connect(server, ways)
+    except ConnectError as error:
+        how = "connect or listen" if is_passive(server) or error.number == errno.EAFNOSUPPORT else "connect"
+        raise Failure(f'failed to {how} to "{server}" ({error})') from None
 
-            return BlockingClient(remote, transport=accept(remote, directory=directories.run, tls=files))
-        from trunkline.io.blocking import dial
 
-        return BlockingClient(remote, transport=dial(remote, tls=files))
-    except OSError as error:
-        report(log, error)
-        raise ConnectError(error.errno or 5) from None
+def unsuitable(client: BlockingClient, database: str, leads: bool) -> str:
+    """Why a server is none for commands on `database`; "" if it is one."""
+    if not database:
+        return ""
+    operation: Json = {"op": "select", "table": "Database", "where": [["name", "==", database]]}
+    try:
+        result = client.call("transact", ["_Server", operation])[0]
+    except RpcError:
+        return ""  # it is older than clusters
+    except ConnectionClosed as error:
+        return str(error)
+    for row in result.get("rows", ()):
+        if row["model"] != "clustered" or (row["connected"] and (row["leader"] or not leads)):
+            return ""
+    return f"{database} is not to be had there"
 
 
 def help_text(directories: Directories) -> str:

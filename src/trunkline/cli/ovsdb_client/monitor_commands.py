@@ -57,6 +57,7 @@ def _conditional(context: Context, method: str, words: list[str], more: list[Jso
         raise Failure(f"{words[0]}: conditions must be a JSON array")
     if len(words) > 3 or len(words) < 2:
         raise Failure(f"invalid syntax for '{context.arguments[0]}' (use --help for help)")
+    context.schema()  # as the original, which asks once for the conditions and once for the columns
     schema = Schema.from_json(context.schema())
     if words[1] not in schema.tables:
         raise Failure(f'{context.database} does not have a table named "{words[1]}"')
@@ -92,7 +93,9 @@ def _watched(context: Context, schema: Schema, name: str, groups: list[str], whe
             if word in shown:
                 raise Failure(f'{server}: column "{word}" mentioned multiple times')
             shown[word] = UUID_TYPE if word[0] == "_" else table.columns[word].type
-        request: dict[str, Json] = {"columns": names, "select": select}
+        request: dict[str, Json] = {"columns": names}
+        if not all(select.values()):
+            request["select"] = select
         if where is not None:
             request["where"] = where
         requests.append(request)
@@ -168,11 +171,11 @@ def _run(context: Context, method: str, tables: list[Watched], more: list[Json])
         out(f"found: {'true' if found else 'false'}, last_id: {last_id}\n")
     show.updates(first, True)
     context.serving()
-    for notification in context.client.notifications():
+    for notification in context.notifications():
         if notification.method == "update3":
             out(f"\nlast_id: {notification.params[1]}")
             show.updates(notification.params[2], False)
         elif notification.method in ("update", "update2"):
             show.updates(notification.params[1], False)
         elif notification.method == "monitor_canceled":
-            raise Failure(f"{context.database} database was removed")
+            raise Failure(f"{context.client.remote}: {context.database} database was removed")

@@ -7,7 +7,7 @@ from trunkline.base.json import Json, dumps
 from trunkline.cli.ovsdb_client.context import Context, Failure
 from trunkline.ovsdb.atoms import AtomicType
 from trunkline.ovsdb.database import Database, Layout
-from trunkline.ovsdb.datum import Datum, datum_from_json, default
+from trunkline.ovsdb.datum import Datum
 from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.log import format_record, load
 from trunkline.ovsdb.schema import Schema
@@ -27,26 +27,21 @@ def backup(context: Context) -> None:
     results = context.transact(operations)
     record: dict[str, Json] = {
         "_date": int(time.time() * 1000),
+        "_is_diff": True,  # for rows that are new, whole values and differences are the same
         "_comment": f'produced by "{" ".join(["ovsdb-client", *sys.argv[1:]])}"',
     }
     for layout, result in zip(layouts, results, strict=False):
         if type(result) is not dict or "rows" not in result:
             raise Failure(f"{context.database}: read failed: {dumps(result, sort_keys=True)}")
         if result["rows"]:
-            record[layout.name] = {row["_uuid"][1]: _kept(layout, row) for row in result["rows"]}
+            rows = result["rows"]
+            record[layout.name] = {row["_uuid"][1]: _without_uuid(row) for row in rows}
     sys.stdout.buffer.write(format_record(json) + format_record(record))
     sys.stdout.buffer.flush()
 
 
-def _kept(layout: Layout, row: dict[str, Json]) -> dict[str, Json]:
-    """The columns of a row that differ from their defaults."""
-    kept = {}
-    for name, value in row.items():
-        if name != "_uuid":
-            type_ = layout.table.columns[name].type
-            if datum_from_json(type_, value) != default(type_):
-                kept[name] = value
-    return kept
+def _without_uuid(row: dict[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in row.items() if name != "_uuid"}
 
 
 def restore(context: Context) -> None:

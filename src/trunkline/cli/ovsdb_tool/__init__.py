@@ -126,8 +126,7 @@ def _run(parsed: Parsed) -> int:
 
 
 def default_schema(data_directory: str | None) -> str:
-    """The schema of the switch: in OVS_PKGDATADIR if that is set, else the one that comes with the package.
-    """
+    """The schema of the switch: in OVS_PKGDATADIR if that is set, else the one that the package has."""
     if data_directory:
         return f"{data_directory}/vswitch.ovsschema"
     from trunkline.model.schemas import schema_path
