@@ -126,9 +126,9 @@ def translate(packet: Packet, key: int, extract: Extract, connection: Connection
         if kind & which:
             value |= int.from_bytes(address, "big") << OFFSET[slots[0]]
             mask |= (1 << len(address) * 8) - 1 << OFFSET[slots[0]]
-            if ports:
-                value |= port << OFFSET[slots[1]]
-                mask |= VIEW[slots[1]].mask
+        if ports:  # both: where a receiver is translated, the sender's port may have had to change as well
+            value |= port << OFFSET[slots[1]]
+            mask |= VIEW[slots[1]].mask
     done = set_fields(packet, key, value, mask)
     if extract.related:
         frame = _translate_quoted(bytearray(done.frame), extract, target, kind)
@@ -149,10 +149,7 @@ def _translate_quoted(frame: bytearray, extract: Extract, target: Tuple, kind: i
     if kind & DESTINATION:
         frame[src_at : src_at + octets] = target.dst
     if target.protocol in PORTS:
-        if kind & SOURCE:
-            frame[transport + 2 : transport + 4] = target.a.to_bytes(2, "big")
-        if kind & DESTINATION:
-            frame[transport : transport + 2] = target.b.to_bytes(2, "big")
+        frame[transport : transport + 4] = (target.b << 16 | target.a).to_bytes(4, "big")
     after = bytes(frame[src_at : src_at + 2 * octets])
     if four:
         old = network[10] << 8 | network[11]

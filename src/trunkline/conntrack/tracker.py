@@ -352,7 +352,7 @@ class _Passage:
         if protocol in REVERSED_TYPE:
             a, b = self.found.tuple.a, a << 8 | b
         original = Tuple(
-            key >> _ZONE & 0xFFFF,
+            self.action.zone,
             self.found.tuple.family,
             protocol,
             layout.get(key, "ct_src").to_bytes(16, "big")[-octets:],

@@ -200,6 +200,8 @@ def _extract_error(frame: bytes, network: int, at: int, end: int, outer: Tuple) 
         src, dst = frame[inner + 8 : inner + 24], frame[inner + 24 : inner + 40]
     if src != outer.dst:
         return None  # it answers somebody else
+    if protocol == TCP and outer.family == 6 and end - start < 20:
+        return None  # ICMPv6 quotes as much as fits, so a TCP header is whole (RFC 4443, 3)
     quoted = _ports(frame[start:end], outer._replace(protocol=protocol, src=src, dst=dst))
     if quoted is None:
         return None
