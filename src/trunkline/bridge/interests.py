@@ -34,5 +34,12 @@ INTERESTS: Final = (
             *("ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst"),
         ),
     ),
-    Interest("Controller", ("target", "inactivity_probe")),
+    Interest(
+        "Controller",
+        (
+            *("target", "type", "connection_mode", "max_backoff", "inactivity_probe"),
+            *("enable_async_messages", "controller_rate_limit", "controller_burst_limit"),
+            *("controller_queue_size", "local_ip", "local_netmask", "local_gateway", "other_config"),
+        ),
+    ),
 )

@@ -5,7 +5,7 @@ which status was last written back.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from trunkline.bridge.devices import Device, DeviceState
@@ -13,6 +13,7 @@ from trunkline.bridge.numbers import Numbers
 from trunkline.bridge.settings import InterfaceSettings
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import PortStatistics
+from trunkline.ofproto.primaries import ControllerSettings
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.rows import Row
 from trunkline.sim.datapath import Sim
@@ -35,9 +36,12 @@ class Lane(NamedTuple):
 
 
 class Surroundings(Protocol):
-    """Whoever runs the switch is told of bridges, to listen for OpenFlow and to hang up."""
+    """Whoever runs the switch is told of bridges, to listen for OpenFlow, to connect, and to hang up."""
 
     def bridge_came(self, bridge: Bridge) -> None: ...
+
+    def set_controllers(self, bridge: Bridge, controllers: Iterable[ControllerSettings]) -> None:
+        """The bridge is to have connections with these, and with no others."""
 
     def bridge_went(self, name: str) -> None: ...
 
@@ -153,9 +157,9 @@ class PortPart:
 
 class BridgePart:
     __slots__ = (
-        "alone",
         "bridge",
         "burnt_in",
+        "controllers",
         "fresh",
         "internals",
         "lane",
@@ -168,7 +172,6 @@ class BridgePart:
         "row",
         "settled",
         "spare_mac",
-        "standalone_at",
         "uuid",
         "wishes",
         "written",
@@ -189,10 +192,9 @@ class BridgePart:
         self.burnt_in = Values()  # addresses of its devices that a manufacturer gave
         self.mtus = Values()  # of its devices, internal ones apart
         self.local_mac = 0  # of the local port as it came first
+        self.controllers: Mapping[Uuid, ControllerSettings] = {}  # by row
         self.spare_mac = 0  # made up, for want of any other
-        self.standalone_at: float | None = None  # when a missing controller makes it stand alone
         self.logged_id: int | None = None  # the datapath id that the log knows
-        self.alone = False  # whether it has come to that
         self.written: dict[str, Any] = {}
 
 

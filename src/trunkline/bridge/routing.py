@@ -20,8 +20,11 @@ class Routes:
 
     __slots__ = (
         "_complaints",
+        "_controllers",
+        "bridge_of_controller",
         "bridge_of_port",
         "bridges",
+        "controlled",
         "interfaces",
         "port_of_interface",
         "ports",
@@ -32,9 +35,12 @@ class Routes:
         self.bridges: set[Uuid] = set()
         self.ports: set[Uuid] = set()
         self.interfaces: set[Uuid] = set()
+        self.controlled: set[Uuid] = set()  # bridges of which a controller has changed
         self.bridge_of_port: dict[Uuid, Uuid] = {}
+        self.bridge_of_controller: dict[Uuid, Uuid] = {}
         self.port_of_interface: dict[Uuid, Uuid] = {}
         self.root: Row | None = None  # of table Open_vSwitch
+        self._controllers: set[Uuid] = set()  # that have changed
         self._complaints = Complaints(log)
 
     def take(self, change: Change) -> None:
@@ -44,7 +50,10 @@ class Routes:
                 self._root_changed(change)
             case "Bridge":
                 self._contents_changed(change, "ports", self.bridge_of_port, self.ports)
+                self._contents_changed(change, "controller", self.bridge_of_controller, set())
                 self.bridges.add(change.uuid)
+            case "Controller":
+                self._controllers.add(change.uuid)
             case "Port":
                 self._contents_changed(change, "interfaces", self.port_of_interface, self.interfaces)
                 self.ports.add(change.uuid)
@@ -55,7 +64,17 @@ class Routes:
             if change.new is None:
                 self._complaints.forget(change.uuid)
             else:
-                self._complaints.look(change.table, change.new, change.new.name)
+                named = change.new.target if change.table == "Controller" else change.new.name
+                self._complaints.look(change.table, change.new, named)
+
+    def find_controlled(self) -> None:
+        """Once all changes are taken: the bridges of controllers that have changed."""
+        for uuid in self._controllers:
+            bridge = self.bridge_of_controller.get(uuid)
+            if bridge is not None:
+                self.bridges.add(bridge)
+                self.controlled.add(bridge)
+        self._controllers.clear()
 
     def _root_changed(self, change: Change) -> None:
         old = change.old.bridges if change.old is not None else ()
@@ -88,4 +107,4 @@ def _is_news(old: Row, new: Row) -> bool:
     return bool(old._replace(ofport=None) != new._replace(ofport=None))
 
 
-_NAMED: Final = ("Bridge", "Port", "Interface")
+_NAMED: Final = ("Bridge", "Port", "Interface", "Controller")

@@ -150,7 +150,7 @@ def bridge_mac(part: BridgePart) -> int:
 
 def current_config(part: BridgePart) -> BridgeConfig:
     mode = part.row.fail_mode or "standalone"
-    led = bool(part.row.controller) and not part.alone
+    led = any(not controller.service for controller in part.controllers.values())
     return bridge_config(part.row, bridge_mac(part), mode, led)
 
 

@@ -4,25 +4,35 @@ The switch remembers what it wrote and writes only what differs.  After a connec
 everything is written anew, for a restarted server has forgotten the columns that live in memory only.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from trunkline.base.addresses import format_mac
 from trunkline.bridge.parts import NO_OFPORT, BridgePart, InterfacePart, statistics_map
 from trunkline.bridge.switch import Switch
+from trunkline.ofproto.primaries import ControllerState
 from trunkline.ovsdb.replica import Replica
 from trunkline.ovsdb.rows import Row, Transaction
 
 _NOTHING: Final[Mapping[str, Any]] = {}
-_NO_CONTROLLERS: Final = {"state": "VOID", "last_error": "connecting to controllers is not implemented yet"}
 _SYNTHESIZED: Final = "local "
 _OF_A_DEVICE: Final = ("mac_in_use", "mtu", "admin_state", "link_state", "link_speed", "duplex", "ifindex")
 
 
 class Status:
-    """Writes for one switch.  `interface_types` is what devices can be of."""
+    """Writes for one switch.
 
-    def __init__(self, switch: Switch, interface_types: Iterable[str], datapath_types: Iterable[str]) -> None:
+    `interface_types` is what devices can be of; `state_of` tells of a bridge's controller, by its target.
+    """
+
+    def __init__(
+        self,
+        switch: Switch,
+        interface_types: Iterable[str],
+        datapath_types: Iterable[str],
+        state_of: Callable[[str, str], ControllerState],
+    ) -> None:
+        self._state_of = state_of
         self._switch = switch
         self._fixed = {
             "dpdk_initialized": False,
@@ -30,13 +40,13 @@ class Status:
             "iface_types": tuple(sorted({*interface_types, "patch"})),
         }
         self._written: dict[str, Any] = {}
-        self._controllers: set[str] = set()  # whose status has been written
+        self._controllers: dict[str, dict[str, Any]] = {}  # what has been written of each
         self.cur_cfg: int | None = None  # the configuration that is carried out
 
     def forget(self) -> None:
         """Everything is to be written anew."""
         self._written = {}
-        self._controllers = set()
+        self._controllers = {}
         for bridge in self._switch.bridges.values():
             bridge.written = {}
         for interface in self._switch.interfaces.all.values():
@@ -49,9 +59,6 @@ class Status:
             self.cur_cfg = row.next_cfg
             values = {"cur_cfg": row.next_cfg, **self._fixed}
             self._differences(transaction, "Open_vSwitch", row.uuid, values, self._written)
-        for uuid in replica.rows("Controller").keys() - self._controllers:
-            transaction.update("Controller", uuid, is_connected=False, status=_NO_CONTROLLERS)
-        self._controllers = set(replica.rows("Controller"))
         for bridge in self._switch.bridges.values():
             self._differences(transaction, "Bridge", bridge.uuid, bridge_columns(bridge), bridge.written)
         for uuid in self._switch.unwritten:
@@ -60,6 +67,28 @@ class Status:
             if part is not None and row_ is not None:
                 self._differences(transaction, "Interface", uuid, interface_columns(part), part.written)
         self._switch.unwritten.clear()
+
+    def write_controllers(self, replica: Replica, transaction: Transaction) -> None:
+        """Adds how connections to controllers stand."""
+        rows = replica.rows("Controller")
+        for uuid in self._controllers.keys() - rows.keys():
+            del self._controllers[uuid]
+        for bridge in self._switch.bridges.values():
+            for uuid in bridge.row.controller:
+                row = rows.get(uuid)
+                if row is not None:
+                    values = self._state_of(bridge.name, row.target)._asdict()
+                    written = self._controllers.setdefault(uuid, {})
+                    self._differences(transaction, "Controller", uuid, values, written)
+
+    def write_system(
+        self, replica: Replica, transaction: Transaction, measure: Callable[[], Mapping[str, str]]
+    ) -> None:
+        """Adds what the machine is doing, if that is wanted (other_config:enable-statistics)."""
+        for row in replica.rows("Open_vSwitch").values():
+            wanted = row.other_config.get("enable-statistics") == "true"
+            values = {"statistics": measure() if wanted else _NOTHING}
+            self._differences(transaction, "Open_vSwitch", row.uuid, values, self._written)
 
     def write_statistics(self, transaction: Transaction) -> None:
         """Adds the counters that have moved."""

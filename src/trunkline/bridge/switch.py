@@ -16,12 +16,13 @@ A round goes in this order, because names and numbers must be free before they a
     5. bridges settle their address and MTU, patch ports look for their peers
 """
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from trunkline.base.addresses import format_mac, parse_mac
 from trunkline.base.clock import Clock
 from trunkline.base.log import Log
+from trunkline.bridge.controllers import controllers_of
 from trunkline.bridge.devices import Devices
 from trunkline.bridge.interfaces import Interfaces
 from trunkline.bridge.numbers import Numbers
@@ -47,11 +48,10 @@ from trunkline.bridge.settings import (
 from trunkline.bridge.settling import Settling, wanted_mac
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import PortStatistics
+from trunkline.ofproto.primaries import ControllerSettings
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.replica import Replica
 from trunkline.ovsdb.rows import Row
-
-_PROBE_SECONDS: Final = 5.0  # Controller:inactivity_probe by default
 
 MakeLane = Callable[[str], Lane]
 _Waiting = tuple[int, str, Uuid]  # turn, name and uuid of an interface that is to be added
@@ -81,6 +81,7 @@ class Switch:
         clock: Clock,
         log: Log,
         random_bits: Callable[[int], int],
+        run_directory: str,
     ) -> None:
         self.bridges: dict[Uuid, BridgePart] = {}
         self.lanes: dict[str, Lane] = {}
@@ -93,6 +94,8 @@ class Switch:
         self._port_names: dict[str, PortPart] = {}
         self._bridge_names: dict[str, BridgePart] = {}
         self._routes = Routes(log.module("bridge"))
+        self._run_directory = run_directory
+        self._whole_log = log
         self._log = log.module("bridge")
         self._ofproto_log = log.module("ofproto")
         self._make_lane = make_lane
@@ -108,6 +111,7 @@ class Switch:
         root = self._routes.root
         for change in replica.take_changes():
             self._routes.take(change)
+        self._routes.find_controlled()
         self._replica = replica
         if self._routes.root is not root:
             self._configure_all()
@@ -263,13 +267,15 @@ class Switch:
             bridge = bridge or self._add_bridge(row)
             if bridge is None:
                 continue
-            if row != bridge.row:
+            if row != bridge.row or uuid in self._routes.controlled:
                 bridge.row = row
-                self._await_controller(bridge)
+                bridge.controllers = self._find_controllers(row)
                 self._settling.configure(bridge)
+                self._surroundings.set_controllers(bridge.bridge, bridge.controllers.values())
             self._synthesize_local(bridge)
             self._settling.disturb(bridge)
         self._routes.bridges.clear()
+        self._routes.controlled.clear()
 
     def _bridge_name(self, uuid: Uuid) -> str:
         row = self._replica.row("Bridge", uuid)
@@ -299,10 +305,12 @@ class Switch:
         numbers, local_mac = self._moved.pop(row.uuid, _Luggage(Numbers(), 0))
         spare_mac = random_mac(self._random_bits)
         mac = wanted_mac(row) or local_mac or spare_mac
-        config = bridge_config(row, mac, row.fail_mode or "standalone", bool(row.controller))
+        controllers = self._find_controllers(row)
+        led = any(not controller.service for controller in controllers.values())
+        config = bridge_config(row, mac, row.fail_mode or "standalone", led)
         bridge = BridgePart(row, lane, Bridge(config, lane.datapath.fabric, self._clock))
         bridge.numbers, bridge.local_mac, bridge.spare_mac = numbers, local_mac, spare_mac
-        self._await_controller(bridge)
+        bridge.controllers = controllers
         self.bridges[row.uuid] = self._bridge_names[row.name] = bridge
         self._routes.ports.update(row.ports)
         for port in row.ports:
@@ -310,6 +318,7 @@ class Switch:
             if port_row is not None:
                 self._routes.interfaces.update(port_row.interfaces)
         self._surroundings.bridge_came(bridge.bridge)
+        self._surroundings.set_controllers(bridge.bridge, controllers.values())
         return bridge
 
     def _lane(self, type: str) -> Lane:
@@ -324,19 +333,10 @@ class Switch:
             del self.lanes[type]
             self._drop_lane(type)
 
-    def _await_controller(self, bridge: BridgePart) -> None:
-        """A controller that does not answer within three probes leaves the bridge to itself (fail_mode)."""
-        if not bridge.row.controller or bridge.row.fail_mode == "secure":
-            bridge.standalone_at, bridge.alone = None, False
-            return
-        probes = [
-            row.inactivity_probe
-            for uuid in bridge.row.controller
-            if (row := self._replica.row("Controller", uuid)) is not None and row.inactivity_probe is not None
-        ]
-        seconds = max(probes) / 1000 if probes else _PROBE_SECONDS
-        if bridge.standalone_at is None and not bridge.alone:
-            bridge.standalone_at = self._clock.monotonic() + 3 * seconds
+    def _find_controllers(self, row: Row) -> Mapping[Uuid, ControllerSettings]:
+        rows = (self._replica.row("Controller", uuid) for uuid in row.controller)
+        there = [one for one in rows if one is not None]
+        return controllers_of(row.name, there, self._run_directory, self._whole_log)
 
     # ---- 3. interfaces
 
@@ -485,19 +485,7 @@ class Switch:
         if part is not None:
             self._settling.change_device(part, lambda device: device.set_admin_state(up))
 
-    # ---- time and end
-
-    def run(self, now: float) -> None:
-        """A bridge whose controller stayed away too long stands alone, if that is its fail mode."""
-        for bridge in self.bridges.values():
-            if bridge.standalone_at is not None and now >= bridge.standalone_at:
-                bridge.standalone_at = None
-                bridge.alone = True
-                self._settling.settle_bridge(bridge)
-
-    def next_timer(self) -> float | None:
-        due = [bridge.standalone_at for bridge in self.bridges.values() if bridge.standalone_at is not None]
-        return min(due, default=None)
+    # ---- end
 
     def close(self, *, remove: bool) -> None:
         """Lets go of every device; `remove` also takes internal ports out of the system (exit --cleanup)."""

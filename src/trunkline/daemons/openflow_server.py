@@ -1,92 +1,349 @@
-"""OpenFlow over sockets: each bridge listens at ``BRIDGE.mgmt`` in the run directory, as ovs-ofctl expects.
+"""OpenFlow of all bridges: who may connect, whom they connect to, and who listens in.
 
-The protocol is openflow/connection.py's and what messages mean is ofproto/handler.py's; here bytes move.
+Each bridge listens at ``BRIDGE.mgmt`` in the run directory, as ovs-ofctl expects, and at the passive targets
+of its controllers; it connects to the active ones (openflow_primary.py).  Whoever connects to
+``BRIDGE.snoop`` gets a copy of what goes between the bridge and the controllers that it connects to.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Final
 
+from trunkline.base.targets import OPENFLOW_PORT, is_active
 from trunkline.daemons.env import Env
+from trunkline.daemons.openflow_primary import Controller
+from trunkline.daemons.openflow_session import Session
 from trunkline.io.streams import Listener, Stream
-from trunkline.ofproto.bridge import Bridge
-from trunkline.ofproto.clients import Client
-from trunkline.ofproto.handler import handle
+from trunkline.jsonrpc.reconnect import Reconnect, Timing
+from trunkline.model import openflow as of
+from trunkline.ofproto.bridge import Bridge, in_port_match
+from trunkline.ofproto.clients import NOTHING_UNASKED, UNASKED, Client
+from trunkline.ofproto.packet_in_limit import PacketInLimiter
+from trunkline.ofproto.primaries import Conclusion, ControllerSettings, ControllerState
 from trunkline.openflow.connection import Connection
+from trunkline.openflow.messages import PacketIn
+
+_NO_PROBES: Final = Timing(probe_interval=0.0)
+_SNOOPER_BACKLOG: Final = 1 << 20  # bytes; who is slower misses messages
+_BOGUS_SECONDS: Final = 2.0
+_NICIRA_OUI: Final = 0x002320
+
+
+class _Party:
+    """What belongs to one bridge."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+        self.settings: dict[str, ControllerSettings] = {}  # of all controllers, by target
+        self.controllers: dict[str, Controller] = {}
+        self.listeners: dict[str, Listener] = {}  # by target
+        self.sessions: set[Session] = set()  # of those that came by themselves
+        self.snoopers: dict[Stream, Connection] = {}
+        self.bogus: asyncio.TimerHandle | None = None
+        self.gone = False
 
 
 class OpenFlowServer:
-    """Service connections of all bridges (bridge/parts.py, Surroundings)."""
+    """OpenFlow connections of all bridges (bridge/parts.py, Surroundings).
 
-    def __init__(self, env: Env, after: Callable[[Bridge], None]) -> None:
+    `after` is called once messages to a bridge have been carried out, `changed` when the state of a
+    connection to a controller has changed.
+    """
+
+    def __init__(self, env: Env, after: Callable[[Bridge], None], changed: Callable[[], None]) -> None:
         self._env = env
-        self._after = after  # called once messages to a bridge have been carried out
+        self._after = after
+        self._changed = changed
         self._log = env.log.module("connmgr")
-        self._listeners: dict[str, Listener] = {}
-        self._streams: dict[str, dict[Client, Stream]] = {}
+        self._parties: dict[str, _Party] = {}
         self._received = env.counters.counter("ofproto_recv_openflow")
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def bridge_came(self, bridge: Bridge) -> None:
-        self._streams[bridge.name] = {}
-        self._spawn(self._listen(bridge))
+    # ---- bridges
 
-    def _spawn(self, work: "asyncio.Future[None] | object") -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def bridge_came(self, bridge: Bridge) -> None:
+        party = self._parties[bridge.name] = _Party(bridge)
+        bridge.fail_open_changed = lambda conclusion, seconds: self._fail_open(party, conclusion, seconds)
+        directory = self._env.directories.run
+        service = ControllerSettings(self._management(bridge), service=True, probe_interval=0)
+        self._spawn(self._listen(party, service))
+        self._spawn(self._listen_for_snoopers(party, f"punix:{directory}/{bridge.name}.snoop"))
+
+    def _management(self, bridge: Bridge) -> str:
+        return f"punix:{self._env.directories.run}/{bridge.name}.mgmt"
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _listen(self, bridge: Bridge) -> None:
-        target = f"punix:{self._env.directories.run}/{bridge.name}.mgmt"
-        try:
-            listener = await self._env.listen(target, lambda stream: self._accept(bridge, stream))
-        except OSError as error:
-            self._log.err("%s: cannot listen for OpenFlow at %s (%s)", bridge.name, target, error)
-            return
-        if bridge.name not in self._streams:
-            listener.close()  # the bridge has gone meanwhile
-            return
-        self._listeners[bridge.name] = listener
-        self._log.info('%s: added service controller "%s"', bridge.name, target)
-
     def bridge_went(self, name: str) -> None:
-        listener = self._listeners.pop(name, None)
-        if listener is not None:
+        party = self._parties.pop(name, None)
+        if party is None:
+            return
+        party.gone = True
+        party.bridge.primaries.clear()
+        for listener in party.listeners.values():
             listener.close()
-        for stream in self._streams.pop(name, {}).values():
+        for controller in party.controllers.values():
+            controller.stop()
+        for session in party.sessions:
+            session.forget()
+            session.stream.close()
+        for stream in party.snoopers:
             stream.close()
+        if party.bogus is not None:
+            party.bogus.cancel()
 
-    def _accept(self, bridge: Bridge, stream: Stream) -> None:
-        versions = sum(1 << version for version in bridge.config.protocols)
-        client = bridge.clients.attach(Connection(versions), service=True, origin=stream.name)
-        self._streams[bridge.name][client] = stream
-        self.flush(bridge)
-        stream.receive(lambda data: self._receive(bridge, client, stream, data))
-
-    def _receive(self, bridge: Bridge, client: Client, stream: Stream, data: bytes) -> None:
-        connection = client.connection
-        for received in connection.feed(data) if data else ():
-            self._received.total += 1
-            handle(bridge, client, received)
-        if data:
-            self._after(bridge)
-        if not data or connection.closed is not None:
-            if connection.closed is not None:
-                self._log.warn("%s<->%s: %s", bridge.name, stream.name, connection.closed)
-            self._hang_up(bridge, client, stream)
-
-    def _hang_up(self, bridge: Bridge, client: Client, stream: Stream) -> None:
-        stream.write(client.connection.to_send())
-        stream.close()
-        if self._streams.get(bridge.name, {}).pop(client, None) is not None:
-            bridge.clients.detach(client)
+    def close(self) -> None:
+        for name in list(self._parties):
+            self.bridge_went(name)
 
     def flush(self, bridge: Bridge) -> None:
         """Writes what waits to be sent by the connections of a bridge."""
-        for client, stream in self._streams.get(bridge.name, {}).items():
-            data = client.connection.to_send()
-            if data:
-                stream.write(data)
+        party = self._parties.get(bridge.name)
+        if party is None:
+            return
+        for session in list(party.sessions):
+            session.flush()
+        for controller in party.controllers.values():
+            if controller.session is not None:
+                controller.session.flush()
 
-    def close(self) -> None:
-        for name in list(self._streams):
-            self.bridge_went(name)
+    # ---- controllers
+
+    def set_controllers(self, bridge: Bridge, controllers: Iterable[ControllerSettings]) -> None:
+        """The bridge is to have connections with these, and with no others."""
+        party = self._parties[bridge.name]
+        wanted = {settings.target: settings for settings in controllers}
+        for target, old in list(party.settings.items()):
+            new = wanted.get(target)
+            if new is None or new.service != old.service:
+                self._remove(party, target)
+            elif new != old:
+                self._configure(party, new)
+        for target, settings in wanted.items():
+            if target not in party.settings:
+                self._add(party, settings)
+        bridge.look_at_controllers(self._env.clock.monotonic())
+        self._changed()
+
+    def _add(self, party: _Party, settings: ControllerSettings) -> None:
+        party.settings[settings.target] = settings
+        if not is_active(settings.target):
+            self._spawn(self._listen(party, settings))
+            return
+        bridge = party.bridge
+        controller = party.controllers[settings.target] = Controller(
+            self._env,
+            bridge,
+            settings,
+            attach=lambda settings, origin: self._attach(bridge, settings, origin),
+            detach=bridge.clients.detach,
+            changed=lambda: self._controller_changed(party),
+            carried_out=lambda: self._heard_of(bridge),
+            snoop=lambda raw: self._copy(party, raw),
+            received=self._received,
+        )
+        bridge.primaries[settings.target] = controller.primary
+        self._log_added(bridge, settings, "added")
+
+    def _remove(self, party: _Party, target: str) -> None:
+        settings = party.settings.pop(target)
+        controller = party.controllers.pop(target, None)
+        if controller is not None:
+            controller.stop()
+            del party.bridge.primaries[target]
+        listener = party.listeners.pop(target, None)
+        if listener is not None:
+            listener.close()
+        for session in [one for one in party.sessions if one.remote == target]:
+            session.end("the controller was removed", "")
+        if controller is not None or listener is not None:
+            self._log_added(party.bridge, settings, "removed")
+
+    def _configure(self, party: _Party, settings: ControllerSettings) -> None:
+        party.settings[settings.target] = settings
+        controller = party.controllers.get(settings.target)
+        if controller is not None:
+            controller.configure(settings)
+        sessions = [one for one in party.sessions if one.remote == settings.target]
+        for session in sessions:
+            session.set_timing(settings.timing)
+        for client in [session.client for session in sessions] + [
+            one.session.client
+            for one in ([controller] if controller is not None else [])
+            if one.session is not None
+        ]:
+            self._set_limit(client, settings)
+
+    def _log_added(self, bridge: Bridge, settings: ControllerSettings, what: str) -> None:
+        kind = "service" if settings.service else "primary"
+        self._log.info('%s: %s %s controller "%s"', bridge.name, what, kind, settings.target)
+
+    def _attach(self, bridge: Bridge, settings: ControllerSettings, origin: str) -> Client:
+        versions = sum(1 << version for version in bridge.config.protocols)
+        client = bridge.clients.attach(Connection(versions), service=settings.service, origin=origin)
+        if not settings.asynchronous:
+            client.asynchronous = NOTHING_UNASKED
+        self._set_limit(client, settings)
+        return client
+
+    def _set_limit(self, client: Client, settings: ControllerSettings) -> None:
+        limiter = client.limiter
+        if not settings.rate_limit:
+            client.limiter = None
+        elif limiter is None:
+            now = self._env.clock.monotonic()
+            client.limiter = PacketInLimiter(settings.rate_limit, settings.burst_limit, now)
+        else:
+            limiter.rate, limiter.burst = settings.rate_limit, settings.burst_limit
+
+    def _heard_of(self, bridge: Bridge) -> None:
+        """Messages of a controller have been carried out."""
+        bridge.look_at_controllers(self._env.clock.monotonic())
+        self._after(bridge)
+
+    def _controller_changed(self, party: _Party) -> None:
+        if not party.gone:
+            self._heard_of(party.bridge)
+        self._changed()
+
+    def reconnect(self, name: str | None) -> bool:
+        """``bridge/reconnect``: of one bridge or of all.  False: there is no such bridge."""
+        if name is not None and name not in self._parties:
+            return False
+        for party in list(self._parties.values()):
+            if name in (None, party.bridge.name):
+                for controller in party.controllers.values():
+                    controller.reconnect()
+        return True
+
+    def state_of(self, bridge: str, target: str) -> ControllerState:
+        """What there is to say of a controller; of who is waited for, nothing."""
+        party = self._parties.get(bridge)
+        controller = party.controllers.get(target) if party is not None else None
+        if controller is None:
+            return ControllerState()
+        return controller.primary.status(self._env.clock.monotonic())
+
+    # ---- who connects to us
+
+    async def _listen(self, party: _Party, settings: ControllerSettings) -> None:
+        bridge, target = party.bridge, settings.target
+        where = f"{target}{OPENFLOW_PORT}" if target in ("ptcp:", "pssl:") else target
+        try:
+            listener = await self._env.listen(where, lambda stream: self._accept(party, settings, stream))
+        except OSError as error:
+            if target.startswith("punix:"):
+                self._log.err("%s: cannot listen for OpenFlow at %s (%s)", bridge.name, target, error)
+            return
+        wanted = target in party.settings or target == self._management(bridge)
+        if party.gone or target in party.listeners or not wanted:
+            listener.close()  # the bridge or the controller has gone meanwhile
+            return
+        party.listeners[target] = listener
+        self._log_added(bridge, settings, "added")
+
+    def _accept(self, party: _Party, settings: ControllerSettings, stream: Stream) -> None:
+        bridge = party.bridge
+        settings = party.settings.get(settings.target, settings)
+        client = self._attach(bridge, settings, stream.name)
+        now = self._env.clock.monotonic()
+        timing = settings.timing if settings.probe_interval else _NO_PROBES
+
+        def ended(reason: str, error: str) -> None:
+            if error == "Protocol error" or reason.startswith("no response"):
+                log = self._log.err if reason.startswith("no response") else self._log.warn
+                log("%s<->%s: %s", bridge.name, stream.name, reason)
+            party.sessions.discard(session)
+            bridge.clients.detach(client)
+
+        session = Session(
+            bridge,
+            client,
+            stream,
+            clock=self._env.clock,
+            timing=timing,
+            state=Reconnect("ACTIVE", now, now),
+            remote=settings.target,
+            received=self._received,
+            carried_out=lambda: self._after(bridge),
+            ended=ended,
+        )
+        party.sessions.add(session)
+        session.start()
+
+    # ---- who listens in
+
+    async def _listen_for_snoopers(self, party: _Party, target: str) -> None:
+        try:
+            listener = await self._env.listen(target, lambda stream: self._accept_snooper(party, stream))
+        except OSError as error:
+            self._log.err("%s: cannot listen at %s (%s)", party.bridge.name, target, error)
+            return
+        if party.gone:
+            listener.close()
+        else:
+            party.listeners[target] = listener
+
+    def _accept_snooper(self, party: _Party, stream: Stream) -> None:
+        versions = sum(1 << version for version in party.bridge.config.protocols)
+        connection = party.snoopers[stream] = Connection(versions)
+
+        def receive(data: bytes) -> None:
+            connection.feed(data)  # a hello; nothing else is of interest
+            stream.write(connection.to_send())
+            if not data or connection.closed is not None:
+                party.snoopers.pop(stream, None)
+                stream.close()
+
+        stream.write(connection.to_send())
+        stream.receive(receive)
+
+    @staticmethod
+    def _copy(party: _Party, raw: bytes) -> None:
+        for stream, connection in party.snoopers.items():
+            if connection.version and stream.backlog < _SNOOPER_BACKLOG:
+                stream.write(raw)
+
+    # ---- failing open
+
+    def _fail_open(self, party: _Party, conclusion: Conclusion, seconds: int) -> None:
+        log = self._env.log.module("fail_open")
+        if conclusion == "open":
+            log.warn(
+                "Could not connect to controller (or switch failed controller's post-connection admission "
+                "control policy) for %d seconds, failing open",
+                seconds,
+            )
+            self._next_bogus(party)
+        elif conclusion == "still":
+            log.info("Still in fail-open mode after %d seconds disconnected from controller", seconds)
+        else:
+            log.warn("No longer in fail-open mode")
+            if party.bogus is not None:
+                party.bogus.cancel()
+                party.bogus = None
+
+    def _next_bogus(self, party: _Party) -> None:
+        loop = asyncio.get_running_loop()
+        party.bogus = loop.call_later(_BOGUS_SECONDS, self._send_bogus, party)
+
+    def _send_bogus(self, party: _Party) -> None:
+        """A controller that says nothing gets packets from nobody: whoever wants the switch answers."""
+        mac = _NICIRA_OUI << 24 | self._env.random.getrandbits(24)
+        message = PacketIn(_reverse_arp(mac), in_port_match(of.OFPP_LOCAL), of.OFPR_NO_MATCH)
+        for controller in party.controllers.values():
+            client = controller.primary.client
+            if client is not None and controller.primary.is_connected and not client.service:
+                client.connection.send(message, xid=UNASKED)
+        self.flush(party.bridge)
+        self._next_bogus(party)
+
+
+def _reverse_arp(mac: int) -> bytes:
+    """A frame that announces a machine (RFC 903)."""
+    address = mac.to_bytes(6, "big")
+    header = bytes.fromhex("80350001080006040003")
+    return b"\xff" * 6 + address + header + address + bytes(4) + address + bytes(4)

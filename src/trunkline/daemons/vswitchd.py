@@ -30,7 +30,8 @@ from trunkline.io.loop import Loop
 from trunkline.io.netdev.factory import Dummy, MachineDevices
 from trunkline.io.privileges import lock_memory
 from trunkline.io.replica_client import ReplicaClient
-from trunkline.jsonrpc.unixctl import Command
+from trunkline.io.system_statistics import system_statistics
+from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.model.control_commands import VSWITCHD
 from trunkline.model.schemas import schema_text
 from trunkline.ofproto.bridge import Bridge
@@ -51,6 +52,7 @@ OPTIONS: Final = (
     Option("dpdk", "optional"),
 )
 DATAPATH_TYPES: Final = ("netdev", "system")
+_SYSTEM_SECONDS: Final = 5.0
 LOCK: Final = "ovs_vswitchd"
 _DUMMY: Final[Mapping[str | None, Dummy]] = {None: "add", "override": "override", "system": "system"}
 _ON_SIM: Final = (
@@ -71,7 +73,7 @@ class Switchd:
         self.dummy = dummy
         self.log = env.log.module("bridge")
         self.datapaths: dict[str, Datapath] = {}
-        self.openflow = OpenFlowServer(env, self._bridge_was_told)
+        self.openflow = OpenFlowServer(env, self._bridge_was_told, self._controllers_changed)
         self.switch = Switch(
             devices,
             self._make_lane,
@@ -80,9 +82,10 @@ class Switchd:
             clock=env.clock,
             log=env.log,
             random_bits=env.random.getrandbits,
+            run_directory=env.directories.run,
         )
         self.datapath_types = (*DATAPATH_TYPES, "dummy") if dummy else DATAPATH_TYPES
-        self.status = Status(self.switch, interface_types, self.datapath_types)
+        self.status = Status(self.switch, interface_types, self.datapath_types, self.openflow.state_of)
         self.schema = Schema.from_json(loads(schema_text("Open_vSwitch")))
         self.replica = Replica(self.schema, INTERESTS, lock=LOCK)
         self.client = ReplicaClient(database, self.replica, dial=env.dial, clock=env.clock, log=env.log)
@@ -92,6 +95,8 @@ class Switchd:
         self._was_synchronized = False
         self._configured = False
         self._next_statistics = 0.0
+        self._next_system = 0.0
+        self._look_at_controllers = False  # their status has changed
         self._wake: asyncio.Handle | asyncio.TimerHandle | None = None
 
     # ---- datapaths
@@ -120,13 +125,17 @@ class Switchd:
     def _bridge_was_told(self, bridge: Bridge) -> None:
         self.run_datapaths()
 
+    def _controllers_changed(self) -> None:
+        self._look_at_controllers = True
+        self.client.changed.set()
+
     def run_datapaths(self) -> None:
         """Lets every datapath do what is due, sends what waits, and sees to it that this happens again."""
         now = self.env.clock.monotonic()
-        self.switch.run(now)
         for datapath in self.datapaths.values():
             datapath.run(now)
             for bridge in datapath.fabric.bridges.values():
+                bridge.clients.send_waiting(now)
                 self.openflow.flush(bridge)
         self._schedule()
 
@@ -134,10 +143,16 @@ class Switchd:
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
-        timers = [datapath.next_timer() for datapath in self.datapaths.values()] + [self.switch.next_timer()]
+        now = self.env.clock.monotonic()
+        timers = [datapath.next_timer() for datapath in self.datapaths.values()]
+        timers += [
+            bridge.clients.next_timer(now)
+            for datapath in self.datapaths.values()
+            for bridge in datapath.fabric.bridges.values()
+        ]
         due = [when for when in timers if when is not None]
         if due:
-            delay = max(0.0, min(due) - self.env.clock.monotonic())
+            delay = max(0.0, min(due) - now)
             self._wake = asyncio.get_running_loop().call_later(delay, self.run_datapaths)
 
     # ---- the database
@@ -170,7 +185,7 @@ class Switchd:
 
     async def _until_changed(self) -> None:
         """Until there is news from the database, a device or the clock."""
-        delay = self._next_statistics - self.env.clock.monotonic()
+        delay = min(self._next_statistics, self._next_system) - self.env.clock.monotonic()
         try:
             async with asyncio.timeout(max(0.0, delay) if self._was_synchronized else None):
                 await self.client.changed.wait()
@@ -200,12 +215,19 @@ class Switchd:
         transaction = Transaction(self.schema)
         self.status.write(self.replica, transaction)
         now = self.env.clock.monotonic()
+        if self._look_at_controllers or now >= self._next_statistics:
+            self._look_at_controllers = False
+            self.status.write_controllers(self.replica, transaction)
         if now >= self._next_statistics:
             rows = list(self.replica.rows("Open_vSwitch").values())
             self._next_statistics = now + statistics_seconds(rows[0] if rows else None)
             for datapath in self.datapaths.values():
                 datapath.fetch_statistics()
             self.status.write_statistics(transaction)
+        if now >= self._next_system:
+            self._next_system = now + _SYSTEM_SECONDS
+            directory = self.env.directories.run
+            self.status.write_system(self.replica, transaction, lambda: system_statistics(directory))
         if not transaction:
             self.env.counters.counter("txn_unchanged").add()
         else:
@@ -245,8 +267,14 @@ class Switchd:
             self.env.stopping.set()
             return ""
 
+        def reconnect(arguments: Sequence[str]) -> str:
+            if not self.openflow.reconnect(arguments[0] if arguments else None):
+                raise CommandError("Unknown bridge")
+            return ""
+
         return [
             *every_command(self.datapaths),
+            Command("bridge/reconnect", "[bridge]", 0, 1, reconnect),
             exit_command(self.env.stopping)._replace(usage="[--cleanup]", most=1, handler=leave),
         ]
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from trunkline.base.clock import Clock
 from trunkline.base.log import Log
+from trunkline.io.files import error_text
 from trunkline.io.streams import Dial, Stream
 from trunkline.jsonrpc.reconnect import Event, Reconnect, Timing
 from trunkline.ovsdb.replica import Outcome, Replica, ReplicaError
@@ -89,7 +90,7 @@ class ReplicaClient:
             async with asyncio.timeout(max(1.0, self.state.backoff)):
                 stream = await self._dial(self.remote)
         except (OSError, TimeoutError) as error:
-            reason = getattr(error, "strerror", None) or "Connection timed out"
+            reason = "Connection timed out" if isinstance(error, TimeoutError) else error_text(error)
             self._happened("disconnected")
             self._log.info("%s: connection attempt failed (%s)", self.remote, reason)
             self._log_backoff()

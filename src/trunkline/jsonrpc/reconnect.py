@@ -25,11 +25,12 @@ PROBE_INTERVAL: Final = 5.0
 
 
 class Timing(NamedTuple):
-    """Seconds.  A probe interval of 0 never probes; `passive` never connects again."""
+    """Seconds.  A probe interval of 0 never probes; `fresh_backoff` follows a connection that has held."""
 
     min_backoff: float = MIN_BACKOFF
     max_backoff: float = MAX_BACKOFF
     probe_interval: float = PROBE_INTERVAL
+    fresh_backoff: float = 0.0
 
 
 class Reconnect(NamedTuple):
@@ -85,7 +86,7 @@ class Reconnect(NamedTuple):
         """A connection that held longer than the backoff earns a fresh start, a short one does not."""
         held = now - self.connected_at if self.state in ("ACTIVE", "IDLE") else 0.0
         if held >= max(self.backoff, timing.min_backoff):
-            return 0.0
+            return timing.fresh_backoff
         return min(timing.max_backoff, max(timing.min_backoff, self.backoff * 2))
 
 

@@ -33,6 +33,7 @@ _H, _R, _D = State.HONOURED, State.REPORTED, State.DATA
 _Y, _N, _E = State.NOT_YET, State.NOT_HERE, State.NOT_REPORTED
 _DPDK = "there is no DPDK datapath; packets go through the kernel's devices"
 _THREADS = "the switch has no handler or revalidator threads to count"
+_IN_BAND = "the connection goes through the host's own network; the bridge makes no hidden flows for it"
 _BOND = "a port of several interfaces stays down, and forwards nothing"
 
 SETTINGS: Final = (
@@ -61,9 +62,10 @@ SETTINGS: Final = (
     Settings("Open_vSwitch", _Y, "other_config:max-revalidator other_config:min-revalidate-pps",
              "every megaflow is looked at in each round"),
     Settings("Open_vSwitch", _Y, "other_config:bundle-idle-timeout", "an open bundle is kept while it lasts"),
-    Settings("Open_vSwitch", _Y, "other_config:enable-statistics", "the statistics column stays empty"),
-    Settings("Open_vSwitch", _E, "statistics:cpu statistics:load_average statistics:memory statistics:process_NAME "
-             "statistics:file_systems dpdk_version"),
+    Settings("Open_vSwitch", _H, "other_config:enable-statistics"),
+    Settings("Open_vSwitch", _R, "statistics:cpu statistics:load_average statistics:memory "
+             "statistics:process_NAME statistics:file_systems"),
+    Settings("Open_vSwitch", _E, "dpdk_version"),
     Settings("Open_vSwitch", _Y, "other_config:private_key other_config:certificate other_config:ca_cert "
              "other_config:ipsec_skb_mark", "there are no IPsec tunnels"),
 
@@ -75,8 +77,9 @@ SETTINGS: Final = (
     Settings("Bridge", _Y, "mirrors", "nothing is mirrored"),
     Settings("Bridge", _Y, "netflow sflow ipfix", "nothing is exported"),
     Settings("Bridge", _Y, "auto_attach", "no LLDP is sent"),
-    Settings("Bridge", _Y, "controller other_config:disable-in-band other_config:in-band-queue "
-             "other_config:controller-queue-size", "no connection is made; fail_mode decides as if it failed"),
+    Settings("Bridge", _Y, "other_config:controller-queue-size", "packets to a controller wait without limit"),
+    Settings("Bridge", _Y, "other_config:in-band-queue", _IN_BAND),
+    Settings("Bridge", _H, "controller other_config:disable-in-band"),
     Settings("Bridge", _Y, "flow_tables", "tables have no limit, names or groups of eviction"),
     Settings("Bridge", _Y, "stp_enable other_config:stp-system-id other_config:stp-priority "
              "other_config:stp-hello-time other_config:stp-max-age other_config:stp-forward-delay",
@@ -169,13 +172,14 @@ SETTINGS: Final = (
              "snaplen", "nothing is mirrored"),
     Settings("Mirror", _D, "external_ids"),
     Settings("Mirror", _E, "statistics:tx_packets statistics:tx_bytes"),
-    Settings("Controller", _Y, "type target connection_mode max_backoff inactivity_probe enable_async_messages "
-             "controller_queue_size controller_rate_limit controller_burst_limit local_ip local_netmask "
-             "local_gateway other_config:dscp", "no connection is made; fail_mode decides as if it failed"),
+    Settings("Controller", _H, "type target max_backoff inactivity_probe enable_async_messages "
+             "controller_rate_limit controller_burst_limit"),
+    Settings("Controller", _Y, "connection_mode local_ip local_netmask local_gateway", _IN_BAND),
+    Settings("Controller", _Y, "controller_queue_size", "packets to a controller wait without limit"),
+    Settings("Controller", _Y, "other_config:dscp", "the connection is made in the usual way"),
     Settings("Controller", _D, "external_ids other_config"),
-    Settings("Controller", _R, "is_connected status:last_error status:state"),
-    Settings("Controller", _E, "status:packet-in-TYPE-bypassed status:packet-in-TYPE-queued "
-             "status:packet-in-TYPE-dropped status:packet-in-TYPE-backlog role "
+    Settings("Controller", _R, "is_connected status:last_error status:state status:packet-in-TYPE-bypassed "
+             "status:packet-in-TYPE-queued status:packet-in-TYPE-dropped status:packet-in-TYPE-backlog role "
              "status:sec_since_connect status:sec_since_disconnect"),
     Settings("Manager", _H, "target inactivity_probe max_backoff"),
     Settings("Manager", _Y, "connection_mode other_config:dscp", "the connection is made in the usual way"),

@@ -39,7 +39,6 @@ VSWITCHD: Final = (
     Missing("bond/set-active-member", "port member", _BOND),
     Missing("bond/show", "[port]", _BOND),
     Missing("bridge/dump-flows", "[--offload-stats] bridge", "ovs-ofctl dump-flows shows the flows"),
-    Missing("bridge/reconnect", "[bridge]", "there are no controller connections"),
     Missing("cfm/set-fault", "[interface] normal|false|true", _CFM),
     Missing("cfm/show", "[interface]", _CFM),
     Missing("dpctl/add-dp", "dp [iface...]", "datapaths follow the bridges of the database"),

@@ -5,10 +5,11 @@ call that can change how packets are forwarded writes what changed into the fabr
 the megaflows that have looked at it are translated again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from trunkline.base.clock import Clock
+from trunkline.flow import key as layout
 from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.ofproto.clients import Clients
@@ -23,12 +24,14 @@ from trunkline.ofproto.fabric import (
 )
 from trunkline.ofproto.flow_mods import Flows
 from trunkline.ofproto.ports import OfPort, PortConfig, PortError, PortStatistics
+from trunkline.ofproto.primaries import FAIL_OPEN_PRIORITY, Conclusion, FailOpen, Primary, failing_seconds
 from trunkline.ofproto.rules import Rule
 from trunkline.openflow import actions
 from trunkline.openflow.messages import Port, PortStatus
 from trunkline.proto.mac_learning import MacTable
 
 _STANDALONE_ORIGIN: Final = "fail-mode standalone"
+_FAIL_OPEN_ORIGIN: Final = "failing open: no controller"
 
 
 class BridgeConfig(NamedTuple):
@@ -77,7 +80,11 @@ class Bridge:
         self.macs = MacTable(config.mac_aging_time, config.mac_table_size)
         self.macs.flood_vlans = config.flood_vlans
         self.flows = Flows(config.name, fabric, clock)
-        self.clients = Clients()
+        self.clients = Clients(clock)
+        self.primaries: dict[str, Primary] = {}  # active connections to controllers, by target
+        self.fail_open = FailOpen()
+        self.fail_open_changed: Callable[[Conclusion, int], None] = lambda conclusion, seconds: None
+        self._open_rule: Rule | None = None  # while the bridge fails open
         self.table_miss: dict[int, int] = {}  # OFPTC11_TABLE_MISS_* where a table-mod said so
         fabric.bridges[config.name] = self
         self._flows_of_fail_mode()
@@ -107,7 +114,27 @@ class Bridge:
             self._changed(bridge_token(self.name))
         if (config.fail_mode, config.has_controllers) != (old.fail_mode, old.has_controllers):
             self.flows.clear()
+            self._open_rule = None
             self._flows_of_fail_mode()
+        self.look_at_controllers(self.clock.monotonic())
+
+    def look_at_controllers(self, now: float) -> None:
+        """Fails open, or recovers, if that is due; to be called when something about controllers changed."""
+        conclusion = self.fail_open.look(self.primaries.values(), self._is_standalone, now)
+        if conclusion == "open":
+            self.flows.clear()
+            normal = (actions.Output(of.OFPP_NORMAL),)
+            self._open_rule = Rule(Match(0, 0), FAIL_OPEN_PRIORITY, 0, normal, now, origin=_FAIL_OPEN_ORIGIN)
+            self.flows.install(self._open_rule)
+        elif conclusion == "closed" and self._open_rule is not None:
+            self.flows.uninstall(self._open_rule)
+            self._open_rule = None
+        if conclusion is not None:
+            self.fail_open_changed(conclusion, failing_seconds(self.primaries.values(), now))
+
+    @property
+    def _is_standalone(self) -> bool:
+        return self.config.fail_mode == "standalone"
 
     def _flows_of_fail_mode(self) -> None:
         """A bridge that is to stand alone, with nobody to tell it more, is an ordinary switch."""
@@ -252,10 +279,16 @@ class Bridge:
         self._macs_changed(self.macs.expire(now))
         for removed in self.flows.expire(now):
             self.clients.tell(removed)
+        self.look_at_controllers(now)
 
     def next_timer(self) -> float | None:
-        due = [when for when in (self.macs.next_expiry(), self.flows.next_deadline()) if when is not None]
-        return min(due) if due else None
+        now = self.clock.monotonic()
+        timers = (
+            self.macs.next_expiry(),
+            self.flows.next_deadline(),
+            self.fail_open.next_timer(self.primaries.values(), self._is_standalone, now),
+        )
+        return min((when for when in timers if when is not None), default=None)
 
     # ---- what others see
 
@@ -276,6 +309,11 @@ class Bridge:
 
     def _tell(self, reason: int, port: OfPort) -> None:
         self.clients.tell(PortStatus(reason, describe(port)))
+
+
+def in_port_match(ofport: int) -> Match:
+    """The metadata of a packet that came in there."""
+    return Match(layout.put(0, "in_port", ofport), layout.bits("in_port"))
 
 
 def describe(port: OfPort) -> Port:

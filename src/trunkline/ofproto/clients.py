@@ -7,7 +7,10 @@ change the switch and is told of ports only.
 
 from typing import Final
 
+from trunkline.base.clock import Clock
+from trunkline.flow import key as layout
 from trunkline.model import openflow as of
+from trunkline.ofproto.packet_in_limit import PacketInLimiter
 from trunkline.openflow.connection import Connection, Received
 from trunkline.openflow.messages import AsyncConfig, FlowRemoved, Message, PacketIn, PortStatus, RoleStatus
 
@@ -15,6 +18,7 @@ _OPENFLOW14: Final = 5
 _PRIMARY: Final = AsyncConfig(
     packet_in=(0x3B, 0), port_status=(7, 7), flow_removed=(0x3F, 0), role_status=(7, 7)
 )
+NOTHING_UNASKED: Final = AsyncConfig((0, 0), (0, 0), (0, 0), (0, 0))
 _REASON_PRIMARY_REQUEST: Final = 0
 UNASKED: Final = 0  # the xid of messages that answer none
 
@@ -39,6 +43,7 @@ class Client:
         "config",
         "connection",
         "controller_id",
+        "limiter",
         "origin",
         "role",
         "service",
@@ -51,6 +56,7 @@ class Client:
         self.role = of.OFPCR_ROLE_EQUAL
         self.asynchronous = _PRIMARY
         self.controller_id = 0
+        self.limiter: PacketInLimiter | None = None
         self.bundles: dict[int, Bundle] = {}
         self.config = (of.OFPC_FRAG_NORMAL, 0 if service else 128, False)  # fragments, miss_send_len, bad ttl
 
@@ -79,9 +85,10 @@ class Client:
 class Clients:
     """The connections of one bridge."""
 
-    __slots__ = ("_generation", "all")
+    __slots__ = ("_clock", "_generation", "all")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.all: list[Client] = []
         self._generation: int | None = None
 
@@ -96,8 +103,27 @@ class Clients:
     def tell(self, message: Message) -> None:
         """Sends a message to all who want it."""
         for client in self.all:
-            if client.connection.version and client.wants(message):
+            wanted = client.connection.version and client.wants(message)
+            if wanted and (not isinstance(message, PacketIn) or self._admit(client, message)):
                 client.connection.send(message, xid=UNASKED)
+
+    def _admit(self, client: Client, message: PacketIn) -> bool:
+        """Whether a packet may go to this client now; if not it waits, if its rate is limited."""
+        if client.limiter is None:
+            return True
+        port = layout.get(message.metadata.value, "in_port")
+        miss = message.reason == of.OFPR_NO_MATCH
+        return client.limiter.admit(message, port, miss=miss, now=self._clock.monotonic())
+
+    def send_waiting(self, now: float) -> None:
+        """Sends the packets whose turn has come at connections with a limited rate."""
+        for client in self.all:
+            for message in client.limiter.ready(now) if client.limiter is not None else ():
+                client.connection.send(message, xid=UNASKED)
+
+    def next_timer(self, now: float) -> float | None:
+        timers = [client.limiter.next_timer(now) for client in self.all if client.limiter is not None]
+        return min((when for when in timers if when is not None), default=None)
 
     def request_role(self, client: Client, role: int, generation: int | None) -> str | None:
         """A client asks for a role.  Returns the name of the error, or None."""

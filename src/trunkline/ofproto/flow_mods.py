@@ -32,6 +32,7 @@ _KEPT_FLAGS: Final = (
 _DELETES: Final = (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT)
 _OPENFLOW11: Final = 2
 _OPENFLOW12: Final = 3
+MAX_PRIORITY: Final = 0xFFFF  # that OpenFlow can give; flows above are hidden
 MAX_FLOWS: Final = 1_000_000  # in a table, as table statistics say
 
 
@@ -234,6 +235,10 @@ class Flows:
         """A flow of the switch's own."""
         self._replace((), (rule,))
 
+    def uninstall(self, rule: Rule) -> None:
+        """Takes out a flow of the switch's own."""
+        self._replace((rule,), ())
+
     def clear(self) -> None:
         """Takes out all flows, the switch's own included; nobody is told."""
         self._replace(list(self.tables.rules(hidden=True)), ())
@@ -305,6 +310,8 @@ def _among(rules: Iterator[Rule | None], selection: Selection) -> Iterator[Rule 
 
 
 def _chosen(rule: Rule, selection: Selection) -> bool:
+    if rule.priority > MAX_PRIORITY:
+        return False  # the switch's own
     if (rule.cookie ^ selection.cookie) & selection.cookie_mask:
         return False
     if selection.out_port != of.OFPP_ANY and not rule.outputs_to(selection.out_port):
