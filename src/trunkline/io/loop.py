@@ -89,7 +89,7 @@ class Loop(asyncio.SelectorEventLoop):
     def call_soon(
         self,
         callback: Callable[[Unpack[Arguments]], object],
-        *arguments: Unpack[Arguments],
+        *arguments: *Arguments,
         context: Context | None = None,
     ) -> asyncio.Handle:
         self._woken = True
@@ -99,7 +99,7 @@ class Loop(asyncio.SelectorEventLoop):
         self,
         when: float,
         callback: Callable[[Unpack[Arguments]], object],
-        *arguments: Unpack[Arguments],
+        *arguments: *Arguments,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         self._woken = True
