@@ -56,6 +56,7 @@ _FAMILIES: Final = {
     "TLV": "tunnel_table",
     "CT": "flushes",
     "IPFIX": "ipfix",
+    "RESUME": "continuations",
     "REQUESTFORWARD": "notices",
     "TABLE": "notices",
 }

@@ -191,14 +191,17 @@ class GetAsyncReply(NamedTuple):
 
 
 class PacketIn(NamedTuple):
-    """A packet to a controller.  `reason` is OFPR_*; `metadata` is a match on in_port and pipeline fields."""
+    """A packet to a controller.  `reason` is OFPR_*; `metadata` is a match on in_port and pipeline fields.
+
+    `cookie` is None where no flow sent it.  `continuation` is opaque to controllers: see continuations.py.
+    """
 
     data: bytes
     metadata: Match
     reason: int
     table: int = 0
-    cookie: int = 0
-    total_length: int = 0  # of the packet before it was cut to max_len; 0 means len(data)
+    cookie: int | None = 0
+    total_length: int | None = None  # of the packet before it was cut to max_len; None means len(data)
     userdata: bytes = b""
     continuation: bytes = b""
     buffer: int | None = None

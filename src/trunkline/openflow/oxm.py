@@ -139,6 +139,15 @@ _TUNNEL_OPTIONS: Final = {
 _EXACT_MASK: Final = {field.name: (1 << field.bits) - 1 for field in FIELDS}
 
 
+# Fields that as part of an action have another width than in a match.
+_ACTION_WIDTH: Final = {"in_port_oxm": 32, "actset_output": 32, "vlan_vid": 12, "arp_op": 16}
+
+
+def width(name: str) -> int:
+    """How many bits of a field an action may name."""
+    return _ACTION_WIDTH.get(name) or FIELD_BY_NAME[name].bits
+
+
 def field_id(field: Field, version: int) -> tuple[str, int]:
     """(class, number) that `version` (NXM: 0) writes for a field: the newest standard one it has, else an
     extension, else the oldest standard one."""
@@ -186,7 +195,7 @@ def decode(data: bytes, *, loose: bool = False) -> Match:
                 more, more_mask = _take_option(header, data[start:position], options)
                 value |= more
                 mask |= more_mask
-            elif not loose or _number_of(header) in _BY_NUMBER:
+            elif not loose:
                 raise DecodeError(*_why_unknown(header))
             continue
         field, _, octets, shift, ones, kind, prerequisite, place, quick_bits, quick_values = entry
@@ -457,13 +466,16 @@ def encode_header(name: str, version: int, masked: bool = False) -> bytes:
     return _header(vendor, number, field.octets, masked)
 
 
-def decode_header(data: bytes, position: int) -> tuple[Field, int]:
-    """The field whose header is at `position`, and where the header ends.  Raises DecodeError."""
+def decode_header(data: bytes, position: int, unknown: str = "OFPBMC_BAD_FIELD") -> tuple[Field, int]:
+    """The field whose header is at `position`, and where the header ends.  Raises DecodeError, with the error
+    `unknown` where there is no such field."""
     header_size = 8 if data[position : position + 2] == b"\xff\xff" else 4
     header = data[position : position + header_size]
     field = _BY_NUMBER.get(_number_of(header)) if len(header) == header_size else None
+    if len(header) < header_size and unknown == "OFPBMC_BAD_FIELD":
+        raise DecodeError("OFPBMC_BAD_LEN")
     if field is None or not _length_fits(header, field):
-        raise DecodeError("OFPBMC_BAD_FIELD", f"field {header.hex()}")
+        raise DecodeError(unknown, f"field {header.hex()}")
     return field, position + header_size
 
 

@@ -14,6 +14,7 @@ from trunkline.openflow.wire import DecodeError
 _HEADER: Final = Struct("!HH")
 _EXPERIMENTER: Final = Struct("!HHII")
 _EXPERIMENTER_TYPE: Final = 0xFFFF
+_PADDED: Final = 2
 
 
 def properties(
@@ -69,7 +70,10 @@ def pack_property(kind: int, value: bytes) -> bytes:
 
 
 def number(value: bytes, octets: int) -> int:
-    """The number that a property's value is.  Raises DecodeError when it has another size."""
-    if len(value) != octets:
+    """The number that a property's value is.  Raises DecodeError when it has another size.
+
+    What has one or two octets is padded within the property, so more may come after it.
+    """
+    if len(value) < octets or (len(value) > octets > _PADDED):
         raise DecodeError("OFPBPC_BAD_LEN")
-    return int.from_bytes(value, "big")
+    return int.from_bytes(value[:octets], "big")

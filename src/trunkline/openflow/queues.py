@@ -177,10 +177,9 @@ def _read_description(body: bytes, at: int, version: int) -> tuple[m.QueueConfig
     if len(body) - at < _ENTRY12.size:
         raise DecodeError("OFPBRC_BAD_LEN")
     port, queue, length = _ENTRY12.unpack_from(body, at)
-    end = at + length
+    end, number_of = at + length, port_from_wire(port)
     if length < _ENTRY12.size or end > len(body):
         raise DecodeError("OFPBRC_BAD_LEN")
-    number_of = port_from_wire(port)
     found = {
         kind: int.from_bytes(value[:2], "big")
         for kind, value in properties(body, at + _ENTRY12.size, end)
