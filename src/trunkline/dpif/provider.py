@@ -86,6 +86,9 @@ class DatapathError(Exception):
 
 
 class Provider(Protocol):
+    conntrack: Any
+    """The connection tracker (conntrack/tracker.py, which lies below this layer)."""
+
     def capabilities(self) -> Capabilities: ...
 
     def port_add(self, name: str, type: str, number: int | None = None) -> int:
@@ -118,5 +121,11 @@ class Provider(Protocol):
 
     def waiting(self) -> bool:
         """Whether there are upcalls."""
+
+    def run(self, now: float) -> None:
+        """Does what is due: connections and held fragments that are over."""
+
+    def next_timer(self) -> float | None:
+        """When `run` is due again."""
 
     def close(self) -> None: ...

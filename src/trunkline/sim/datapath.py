@@ -46,6 +46,8 @@ _LAYER2: Final = layout.bits(
 )
 _MAX_UPCALLS: Final = 4096
 _SORT_EVERY: Final = 1 << 16  # packets
+_SEED: Final = 0x853C49E6748FEA9B
+_SWEEP: Final = 1.0  # seconds
 _MAX_DUMMY: Final = 1 << 16
 _ACTIONS: Final = frozenset(
     ("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop", "ct", "ct_clear")
@@ -127,6 +129,8 @@ class Sim:
         self._upcalls: deque[Upcall] = deque()
         self._lookups = 0
         self.conntrack = Tracker(MemoryStore(), seed)
+        self._random = _SEED
+        self._next_sweep = 0.0
         self._executor = Executor(self)
 
     # ---- ports
@@ -233,8 +237,24 @@ class Sim:
             return
         self._upcalls.append(Upcall(packet, key, action, known))
 
+    def draw(self) -> int:
+        """A number of 32 bits by a linear congruential generator (Knuth's MMIX)."""
+        self._random = (self._random * 6364136223846793005 + 1442695040888963407) & (1 << 64) - 1
+        return self._random >> 32
+
     def execute(self, packet: Packet, key: int, actions: tuple[Any, ...], known: Any = None) -> None:
         self._executor.run(packet, key, actions, known=known)
+
+    def run(self, now: float) -> None:
+        """Forgets connections that are over, about once a second, and lets go of fragments held too long."""
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + _SWEEP
+        self.conntrack.run(now)
+
+    def next_timer(self) -> float | None:
+        due = self.conntrack.next_timer()
+        return None if due is None else max(due, self._next_sweep)
 
     def upcalls(self, limit: int) -> list[Upcall]:
         waiting = self._upcalls

@@ -102,6 +102,7 @@ class Datapath:
         """
         now = self.clock.monotonic() if now is None else now
         end = math.inf if budget is None else now + budget
+        self.provider.run(now)
         if self._expiring is None and self._ripe(now):
             self._expiring = self._rounds + (2 if self._round is not None else 1)
             self._round = self._round or self._begin_round()
@@ -141,6 +142,8 @@ class Datapath:
         due = [max(when, self._expire_after) for when in timers if when is not None]
         if self.megaflows or len(self.fabric.recirculations):
             due.append(self._next_fetch)
+        if (when := self.provider.next_timer()) is not None:
+            due.append(when)
         return min(due) if due else None
 
     # ---- misses
