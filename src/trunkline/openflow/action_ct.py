@@ -105,7 +105,7 @@ def write_ct(x: a.Ct, style: Style, write: Callable[[tuple[a.Action, ...]], str]
 
 def encode_ct(x: a.Ct, inner: bytes) -> tuple[int, bytes]:
     """(subtype, body); `inner` is nat and what follows, encoded."""
-    flags = _COMMIT * x.commit | _FORCE * x.force
+    flags = _COMMIT * x.commit | _FORCE * x.force | x.other_flags
     source, zone = 0, x.zone
     if isinstance(zone, a.Subfield):
         source = int.from_bytes(oxm.encode_header(zone.field, oxm.NXM)[:4], "big")
@@ -118,10 +118,12 @@ def decode_ct(body: bytes, decode: Callable[[bytes], tuple[a.Action, ...]]) -> a
     """`decode` reads the actions within."""
     flags, source, packed, table, alg = _CT.unpack_from(body)
     zone: int | a.Subfield = packed
+    if flags & _FORCE and not flags & _COMMIT:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT", '"force" flag requires "commit" flag.')
     if source:
-        field, _ = oxm.decode_header(source.to_bytes(4, "big"), 0)
+        field, _ = oxm.decode_header(source.to_bytes(4, "big"), 0, "OFPBAC_BAD_SET_TYPE")
         offset, bits = packed >> 6, (packed & 0x3F) + 1
-        if offset + bits > field.bits:
+        if offset + bits > oxm.width(field.name):
             raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
         if bits != 16:
             raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
@@ -133,10 +135,9 @@ def decode_ct(body: bytes, decode: Callable[[bytes], tuple[a.Action, ...]]) -> a
         zone,
         None if table == _NO_TABLE else table,
         alg,
+        other_flags=flags & ~(_COMMIT | _FORCE),
     )
     action = _with_inner(action, inner)
-    if action.force and not action.commit:
-        raise DecodeError("OFPBAC_BAD_ARGUMENT", "force without commit")
     if inner and not action.commit and not (inner == [a.Nat()]):
         raise DecodeError(
             "OFPBAC_BAD_ARGUMENT",
@@ -279,43 +280,44 @@ def encode_nat(x: a.Nat) -> tuple[int, bytes]:
 
 def decode_nat(body: bytes) -> a.Nat:
     flags, present = _NAT.unpack_from(body)
-    if body[:2] != b"\0\0":
-        raise DecodeError("NXBAC_MUST_BE_ZERO")
-    both = flags & (_SOURCE | _DESTINATION)
-    wrong = (
-        (not both and (flags or present))
-        or both == _SOURCE | _DESTINATION
-        or flags & ~31
-        or (flags & _HASH and flags & _RANDOM)
-        or present & ~63
-        or (present & (_IPV4_MIN | _IPV4_MAX) and present & (_IPV6_MIN | _IPV6_MAX))
-        or any(
-            present & last and not present & first
-            for first, last in ((_IPV4_MIN, _IPV4_MAX), (_IPV6_MIN, _IPV6_MAX), (_PORT_MIN, _PORT_MAX))
-        )
-    )
-    if wrong:
-        raise DecodeError("OFPBAC_BAD_ARGUMENT", "nat")
+    source, destination = bool(flags & _SOURCE), bool(flags & _DESTINATION)
+    hash_, random = bool(flags & _HASH), bool(flags & _RANDOM)
+    wrong = DecodeError("OFPBAC_BAD_ARGUMENT", "nat")
+    if (source and destination) or (hash_ and random):
+        raise wrong
+    if not source and not destination:
+        if flags:
+            raise wrong
+        if any(body[_NAT.size :]):
+            raise wrong
+        return a.Nat()
+    if present & (_IPV4_MIN | _IPV4_MAX) and present & (_IPV6_MIN | _IPV6_MAX):
+        raise wrong
     position = _NAT.size
-    values: dict[int, int] = {}
-    for bit, size in ((1, 4), (2, 4), (4, 16), (8, 16), (16, 2), (32, 2)):
-        if present & bit:
+    values: list[int] = []
+    for bit, size in enumerate((4, 4, 16, 16, 2, 2)):
+        values.append(0)
+        if present >> bit & 1:
             if position + size > len(body):
-                raise DecodeError("OFPBAC_BAD_LEN")
-            values[bit] = int.from_bytes(body[position : position + size], "big")
+                raise wrong
+            values[-1] = int.from_bytes(body[position : position + size], "big")
             position += size
-    if len(body) - position >= 8:
-        raise DecodeError("OFPBAC_BAD_LEN")
-    ipv6 = _IPV6_MIN in values
+    for low in (0, 2, 4):  # the upper end only beside the lower one, and not below it
+        high = low + 1
+        if present >> high & 1 and not (present >> low & 1 and values[low] <= values[high]):
+            raise wrong
+    if any(body[position:]):
+        raise wrong
+    ipv6 = bool(present & _IPV6_MIN)
     return a.Nat(
-        bool(flags & _SOURCE),
-        bool(flags & _DESTINATION),
+        source,
+        destination,
         ipv6,
-        values.get(_IPV6_MIN if ipv6 else _IPV4_MIN),
-        values.get(_IPV6_MAX if ipv6 else _IPV4_MAX),
-        values.get(_PORT_MIN, 0),
-        values.get(_PORT_MAX, 0),
+        values[2 if ipv6 else 0] or None,
+        values[3 if ipv6 else 1] or None,
+        values[4],
+        values[5],
         bool(flags & _PERSISTENT),
-        bool(flags & _HASH),
-        bool(flags & _RANDOM),
+        hash_,
+        random,
     )

@@ -13,7 +13,7 @@ from trunkline.flow.text import key_values
 from trunkline.flow.values import TextError
 from trunkline.openflow import actions as a
 from trunkline.openflow.action_words import ActionContext, limited_number
-from trunkline.openflow.style import Style
+from trunkline.openflow.style import Style, c_hex
 from trunkline.openflow.wire import DecodeError
 
 NEXT_PROTOCOL: Final = 0xFFFE  # of decap: what the header says that follows
@@ -134,7 +134,7 @@ def read_decap(text: str, context: ActionContext) -> a.DecapAny:
 def write_decap(x: a.DecapAny, style: Style) -> str:
     if x.packet_type is None:
         return "decap()"
-    return f"decap(packet_type(ns={x.packet_type >> 16},type=0x{x.packet_type & 0xFFFF:x}))"
+    return f"decap(packet_type(ns={x.packet_type >> 16},type={c_hex(x.packet_type & 0xFFFF)}))"
 
 
 def encode_decap(x: a.DecapAny) -> tuple[int, bytes]:
@@ -145,4 +145,6 @@ def encode_decap(x: a.DecapAny) -> tuple[int, bytes]:
 
 def decode_decap(body: bytes) -> a.DecapAny:
     packet_type = int.from_bytes(body[2:6], "big")
+    if len(body) > 6:
+        raise DecodeError("NXBAC_UNKNOWN_ED_PROP")
     return a.DecapAny(None if packet_type == NEXT_PROTOCOL else packet_type)

@@ -80,7 +80,7 @@ def encode_multipath(x: a.Multipath) -> tuple[int, bytes]:
 
 def decode_multipath(body: bytes) -> a.Multipath:
     fields, basis, algorithm, last, argument, place = _MULTIPATH.unpack_from(body)
-    field, _ = oxm.decode_header(body, _MULTIPATH.size)
+    field, _ = oxm.decode_header(body, _MULTIPATH.size, "OFPBAC_BAD_SET_TYPE")
     offset, bits = place >> 6, (place & 0x3F) + 1
     if fields >= len(a.HASH_FIELDS):
         raise DecodeError("OFPBAC_BAD_ARGUMENT", f"unsupported fields {fields}")
@@ -95,7 +95,7 @@ def decode_multipath(body: bytes) -> a.Multipath:
 
 
 def _writable(name: str, offset: int, bits: int) -> a.Subfield:
-    if offset + bits > FIELD[name].bits:
+    if offset + bits > oxm.width(name):
         raise DecodeError("OFPBAC_BAD_SET_LEN", name)
     if not FIELD[name].writable:
         raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
@@ -155,8 +155,12 @@ def encode_bundle(x: a.Bundle) -> tuple[int, bytes]:
 
 
 def decode_bundle(body: bytes, load: bool = False) -> a.Bundle:
-    algorithm, fields, basis, member_type, count, place = _BUNDLE.unpack_from(body)
+    algorithm, fields, basis, _, count, place = _BUNDLE.unpack_from(body)
     if len(body) < _BUNDLE.size + 8:
+        raise DecodeError("OFPBAC_BAD_LEN")
+    start = _BUNDLE.size + 8
+    field = oxm.decode_header(body, _BUNDLE.size, "OFPBAC_BAD_SET_TYPE")[0] if load else None
+    if len(body) - start < 2 * count:
         raise DecodeError("OFPBAC_BAD_LEN")
     if count > _MOST_MEMBERS:
         raise DecodeError("OFPBAC_BAD_ARGUMENT", "too many members")
@@ -164,12 +168,8 @@ def decode_bundle(body: bytes, load: bool = False) -> a.Bundle:
         raise DecodeError("OFPBAC_BAD_ARGUMENT", f"unsupported fields {fields}")
     if algorithm >= len(a.BUNDLE_ALGORITHMS):
         raise DecodeError("OFPBAC_BAD_ARGUMENT", f"unsupported algorithm {algorithm}")
-    if member_type != _MEMBER_TYPE:
-        raise DecodeError("OFPBAC_BAD_ARGUMENT", f"unsupported member type {member_type}")
-    start = _BUNDLE.size + 8
     destination = None
-    if load:
-        field, _ = oxm.decode_header(body, _BUNDLE.size)
+    if field is not None:
         offset, bits = place >> 6, (place & 0x3F) + 1
         if bits < 16:
             raise DecodeError(
@@ -178,8 +178,6 @@ def decode_bundle(body: bytes, load: bool = False) -> a.Bundle:
         destination = a.Subfield(field.name, offset, bits)
     elif place or any(body[_BUNDLE.size : start]):
         raise DecodeError("OFPBAC_BAD_ARGUMENT", "bundle action has nonzero reserved fields")
-    if len(body) - start < 2 * count:
-        raise DecodeError("OFPBAC_BAD_LEN")
     members = Struct(f"!{count}H").unpack_from(body, start)
     if destination is not None:
         _writable(*destination)

@@ -26,7 +26,7 @@ from trunkline.openflow.action_words import (
 from trunkline.openflow.style import Style, c_hex, table_text
 from trunkline.openflow.wire import DecodeError
 
-_HEAD: Final = Struct("!HHHQHBxHH")
+_HEAD: Final = Struct("!HHHQHBBHH")
 _LIMIT: Final = Struct("!IHH")
 _SEND_FLOW_REM, _DELETE_LEARNED, _WRITE_RESULT = 1, 2, 4
 _IMMEDIATE: Final = 1 << 13
@@ -125,7 +125,7 @@ def _immediate(
     """A constant for all of a field in the field's own form, for a part of it as a number."""
     field = FIELD[place.field]
     try:
-        if place.bits == field.bits:
+        if place.bits == oxm.width(field.name):
             number, mask = parse_value(field, value, context.text)
             ones = (1 << field.bits) - 1
             if mask & ones != ones:
@@ -210,7 +210,7 @@ def _spec_text(spec: a.LearnSpec, style: Style) -> str:
     if not isinstance(source, int):
         return target if source == place else f"{target}={subfield_text(*source)}"
     field = FIELD[place.field]
-    if place.bits == field.bits:
+    if place.bits == oxm.width(field.name) and not place.offset:
         return f"{field.name}={format_value(field, source, (1 << field.bits) - 1, style.context)}"
     return f"{target}={c_hex(source)}"
 
@@ -229,6 +229,7 @@ def encode_learn(x: a.Learn) -> tuple[int, bytes]:
         x.cookie,
         flags,
         x.table,
+        0,
         x.fin_idle_timeout,
         x.fin_hard_timeout,
     )
@@ -259,7 +260,9 @@ def _place(x: a.Subfield) -> bytes:
 
 def decode_learn(body: bytes, second: bool = False) -> a.Learn:
     """`second`: the form with a limit."""
-    idle, hard, priority, cookie, flags, table, fin_idle, fin_hard = _HEAD.unpack_from(body)
+    idle, hard, priority, cookie, flags, table, padding, fin_idle, fin_hard = _HEAD.unpack_from(body)
+    if padding:
+        raise DecodeError("NXBAC_MUST_BE_ZERO" if second else "OFPBAC_BAD_ARGUMENT", "padding of learn")
     known = _SEND_FLOW_REM | _DELETE_LEARNED | (_WRITE_RESULT if second else 0)
     if flags & ~known or table == 255:
         raise DecodeError("OFPBAC_BAD_ARGUMENT", "flags or table of learn")
@@ -271,9 +274,11 @@ def decode_learn(body: bytes, second: bool = False) -> a.Learn:
             raise DecodeError("OFPBAC_BAD_ARGUMENT", "padding of learn")
         if flags & _WRITE_RESULT:
             field, position = oxm.decode_header(body, position)
-            if not field.writable or offset >= field.bits:
+            if not field.writable:
                 raise DecodeError("OFPBAC_BAD_ARGUMENT", "result_dst of learn")
             result = a.Subfield(field.name, offset, 1)
+        elif offset:
+            raise DecodeError("OFPBAC_BAD_ARGUMENT", "result_dst of learn")
     return a.Learn(
         _decode_specs(body, position),
         table,
@@ -326,7 +331,7 @@ def _decode_specs(body: bytes, position: int) -> tuple[a.LearnSpec, ...]:
 def _decode_place(body: bytes, position: int, bits: int) -> tuple[a.Subfield, int]:
     if position + 6 > len(body):
         raise DecodeError("OFPBAC_BAD_LEN")
-    field, end = oxm.decode_header(body, position)
+    field, end = oxm.decode_header(body, position, "OFPBAC_BAD_SET_TYPE")
     if end + 2 > len(body):
         raise DecodeError("OFPBAC_BAD_LEN")
     offset = int.from_bytes(body[end : end + 2], "big")

@@ -5,7 +5,7 @@ experimenter and a subtype of their own.  Plain layouts are rows here; what vari
 
 from collections.abc import Callable
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from trunkline.openflow import actions as a
 
@@ -86,7 +86,9 @@ _NICIRA: Final[tuple[tuple[int, Struct, Callable[..., a.Action], type], ...]] = 
 STANDARD_BY_NUMBER: Final = {
     (version, number): (layout, make)
     for first, last, number, layout, make, _ in _STANDARD
-    for version in range(first, last + 1)
+    for version in range(
+        first, (6 if first == 2 else last) + 1
+    )  # what 1.1 brought is taken in all later ones
 }
 STANDARD_BY_TYPE: Final = {
     (version, kind): (number, layout)
@@ -95,8 +97,38 @@ STANDARD_BY_TYPE: Final = {
 }
 NICIRA_BY_NUMBER: Final = {number: (layout, make) for number, layout, make, _ in _NICIRA}
 NICIRA_BY_TYPE: Final = {kind: (number, layout) for number, layout, _, kind in reversed(_NICIRA)}
-NICIRA_SINCE_13: Final = frozenset((46, 47, 48))  # what has to do with the type of a packet
-STANDARD_NAMES: Final = {11: "copy_ttl_out", 12: "copy_ttl_in", 26: "push_pbb", 27: "pop_pbb"}
+
+_LONGEST: Final = 65528
+
+
+class Bounds(NamedTuple):
+    """The wire versions that have an extension action, and how long it may be, header included."""
+
+    first: int
+    last: int
+    shortest: int
+    longest: int
+
+
+# (first subtype, versions, lengths); every Nicira action that there is.
+_NICIRA_BOUNDS: Final = (
+    *((number, 1, 6, 16, 16) for number in (1, 2, 5, 14, 17, 19, 20, 34, 39, 43, 44, 254, 255)),
+    *((number, 1, 1, 16, 16) for number in (4, 18, 23, 24, 25, 26, 30, 31, 40)),  # standard since 1.1
+    *((number, 1, 6, 24, 24) for number in (9, 15, 27, 28, 29, 32, 50)),
+    *((number, 1, 6, 32, 32) for number in (10, 22, 38, 41)),
+    *((number, 1, 6, 16, _LONGEST) for number in (8, 21, 36, 37, 42)),
+    *((number, 1, 6, 24, _LONGEST) for number in (35, 49)),
+    *((number, 1, 6, 32, _LONGEST) for number in (12, 13, 16)),
+    (45, 1, 6, 40, _LONGEST),
+    (6, 1, 5, 16, _LONGEST),  # 1.5 has copy_field and masked set_field
+    (7, 1, 5, 24, 24),
+    (33, 1, 5, 16, _LONGEST),
+    (46, 4, 6, 16, _LONGEST),  # what has to do with the type of a packet
+    (47, 4, 6, 16, _LONGEST),
+    (48, 4, 6, 16, 16),
+)
+NICIRA_BOUNDS: Final = {number: Bounds(*bounds) for number, *bounds in _NICIRA_BOUNDS}
+ONF_BOUNDS: Final = {3200: Bounds(4, 5, 24, _LONGEST)}
 
 # A field that an action sets by itself, for versions that have set_field in its place.
 AS_SET_FIELD: Final[dict[type, str]] = {

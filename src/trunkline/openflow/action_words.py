@@ -119,23 +119,22 @@ def scan_subfield(text: str) -> tuple[a.Subfield, str]:
     field = FIELD.get(name) or BY_TITLE.get(name) or BY_TITLE.get(name.removesuffix("_W"))
     if field is None:
         raise TextError(f"{text}: unknown field `{name}'")
+    bits = oxm.width(field.name)
     if not rest.startswith("["):
-        return a.Subfield(field.name, 0, field.bits), rest
+        return a.Subfield(field.name, 0, bits), rest
     found = _BRACKETS.match(rest)
     if found is None:
         raise TextError(f"{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
     rest = rest[found.end() :]
     if found.group(1) is None:
-        return a.Subfield(field.name, 0, field.bits), rest
+        return a.Subfield(field.name, 0, bits), rest
     start = int(found.group(1))
     end = start if found.group(2) is None else int(found.group(2))
     if start > end:
         raise TextError(f"{text}: starting bit {start} is after ending bit {end}")
     for title, bit in (("starting", start), ("ending", end)):
-        if not 0 <= bit < field.bits:
-            raise TextError(
-                f"{text}: {title} bit {bit} is not valid because field is only {field.bits} bits wide"
-            )
+        if not 0 <= bit < bits:
+            raise TextError(f"{text}: {title} bit {bit} is not valid because field is only {bits} bits wide")
     return a.Subfield(field.name, start, end - start + 1), rest
 
 
@@ -150,7 +149,7 @@ def parse_subfield(text: str) -> tuple[Field, int, int]:
 def subfield_text(name: str, offset: int, bits: int) -> str:
     field = FIELD[name]
     title = _title(field)
-    if offset == 0 and bits == field.bits:
+    if offset == 0 and bits == oxm.width(name):
         return f"{title}[]"
     return f"{title}[{offset}]" if bits == 1 else f"{title}[{offset}..{offset + bits - 1}]"
 

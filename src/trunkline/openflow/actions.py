@@ -141,9 +141,10 @@ class StackPop(NamedTuple):
 
 
 class DecTtl(NamedTuple):
-    """`controllers` get the packet when its TTL is spent; empty: those with id 0."""
+    """`controllers` get the packet when its TTL is spent; without a list (`listed`) those with id 0."""
 
     controllers: tuple[int, ...] = ()
+    listed: bool = False
 
 
 class DecNshTtl(NamedTuple):
@@ -383,6 +384,7 @@ class Ct(NamedTuple):
     alg: int = 0
     nat: Nat | None = None
     actions: "tuple[Action, ...]" = ()
+    other_flags: int = 0  # bits without a meaning yet: they survive
 
 
 # ---- encap, decap ----

@@ -5,7 +5,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any, Final
 
-from trunkline.model.fields import FIELD
+from trunkline.model.fields import FIELD, Field
 from trunkline.model.openflow import OFPP_IN_PORT, OFPP_MAX
 from trunkline.model.openflow_messages import NICIRA_EXPERIMENTER, ONF_EXPERIMENTER
 from trunkline.openflow import action_ct, action_encap, action_hash, action_learn, oxm
@@ -15,11 +15,11 @@ from trunkline.openflow.action_numbers import (
     EXPERIMENTER,
     HEAD,
     HH,
+    NICIRA_BOUNDS,
     NICIRA_BY_NUMBER,
-    NICIRA_SINCE_13,
+    ONF_BOUNDS,
     OUTPUT11,
     STANDARD_BY_NUMBER,
-    STANDARD_NAMES,
 )
 from trunkline.openflow.action_order import disorder
 from trunkline.openflow.wire import DecodeError, port_from_wire
@@ -31,18 +31,49 @@ def decode_actions(data: bytes, version: int) -> tuple[a.Action, ...]:
     """The list of actions in `data`.  Raises DecodeError."""
     actions: list[a.Action] = []
     position, size = 0, len(data)
+    if size % 8:
+        raise DecodeError("OFPBRC_BAD_LEN")
     while position < size:
         if size - position < 8:
             raise DecodeError("OFPBAC_BAD_LEN")
         number, length = HEAD.unpack_from(data, position)
-        if length < 8 or length % 8 or position + length > size:
-            raise DecodeError("OFPBAC_BAD_LEN")
         try:
+            _check_length(data, position, number, length, version)
+            if length < 8 or length % 8 or position + length > size:
+                raise DecodeError("OFPBAC_BAD_LEN")
             actions.append(_decode_action(data, position, number, length, version))
         except StructError:
             raise DecodeError("OFPBAC_BAD_LEN") from None
         position += length
     return tuple(actions)
+
+
+def _check_length(data: bytes, position: int, number: int, length: int, version: int) -> None:
+    """An action that is unknown is refused as that, whatever its length."""
+    if number == 0xFFFF:
+        if len(data) - position < 10:
+            raise DecodeError("OFPBAC_BAD_LEN")
+        _, _, experimenter, subtype = EXPERIMENTER.unpack_from(data, position)
+        families = {NICIRA_EXPERIMENTER: NICIRA_BOUNDS, ONF_EXPERIMENTER: ONF_BOUNDS}
+        if experimenter not in families:
+            raise DecodeError("OFPBAC_BAD_VENDOR", f"experimenter 0x{experimenter:x}")
+        bounds = families[experimenter].get(subtype)
+        if bounds is None or not bounds.first <= version <= bounds.last:
+            raise DecodeError("OFPBAC_BAD_VENDOR_TYPE", f"action subtype {subtype}")
+        if not bounds.shortest <= length <= bounds.longest:
+            raise DecodeError("OFPBAC_BAD_LEN")
+    elif (version, number) not in STANDARD_BY_NUMBER and not _is_special(version, number):
+        raise DecodeError("OFPBAC_BAD_TYPE", f"action type {number}")
+
+
+def _is_special(version: int, number: int) -> bool:
+    """Standard actions with layouts of their own: output, enqueue, set_field and copy_field."""
+    return (
+        number == 0
+        or (number == 11 and version == 1)
+        or (number == 25 and version >= 3)
+        or (number == 28 and version >= 6)
+    )
 
 
 def _decode_action(data: bytes, position: int, number: int, length: int, version: int) -> a.Action:
@@ -68,14 +99,14 @@ def _decode_action(data: bytes, position: int, number: int, length: int, version
         return _decode_set_field(data, position, length, version)
     if number == 28 and version >= 6:
         return _decode_copy_field(data, position, length, 4)
-    if number in STANDARD_NAMES and version > 1:
-        raise DecodeError("OFPBAC_BAD_TYPE", STANDARD_NAMES[number])
     raise DecodeError("OFPBAC_BAD_TYPE", f"action type {number}")
 
 
 def _checked(action: a.Action) -> a.Action:
     """Refuses arguments that no packet could take."""
     if isinstance(action, a.SetVlanVid) and action.vid > 0xFFF:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    if isinstance(action, a.Sample) and not action.probability:
         raise DecodeError("OFPBAC_BAD_ARGUMENT")
     if isinstance(action, a.SetVlanPcp) and action.pcp > 7:
         raise DecodeError("OFPBAC_BAD_ARGUMENT")
@@ -86,10 +117,6 @@ def _checked(action: a.Action) -> a.Action:
     if isinstance(action, a.PushVlan) and action.ethertype not in (0x8100, 0x88A8):
         raise DecodeError("OFPBAC_BAD_ARGUMENT")
     if isinstance(action, a.PushMpls) and action.ethertype not in (0x8847, 0x8848):
-        raise DecodeError("OFPBAC_BAD_ARGUMENT")
-    if isinstance(action, a.SetMplsLabel) and action.label > 0xFFFFF:
-        raise DecodeError("OFPBAC_BAD_ARGUMENT")
-    if isinstance(action, a.SetMplsTc) and action.tc > 7:
         raise DecodeError("OFPBAC_BAD_ARGUMENT")
     return action
 
@@ -115,10 +142,18 @@ def output(port: int, max_len: int) -> a.Output:
 
 
 def _decode_set_field(data: bytes, position: int, length: int, version: int) -> a.Action:
-    field, value, mask, end = oxm.decode_entry(data, position + 4)
+    field, value, mask, end = _set_field_entry(data, position + 4)
     if end > position + length or any(data[end : position + length]):
         raise DecodeError("OFPBAC_BAD_SET_LEN" if end > position + length else "OFPBAC_BAD_SET_ARGUMENT")
     return _set_field(field.name, value, mask, version)
+
+
+def _set_field_entry(data: bytes, position: int) -> tuple[Field, int, int | None, int]:
+    try:
+        return oxm.decode_entry(data, position)
+    except DecodeError as error:
+        empty = data[position + 3 : position + 4] == b"\0"
+        raise DecodeError(f"OFPBAC_BAD_SET_{'TYPE' if empty else 'LEN'}", error.detail) from None
 
 
 def _set_field(name: str, value: int, mask: int | None, version: int) -> a.Action:
@@ -134,6 +169,8 @@ def _set_field(name: str, value: int, mask: int | None, version: int) -> a.Actio
         if name == "vlan_vid" and not value & 0x1000:  # a tag cannot be taken away so
             raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
         mask = ones
+    elif value & ~mask:
+        raise DecodeError("OFPBMC_BAD_WILDCARDS", name)
     elif not field.maskable:
         raise DecodeError("OFPBAC_BAD_SET_TYPE", name)
     return a.SetField(name, value & mask, mask & ones)
@@ -150,27 +187,26 @@ def _checked_move(
     source: str, source_offset: int, destination: str, destination_offset: int, bits: int
 ) -> a.Move:
     for name, offset in ((source, source_offset), (destination, destination_offset)):
-        if not bits or offset + bits > FIELD[name].bits:
+        if not bits or offset + bits > oxm.width(name):
             raise DecodeError("OFPBAC_BAD_SET_LEN", name)
     if not FIELD[destination].writable:
         raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", destination)
     return a.Move(source, source_offset, destination, destination_offset, bits)
 
 
+_WRITE_METADATA: Final = 22
+
+
 def _decode_experimenter(data: bytes, position: int, length: int, version: int) -> a.Action:
-    if length < 16:
-        raise DecodeError("OFPBAC_BAD_LEN")
     _, _, experimenter, subtype = EXPERIMENTER.unpack_from(data, position)
     if experimenter == ONF_EXPERIMENTER:
-        if subtype == 3200:
-            return _decode_copy_field(data, position, length, 12)
-        raise DecodeError("OFPBAC_BAD_VENDOR_TYPE")
-    if experimenter != NICIRA_EXPERIMENTER:
-        raise DecodeError("OFPBAC_BAD_VENDOR", f"experimenter 0x{experimenter:x}")
-    if subtype in NICIRA_SINCE_13 and version < 4:
-        raise DecodeError("OFPBAC_BAD_VENDOR_TYPE", f"action subtype {subtype}")
+        return _decode_copy_field(data, position, length, 12)
     plain = NICIRA_BY_NUMBER.get(subtype)
     start = position + 10
+    if subtype == _WRITE_METADATA:
+        _must_be_zero(data[start : start + 6])
+        if version > 1:
+            raise DecodeError("OFPBIC_UNSUP_INST")  # it has an instruction of its own
     if plain is not None:
         layout, make = plain
         if layout.size + 10 != length:
@@ -188,10 +224,14 @@ def _decode_resubmit(body: bytes, version: int) -> a.Action:
 
 
 def _decode_resubmit_table(body: bytes, version: int) -> a.Action:
+    if any(body[3:]):
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
     return a.Resubmit(int.from_bytes(body[:2], "big"), body[2])
 
 
 def _decode_resubmit_ct(body: bytes, version: int) -> a.Action:
+    if any(body[3:]):
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
     return a.Resubmit(int.from_bytes(body[:2], "big"), body[2], True)
 
 
@@ -204,10 +244,10 @@ def _decode_move(body: bytes, version: int) -> a.Action:
 
 def _decode_load(body: bytes, version: int) -> a.Action:
     packed = int.from_bytes(body[:2], "big")
-    field, at = oxm.decode_header(body, 2)
+    field, at = oxm.decode_header(body, 2, "OFPBAC_BAD_SET_TYPE")
     (value,) = Struct("!Q").unpack_from(body, at)
     offset, bits = packed >> 6, (packed & 0x3F) + 1
-    if offset + bits > field.bits:
+    if offset + bits > oxm.width(field.name):
         raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
     if not field.writable:
         raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", field.name)
@@ -217,7 +257,7 @@ def _decode_load(body: bytes, version: int) -> a.Action:
 
 
 def _decode_load2(body: bytes, version: int) -> a.Action:
-    field, value, mask, _ = oxm.decode_entry(body, 6)
+    field, value, mask, _ = _set_field_entry(body, 0)
     return _set_field(field.name, value, mask, version)
 
 
@@ -229,25 +269,31 @@ def _decode_stack(make: Callable[[str, int, int], a.Action]) -> Callable[[bytes,
     def decode(body: bytes, version: int) -> a.Action:
         field, at = oxm.decode_header(body, 2)
         offset, bits = int.from_bytes(body[:2], "big"), int.from_bytes(body[at : at + 2], "big")
-        if not bits or offset + bits > field.bits:
+        _must_be_zero(body[at + 2 :])
+        if not bits or offset + bits > oxm.width(field.name):
             raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
+        if make is a.StackPop and not field.writable:
+            raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", field.name)
         return make(field.name, offset, bits)
 
     return decode
 
 
 def _decode_output_register(body: bytes, version: int) -> a.Action:
+    if any(body[8:]):
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
     packed = int.from_bytes(body[:2], "big")
-    field, at = oxm.decode_header(body, 2)
+    field, at = oxm.decode_header(body, 2, "OFPBAC_BAD_SET_TYPE")
     offset, bits = packed >> 6, (packed & 0x3F) + 1
-    if offset + bits > field.bits:
+    if offset + bits > oxm.width(field.name):
         raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
     return a.OutputRegister(field.name, offset, bits, int.from_bytes(body[at : at + 2], "big"))
 
 
 def _decode_output_register2(body: bytes, version: int) -> a.Action:
     packed, max_len = HH.unpack_from(body)
-    field, _ = oxm.decode_header(body, 4)
+    field, end = oxm.decode_header(body, 4)
+    _must_be_zero(body[end:])
     return a.OutputRegister(field.name, packed >> 6, (packed & 0x3F) + 1, max_len)
 
 
@@ -257,8 +303,9 @@ def _decode_controller(body: bytes, version: int) -> a.Action:
 
 
 def _decode_controller2(body: bytes, version: int) -> a.Action:
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {"userdata": b""}  # even without any: this is the second form
     at = 6
+    _must_be_zero(body[:6])
     while len(body) - at >= 4:
         kind, size = HH.unpack_from(body, at)
         if size < 4 or at + size > len(body):
@@ -280,11 +327,18 @@ def _decode_controller2(body: bytes, version: int) -> a.Action:
     return a.Controller(**fields)
 
 
+def _must_be_zero(padding: bytes) -> None:
+    if any(padding):
+        raise DecodeError("NXBRC_MUST_BE_ZERO")
+
+
 def _decode_dec_ttl_ids(body: bytes, version: int) -> a.Action:
     count = int.from_bytes(body[:2], "big")
+    _must_be_zero(body[2:6])
     if 6 + 2 * count > len(body):
         raise DecodeError("OFPBAC_BAD_LEN")
-    return a.DecTtl(tuple(int.from_bytes(body[6 + 2 * i : 8 + 2 * i], "big") for i in range(count)))
+    ids = tuple(int.from_bytes(body[6 + 2 * i : 8 + 2 * i], "big") for i in range(count))
+    return a.DecTtl(ids, True)
 
 
 def _decode_conjunction(body: bytes, version: int) -> a.Action:
@@ -295,8 +349,17 @@ def _decode_conjunction(body: bytes, version: int) -> a.Action:
 
 
 def _decode_sample2(body: bytes, version: int) -> a.Action:
-    probability, collector, domain, point, port, direction = Struct("!HIIIHB5x").unpack(body)
-    return a.Sample(probability, collector, domain, point, port, direction)
+    return _checked(a.Sample(*Struct("!HIIIH6x").unpack(body)))
+
+
+def _decode_sample3(body: bytes, version: int) -> a.Action:
+    action = _decode_sample2(body, version)
+    assert isinstance(action, a.Sample)
+    _must_be_zero(body[17:])
+    direction = body[16]
+    if direction > 2:
+        raise DecodeError("OFPBAC_BAD_ARGUMENT")
+    return action._replace(direction=direction)
 
 
 def _decode_truncate(body: bytes, version: int) -> a.Action:
@@ -324,9 +387,10 @@ def _decode_ct(body: bytes, version: int) -> a.Action:
 
 def _decode_check_larger(body: bytes, version: int) -> a.Action:
     length = int.from_bytes(body[:2], "big")
-    field, _ = oxm.decode_header(body, 4)
+    field, end = oxm.decode_header(body, 4)
+    _must_be_zero(body[end:])
     offset = int.from_bytes(body[2:4], "big")
-    if offset >= field.bits:
+    if offset >= oxm.width(field.name):
         raise DecodeError("OFPBAC_BAD_SET_LEN", field.name)
     if not field.writable:
         raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", field.name)
@@ -360,7 +424,7 @@ _NICIRA_DECODE: Final[dict[int, Callable[[bytes, int], a.Action]]] = {
     37: _decode_controller2,
     38: _decode_sample2,
     39: _decode_truncate,
-    41: _decode_sample2,
+    41: _decode_sample3,
     42: _decode_clone,
     44: _decode_resubmit_ct,
     45: lambda body, version: action_learn.decode_learn(body, second=True),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from trunkline.model.fields import FIELD
 from trunkline.model.openflow import OFPP_IN_PORT
@@ -27,16 +27,38 @@ from trunkline.openflow.wire import EncodeError, port_to_wire
 # ---- writing ----
 
 
-def encode_actions(actions: Iterable[a.Action], version: int, tagged: bool = True) -> bytes:
-    """A list of actions.  `tagged`: the flow is for packets with a VLAN tag (else 1.1 on must push one before
-    its number can be set).  Raises EncodeError."""
+class Packets(NamedTuple):
+    """What a flow's match says of its packets, where the words for an action depend on it."""
+
+    tagged: bool = True  # they surely have a VLAN tag
+    protocol: int = 6  # 17: UDP, 132: SCTP
+
+
+ANY_PACKETS: Final = Packets()
+
+
+def encode_actions(actions: Iterable[a.Action], version: int, packets: Packets = ANY_PACKETS) -> bytes:
+    """A list of actions.  Raises EncodeError.
+
+    From 1.1 on a tag must be there before its number can be set: one is pushed where the packets have none.
+    """
     out = []
+    tagged, protocol = packets
     for action in actions:
+        if protocol in (17, 132) and version >= 3 and isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):
+            out.append(_encode_set_field(_port_of(action, protocol), version))
+            continue
         if isinstance(action, a.SetVlanVid | a.SetVlanPcp) and version > 1 and action.push and not tagged:
             out.append(HALF.pack(17, 8, 0x8100))
             tagged = True
         out.append(_encode_action(action, version))
     return b"".join(out)
+
+
+def _port_of(action: a.SetL4SrcPort | a.SetL4DstPort, protocol: int) -> a.SetField:
+    name = {17: "udp", 132: "sctp"}.get(protocol, "tcp")
+    side = "src" if isinstance(action, a.SetL4SrcPort) else "dst"
+    return a.SetField(f"{name}_{side}", action.port, 0xFFFF)
 
 
 def _encode_action(action: Any, version: int) -> bytes:
@@ -48,7 +70,7 @@ def _encode_action(action: Any, version: int) -> bytes:
         return OUTPUT11.pack(0, 16, port_to_wire(port), max_len)
     plain = STANDARD_BY_TYPE.get((version, kind))
     special = _ENCODE.get(kind)
-    if plain is not None and not (kind is a.DecTtl and action != a.DecTtl()):
+    if plain is not None and not (kind is a.DecTtl and action.listed):
         return _pack_standard(action, *plain)
     if version >= 3:
         as_field = _as_set_field(action)
@@ -193,7 +215,7 @@ def _encode_load(action: a.Load, version: int) -> bytes:
         entry = oxm.encode_entry(
             action.field, action.value << action.offset, None if whole else mask, oxm.NXM
         )
-        return _nicira(33, bytes(6) + entry)
+        return _nicira(33, entry)
     packed = action.offset << 6 | action.bits - 1
     return _nicira(7, packed.to_bytes(2, "big") + header + action.value.to_bytes(8, "big"))
 
@@ -226,7 +248,7 @@ def _encode_enqueue(action: a.Enqueue, version: int) -> bytes:
 
 
 def _encode_controller(action: a.Controller, version: int) -> bytes:
-    if action.userdata is None and not action.pause and action.meter is None:
+    if action.userdata is None and not action.pause and action.meter is None:  # what the first form has
         return _nicira(20, Struct("!HHBx").pack(action.max_len, action.controller_id, action.reason))
     body = bytes(6)
     for kind, value in (
@@ -252,7 +274,7 @@ def _encode_output_register(action: a.OutputRegister, version: int) -> bytes:
 
 
 def _encode_dec_ttl(action: a.DecTtl, version: int) -> bytes:
-    if not action.controllers:
+    if not action.listed:
         return _nicira(18, bytes(6))
     ids = b"".join(number.to_bytes(2, "big") for number in action.controllers)
     return _nicira(21, len(action.controllers).to_bytes(2, "big") + bytes(4) + ids)

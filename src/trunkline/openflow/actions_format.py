@@ -28,7 +28,7 @@ def _write_output(x: a.Output, style: Style) -> str:
 
 
 def _write_controller(x: a.Controller, style: Style) -> str:
-    if x.reason == 1 and not x.controller_id and x.userdata is None and not x.pause and x.meter is None:
+    if x.reason == 1 and not x.controller_id and not x.userdata and not x.pause and x.meter is None:
         return f"CONTROLLER:{x.max_len}"
     words = []
     if x.reason != 1:
@@ -114,7 +114,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Style], str]]] = {
     ),
     a.StackPush: lambda x, s: f"push:{subfield_text(x.field, x.offset, x.bits)}",
     a.StackPop: lambda x, s: f"pop:{subfield_text(x.field, x.offset, x.bits)}",
-    a.DecTtl: lambda x, s: "dec_ttl" if x == a.DecTtl() else f"dec_ttl({','.join(map(str, x.controllers))})",
+    a.DecTtl: lambda x, s: "dec_ttl" if not x.listed else f"dec_ttl({','.join(map(str, x.controllers))})",
     a.DecNshTtl: lambda x, s: "dec_nsh_ttl",
     a.SetMplsLabel: lambda x, s: f"set_mpls_label({x.label})",
     a.SetMplsTc: lambda x, s: f"set_mpls_tc({x.tc})",

@@ -146,7 +146,8 @@ def _read_load(value: str, context: ActionContext) -> a.Action:
         raise TextError("unexpected input following field syntax")
     found = _NUMBER.match(text)  # what follows the digits is not looked at
     number = scan_integer(found.group()) if found else None
-    if number is None or (number >> 64 and "x" not in text.lower()):
+    octets = FIELD[part.field].octets
+    if number is None or number >> octets * 8 or (number >> 64 and "x" not in text.lower()):
         raise TextError(f"{value}: cannot parse integer value")
     if number >> part.bits:
         field = FIELD[part.field]
@@ -179,9 +180,8 @@ def _read_move(value: str, context: ActionContext) -> a.Action:
     if rest:
         raise TextError("unexpected input following field syntax")
     if source.bits != destination.bits:
-        raise TextError(
-            f"{value}: source field is {source.bits} bits wide but destination is {destination.bits} bits wide"
-        )
+        wide = f"{source.bits} bits wide but destination is {destination.bits} bits wide"
+        raise TextError(f"{value}: source field is {wide}")
     return a.Move(source.field, source.offset, destination.field, destination.offset, source.bits)
 
 
@@ -304,7 +304,7 @@ def _read_dec_ttl(value: str, context: ActionContext) -> a.Action:
         ids.append((int(digits.group()) if digits else 0) & 0xFFFF)
     if not ids:
         raise TextError("dec_ttl_cnt_ids: expected at least one controller id.")
-    return a.DecTtl(tuple(ids))
+    return a.DecTtl(tuple(ids), True)
 
 
 def _read_fin_timeout(value: str, context: ActionContext) -> a.Action:

@@ -9,8 +9,9 @@ from typing import Final
 
 from trunkline.openflow import actions as a
 from trunkline.openflow.action_numbers import BYTE, HEAD, NOTHING, WORD
+from trunkline.openflow.action_order import disorder
 from trunkline.openflow.actions_decode import decode_actions
-from trunkline.openflow.actions_encode import encode_actions
+from trunkline.openflow.actions_encode import ANY_PACKETS, Packets, encode_actions
 from trunkline.openflow.wire import DecodeError, EncodeError
 
 # ---- instructions ----
@@ -19,7 +20,7 @@ _INSTRUCTIONS: Final = (a.Meter, a.ClearActions, a.WriteActions, a.WriteMetadata
 _METADATA: Final = Struct("!HH4xQQ")
 
 
-def encode_instructions(actions: tuple[a.Action, ...], version: int, tagged: bool = True) -> bytes:
+def encode_instructions(actions: tuple[a.Action, ...], version: int, packets: Packets = ANY_PACKETS) -> bytes:
     """Actions as the instructions of 1.1 on, in the order that the specification executes them."""
     out = []
     meters: list[a.Action] = []
@@ -34,13 +35,15 @@ def encode_instructions(actions: tuple[a.Action, ...], version: int, tagged: boo
             else:
                 raise EncodeError("meter needs OpenFlow 1.3 or later")
     if apply or meters:
-        body = encode_actions((*meters, *apply), version, tagged)
+        body = encode_actions((*meters, *apply), version, packets)
         out.append(HEAD.pack(4, 8 + len(body)) + bytes(4) + body)
     for instruction in rest:
         if isinstance(instruction, a.ClearActions):
             out.append(NOTHING.pack(5, 8))
         elif isinstance(instruction, a.WriteActions):
-            body = encode_actions(instruction.actions, version, tagged)
+            body = encode_actions(instruction.actions, version, packets)
+            if not body:
+                continue  # writing nothing is nothing
             out.append(HEAD.pack(3, 8 + len(body)) + bytes(4) + body)
         elif isinstance(instruction, a.WriteMetadata):
             out.append(_METADATA.pack(2, 24, instruction.value, instruction.mask))
@@ -81,11 +84,31 @@ def _decode_instructions(data: bytes, version: int) -> tuple[a.Action, ...]:
     return tuple(action for kind in (6, 4, 5, 3, 2, 1) for action in found.get(kind, ()))
 
 
+# What makes no sense in an action set, for it depends on an order or has effects of its own.
+_NOT_IN_SET: Final = frozenset(
+    (
+        *(a.Controller, a.OutputTruncated, a.OutputRegister, a.Enqueue, a.PopQueue, a.StackPush, a.StackPop),
+        *(a.FinTimeout, a.Exit, a.Note, a.Conjunction, a.Sample, a.CheckPacketLarger, a.DeleteField, a.Clone),
+        *(a.Learn, a.Multipath, a.Bundle, a.Meter),
+    )
+)
+
+
+def _decode_action_set(data: bytes, version: int) -> tuple[a.Action, ...]:
+    actions = decode_actions(data, version)
+    if any(type(action) in _NOT_IN_SET for action in actions):
+        raise DecodeError("OFPBAC_BAD_TYPE", "not for an action set")
+    wrong = disorder(actions, "write_actions")
+    if wrong is not None:
+        raise DecodeError(wrong.error, wrong.text)
+    return actions
+
+
 def _decode_instruction(data: bytes, kind: int, length: int, version: int) -> tuple[a.Action, ...]:
     if kind == 4:
         return decode_actions(data[8:], version)
     if kind == 3:
-        return (a.WriteActions(decode_actions(data[8:], version)),)
+        return (a.WriteActions(_decode_action_set(data[8:], version)),)
     if kind == 0xFFFF:
         raise DecodeError("OFPBIC_BAD_EXPERIMENTER")
     expected = {1: 8, 2: 24, 5: 8, 6: 8}.get(kind)

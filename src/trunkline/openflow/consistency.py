@@ -263,6 +263,8 @@ def _bundle(x: a.Bundle, state: _State) -> None:
 
 def _nested(x: a.Clone | a.WriteActions, state: _State) -> None:
     inner = state.fork()
+    if isinstance(x, a.WriteActions):
+        inner.formats = ANY  # what is done in the end, and to what packet, nobody knows yet
     _check_all(x.actions, inner)
     if isinstance(x, a.Clone):
         state.formats = inner.formats

@@ -8,6 +8,7 @@ from trunkline.flow.key import VIEW
 from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.openflow import match11, oxm
+from trunkline.openflow.actions_encode import Packets
 from trunkline.openflow.wire import DecodeError, port_from_wire
 
 ALL_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
@@ -57,9 +58,10 @@ def nxm(match: Match, cookie: int = 0, mask: int = 0) -> tuple[int, bytes]:
     return len(data), data + bytes(-len(data) % 8)
 
 
-def has_tag(match: Match) -> bool:
-    from_tci = match.value >> VIEW["vlan_tci"].shift
-    return bool(from_tci & 0x1000)
+def packets_of(match: Match) -> Packets:
+    """What actions need to know of the packets that they are for."""
+    tagged = bool(match.value >> VIEW["vlan_tci"].shift & 0x1000)
+    return Packets(tagged, match.value >> VIEW["nw_proto"].shift & 0xFF)
 
 
 def flags_from(flags: int, version: int, command: int) -> int:

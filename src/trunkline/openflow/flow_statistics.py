@@ -14,7 +14,7 @@ from trunkline.openflow.actions_decode import decode_actions
 from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
 from trunkline.openflow.control import Encoded
-from trunkline.openflow.flow_parts import decode_match11, encode_match11, flags_to, has_tag, nxm, pull_nxm
+from trunkline.openflow.flow_parts import decode_match11, encode_match11, flags_to, nxm, packets_of, pull_nxm
 from trunkline.openflow.wire import DecodeError, Envelope, Protocol, nameless
 
 _UNKNOWN: Final = 0xFFFFFFFFFFFFFFFF
@@ -213,7 +213,7 @@ def encode_flow_stats(protocol: Protocol, flow: m.FlowStats) -> bytes:
         return _encode_stats15(flow, packets, octets)
     if version > 1:
         tail = oxm.encode_oxm_match(flow.match, version) + encode_instructions(  # also in 1.1
-            flow.actions, version, has_tag(flow.match)
+            flow.actions, version, packets_of(flow.match)
         )
         return (
             _STATS11.pack(
@@ -261,7 +261,7 @@ def _encode_stats15(flow: m.FlowStats, packets: int, octets: int) -> bytes:
         oxs.append((1, flow.idle_age * 1_000_000_000))
     oxs += [(4, packets), (5, octets)]
     tail = oxm.encode_oxm_match(flow.match, 6) + _encode_oxs(oxs)
-    tail += encode_instructions(flow.actions, 6, has_tag(flow.match))
+    tail += encode_instructions(flow.actions, 6, packets_of(flow.match))
     return (
         _STATS15.pack(
             24 + len(tail),

@@ -24,9 +24,9 @@ from trunkline.openflow.flow_parts import (
     encode_match11,
     flags_from,
     flags_to,
-    has_tag,
     nxm,
     outputs,
+    packets_of,
     pull_nxm,
 )
 from trunkline.openflow.flow_statistics import (
@@ -170,7 +170,9 @@ def encode_flow_mod(protocol: Protocol, mod: m.FlowMod) -> Encoded:
             mod.importance if version >= 5 else 0,
         )
         match = encode_match11(mod.match, version)
-        return "OFPT_FLOW_MOD", body + match + encode_instructions(mod.actions, version, has_tag(mod.match))
+        return "OFPT_FLOW_MOD", body + match + encode_instructions(
+            mod.actions, version, packets_of(mod.match)
+        )
     command = mod.command | mod.table << 8 if protocol.table_id else mod.command
     timeouts = (
         mod.idle_timeout,
