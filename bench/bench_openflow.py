@@ -13,7 +13,6 @@ from bench.measure import Row
 from support.switch_pair import Peer
 from support.switches import Control
 
-
 FLOWS = 100_000
 TRACES = 1_000
 _OPENFLOW13 = 4
