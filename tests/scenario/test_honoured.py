@@ -14,6 +14,8 @@ ELSEWHERE = {
     ("Open_vSwitch", "ssl"): "oracle/test_ovsdb_server.py",
     ("Open_vSwitch", "manager_options"): "support/database_servers.py",
     ("Open_vSwitch", "other_config:flow-restore-wait"): "scenario/test_configuration.py",
+    ("Open_vSwitch", "other_config:enable-statistics"): "oracle/test_switch_tails.py",
+    ("Bridge", "controller"): "oracle/test_controllers.py",
     ("Bridge", "fail_mode"): "oracle/test_configuration_outcomes.py",
     ("Bridge", "other_config:hwaddr"): "scenario/test_configuration.py",
     ("Bridge", "other_config:datapath-id"): "oracle/test_configuration_outcomes.py",

@@ -24,6 +24,14 @@ class UnknownTypeError(DeviceError):
     """There are no devices of this type here."""
 
 
+class NoPortError(DeviceError):
+    """The device is there, but it cannot be a port; `reason` says why, for the log."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 class Features(NamedTuple):
     """What OpenFlow says of a link: OFPPF_* bits as 1.1 numbers them, and the highest speed in kb/s."""
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from trunkline.base.clock import Clock
 from trunkline.base.log import Log
-from trunkline.bridge.devices import DeviceError, Devices, DeviceState, UnknownTypeError
+from trunkline.bridge.devices import DeviceError, Devices, DeviceState, NoPortError, UnknownTypeError
 from trunkline.bridge.parts import NO_OFPORT, InterfacePart
 from trunkline.bridge.settings import LOCAL_PORT, InterfaceSettings, random_mac
 from trunkline.bridge.settling import Settling, openflow_port, wanted_mac
@@ -45,6 +45,10 @@ class Interfaces:
         self._clock = clock
         self._log = log.module("bridge")
         self._netdev_log = log.module("netdev")
+        self._dpif_log = log.module("dpif")
+        self._dpif_netdev_log = log.module("dpif_netdev")
+        self._again = False  # of what is being opened: it is not the first time
+        self._said: str | None = None  # and this was wrong with it before
         self._vport_log = log.module("netdev_vport")
         self._random_bits = random_bits
 
@@ -55,11 +59,14 @@ class Interfaces:
         part.port.interfaces[part.uuid] = part
         self._unwritten.add(part.uuid)
 
-    def open(self, part: InterfacePart, before: int | None) -> None:
+    def open(self, part: InterfacePart, before: int | None, *, again: bool = False) -> None:
         """Opens the device and plugs it in; on failure the part stays, with an error.
 
-        `before` is the number that the interface is known to have had.
+        `before` is the number that the interface is known to have had.  `again`: it was there before, or this
+        was tried before; then it keeps its claim to a number whatever happens.
         """
+        self._again = again
+        self._said = part.error
         part.error = part.complaint = None
         settings = part.settings
         try:
@@ -75,19 +82,30 @@ class Interfaces:
             self._give_number(part, before)
             self._plug(part)
         except DeviceError as error:
-            if isinstance(error, UnknownTypeError):
-                self._netdev_log.warn("could not create netdev %s of unknown type %s", *settings[:2])
-            self._fail(part, f"could not open network device {settings.name} ({error})")
+            self._fail(part, self._no_device(part, error))
         except (LookupError, PortError) as error:
             self._fail(part, str(error))
         except _Refusal as refusal:
             self._fail(part, str(refusal), refusal.log)
 
+    def _no_device(self, part: InterfacePart, error: DeviceError) -> str:
+        """What there is to say of a device that cannot be had."""
+        name, type = part.settings.name, part.settings.type
+        if isinstance(error, UnknownTypeError):
+            self._netdev_log.warn("could not create netdev %s of unknown type %s", name, type)
+        if isinstance(error, NoPortError):
+            title = part.port.bridge.lane.datapath.title
+            self._dpif_netdev_log.err("%s: %s", name, error.reason)
+            self._dpif_log.warn("%s: failed to add %s as port: %s", title, name, error)
+            return f"could not add network device {name} to ofproto ({error})"
+        return f"could not open network device {name} ({error})"
+
     def _fail(self, part: InterfacePart, text: str, log: bool = True) -> None:
-        if log:
+        if log and not (self._again and text == self._said):
             self._log.warn("%s", text)
         part.error = text
-        part.port.bridge.numbers.forget(part.settings.name)
+        if not self._again:
+            part.port.bridge.numbers.forget(part.settings.name)
         if part.device is not None:
             part.device.close(remove=True)
             part.device = None

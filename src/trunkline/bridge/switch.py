@@ -417,7 +417,7 @@ class Switch:
         if part.device is None:
             if part.error is not None and not part.is_patch:
                 row = self._replica.row("Interface", part.uuid)
-                self.interfaces.open(part, _number_before(row))
+                self.interfaces.open(part, _number_before(row), again=True)
                 self.unwritten.add(part.uuid)
                 self._routes.ports.add(part.port.uuid)
         elif not part.device.present():

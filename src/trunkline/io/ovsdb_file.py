@@ -141,16 +141,20 @@ def sync_directory(path: str) -> None:
 
 
 def create_file(path: str, records: Sequence[Json]) -> None:
-    """A new file with these records, durable at return.  Raises OvsdbError (it exists, no space, ...)."""
+    """A new file with these records, durable at return.  Raises OvsdbError (it exists, no space, ...).
+
+    A symbolic link that leads nowhere yet is followed: Debian's /etc/openvswitch/conf.db is one.
+    """
+    target = os.path.realpath(path)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
     except OSError as error:
         raise io_error(path, "create failed", error.errno) from None
     try:
         _write_all(descriptor, b"".join(map(format_record, records)))
         os.fsync(descriptor)
     except OSError as error:
-        os.unlink(path)
+        os.unlink(target)
         raise io_error(path, "write failed", error.errno) from None
     finally:
         os.close(descriptor)

@@ -78,8 +78,8 @@ SETTINGS: Final = (
     Settings("Bridge", _Y, "netflow sflow ipfix", "nothing is exported"),
     Settings("Bridge", _Y, "auto_attach", "no LLDP is sent"),
     Settings("Bridge", _Y, "other_config:controller-queue-size", "packets to a controller wait without limit"),
-    Settings("Bridge", _Y, "other_config:in-band-queue", _IN_BAND),
-    Settings("Bridge", _H, "controller other_config:disable-in-band"),
+    Settings("Bridge", _Y, "other_config:in-band-queue other_config:disable-in-band", _IN_BAND),
+    Settings("Bridge", _H, "controller"),
     Settings("Bridge", _Y, "flow_tables", "tables have no limit, names or groups of eviction"),
     Settings("Bridge", _Y, "stp_enable other_config:stp-system-id other_config:stp-priority "
              "other_config:stp-hello-time other_config:stp-max-age other_config:stp-forward-delay",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.transactions import SCHEMA
-from trunkline.io.ovsdb_file import DatabaseFile, Lock, LockError, lock_path
+from trunkline.io.ovsdb_file import DatabaseFile, Lock, LockError, create_file, lock_path
 from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.log import change_record
@@ -115,3 +115,14 @@ def test_compaction_keeps_rows_and_mode_and_goes_on(tmp_path: Path) -> None:
     assert names(file) == {f"n{number}" for number in (*range(20), 50)}
     file.close()
     assert sorted(os.listdir(tmp_path)) == [".db.~lock~", "db"]
+
+
+def test_a_database_is_created_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link, file = tmp_path / "conf.db", tmp_path / "there" / "conf.db"
+    link.symlink_to(file)
+    create_file(str(link), [{"name": "x"}])
+    assert link.is_symlink()
+    assert file.stat().st_size > 0
+    with pytest.raises(OvsdbError, match="create failed"):
+        create_file(str(link), [])

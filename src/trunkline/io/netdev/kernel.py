@@ -11,11 +11,13 @@ directory (several switches can share a namespace) and of the port's name; so a 
 to another namespace is still recognized.
 """
 
+import errno
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from trunkline.bridge.devices import DeviceError, DeviceState
+from trunkline.bridge.devices import DeviceError, DeviceState, NoPortError
 from trunkline.io.files import error_text
 from trunkline.io.netdev.ethtool import Ethtool
 from trunkline.io.netdev.packet_socket import PacketSocket
@@ -71,7 +73,7 @@ class SystemDevice:
         if link is None:
             raise DeviceError("No such device")
         if link.flags & IFF_LOOPBACK:
-            raise DeviceError("Invalid argument")
+            raise NoPortError("Invalid argument", "cannot add a loopback device")
         self.index = link.ifindex
         self._original_mtu: int | None = None
         self._original_mac: int | None = None
@@ -216,6 +218,8 @@ class InternalDevice(SystemDevice):
         try:
             index = self._take_up(name, kernel.netlink)
         except NetlinkError as error:
+            if error.errno == errno.EEXIST:  # some other device has the name
+                raise DeviceError(os.strerror(errno.EINVAL)) from None
             raise DeviceError(error_text(error)) from None
         super().__init__(self._hidden, kernel)
         self.name = name
