@@ -104,11 +104,15 @@ class SetL4DstPort(NamedTuple):
 
 
 class SetField(NamedTuple):
-    """set_field: `field` is a name of model/fields.py; `value` is masked already."""
+    """set_field: `field` is a name of model/fields.py; `value` is masked already.
+
+    `masked`: a mask is written even though it covers the field, as for a load in 1.5.
+    """
 
     field: str
     value: int
     mask: int
+    masked: bool = False
 
 
 class Load(NamedTuple):

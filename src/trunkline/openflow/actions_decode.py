@@ -161,6 +161,7 @@ def _set_field(name: str, value: int, mask: int | None, version: int) -> a.Actio
     if not field.writable:
         raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
     ones = (1 << field.bits) - 1
+    wide = (1 << field.octets * 8) - 1
     if name in ("in_port_oxm", "actset_output"):
         value = port_from_wire(value)
     if value & ~ones:
@@ -169,10 +170,10 @@ def _set_field(name: str, value: int, mask: int | None, version: int) -> a.Actio
         if name == "vlan_vid" and not value & 0x1000:  # a tag cannot be taken away so
             raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
         mask = ones
-    elif value & ~mask:
-        raise DecodeError("OFPBMC_BAD_WILDCARDS", name)
-    elif not field.maskable:
-        raise DecodeError("OFPBAC_BAD_SET_TYPE", name)
+    else:
+        if value & ~mask:
+            raise DecodeError("OFPBMC_BAD_WILDCARDS", name)
+        return a.SetField(name, value & mask, mask & ones, mask & ones == ones != wide)
     return a.SetField(name, value & mask, mask & ones)
 
 

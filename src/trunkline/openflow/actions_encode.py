@@ -124,21 +124,26 @@ def _nicira(number: int, body: bytes) -> bytes:
 
 def _encode_set_field(action: a.SetField, version: int) -> bytes:
     field = FIELD[action.field]
-    exact = action.mask == (1 << field.bits) - 1
+    exact = action.mask == (1 << field.bits) - 1 and not action.masked
+    if version < 3:
+        own = _own_action(action.field, action.value)
+        if own is not None:  # it has no mask: the bits outside are set to 0
+            return encode_actions(own, version)
     if version >= 6 or (version >= 3 and exact):
-        if not field.ids:
-            return _encode_tci_field(action, version)
         body = oxm.encode_entry(action.field, action.value, None if exact else action.mask, version)
         length = 4 + len(body)
         padding = -length % 8
         return HEAD.pack(25, length + padding) + body + bytes(padding)
+    if _needs_entry(action.field):
+        return _nicira(
+            33, oxm.encode_entry(action.field, action.value, None if exact else action.mask, oxm.NXM)
+        )
     return _encode_as_loads(action, version)
 
 
-def _encode_tci_field(action: a.SetField, version: int) -> bytes:
-    if action.field == "dl_vlan":
-        return _encode_set_field(a.SetField("vlan_vid", action.value | 0x1000, 0x1FFF), version)
-    return _encode_set_field(a.SetField("vlan_pcp", action.value, 7), version)
+def _needs_entry(name: str) -> bool:
+    """Fields that a load cannot name: their headers are too long, or their width varies."""
+    return name.startswith("tun_metadata") or not FIELD[name].ids or len(oxm.encode_header(name, oxm.NXM)) > 4
 
 
 # Which set_fields 1.0 and 1.1 have an action of their own for.
@@ -158,12 +163,10 @@ _WORD: Final = (1 << 64) - 1
 
 
 def _encode_as_loads(action: a.SetField, version: int) -> bytes:
-    """Versions that cannot set (under a mask) say it as loads of each run of bits."""
-    name, value, mask = action
-    if version < 3 and mask == (1 << FIELD[name].bits) - 1:
-        own = _own_action(name, value)
-        if own is not None:
-            return _encode_action(own, version)
+    """Versions that cannot set under a mask say it as loads of each run of bits."""
+    name, value, mask, _ = action
+    if mask == (1 << FIELD[name].bits) - 1:
+        return _encode_load(a.Load(name, 0, oxm.width(name), value), version)
     out = []
     offset = 0
     while mask >> offset:
@@ -178,21 +181,25 @@ def _encode_as_loads(action: a.SetField, version: int) -> bytes:
     return b"".join(out)
 
 
-def _own_action(name: str, value: int) -> a.Action | None:
-    if name in ("vlan_vid", "dl_vlan"):
-        return a.SetVlanVid(value & 0xFFF)
-    if name in ("vlan_pcp", "dl_vlan_pcp"):
-        return a.SetVlanPcp(value)
+def _own_action(name: str, value: int) -> tuple[a.Action, ...] | None:
+    if name == "vlan_tci":
+        if not value & 0x1000:
+            return (a.StripVlan(),)
+        return a.SetVlanVid(value & 0xFFF), a.SetVlanPcp(value >> 13)
+    if name == "vlan_vid":
+        return (a.SetVlanVid(value & 0xFFF),)
+    if name == "vlan_pcp":
+        return (a.SetVlanPcp(value),)
     if name == "ip_dscp":
-        return a.SetIpDscp(value << 2)
+        return (a.SetIpDscp(value << 2),)
     if name == "nw_tos":
-        return a.SetIpDscp(value & 0xFC)
+        return (a.SetIpDscp(value & 0xFC),)
     make = _OWN_ACTION.get(name)
-    return None if make is None else make(value)
+    return None if make is None else (make(value),)
 
 
 def _encode_load(action: a.Load, version: int) -> bytes:
-    if action.bits > 64 and version < 6 and len(oxm.encode_header(action.field, oxm.NXM)) == 4:
+    if action.bits > 64 and version < 6 and not _needs_entry(action.field):
         return b"".join(
             _encode_load(
                 a.Load(
@@ -202,20 +209,16 @@ def _encode_load(action: a.Load, version: int) -> bytes:
             )
             for at in range(0, action.bits, 64)
         )
+    field = FIELD[action.field]
+    value, mask = action.value << action.offset, (1 << action.bits) - 1 << action.offset
     if version >= 6:
-        mask = (1 << action.bits) - 1 << action.offset
-        whole = mask == (1 << FIELD[action.field].bits) - 1
-        if whole or FIELD[action.field].maskable:
-            return _encode_set_field(a.SetField(action.field, action.value << action.offset, mask), version)
+        whole = action.bits == field.octets * 8
+        return _encode_set_field(a.SetField(action.field, value, mask, not whole), version)
+    if _needs_entry(action.field):
+        whole = action.bits == field.octets * 8
+        whole = whole or (action.bits == field.bits and action.field.startswith("tun_metadata"))
+        return _nicira(33, oxm.encode_entry(action.field, value, None if whole else mask, oxm.NXM))
     header = oxm.encode_header(action.field, oxm.NXM)
-    if len(header) > 4:
-        field = FIELD[action.field]
-        mask = ((1 << action.bits) - 1) << action.offset
-        whole = mask == (1 << field.bits) - 1
-        entry = oxm.encode_entry(
-            action.field, action.value << action.offset, None if whole else mask, oxm.NXM
-        )
-        return _nicira(33, entry)
     packed = action.offset << 6 | action.bits - 1
     return _nicira(7, packed.to_bytes(2, "big") + header + action.value.to_bytes(8, "big"))
 

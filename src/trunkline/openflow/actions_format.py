@@ -56,9 +56,18 @@ def _write_resubmit(x: a.Resubmit, style: Style) -> str:
 
 def _write_set_field(x: a.SetField, style: Style) -> str:
     field = FIELD[x.field]
-    if field.name == "vlan_vid" and x.mask == 0x1FFF:
-        return f"set_field:{x.value}->vlan_vid"
-    return f"set_field:{format_value(field, x.value, x.mask, style.context)}->{field.name}"
+    exact = x.mask == (1 << field.bits) - 1 and not x.masked
+    if field.format == "dec":
+        value = str(x.value) if exact else f"{x.value}/0x{x.mask:x}"
+    elif x.masked and field.format != "tun flags":
+        value = f"{c_hex(x.value)}/0x{x.mask:x}"
+    elif field.format == "tun flags":
+        value = "oam" if x.value else "0"
+    elif field.format == "port10" and not exact:
+        value = f"{x.value}/0x{x.mask:x}"
+    else:
+        value = format_value(field, x.value, x.mask, style.context)
+    return f"set_field:{value}->{field.name}"
 
 
 def _write_sample(x: a.Sample, style: Style) -> str:

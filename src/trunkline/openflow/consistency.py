@@ -182,6 +182,8 @@ def _l4(x: a.Action, state: _State) -> None:
 def _set_field(x: a.SetField, state: _State) -> None:
     field = FIELD[x.field]
     tag_missing = field.name == "vlan_vid" and not state.tags
+    if not field.ids:
+        return
     if tag_missing or not satisfied(state.known, field.prerequisite):
         state.warn("ofp_actions", f"set_field {field.name} lacks correct prerequisites")
         raise _Wrong(_INCONSISTENT)
@@ -190,7 +192,7 @@ def _set_field(x: a.SetField, state: _State) -> None:
 
 def _load(x: a.Load, state: _State) -> None:
     field = FIELD[x.field]
-    if not satisfied(state.known, field.prerequisite):
+    if field.ids and not satisfied(state.known, field.prerequisite):
         state.warn("ofp_actions", f"set_field {field.name} lacks correct prerequisites")
         raise _Wrong(_INCONSISTENT)
     _tag_written(field.name, x.value << x.offset, state)

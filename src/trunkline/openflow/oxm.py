@@ -136,7 +136,6 @@ _TUNNEL_OPTIONS: Final = {
     if field.name.startswith("tun_metadata")
     for code in field.ids
 }
-_EXACT_MASK: Final = {field.name: (1 << field.bits) - 1 for field in FIELDS}
 
 
 # Fields that as part of an action have another width than in a match.
@@ -490,11 +489,11 @@ def _length_fits(header: bytes, field: Field) -> bool:
 def encode_entry(name: str, value: int, mask: int | None, version: int) -> bytes:
     """A field with its value and, where it is not exact, its mask, as set_field carries it."""
     field = FIELD_BY_NAME[name]
-    if mask == _EXACT_MASK[field.name]:
-        mask = None
     if name in ("in_port_oxm", "actset_output"):
         value = port_to_wire(value)
     header = encode_header(name, version, mask is not None)
+    if not field.ids:
+        header = bytes((0, 0, mask is not None, field.octets << (mask is not None)))
     tail = b"" if mask is None else mask.to_bytes(field.octets, "big")
     return header + value.to_bytes(field.octets, "big") + tail
 
