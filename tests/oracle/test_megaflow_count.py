@@ -22,6 +22,8 @@ AT_ONCE = 20  # the original's dummy ports lose packets of long bursts
 def pair() -> Iterator[Pair]:
     with tempfile.TemporaryDirectory() as directory:
         pair = Pair(Path(directory))
+        for switch in pair.both:
+            switch.vsctl("set", "open_vswitch", ".", "other_config:max-idle=3600000")
         try:
             yield pair
         finally:
