@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from trunkline.conntrack import helpers, nat
 from trunkline.conntrack.connection import DESTINATION, SOURCE, Connection
-from trunkline.conntrack.fragments import Fragments
+from trunkline.conntrack.fragments import Fragments, split
 from trunkline.conntrack.protocols import protocol_of
 from trunkline.conntrack.store import Store
 from trunkline.conntrack.timeouts import TIMEOUTS
@@ -27,6 +27,7 @@ from trunkline.conntrack.verdict import FRESH, INVALID, NEW
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
+from trunkline.packet.parse import IPV4
 
 CT_NEW, CT_EST, CT_REL, CT_RPL, CT_INV, CT_TRK, CT_SNAT, CT_DNAT = (1 << i for i in range(8))
 
@@ -88,8 +89,14 @@ class Tracker:
     ) -> list[Outcome]:
         """Tracks a packet.  None comes out of a fragment that waits for the others, and all with the last."""
         if key & _FRAGMENT:
-            return self._fragment(packet, key, action, now)
-        return [self._one(packet, key, action, now, known)]
+            outcomes = self._fragment(packet, key, action, now)
+        else:
+            outcomes = [self._one(packet, key, action, now, known)]
+        if self.fragments.count:
+            family = 4 if key >> _TYPE & 0xFFFF == IPV4 else 6
+            released = self.fragments.release(action.zone, family, now)
+            outcomes += [(packet, key, None) for packet, key in released]
+        return outcomes
 
     def clear(self, key: int) -> int:
         """The key of a packet that is no longer tracked."""
@@ -97,24 +104,19 @@ class Tracker:
 
     def _fragment(self, packet: Packet, key: int, action: dp.Conntrack, now: float) -> list[Outcome]:
         whole = self.fragments.add(packet, key, action.zone, now)
-        if whole is None:
+        if whole is True:
             return []
-        if not whole.parts:
-            return [(packet, self._written(key, CT_INV | CT_TRK, action.zone, None, None), None)]
+        if whole is False:
+            return [(packet, self._written(key, CT_INV, action.zone, None, None), None)]
         joined, result, _ = self._one(whole.packet, whole.key, action, now, None)
         marks = result & FIELDS
-        return [
-            (changed, part_key & ~FIELDS | marks, None)
-            for changed, part_key in self.fragments.split(whole, joined)
-        ]
+        return [(changed, part & ~FIELDS | marks, None) for changed, part in split(whole, joined)]
 
     def _one(
         self, packet: Packet, key: int, action: dp.Conntrack, now: float, known: Known | None
     ) -> Outcome:
         zone = action.zone
         state = key >> _STATE & 0xFF
-        if state == CT_INV:
-            return packet, self._written(key, state, zone, None, None), None
         if known is not None and known.connection.original.zone == zone and not action.force:
             helper = helpers.of_packet(packet.frame, key, action.helper)
             if not helper:
@@ -257,9 +259,11 @@ class Tracker:
         """Forgets what is over."""
         for connection in self.store.expired(now):
             self.remove(connection)
+        self.fragments.purge(now)
 
     def next_timer(self) -> float | None:
-        return self.store.next_expiry()
+        due = [when for when in (self.store.next_expiry(), self.fragments.next_purge()) if when is not None]
+        return min(due, default=None)
 
 
 class _Passage:
