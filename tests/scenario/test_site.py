@@ -82,3 +82,14 @@ def test_a_stopped_switch_is_noticed(site: Site) -> None:
         site.vsctl("--timeout=2 add-br z")
     with pytest.raises(ToolError):
         site.client("--timeout=2 monitor Open_vSwitch Bridge name")
+
+
+def test_machines_speak_ipv6(site: Site) -> None:
+    site.vsctl("add-br br0")
+    one = site.machine("one", "10.0.0.1/24,fd00::1/64", bridge="br0")
+    two = site.machine("two", "10.0.0.2/24,fd00::2/64", bridge="br0")
+    assert one.ping("fd00::2")
+    assert one.ping(two)
+    site.ofctl("add-flow br0 priority=9,ipv6,actions=drop")
+    assert not one.ping("fd00::2")
+    assert one.ping("10.0.0.2")

@@ -64,6 +64,7 @@ class SiteMachine:
         self._site, self.machine, self.device = site, machine, device
         self.name = machine.name
         self.address = machine.address
+        self.addresses = machine.addresses
 
     @property
     def frames(self) -> list[bytes]:
@@ -71,7 +72,7 @@ class SiteMachine:
         return self.machine.frames
 
     def ping(self, other: "SiteMachine | str", timeout: float = 1.0) -> bool:
-        """Whether the other answers within `timeout` virtual seconds."""
+        """Whether the other answers (at its first address) within `timeout` virtual seconds."""
         address = other if isinstance(other, str) else other.address
         return self._site.run(self.machine.ping(address, timeout))
 
@@ -150,7 +151,10 @@ class Site:
     def machine(
         self, name: str, address: str, bridge: str | None = None, mac: str | None = None
     ) -> SiteMachine:
-        """Plugs a machine in under port `name`; with `bridge` the port is added as well."""
+        """Plugs a machine in under port `name`; with `bridge` the port is added as well.
+
+        `address` is ``10.0.0.1/24``, ``fd00::1/64``, or one of each with a comma between.
+        """
         if mac is None:
             mac = f"02:00:00:00:{self._next >> 8:02x}:{self._next & 0xFF:02x}"
         self._next += 1

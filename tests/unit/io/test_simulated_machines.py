@@ -3,6 +3,7 @@
 import asyncio
 
 from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
 
 from trunkline.io.simulation.machines import Machine, checksum
@@ -55,3 +56,23 @@ def test_rubbish_is_ignored() -> None:
     head = b"\xff" * 12
     for frame in (b"", head + b"\xff", head + b"\x08\x06" + bytes(3), head + b"\x08\x00" + b"\x4f" * 30):
         one.receive(frame)
+
+
+def test_they_ping_each_other_over_ipv6() -> None:
+    one = Machine("one", "02:00:00:00:00:01", "10.0.0.1/24,fd00::1/64")
+    two = Machine("two", "02:00:00:00:00:02", "fd00::2/64")
+    one.transmit, two.transmit = two.receive, one.receive
+    assert one.addresses == ("10.0.0.1", "fd00::1")
+    assert asyncio.run(one.ping(two.address))
+    assert asyncio.run(two.ping("fd00::1"))
+    assert not asyncio.run(two.ping("10.0.0.1")), "it has no IPv4 address"
+    assert not asyncio.run(one.ping("fd00::3", timeout=0.01))
+    solicitation, request = (Ether(frame) for frame in two.frames[:2])
+    assert (solicitation.dst, solicitation[IPv6].dst) == ("33:33:ff:00:00:02", "ff02::1:ff00:2")
+    assert solicitation[ICMPv6ND_NS].tgt == "fd00::2"
+    assert (request[IPv6].src, request[IPv6].dst, request[IPv6].hlim) == ("fd00::1", "fd00::2", 64)
+    for frame in (*one.frames, *two.frames):
+        rebuilt = Ether(frame)
+        if IPv6 in rebuilt:
+            del rebuilt[IPv6].payload.cksum
+            assert bytes(rebuilt) == frame, "checksums"

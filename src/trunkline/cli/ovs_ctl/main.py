@@ -95,7 +95,7 @@ def _start_daemon(settings: Settings, daemon: str, arguments: list[str]) -> None
         say(f"--{daemon}-wrapper: {daemon} is a Python program, for which there is no wrapper ... failed!")
         raise StepFailed
     os.makedirs(settings.directories.run, exist_ok=True)
-    os.makedirs(settings.directories.log, exist_ok=True)
+    os.makedirs(settings.directories.log, 0o750, exist_ok=True)
     arguments = [
         *arguments,
         "--no-chdir",
