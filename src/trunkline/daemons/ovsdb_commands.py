@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from trunkline.base.targets import absolute
 from trunkline.daemons.commands import exit_command
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.ovsdb.errors import OvsdbError
@@ -25,7 +24,13 @@ def commands(daemon: "Daemon") -> list[Command]:
         Command("ovsdb-server/remove-db", "DB", 1, 1, lambda a: _remove_db(daemon, a)),
         Command("ovsdb-server/list-dbs", "", 0, 0, lambda _: _lines(daemon.server.databases)),
         Command("ovsdb-server/compact", "", 0, 1, compact),
-        Command("ovsdb-server/reconnect", "", 0, 0, lambda _: _reconnect(daemon)),
+        Command(
+            "ovsdb-server/reconnect",
+            "",
+            0,
+            0,
+            lambda _: _reconnect(daemon, "user ran ovsdb-server/reconnect"),
+        ),
         Command("ovsdb-server/disable-monitor-cond", "", 0, 0, lambda _: _disable_monitor_cond(daemon)),
         Command("ovsdb-server/get-db-storage-status", "DB", 1, 1, lambda a: _storage_status(daemon, a)),
         Command("ovsdb-server/perf-counters-show", "", 0, 0, lambda _: _NO_COUNTERS),
@@ -68,11 +73,11 @@ def _replication_commands(daemon: "Daemon") -> list[Command]:
         if not daemon.replication.active_server:
             return "Unable to connect: active server is not specified.\n"
         daemon.replication.start()
-        return _reconnect(daemon)
+        return _reconnect(daemon, "switching to backup mode")
 
     def disconnect(_: Sequence[str]) -> str:
         daemon.replication.stop()
-        return _reconnect(daemon)
+        return _reconnect(daemon, "switching to active mode")
 
     def set_probe_interval(arguments: Sequence[str]) -> str:
         try:
@@ -155,7 +160,7 @@ def _lines(words: Iterable[str]) -> str:
 
 def _add_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
     try:
-        daemon.open(absolute(arguments[0], daemon.env.directories.database))
+        daemon.open(arguments[0])
     except OvsdbError as error:
         raise CommandError(str(error)) from None
     daemon.schedule()
@@ -166,7 +171,7 @@ def _remove_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
     name = arguments[0]
     if name.startswith("_") and name in daemon.server.databases:
         raise CommandError("Cannot remove reserved database.")
-    if name not in daemon.files:
+    if name not in daemon.files and name not in daemon.relays:
         raise CommandError("Failed to find the database.")
     try:
         daemon.remove(name)
@@ -182,6 +187,8 @@ async def _compact(daemon: "Daemon", arguments: Sequence[str]) -> str:
         raise CommandError("cannot compact built-in databases")
     if arguments and arguments[0] not in daemon.server.databases:
         raise CommandError("no database by that name")
+    if arguments and arguments[0] in daemon.relays:
+        raise CommandError("a relay database has no file to compact")
     for name in list(daemon.files):
         if not arguments or arguments[0] == name:
             daemon.log.info("compacting %s database by user request", name)
@@ -192,15 +199,15 @@ async def _compact(daemon: "Daemon", arguments: Sequence[str]) -> str:
     return ""
 
 
-def _reconnect(daemon: "Daemon") -> str:
-    daemon.server.reconnect()
+def _reconnect(daemon: "Daemon", reason: str) -> str:
+    daemon.server.reconnect(reason)
     daemon.schedule()
     return ""
 
 
 def _disable_monitor_cond(daemon: "Daemon") -> str:
     daemon.server.monitor_cond = False
-    return _reconnect(daemon)
+    return _reconnect(daemon, "user ran ovsdb-server/disable-monitor-cond")
 
 
 def _storage_status(daemon: "Daemon", arguments: Sequence[str]) -> str:
@@ -223,4 +230,6 @@ def _memory(daemon: "Daemon") -> str:
     parts = [f"atoms:{atoms}", f"cells:{cells}", f"monitors:{monitors}", f"n-weak-refs:{weak}"]
     if daemon.server.sessions:
         parts.append(f"sessions:{len(daemon.server.sessions)}")
+    if daemon.server.waiting():
+        parts.append(f"triggers:{daemon.server.waiting()}")
     return " ".join(parts) + "\n"

@@ -49,6 +49,8 @@ def parse_reference(daemon: "Daemon", text: str) -> Reference | str:
     hosted = daemon.server.databases.get(name)
     if hosted is None:
         return f'"{text}": no database named {name}'
+    if not hosted.available:
+        return Reference(name, table, column)  # a relay's, which may have it one day
     if table not in hosted.database.tables:
         return f'"{text}": no table named {table}'
     if column not in hosted.database.tables[table].layout.places:
@@ -68,6 +70,8 @@ def referred(daemon: "Daemon", reference: Reference) -> Iterator[tuple[str, Remo
     if hosted is None or reference.table not in hosted.database.tables:
         return
     state = hosted.database.tables[reference.table]
+    if reference.column not in state.layout.places:
+        return
     place = state.layout.places[reference.column]
     base = state.layout.types[place].key
     for row in state.rows.values():
@@ -352,8 +356,8 @@ class Remotes:
         for target, (name, table, uuid) in self._rows.items():
             running = self.running.get(target)
             hosted = self.daemon.server.databases.get(name)
-            if running is None or hosted is None:
-                continue
+            if running is None or hosted is None or hosted.forward is not None:
+                continue  # the rows of a relay are its source's
             state = hosted.database.tables[table]
             row = state.rows.get(uuid)
             if row is None:

@@ -139,7 +139,11 @@ class Replication:
     async def _follow(self, stream: Stream) -> str:
         """Copies until the connection ends; says why it did.  Raises ReplicationError."""
         server = self.daemon.server
-        databases = {name: hosted.database for name, hosted in server.databases.items() if name != SERVER}
+        databases = {
+            name: hosted.database
+            for name, hosted in server.databases.items()
+            if name != SERVER and hosted.forward is None
+        }
         follower = self._follower = Follower(
             server.id,
             databases,

@@ -19,6 +19,7 @@ from trunkline.base.targets import absolute
 from trunkline.daemons.env import Env
 from trunkline.daemons.ovsdb_commands import commands
 from trunkline.daemons.ovsdb_compaction import Compactor
+from trunkline.daemons.ovsdb_relay import RelayDatabase
 from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings, TlsReferences
 from trunkline.daemons.ovsdb_replication import Replication
 from trunkline.daemons.process import Fatal, Program, Run
@@ -33,6 +34,7 @@ from trunkline.ovsdb.errors import FileError, OvsdbError
 from trunkline.ovsdb.hosted import Hosted
 from trunkline.ovsdb.log import change_record, changes_of, snapshot_record
 from trunkline.ovsdb.rbac import Access
+from trunkline.ovsdb.relay import PREFIX, parse_relay
 from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.server import SERVER, Server
 from trunkline.ovsdb.session import Session
@@ -77,6 +79,7 @@ class Daemon:
         self.server.tell_log = lambda line: transactions.message(INFO, "%s", (line,), limit)
         self.compactor = Compactor(self)
         self.files: dict[str, DatabaseFile] = {}
+        self.relays: dict[str, RelayDatabase] = {}
         self._to_sync: dict[DatabaseFile, None] = {}  # hold a durable commit of this turn
         self.column_diff = True
         self.connections: dict[Session, Connection] = {}
@@ -87,6 +90,7 @@ class Daemon:
         self._file_log = env.log.module("ovsdb_log")
         self._write_error_limit = RateLimit(5, 5)
         self._rpc_log = env.log.module("jsonrpc")
+        self._session_log = env.log.module("ovsdb_jsonrpc_server")
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -102,8 +106,11 @@ class Daemon:
 
     # -- databases ------------------------------------------------------------------------------------------
 
-    def open(self, path: str) -> Hosted:
-        """Serves a database file.  Raises OvsdbError."""
+    def open(self, name: str) -> Hosted:
+        """Serves a database file, or a relay: ``relay:DB:TARGET``.  Raises OvsdbError."""
+        if name.startswith(PREFIX):
+            return self._open_relay(name)
+        path = absolute(name, self.env.directories.database)
         for file in self.files.values():
             if file.path == path:
                 raise OvsdbError("ovsdb error", f"{path}: already open")
@@ -118,12 +125,32 @@ class Daemon:
         if name in self.server.databases:
             file.close()
             raise OvsdbError("ovsdb error", f"{path}: duplicate database name")
+        if name.startswith("_"):
+            file.close()
+            raise OvsdbError("ovsdb error", f'{name}: names beginning with "_" are reserved')
         self.files[name] = file
         self.compactor.opened(name)
         return self.server.add(file.database)
 
+    def _open_relay(self, text: str) -> Hosted:
+        parsed = parse_relay(text)
+        if parsed is None:
+            raise OvsdbError("ovsdb error", f"{text}: invalid syntax")
+        name, targets = parsed
+        if name.startswith("_"):
+            raise OvsdbError("ovsdb error", f'{name}: names beginning with "_" are reserved')
+        if name in self.server.databases:
+            raise OvsdbError("ovsdb error", f"{name}: duplicate database name")
+        relay = self.relays[name] = RelayDatabase(self, name, targets)
+        return relay.hosted
+
     def remove(self, name: str) -> None:
         """Serves it no more.  Raises OvsdbError."""
+        relay = self.relays.pop(name, None)
+        if relay is not None:
+            relay.close()
+            self.server.remove(name)
+            return
         self._sync_now()
         self.compactor.stop(name)
         file = self.files.pop(name)
@@ -253,8 +280,11 @@ class Daemon:
         connection = self.connections.get(session)
         if connection is None:
             return
-        if session.closing and ("message" in session.closing or "stream" in session.closing):
-            self._rpc_log.warn("%s: %s", session.name, session.closing)
+        reason = session.closing or ""
+        if reason.startswith("disconnecting"):
+            self._session_log.info("%s: %s", session.name, reason)
+        elif "message" in reason or "stream" in reason:
+            self._rpc_log.warn("%s: %s", session.name, reason)
         if session.congested:
             connection.stream.abort()  # it would never take the rest
         else:
@@ -335,6 +365,8 @@ class Daemon:
             except Fatal as error:
                 self.fail(error)
         self.compactor.close()
+        for relay in self.relays.values():
+            relay.close()
         for connection in list(self.connections.values()):
             connection.stream.close()
         self.connections.clear()
@@ -365,7 +397,7 @@ async def serve(
     daemon.replication = Replication(daemon, sync.server, sync.excluded)
     for path in files:
         try:
-            daemon.open(absolute(path, env.directories.database))
+            daemon.open(path)
         except OvsdbError as error:
             raise Fatal(str(error)) from None
     Collector.freeze()
@@ -423,9 +455,6 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
     excluded = options.get("sync-exclude-tables") or ""
     sync = Sync(options.get("sync-from") or "", excluded, "active" in options)
     files = list(parsed.arguments)
-    for file in files:
-        if file.startswith("relay:"):
-            raise Fatal(f"{file}: relay databases are not supported yet")
     if not files and "no-dbs" not in options:
         files = [f"{directories.database}/conf.db"]
     column_diff = "disable-file-column-diff" not in options

@@ -19,6 +19,10 @@ HISTORY_ROWS: Final = 20_000  # and rows in them
 ZERO: Final = "00000000-0000-0000-0000-000000000000"
 
 
+Forward = Callable[[str, list[Json], Callable[[Json, Json], None], Callable[[], bool]], None]
+"""Takes a method, its parameters, what to call with result and error, and whether the client is there yet."""
+
+
 class Past(NamedTuple):
     txn_id: str
     changes: Changes
@@ -26,12 +30,19 @@ class Past(NamedTuple):
 
 
 class Hosted:
-    """One database of a server.  `logged` says that commits are to be stored in a file."""
+    """One database of a server.  `logged` says that commits are to be stored in a file.
+
+    A relay's database is there (`available`) from the first contact with its source, and `connected` while
+    there is contact; `forward` passes requests on to it.
+    """
 
     __slots__ = (
         "_new_id",
         "_schema_text",
+        "available",
+        "connected",
         "database",
+        "forward",
         "generation",
         "history",
         "history_rows",
@@ -55,6 +66,9 @@ class Hosted:
         self.history: deque[Past] = deque()
         self.history_rows = 0
         self.last_id = new_id()
+        self.available = True
+        self.connected = True
+        self.forward: Forward | None = None
         self.told_tables: set[str] = set()  # whose changes the log is told (ovsdb-server/tlog-set)
         self._new_id = new_id
         self._schema_text = ""
@@ -65,11 +79,14 @@ class Hosted:
             self._schema_text = dumps(self.database.schema.to_json())
         return self._schema_text
 
-    def commit(self, changes: Changes) -> None:
-        """Applies what a transaction changed.  The updates of the shapes are the caller's next step."""
+    def commit(self, changes: Changes, txn_id: str = "") -> None:
+        """Applies what a transaction changed.  The updates of the shapes are the caller's next step.
+
+        `txn_id`: the id that it has already, with the server that it was committed by.
+        """
         self.database.apply(changes)
         self.generation += 1
-        self.last_id = self._new_id()
+        self.last_id = txn_id or self._new_id()
         rows = sum(len(table) for table in changes.values())
         self.history.append(Past(self.last_id, changes, rows))
         self.history_rows += rows
@@ -118,12 +135,13 @@ class Hosted:
 
 def server_row(hosted: Hosted) -> dict[str, Json]:
     """The row of the _Server database's table Database (ovsdb-server(5))."""
+    relay = hosted.forward is not None
     return {
         "name": hosted.name,
-        "model": "standalone",
-        "schema": hosted.schema_text,
-        "connected": True,
-        "leader": True,
+        "model": "relay" if relay else "standalone",
+        "schema": hosted.schema_text if hosted.available else ["set", []],
+        "connected": hosted.connected,
+        "leader": not relay,
     }
 
 

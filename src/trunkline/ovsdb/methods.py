@@ -33,6 +33,12 @@ def hosted_of(server: "Server", request: Request) -> Hosted:
     if hosted is None:
         text = f"{request.method} request specifies unknown database {params[0]}"
         raise OvsdbError("unknown database", text, dumps(params, sort_keys=True))
+    if not hosted.available:
+        text = (
+            f"{request.method} request specifies database {hosted.name} which is not yet available because "
+            "it has not completed joining its cluster"
+        )
+        raise OvsdbError("database not available", text)
     return hosted
 
 
@@ -73,20 +79,12 @@ def convert(server: "Server", session: Session, request: Request) -> None:
     if session.access is not None and session.access.role:
         text = f'"convert" of database {hosted.name} (only the root role may convert databases)'
         raise session.access.refusal(text, "")
-    hosted.replace(server.convert(hosted, request.params[1]))
-    server.forget(hosted)
-    server.server_change(
-        [
-            {
-                "op": "update",
-                "table": "Database",
-                "where": [["name", "==", hosted.name]],
-                "row": {"schema": hosted.schema_text},
-            }
-        ]
-    )
+    if hosted.forward is not None:
+        server.forward(Waiting(session, request.id, hosted, list(request.params[1:]), 0.0, None), "convert")
+        return
+    server.converted(hosted, server.convert(hosted, request.params[1]))
     session.reply(request.id, {})
-    server.disconnect_unaware()
+    server.disconnect_unaware(f"committed {hosted.name} database schema conversion")
 
 
 def lock(server: "Server", session: Session, request: Request) -> None:

@@ -170,7 +170,7 @@ def _parse_table(table: Table, requests: list[Json], version: int) -> TableMonit
                 if column_type(table, name) is None:
                     raise _syntax(f"{name} is not a valid column name", names)
         else:
-            names = list(places)
+            names = ["_version", *places]  # as the originals have it, though RFC 7047 names no such column
         for name in names:
             if name in columns:
                 if "columns" in request:

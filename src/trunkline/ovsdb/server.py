@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Final
 
 from trunkline.base.clock import Clock
-from trunkline.base.json import Json, JsonError
+from trunkline.base.json import Json, JsonError, dumps
 from trunkline.jsonrpc.message import Message, MessageError, Notification, Reply, Request, encode, message
 from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.errors import FileError, OvsdbError
-from trunkline.ovsdb.hosted import Hosted, server_row, told
+from trunkline.ovsdb.hosted import Forward, Hosted, server_row, told
 from trunkline.ovsdb.locks import Locks, Notice
 from trunkline.ovsdb.methods import CONDITIONAL, METHODS
 from trunkline.ovsdb.monitor import merge
@@ -52,6 +52,7 @@ class Server:
         self.store: Callable[[Hosted, Changes, str, bool], None] = lambda *_: None
         self.transactions = 0
         self._waiting: list[Waiting] = []
+        self._forwarded: dict[tuple[Session, str], Waiting] = {}
         self.retry_waiting = False
         self._dirty: dict[Session, None] = {}
         self._behind: dict[Session, None] = {}  # with updates that were merged
@@ -65,21 +66,46 @@ class Server:
 
     # -- databases ------------------------------------------------------------------------------------------
 
-    def add(self, database: Database, *, logged: bool = True) -> Hosted:
-        """Hosts a database.  Sessions that are not aware of such changes are closed."""
-        hosted = Hosted(database, self.new_uuid, logged=logged, read_only=False)
+    def add(self, database: Database, *, logged: bool = True, forward: Forward | None = None) -> Hosted:
+        """Hosts a database; with `forward` a relay's, which is not there yet (`converted` brings it).
+
+        Sessions that are not aware of such changes are closed.
+        """
+        hosted = Hosted(database, self.new_uuid, logged=logged and forward is None, read_only=False)
+        hosted.forward = forward
+        hosted.available = hosted.connected = forward is None
         self.databases[hosted.name] = hosted
         self.databases = dict(sorted(self.databases.items()))
         self._describe(hosted)
-        self.disconnect_unaware()
+        self.disconnect_unaware(f"adding {hosted.name} database")
         return hosted
+
+    def converted(self, hosted: Hosted, database: Database) -> None:
+        """Another database, perhaps of another schema, in the place of one: its monitors are canceled."""
+        hosted.replace(database)
+        hosted.available = True
+        self._changed[hosted.name] = set(hosted.database.tables)
+        self.forget(hosted)
+        self._redescribe(hosted)
+
+    def connected(self, hosted: Hosted, now: bool) -> None:
+        """A relay has contact with its source, or has none any more."""
+        if hosted.connected != now:
+            hosted.connected = now
+            self._redescribe(hosted)
+
+    def _redescribe(self, hosted: Hosted) -> None:
+        row = {name: value for name, value in server_row(hosted).items() if name != "name"}
+        where: Json = [["name", "==", hosted.name]]
+        self.server_change([{"op": "update", "table": "Database", "where": where, "row": row}])
 
     def remove(self, name: str) -> Hosted:
         """Hosts it no more: its monitors and waiting transactions are canceled.  Raises KeyError."""
         hosted = self.databases.pop(name)
         self.forget(hosted)
+        self.withdraw(hosted)
         self.server_change([{"op": "delete", "table": "Database", "where": [["name", "==", name]]}])
-        self.disconnect_unaware()
+        self.disconnect_unaware(f"removing {name} database by user request")
         return hosted
 
     def forget(self, hosted: Hosted) -> None:
@@ -93,6 +119,14 @@ class Server:
         for waiting in [waiting for waiting in self._waiting if waiting.hosted is hosted]:
             self._cancel(waiting)
 
+    def withdraw(self, hosted: Hosted) -> None:
+        """Cancels what was passed on to the source of a relay that goes."""
+        for key, waiting in list(self._forwarded.items()):
+            if waiting.hosted is hosted:
+                del self._forwarded[key]
+                waiting.session.error(waiting.id, "canceled")
+                self._dirty[waiting.session] = None
+
     def _describe(self, hosted: Hosted) -> None:
         self.server_change([{"op": "insert", "table": "Database", "row": server_row(hosted)}])
 
@@ -101,15 +135,15 @@ class Server:
         assert done.changes is not None, done.results
         self._commit(self.own, done.changes, "", False)
 
-    def disconnect_unaware(self) -> None:
+    def disconnect_unaware(self, reason: str) -> None:
         for session in self.sessions:
             if not session.aware:
-                self.close(session, "a database was added, removed or converted")
+                self.close(session, f"disconnecting ({reason})")
 
-    def reconnect(self) -> None:
+    def reconnect(self, reason: str) -> None:
         """Closes all connections (``ovsdb-server/reconnect``)."""
         for session in self.sessions:
-            self.close(session, "reconnect was asked for")
+            self.close(session, f"disconnecting ({reason})")
 
     # -- sessions -------------------------------------------------------------------------------------------
 
@@ -132,6 +166,8 @@ class Server:
             monitor.hosted.leave(monitor.shape, monitor)
         session.monitors.clear()
         self._waiting = [waiting for waiting in self._waiting if waiting.session is not session]
+        for key in [key for key in self._forwarded if key[0] is session]:
+            del self._forwarded[key]
         self.tell(self.locks.end(session))
         for sessions in (self._dirty, self._behind, self._unread):
             sessions.pop(session, None)
@@ -298,6 +334,10 @@ class Server:
         changed, self._changed = self._changed, {}
         return changed
 
+    def waiting(self) -> int:
+        """How many requests wait: for changes, for locks, or for the source of a relay."""
+        return len(self._waiting) + len(self._forwarded)
+
     # -- transactions ---------------------------------------------------------------------------------------
 
     def transact(self, name: str, operations: list[Json]) -> list[Json]:
@@ -334,6 +374,9 @@ class Server:
                 self._wake(until)
             return
         failed: list[Json] = []
+        if done.changes and hosted.forward is not None:
+            self.forward(item, "transact")
+            return
         if done.changes:
             try:
                 self._commit(hosted, done.changes, done.comment, done.durable)
@@ -345,6 +388,28 @@ class Server:
         results = _reserved(done.results, hosted) if hosted.read_only else done.results
         session.reply(item.id, [*results, *failed])
         self._dirty[session] = None
+
+    def forward(self, item: Waiting, method: str) -> None:
+        """Passes a request on to the source of a relay; its answer is the client's."""
+        key = (item.session, dumps(item.id, sort_keys=True))
+        self._forwarded[key] = item
+        assert item.hosted.forward is not None
+
+        def answer(result: Json, error: Json) -> None:
+            if self._forwarded.get(key) is item:
+                del self._forwarded[key]
+                if error is None:
+                    item.session.reply(item.id, result)
+                else:
+                    item.session.error(item.id, error)
+                self._dirty[item.session] = None
+
+        params = [item.hosted.name, *item.operations]
+        item.hosted.forward(method, params, answer, lambda: self._forwarded.get(key) is item)
+
+    def relayed(self, hosted: Hosted, changes: Changes, txn_id: str) -> None:
+        """What a relay's source committed."""
+        self._carry_out(hosted, changes, txn_id)
 
     def _commit(self, hosted: Hosted, changes: Changes, comment: str, durable: bool) -> None:
         """Stores, applies, tells the monitors.  Raises FileError: it was not stored, nothing happened."""
@@ -360,8 +425,8 @@ class Server:
             self.broken = error
             raise
 
-    def _carry_out(self, hosted: Hosted, changes: Changes) -> None:
-        hosted.commit(changes)
+    def _carry_out(self, hosted: Hosted, changes: Changes, txn_id: str = "") -> None:
+        hosted.commit(changes, txn_id)
         if hosted.told_tables:
             for line in told(hosted, changes):
                 self.tell_log(line)
@@ -387,6 +452,8 @@ class Server:
             if waiting.session is session and waiting.id == id_:
                 self._cancel(waiting)
                 return
+        if self._forwarded.pop((session, dumps(id_, sort_keys=True)), None) is not None:
+            session.error(id_, "canceled")  # it may be committed nevertheless
 
     def _cancel(self, waiting: Waiting) -> None:
         self._waiting.remove(waiting)
