@@ -1,9 +1,9 @@
 """A simulated machine: one network card, an address or two, and just enough of a stack to talk.
 
 It answers ARP, neighbour solicitations and echo requests, resolves addresses, pings, and keeps whole frames
-for tests that want to look closely.  It never touches the kernel: `transmit` hands its frames to whatever it is plugged into, and
-`receive` takes what comes back.  Time is the event loop's, so that on a virtual clock a ping that nobody
-answers costs nothing.  (RFC 826, RFC 792, RFC 4443, RFC 4861.)
+for tests that want to look closely.  It never touches the kernel: `transmit` hands its frames to whatever it
+is plugged into, and `receive` takes what comes back.  Time is the event loop's, so that on a virtual clock a
+ping that nobody answers costs nothing.  (RFC 826, RFC 792, RFC 4443, RFC 4861.)
 """
 
 import asyncio
