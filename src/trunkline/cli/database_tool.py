@@ -133,6 +133,11 @@ class Server:
         except ConnectionClosed as error:
             raise self._lost(error) from None
 
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
     def _lost(self, error: Exception) -> Exception:
         """What a broken connection is to whoever asked; the next request makes another one."""
         if not self.remotes.retry:
@@ -387,11 +392,14 @@ def _run(
         "dry-run" in given,
         profile.appended if wait else (),
     )
-    outcome = run(tool, commands, server, log, random_uuid, settings)
-    style = tables.style_from_options(found, tables.Style(format="list"))
-    write_out(_output(outcome.calls, style, "oneline" in given))
-    if wait and outcome.appended is not None and profile.wait is not None:
-        profile.wait(server, outcome, log, directories)
+    try:
+        outcome = run(tool, commands, server, log, random_uuid, settings)
+        style = tables.style_from_options(found, tables.Style(format="list"))
+        write_out(_output(outcome.calls, style, "oneline" in given))
+        if wait and outcome.appended is not None and profile.wait is not None:
+            profile.wait(server, outcome, log, directories)
+    finally:
+        server.close()
     return 0
 
 

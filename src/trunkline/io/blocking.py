@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.files import socket_path
-from trunkline.io.tls import TlsFiles, bootstrap, bootstraps, context, handshake_error
+from trunkline.io.tls import TlsFiles, bootstrap, bootstraps, handshake_error, prepare, say
 
 if TYPE_CHECKING:
     import ssl
+
+    from trunkline.base.log import Log
 
 
 class BlockingStream:
@@ -49,6 +51,12 @@ class BlockingStream:
         return self.socket.fileno()
 
     def close(self) -> None:
+        if hasattr(self.socket, "unwrap"):
+            try:
+                self.socket.settimeout(0)
+                self.socket.unwrap()  # says good-bye within TLS; the peer's answer is not waited for
+            except (OSError, ValueError):
+                pass  # no answer yet, or the connection is gone
         self.socket.close()
 
 
@@ -85,10 +93,12 @@ def dial(
     directory: str = "",
     port: int = OVSDB_PORT,
     tls: TlsFiles = TlsFiles(),  # noqa: B008 - an immutable record
+    log: "Log | None" = None,
 ) -> BlockingStream:
     """Connects to an active target.
 
-    `directory` is where relative unix paths start (the run directory).  Raises OSError: EAFNOSUPPORT for what
+    `directory` is where relative unix paths start (the run directory).  `log` hears what is questionable in
+    the TLS settings.  Raises OSError: EAFNOSUPPORT for what
     is no target (`why_not` says more), ECONNREFUSED and so on; TimeoutError after `timeout` seconds.
     """
     dialler = _DIALLER.get()
@@ -98,8 +108,10 @@ def dial(
     if where.method == "unix":
         connected = _dial_unix(where.host, timeout)
     elif where.method == "ssl":
-        security = context(tls, server=False)  # what is wrong with the keys shows before anybody is bothered
-        connected = _secured(_dial_ip(where, timeout), security, tls)
+        prepared = prepare(tls, server=False)  # what is wrong with the keys shows before anybody is bothered
+        if log is not None:
+            say(log, prepared.lines)
+        connected = _secured(_dial_ip(where, timeout), prepared.context, tls)
     else:
         connected = _dial_ip(where, timeout)
     return BlockingStream(target, connected)

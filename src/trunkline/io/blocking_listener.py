@@ -10,7 +10,7 @@ from trunkline.base.log import Log
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.blocking import BlockingStream
 from trunkline.io.files import socket_path
-from trunkline.io.tls import TlsFiles, context, handshake_error
+from trunkline.io.tls import TlsFiles, handshake_error, prepare, say
 
 
 def accept(
@@ -37,7 +37,9 @@ def accept(
         os.unlink(where.host)
     if where.method == "pssl":
         try:
-            connected = context(tls, server=True).wrap_socket(connected, server_side=True)
+            prepared = prepare(tls, server=True)
+            say(log, prepared.lines)
+            connected = prepared.context.wrap_socket(connected, server_side=True)
         except OSError as error:
             connected.close()
             raise handshake_error(error, "SSL_accept") from None

@@ -78,6 +78,7 @@ class BlockingClient:
         first_id: int = 0,
     ) -> None:
         self.remote = remote
+        self._log = log
         logger = None if log is None else log.module("jsonrpc")
         self._logger = logger if logger is not None and logger.enabled(_DBG) else None
         self._timeout = timeout
@@ -168,7 +169,7 @@ class BlockingClient:
         except TimeoutError:
             raise
         except OSError as error:
-            raise ConnectionClosed(os.strerror(error.errno or errno.EPIPE)) from None
+            raise self._broken(error, "SSL_write", "send") from None
 
     def _receive(self) -> None:
         try:
@@ -176,7 +177,7 @@ class BlockingClient:
         except TimeoutError:
             raise
         except OSError as error:
-            raise ConnectionClosed(os.strerror(error.errno or errno.EPIPE)) from None
+            raise self._broken(error, "SSL_read", "receive") from None
         if not data:
             raise ConnectionClosed("End of file")
         try:
@@ -187,7 +188,28 @@ class BlockingClient:
                     self._logger.dbg("%s: received %s", self.remote, _described(item))
                 self._take(item)
         except (JsonError, MessageError) as error:
+            if self._log is not None:
+                what = (
+                    "error parsing stream"
+                    if isinstance(error, JsonError)
+                    else "received bad JSON-RPC message"
+                )
+                self._log.module("jsonrpc").warn("%s: %s: %s", self.remote, what, error)
             raise ConnectionClosed(os.strerror(errno.EPROTO)) from error
+
+    def _broken(self, error: OSError, function: str, doing: str) -> ConnectionClosed:
+        """What a failed operation is to the caller; the log is told."""
+        reason = os.strerror(error.errno or errno.EPIPE)
+        secure = type(error).__name__.startswith("SSL")  # without an import of ssl
+        if secure:
+            reason = os.strerror(errno.EIO)
+        if self._log is not None:
+            if secure:
+                from trunkline.io.tls import error_words
+
+                self._log.module("stream_ssl").warn("%s: %s", function, error_words(error))
+            self._log.module("jsonrpc").warn("%s: %s error: %s", self.remote, doing, reason)
+        return ConnectionClosed(reason)
 
     def _take(self, item: object) -> None:
         if isinstance(item, (Reply, ErrorReply)):

@@ -13,11 +13,11 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol
 
-from trunkline.base.log import Log
+from trunkline.base.log import WARN, Log, RateLimit
 from trunkline.base.targets import OVSDB_PORT, PASSIVE, Target, TargetError, lacks_port, parse_target
 from trunkline.io.blocking import numeric_address
 from trunkline.io.files import error_text, socket_path
-from trunkline.io.tls import TlsError, TlsFiles, bootstrap, bootstraps, context, handshake_error, report
+from trunkline.io.tls import TlsError, TlsFiles, bootstrap, bootstraps, handshake_error, prepare, report, say
 
 if TYPE_CHECKING:
     import ssl
@@ -291,6 +291,8 @@ class Sockets:
         self._log = log
         self._count = 0
         self._listeners: set[SocketListener] = set()
+        self._complained: object = None
+        self._limits = [RateLimit(10, 25) for _ in range(3)]
 
     def close(self) -> None:
         """Closes every listener."""
@@ -375,11 +377,16 @@ class Sockets:
         return socket.AddressFamily(family), str(address[0]), target.port
 
     def _context(self, *, server: bool) -> "ssl.SSLContext":
+        """What is wrong with the settings is logged when they change, not with every connection."""
         try:
-            return context(self.tls, server=server)
+            prepared = prepare(self.tls, server=server)
         except TlsError as error:
             report(self._log, error)
             raise
+        if (self.tls, prepared.lines) != self._complained:
+            self._complained = (self.tls, prepared.lines)
+            say(self._log, prepared.lines)
+        return prepared.context
 
     # passive
 
@@ -423,23 +430,34 @@ class Sockets:
         return lambda: _Handshake(lambda handshake: self._start_tls(handshake, factory))
 
     async def _start_tls(self, handshake: _Handshake, factory: Callable[[], TransportStream]) -> None:
+        from trunkline.io.tls_accept import Refused, accept_tls
+
         transport = handshake.transport
         assert transport is not None
+        address = transport.get_extra_info("peername") or ("", 0)
+        name = f"ssl:{bracketed(str(address[0]))}:{address[1]}"
         try:
-            security = self._context(server=True)
-            loop = asyncio.get_running_loop()
-            secured = await loop.start_tls(transport, handshake, security, server_side=True)
-        except OSError as error:
-            if not isinstance(error, TlsError):
-                report(self._log, handshake_error(error, "SSL_accept"))
-            transport.abort()
+            secured = await accept_tls(transport, handshake, self._context(server=True))
+        except Refused as refused:
+            error = handshake_error(refused.error, "SSL_accept")
+            lines = error.lines if isinstance(error, TlsError) else ()
+            say(self._log, lines, self._limits[0])
+            if refused.first[:1] == b"{":
+                text = f"{name}: received JSON-RPC data on SSL channel"
+                say(self._log, [(WARN, text)], self._limits[1])
+            reason = error_text(error)
+            logger = self._log.module("jsonrpc")
+            logger.warn("%s: receive error: %s", name, reason, limit=self._limits[2])
+            self._log.module("reconnect").warn("%s: connection dropped (%s)", name, reason)
             return
-        if secured is not None:
-            stream = factory()
-            secured.set_protocol(stream)
-            stream.connection_made(secured)
-            if handshake.early:
-                stream.data_received(handshake.early)
+        except OSError:
+            transport.abort()  # the keys are not there; the log has said so
+            return
+        stream = factory()
+        secured.set_protocol(stream)
+        stream.connection_made(secured)
+        if handshake.early:
+            stream.data_received(handshake.early)
 
     def _peer(self, method: str, stream: TransportStream) -> str:
         if method == "unix":

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from trunkline.base.log import Log
+from trunkline.base.log import ERR, INFO, WARN, Log, RateLimit
 
 if TYPE_CHECKING:
     import ssl
@@ -38,63 +38,165 @@ class TlsFiles(NamedTuple):
     peer_ca_certificate: str = ""
 
 
-class TlsError(OSError):
-    """The connection cannot be.  `report` logs `lines` at ERR and `notices` at INFO."""
+Line = tuple[int, str]  # level and text, for module stream_ssl
 
-    def __init__(
-        self, lines: Sequence[str], *, number: int = errno.ENOPROTOOPT, notices: Sequence[str] = ()
-    ) -> None:
+
+class TlsError(OSError):
+    """The connection cannot be.  `report` logs `lines`."""
+
+    def __init__(self, lines: Sequence[Line], *, number: int = errno.ENOPROTOOPT) -> None:
         super().__init__(number, os.strerror(number))
         self.lines = lines
-        self.notices = notices
 
 
 def report(log: Log, error: OSError) -> None:
     """Logs what a failed connection says of TLS, if it was that."""
     if isinstance(error, TlsError):
-        logger = log.module("stream_ssl")
-        for line in error.notices:
-            logger.info("%s", line)
-        for line in error.lines:
-            logger.err("%s", line)
+        say(log, error.lines)
 
 
-def missing(files: TlsFiles) -> list[str]:
-    """What must be configured first, in the original's words."""
-    wanted = (
-        ("Private key", files.private_key),
-        ("Certificate", files.certificate),
-        ("CA certificate", files.ca_certificate or files.bootstrap_ca_certificate),
-    )
-    return [f"{what} must be configured to use SSL" for what, name in wanted if not name]
+def say(log: Log, lines: Sequence[Line], limit: RateLimit | None = None) -> None:
+    logger = log.module("stream_ssl")
+    for level, text in lines:
+        logger.message(level, "%s", (text,), limit)
 
 
-def context(files: TlsFiles, *, server: bool) -> "ssl.SSLContext":
-    """A context for one side.  Raises TlsError."""
-    lines = missing(files)
-    if lines:
-        raise TlsError(lines)
+DEFAULT_CIPHERS: Final = "HIGH:!aNULL:!MD5"  # ovs-vswitchd(8), --ssl-ciphers
+
+
+class Prepared(NamedTuple):
+    """A context, and what the original logs of the settings when it reads them, though they do."""
+
+    context: "ssl.SSLContext"
+    lines: Sequence[Line]
+
+
+def prepare(files: TlsFiles, *, server: bool) -> Prepared:
+    """A context for one side.  Raises TlsError: what must be there is not.
+
+    A wrong protocol, cipher list or CA certificate is only complained of, as by the original: the connection
+    is then made with the defaults, or fails because nobody can be trusted.
+    """
+    import ssl
+
     fetching = bootstraps(files)
     if fetching and server:
         name = files.bootstrap_ca_certificate
-        raise TlsError([f"{name}: no such file, and only a peer that is dialled can be asked for it"])
-    authority = files.bootstrap_ca_certificate or files.ca_certificate
-    import ssl
-
+        raise TlsError([(ERR, f"{name}: no such file, and only a peer that is dialled can be asked for it")])
     result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     result.check_hostname = False
-    result.verify_mode = ssl.CERT_NONE if fetching or authority == "none" else ssl.CERT_REQUIRED
+    result.verify_mode = ssl.CERT_REQUIRED
+    lines = _protocols(result, files.protocols)
     try:
-        result.minimum_version = _oldest(files.protocols)
-        if files.ciphers:
-            result.set_ciphers(files.ciphers)
+        result.set_ciphers(files.ciphers or DEFAULT_CIPHERS)
+    except ssl.SSLError:
+        lines.append((ERR, f"SSL_CTX_set_cipher_list: {_words('SSL', 'NO_CIPHER_MATCH')}"))
+    lines += _own(result, files)
+    authority = files.bootstrap_ca_certificate or files.ca_certificate
+    if not authority:
+        lines.append((ERR, "CA certificate must be configured to use SSL"))
+    if any("must be configured" in text or "does not match" in text for _, text in lines):
+        raise TlsError(lines)
+    if fetching or authority == "none":
+        result.verify_mode = ssl.CERT_NONE
+        if authority == "none":
+            lines.append((WARN, "Peer certificate validation disabled (this is a security risk)"))
+        return Prepared(result, lines)
+    try:
+        result.load_verify_locations(authority)
+    except OSError as error:
+        lines.append((ERR, f"failed to load client certificates from {authority}: {error_words(error)}"))
+    return Prepared(result, lines)
+
+
+def context(files: TlsFiles, *, server: bool) -> "ssl.SSLContext":
+    """`prepare` for who has nowhere to complain to."""
+    return prepare(files, server=server).context
+
+
+def _own(result: "ssl.SSLContext", files: TlsFiles) -> list[Line]:
+    """Loads our key and certificate; says what is wrong with them."""
+    import ssl
+
+    lines = []
+    wanted = (
+        (files.private_key, "Private key", "SSL_use_PrivateKey_file"),
+        (files.certificate, "Certificate", "SSL_use_certificate_file"),
+    )
+    for name, what, function in wanted:
+        wrong = _unreadable(name) if name else None
+        if wrong:
+            lines.append((ERR, f"{function}: {wrong}"))
+        if not name or wrong:
+            lines.append((ERR, f"{what} must be configured to use SSL"))
+    if lines:
+        return lines
+    try:
         with _chain(files) as chain:
             result.load_cert_chain(chain, files.private_key)
-        if not fetching and authority != "none":
-            result.load_verify_locations(authority)
-    except (OSError, ValueError) as error:
-        raise TlsError([f"cannot use the key, certificate or CA certificate: {error}"]) from None
-    return result
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            none = _words("SSL", "NO_PRIVATE_KEY_ASSIGNED")
+            return [(ERR, f"Private key does not match certificate public key: {none}")]
+        lines.append((ERR, f"SSL_use_certificate_file: {error_words(error)}"))
+        lines.append((ERR, "Certificate must be configured to use SSL"))
+    except OSError as error:
+        lines.append((ERR, f"failed to load client certificates from {files.peer_ca_certificate}: "
+                           f"{error_words(error)}"))  # fmt: skip
+        lines.append((ERR, "Certificate must be configured to use SSL"))
+    return lines
+
+
+def _unreadable(name: str) -> str | None:
+    """Why a file cannot be read, in the words of the library; None if it can."""
+    try:
+        with open(name, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        return error_words(error)
+    return None
+
+
+_VERSIONS: Final = {"tlsv1": "OP_NO_TLSv1", "tlsv1.1": "OP_NO_TLSv1_1", "tlsv1.2": "OP_NO_TLSv1_2"}
+
+
+def _protocols(result: "ssl.SSLContext", protocols: str) -> list[Line]:
+    """Allows only the versions that ``--ssl-protocols`` names; without it, all that the library's security
+    level lets pass."""
+    import ssl
+
+    result.options |= ssl.OP_NO_SSLv3
+    names = protocols.replace(",", " ").split()
+    unknown = [name for name in names if name.lower() not in _VERSIONS]
+    if unknown:
+        return [(ERR, f"{unknown[0]}: SSL protocol not recognized")]
+    result.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    if names:
+        result.options |= ssl.OP_NO_TLSv1_3
+        for version, option in _VERSIONS.items():
+            if version not in protocols.lower().replace(",", " ").split():
+                result.options |= getattr(ssl, option)
+    return []
+
+
+def error_words(error: OSError) -> str:
+    """An error as OpenSSL prints it: ``error:0A000086:SSL routines::certificate verify failed``."""
+    import ssl
+
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return _words(error.library or "SSL", error.reason)
+    if isinstance(error, ssl.SSLEOFError):
+        return _words("SSL", _EOF)
+    number = error.errno or errno.EIO
+    return f"error:{0x80000000 | number:08X}:system library::{os.strerror(number)}"
+
+
+def _words(library: str, reason: str) -> str:
+    import _ssl
+
+    group, code = _ssl.err_names_to_codes.get(reason, (20, 0))
+    text = reason.lower().replace("_", " ")
+    return f"error:{group << 23 | code:08X}:{library} routines::{text}"
 
 
 @contextmanager
@@ -128,7 +230,7 @@ def bootstrap(files: TlsFiles, connected: "ssl.SSLSocket | ssl.SSLObject") -> Tl
     wrong = "could not bootstrap CA cert: "
     chain = _peer_chain(connected)
     if not chain:
-        return TlsError([wrong + "no certificate presented by peer"], number=errno.EPROTO)
+        return TlsError([(ERR, wrong + "no certificate presented by peer")], number=errno.EPROTO)
     last = chain[-1]
     about = last.get_info()
     if about["subject"] != about["issuer"]:
@@ -138,7 +240,7 @@ def bootstrap(files: TlsFiles, connected: "ssl.SSLSocket | ssl.SSLObject") -> Tl
                 "only one certificate was received, so probably the peer is not configured to send its CA "
                 "certificate"
             )
-        return TlsError(lines, number=errno.EPROTO)
+        return TlsError([(ERR, line) for line in lines], number=errno.EPROTO)
     text: str = last.public_bytes()  # PEM
     try:
         descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444)
@@ -146,7 +248,7 @@ def bootstrap(files: TlsFiles, connected: "ssl.SSLSocket | ssl.SSLObject") -> Tl
         return TlsError([], number=errno.EPROTO)  # another connection was quicker
     except OSError as error:
         number = error.errno or errno.EIO
-        return TlsError([f"{wrong}creating {name} failed: {os.strerror(number)}"], number=number)
+        return TlsError([(ERR, f"{wrong}creating {name} failed: {os.strerror(number)}")], number=number)
     with open(descriptor, "w") as file:
         file.write(text)
     trusted = f"Trusting CA cert from {name} ({_subject(about)}) (fingerprint {_fingerprint(text)})"
@@ -155,7 +257,7 @@ def bootstrap(files: TlsFiles, connected: "ssl.SSLSocket | ssl.SSLObject") -> Tl
         trusted,
         "killing successful connection to retry using CA cert",
     ]
-    return TlsError([], number=errno.EPROTO, notices=notices)
+    return TlsError([(INFO, notice) for notice in notices], number=errno.EPROTO)
 
 
 def _peer_chain(connected: Any) -> Sequence[Any]:
@@ -188,26 +290,15 @@ def _fingerprint(pem: str) -> str:
 
 
 def handshake_error(error: OSError, what: str) -> OSError:
-    """What a failed handshake is to whoever dialled: "Protocol error", and the reason for the log."""
+    """What a failed handshake is to whoever wanted it: "Protocol error", and the reason for the log."""
     import ssl
 
-    if not isinstance(error, ssl.SSLError):
+    if isinstance(error, TlsError):
         return error
-    reason = (error.reason or str(error)).lower().replace("_", " ")
-    return TlsError([f"{what}: {reason}"], number=errno.EPROTO)
+    if isinstance(error, ssl.SSLError) or error.errno in (errno.ECONNRESET, errno.EPIPE, None):
+        text = error_words(error) if isinstance(error, ssl.SSLError) else _words("SSL", _EOF)
+        return TlsError([(WARN, f"{what}: {text}")], number=errno.EPROTO)
+    return error
 
 
-def _oldest(protocols: str) -> "ssl.TLSVersion":
-    """The oldest version that ``--ssl-protocols`` names.  Raises ValueError."""
-    import ssl
-
-    versions = {
-        "tlsv1": ssl.TLSVersion.TLSv1,
-        "tlsv1.1": ssl.TLSVersion.TLSv1_1,
-        "tlsv1.2": ssl.TLSVersion.TLSv1_2,
-    }
-    names = protocols.replace(",", " ").lower().split()
-    unknown = [name for name in names if name not in versions]
-    if unknown:
-        raise ValueError(f"{unknown[0]}: SSL protocol not recognized")
-    return min((versions[name] for name in names), default=ssl.TLSVersion.TLSv1_2)
+_EOF: Final = "UNEXPECTED_EOF_WHILE_READING"

@@ -163,7 +163,7 @@ class Switch:
 
     def __init__(self, tool: Tool, name: str, versions: int = 0, service: str = "mgmt") -> None:
         from trunkline.io.blocking import dial
-        from trunkline.io.tls import TlsFiles
+        from trunkline.io.tls import TlsFiles, report
 
         self.tool = tool
         self.name = name
@@ -174,12 +174,14 @@ class Switch:
                 self.target,
                 port=OPENFLOW_PORT,
                 tls=TlsFiles(
-                    tool.tls.get("private_key", ""),
-                    tool.tls.get("certificate", ""),
-                    tool.tls.get("ca_cert", ""),
+                    private_key=tool.tls.get("private_key", ""),
+                    certificate=tool.tls.get("certificate", ""),
+                    ca_certificate=tool.tls.get("ca_cert", ""),
                 ),
+                log=tool.log,
             )
         except OSError as error:
+            report(tool.log, error)
             raise Failure(f"connecting to {self.target} ({_reason(error)})") from None
         self._framer = Framer()
         self._ready: list[bytes] = []

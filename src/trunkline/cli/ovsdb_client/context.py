@@ -50,8 +50,6 @@ class Context(NamedTuple):
         except RpcError as error:
             text = dumps(error.error, sort_keys=True)
             raise Failure(f'RPC request "{method}" failed: {text}') from None
-        except ConnectionClosed as error:
-            raise Failure(f"{self.client.remote}: {method} failed ({error})") from None
 
     def schema(self) -> Json:
         """The database's schema as the server gives it."""
@@ -62,8 +60,6 @@ class Context(NamedTuple):
             return self.client.call("transact", [self.database, *operations])
         except RpcError as error:
             raise Failure(f"transaction returned error: {dumps(error.error, sort_keys=True)}") from None
-        except ConnectionClosed as error:
-            raise Failure(f"{self.client.remote}: transaction failed ({error})") from None
 
     def json(self, value: Json) -> None:
         """Prints a JSON value."""

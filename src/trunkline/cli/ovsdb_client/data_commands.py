@@ -25,8 +25,6 @@ def _run(context: Context, params: list[Json]) -> Json:
         return context.client.call("transact", params)
     except RpcError as error:
         raise Failure(f"transaction returned error: {dumps(error.error, sort_keys=True)}") from None
-    except ConnectionClosed as error:
-        raise Failure(f"{context.client.remote}: transaction failed ({error})") from None
 
 
 def transact(context: Context) -> None:
@@ -132,6 +130,8 @@ def lock(context: Context) -> None:
         context.json(context.client.call(method, [name]))
     except RpcError:
         pass  # as the original, which then waits for what happens to the lock
+    except ConnectionClosed as error:
+        raise Failure(f"{context.client.remote}: receive failed ({error})") from None
     context.serving()
     for notification in context.notifications():
         if notification.method in ("locked", "stolen"):

@@ -144,11 +144,14 @@ def main() -> None:
             [command.name, *arguments],
             ways,
         )
-        function(context)
+        try:
+            function(context)
+        finally:
+            client.close()
     except Failure as error:
         fail(str(error))
     except ConnectionClosed as error:
-        fail(f"{error}")
+        fail(f"transaction failed ({error})")
     except BrokenPipeError:
         os._exit(1)
     except KeyboardInterrupt:
@@ -301,7 +304,9 @@ def connect_to(server: str, database: str, ways: Ways, leads: bool) -> BlockingC
     remotes = re.split(r",(?=[a-z]+:)", server)
     if len(remotes) > 1:
         try:
-            return connect_in_turn(remotes, ways, suits=lambda client: unsuitable(client, database, leads))
+            return connect_in_turn(
+                remotes, ways, suits=lambda client: _unsuitable_or_gone(client, database, leads)
+            )
         except ConnectError:
             raise Failure("no servers were available") from None
     try:
@@ -320,12 +325,17 @@ def unsuitable(client: BlockingClient, database: str, leads: bool) -> str:
         result = client.call("transact", ["_Server", operation])[0]
     except RpcError:
         return ""  # it is older than clusters
-    except ConnectionClosed as error:
-        return str(error)
     for row in result.get("rows", ()):
         if row["model"] != "clustered" or (row["connected"] and (row["leader"] or not leads)):
             return ""
     return f"{database} is not to be had there"
+
+
+def _unsuitable_or_gone(client: BlockingClient, database: str, leads: bool) -> str:
+    try:
+        return unsuitable(client, database, leads)
+    except ConnectionClosed as error:
+        return str(error)
 
 
 def help_text(directories: Directories) -> str:
