@@ -19,6 +19,7 @@ from trunkline.openflow import messages as m
 from trunkline.openflow.codec import decode, encode
 from trunkline.openflow.connection import Connection
 from trunkline.openflow.flow_text import parse_flow
+from trunkline.openflow.table_abilities import TableFeaturesRequest
 from trunkline.openflow.wire import EncodeError, Protocol
 
 VERSIONS = st.sampled_from([1, 2, 3, 4, 5, 6])
@@ -97,7 +98,7 @@ def real_messages(version: int) -> list[bytes]:
         m.AggregateStatsRequest(Match()),
         m.TableStatsRequest(), m.DescriptionRequest(), m.PortDescriptionRequest(), m.PortStatsRequest(),
         m.QueueStatsRequest(), m.PortMod(1, port.mac, of.OFPPC_NO_FLOOD, of.OFPPC_NO_FLOOD),
-        m.TableMod(0, of.OFPTC11_TABLE_MISS_CONTINUE), m.TableFeaturesRequest(), m.TableDescriptionRequest(),
+        m.TableMod(0, of.OFPTC11_TABLE_MISS_CONTINUE), TableFeaturesRequest(), m.TableDescriptionRequest(),
         m.SetFlowFormat(of.NXFF_NXM), m.FlowModTableId(True), m.BundleControl(1, of.OFPBCT_OPEN_REQUEST, 3),
         m.BundleControl(1, of.OFPBCT_COMMIT_REQUEST, 3), m.BarrierRequest(), m.SetControllerId(3),
         m.PacketOut(None, Match(), b"\x50\x54\0\0\0\1" * 10, ()),

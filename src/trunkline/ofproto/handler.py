@@ -18,6 +18,7 @@ from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
 from trunkline.ofproto.table_features import table_features
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received
+from trunkline.openflow.table_abilities import TableFeaturesRequest
 from trunkline.openflow.wire import EncodeError
 from trunkline.packet.packet import Packet
 
@@ -123,14 +124,14 @@ def _features(bridge: Bridge, client: Client, message: m.FeaturesRequest) -> m.M
 
 
 def _get_config(bridge: Bridge, client: Client, message: m.GetConfigRequest) -> m.Message:
-    return m.GetConfigReply(m.SwitchConfig(*client.config))
+    return m.GetConfigReply(m.SwitchConfig(bridge.fragments, *client.config[1:]))
 
 
 def _set_config(bridge: Bridge, client: Client, message: m.SetConfig) -> None:
     fragments, miss_send_len, bad_ttl = message.config
-    if fragments != of.OFPC_FRAG_NORMAL:
-        raise Refused("OFPSCFC_BAD_FLAGS")
-    client.config = (fragments, miss_send_len, bad_ttl)
+    if fragments != of.OFPC_FRAG_REASM:  # who asks for that reads in the answer to get-config what is instead
+        bridge.set_fragments(fragments)
+    client.config = (bridge.fragments, miss_send_len, bad_ttl)
 
 
 def _role(bridge: Bridge, client: Client, message: m.RoleRequest) -> m.Message:
@@ -194,7 +195,7 @@ def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
     in_port = layout.get(message.metadata.value, "in_port")
     if in_port >= of.OFPP_MAX and in_port not in (of.OFPP_LOCAL, of.OFPP_NONE, of.OFPP_CONTROLLER):
         raise Refused("OFPBRC_BAD_PORT")
-    error = refusal(message.actions, 0, packet_out=True)
+    error = refusal(message.actions, 0, bridge.groups, packet_out=True)
     if error is not None:
         raise Refused(error)
     execute = bridge.fabric.execute
@@ -362,8 +363,8 @@ def _queue_stats(bridge: Bridge, client: Client, message: m.QueueStatsRequest) -
     return m.QueueStatsReply(tuple(m.QueueStats(port, 0, None, None, None) for port in ports))
 
 
-def _table_features(bridge: Bridge, client: Client, message: m.TableFeaturesRequest) -> list[m.Message]:
-    if message.body:
+def _table_features(bridge: Bridge, client: Client, message: TableFeaturesRequest) -> list[m.Message]:
+    if message.tables:
         raise Refused("OFPTFFC_EPERM")  # tables are as they are
     *first, last = table_features()
     parts: list[m.Message] = [m.Opaque(_TABLE_FEATURES, body, more=True) for body in first]
@@ -425,7 +426,7 @@ _HANDLERS: Final[dict[type, Handler]] = {
     m.PortMod: _port_mod,
     m.QueueStatsRequest: _queue_stats,
     m.QueueConfigRequest: _queue_config,
-    m.TableFeaturesRequest: _table_features,
+    TableFeaturesRequest: _table_features,
     m.TableDescriptionRequest: _table_descriptions,
     m.TableMod: _table_mod,
     m.BundleControl: _bundle_control,

@@ -48,7 +48,7 @@ _BUNDLED: Final = frozenset(
 _MOST: Final = 0xFFFF - 64  # a part of a reply keeps below this
 
 
-# The family of a kind by the first word of its name after the prefix (OFPT_, NXST_, ...).
+# The family of a kind by its name after the prefix (OFPT_, NXST_, ...), or by that name's first word.
 _FAMILIES: Final = {
     "GROUP": "groups",
     "METER": "meters",
@@ -59,6 +59,7 @@ _FAMILIES: Final = {
     "RESUME": "continuations",
     "REQUESTFORWARD": "notices",
     "TABLE": "notices",
+    "TABLE_FEATURES": "table_abilities",
 }
 
 
@@ -99,7 +100,8 @@ def _decode_body(envelope: Envelope, table_id: bool) -> m.Message:
     if name.endswith("_BUNDLE_ADD_MESSAGE"):
         return _decode_bundle_add(envelope)
     rest = name.partition("_")[2]
-    family = _FAMILIES.get(rest.partition(" ")[0].partition("_")[0])
+    first = rest.partition(" ")[0]
+    family = _FAMILIES.get(first) or _FAMILIES.get(first.partition("_")[0])
     if family is not None:
         late: Callable[[Envelope], m.Message] | None
         late = import_module(f"trunkline.openflow.{family}").DECODE.get(rest)

@@ -423,12 +423,6 @@ class TableMod(NamedTuple):
     vacancy_up: int = 0
 
 
-class TableFeaturesRequest(NamedTuple):
-    """Without `body`, asks; with it (the records as they came), asks the switch to change."""
-
-    body: bytes = b""
-
-
 class TableDescriptionRequest(NamedTuple):
     pass
 
@@ -563,7 +557,6 @@ Message = (
     | TableStatsRequest
     | TableStatsReply
     | TableMod
-    | TableFeaturesRequest
     | TableDescriptionRequest
     | TableDescriptionReply
     | QueueStatsRequest

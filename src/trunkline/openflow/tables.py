@@ -295,7 +295,6 @@ DECODE: Final[dict[str, Callable[[Envelope], m.Message]]] = {
     "OFPST_TABLE request": lambda e: m.TableStatsRequest(),
     "OFPST_TABLE reply": _decode_table_stats,
     "OFPT_TABLE_MOD": _decode_table_mod,
-    "OFPST_TABLE_FEATURES request": lambda e: m.TableFeaturesRequest(e.body),
     "OFPST_TABLE_DESC request": lambda e: m.TableDescriptionRequest(),
     "OFPST_TABLE_DESC reply": lambda e: read_entries(
         e, read_table_description, lambda tables: m.TableDescriptionReply(tables, e.more)
@@ -306,7 +305,6 @@ ENCODE: Final[dict[type, Callable[[Protocol, Any], Encoded]]] = {
     m.DescriptionReply: _encode_description,
     m.TableStatsRequest: lambda p, x: ("OFPST_TABLE request", b""),
     m.TableMod: _encode_table_mod,
-    m.TableFeaturesRequest: lambda p, x: ("OFPST_TABLE_FEATURES request", x.body),
     m.TableDescriptionRequest: lambda p, x: ("OFPST_TABLE_DESC request", b""),
 }
 ENCODE_PARTS: Final[dict[type, Callable[[Protocol, Any], tuple[str, list[bytes]]]]] = {

@@ -10,6 +10,7 @@ from trunkline.ofproto.handler import handle
 from trunkline.openflow import actions as a
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received
+from trunkline.openflow.table_abilities import TableFeatures, TableFeaturesRequest
 
 FRAME = bytes.fromhex("505400000002505400000001") + b"\x08\x06" + bytes(50)
 
@@ -170,7 +171,7 @@ def test_asynchronous_configuration(bench: Bench) -> None:
 
 
 def test_table_features_come_in_parts_and_cannot_be_changed(bench: Bench) -> None:
-    parts = bench(m.TableFeaturesRequest())
+    parts = bench(TableFeaturesRequest())
     assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
     entries = 0
     for part in parts:
@@ -180,4 +181,4 @@ def test_table_features_come_in_parts_and_cannot_be_changed(bench: Bench) -> Non
             at += int.from_bytes(part.body[at : at + 2], "big")
             entries += 1
     assert entries == 254
-    assert bench(m.TableFeaturesRequest(b"\0" * 64)) == ["OFPTFFC_EPERM"]
+    assert bench(TableFeaturesRequest((TableFeatures(0),))) == ["OFPTFFC_EPERM"]
