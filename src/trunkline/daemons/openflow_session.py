@@ -2,10 +2,15 @@
 
 The protocol is openflow/connection.py's and what messages mean is ofproto/handler.py's; here bytes move, a
 silent peer is probed, and whoever snoops on the bridge gets copies.
+
+A peer may send 100,000 messages at once, or ask for a dump as long.  They are carried out in slices of a few
+milliseconds, between which packets and the other connections have their turn; until all is done nothing more
+is read from that peer, and a dump waits for a peer that does not read it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from trunkline.base.clock import Clock
@@ -14,12 +19,16 @@ from trunkline.io.streams import Stream
 from trunkline.jsonrpc.reconnect import Reconnect, Timing
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.clients import Client
-from trunkline.ofproto.handler import handle
+from trunkline.ofproto.handler import start
 from trunkline.openflow import messages as m
+from trunkline.openflow.connection import Received
 from trunkline.openflow.wire import Framer
 
 _HELLO: Final = 0
 _PROBE_XID: Final = 0
+_SLICE: Final = 0.004  # seconds
+_MOST_UNSENT: Final = 1 << 20  # bytes, beyond which a peer gets no more until it has read some
+_PATIENCE: Final = 0.005  # seconds between two looks whether it has
 
 
 class _Tap:
@@ -82,6 +91,11 @@ class Session:
         self._ended = ended
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
+        self._is_paused = False
+        self._unread: deque[bytes] = deque()
+        self._messages: Iterator[Received] | None = None  # of what was read last
+        self._answer: Iterator[None] | None = None  # that is being given
+        self._next: asyncio.Handle | None = None  # slice
 
     def start(self) -> None:
         self.flush()
@@ -91,30 +105,83 @@ class Session:
     def _receive(self, data: bytes) -> None:
         if self._is_over:
             return
-        if not data:
-            self.end("connection closed by peer", "End of file")
+        self._unread.append(data)
+        if self._next is None:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """One slice of what the peer has sent."""
+        self._next = None
+        if self._is_over:
             return
-        connection = self.client.connection
-        was_agreed = bool(connection.version)
-        received = connection.feed(data)
-        if connection.version and not was_agreed:
-            self.state = self.state.happened("connected", self._timing, self._clock.monotonic())
-            self._agreed()
-        if connection.version:
-            self.state = self.state.happened("activity", self._timing, self._clock.monotonic())
-            self._heard(None)
-        if self._tap is not None:
-            self._tap.received(data)
-        for one in received:
-            self._received.total += 1
-            self._heard(one.message)
-            handle(self.bridge, self.client, one)
+        end = self._clock.monotonic() + _SLICE
+        if self.stream.backlog < _MOST_UNSENT:
+            while self._step() and self._clock.monotonic() < end:
+                pass
         self._carried_out()
         self.flush()
+        connection = self.client.connection
+        if self._is_over:
+            return
         if connection.closed is not None:
             self.end(connection.closed, "Protocol error")
-        else:
-            self._schedule()
+            return
+        if self._messages is not None or self._unread:
+            self._pause(True)
+            loop = asyncio.get_running_loop()
+            full = self.stream.backlog >= _MOST_UNSENT
+            self._next = loop.call_later(_PATIENCE, self._go_on) if full else loop.call_soon(self._go_on)
+            return
+        self._pause(False)
+        self._schedule()
+
+    def _pause(self, pause: bool) -> None:
+        if pause != self._is_paused:
+            self._is_paused = pause
+            if pause:
+                self.stream.pause()
+            else:
+                self.stream.resume()
+
+    def _step(self) -> bool:
+        """One message, or a part of a long answer; False if there is nothing to do."""
+        if self._answer is not None:
+            if next(self._answer, self) is self:
+                self._answer = None
+            return True
+        if self._messages is None:
+            if not self._unread:
+                return False
+            data = self._unread.popleft()
+            if not data:
+                self.end("connection closed by peer", "End of file")
+                return False
+            if self._tap is not None:
+                self._tap.received(data)
+            self._messages = self._signs_of_life(self.client.connection.messages(data))
+        one = next(self._messages, None)
+        if one is None:
+            self._messages = None
+            return True
+        self._received.total += 1
+        self._heard(one.message)
+        self._answer = start(self.bridge, self.client, one)
+        return True
+
+    def _signs_of_life(self, messages: Iterator[Received]) -> Iterator[Received]:
+        """Notes when the peer has been heard, and when a version has been agreed upon."""
+        was_agreed = bool(self.client.connection.version)
+        first = next(messages, None)
+        if self.client.connection.version:
+            now = self._clock.monotonic()
+            if not was_agreed:
+                self.state = self.state.happened("connected", self._timing, now)
+                self._agreed()
+            self.state = self.state.happened("activity", self._timing, now)
+            self._heard(None)
+        if first is not None:
+            yield first
+            yield from messages
 
     def flush(self) -> None:
         """Writes what waits to be sent."""
@@ -139,6 +206,9 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     # ---- probes
 

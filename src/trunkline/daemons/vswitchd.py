@@ -59,6 +59,7 @@ _ON_SIM: Final = (
     "datapath type system has no kernel datapath yet: packets are forwarded by this process (sim); "
     "dpif/show says so too"
 )
+_SLICE: Final = 0.004  # seconds of work for a datapath, before others have their turn
 _NOTE: Final = "runs on sim, the datapath in this process; there is no kernel datapath yet"
 
 
@@ -133,7 +134,7 @@ class Switchd:
         """Lets every datapath do what is due, sends what waits, and sees to it that this happens again."""
         now = self.env.clock.monotonic()
         for datapath in self.datapaths.values():
-            datapath.run(now)
+            datapath.run(now, _SLICE)
             for bridge in datapath.fabric.bridges.values():
                 bridge.clients.send_waiting(now)
                 self.openflow.flush(bridge)

@@ -11,6 +11,7 @@ understanding (a length under 8, no common version) ends the connection, `closed
     connection.to_send()                       # -> bytes for the socket
 """
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from trunkline.model.openflow import NXFF_NXM, NXFF_OPENFLOW10
@@ -77,7 +78,11 @@ class Connection:
 
     def feed(self, data: bytes) -> list[Received]:
         """Takes bytes from the peer; returns the messages that they complete.  Never raises."""
-        received = []
+        return list(self.messages(data))
+
+    def messages(self, data: bytes) -> Iterator[Received]:
+        """The same one by one: each is decoded when it is asked for.  All are to be taken before more bytes
+        are given."""
         for raw in self._framer.feed(data):
             if self.closed is not None:
                 break
@@ -86,10 +91,9 @@ class Connection:
                 continue
             message = self._take(raw)
             if message is not None:
-                received.append(message)
+                yield message
         if self._framer.broken and self.closed is None:
             self.closed = "received too-short ofp_header"
-        return received
 
     def send(self, message: Message, xid: int | None = None) -> int:
         """Queues `message` in the agreed version; without `xid` takes a fresh one.  Returns the xid.
