@@ -85,6 +85,7 @@ class Bridge:
         self.fail_open = FailOpen()
         self.fail_open_changed: Callable[[Conclusion, int], None] = lambda conclusion, seconds: None
         self._open_rule: Rule | None = None  # while the bridge fails open
+        self.fragments = of.OFPC_FRAG_NORMAL  # what is done with IP fragments, OFPC_FRAG_*
         self.table_miss: dict[int, int] = {}  # OFPTC11_TABLE_MISS_* where a table-mod said so
         fabric.bridges[config.name] = self
         self._flows_of_fail_mode()
@@ -194,6 +195,13 @@ class Bridge:
             old = self.interfaces[ofport]
         mine = mask & ~of.OFPPC_PORT_DOWN
         self._replace(old, old._replace(config=old.config & ~mine | config & mine))
+
+    def set_fragments(self, mode: int) -> None:
+        """What a set-config does: OFPC_FRAG_NORMAL (fragments have no ports), _DROP, or _NX_MATCH (the first
+        of a packet has them)."""
+        if mode != self.fragments:
+            self.fragments = mode
+            self._changed(bridge_token(self.name))
 
     def set_table_miss(self, tables: Iterable[int], config: int) -> None:
         """What a table-mod does: OFPTC11_TABLE_MISS_* for packets that no flow matches."""
