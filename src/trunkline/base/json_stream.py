@@ -11,7 +11,7 @@ from functools import cache
 from typing import Final
 
 from trunkline.base.json_fast import end_of_space, is_suspicious, scan_or_why, scanner_for
-from trunkline.base.json_values import Json, JsonError
+from trunkline.base.json_values import MAX_DEPTH, Json, JsonError
 from trunkline.base.json_whole import loads
 
 LONGEST: Final = 1 << 28  # bytes of one message; who sends more means no good
@@ -145,7 +145,7 @@ class JsonStream:
             self._kept += len(data)
             if self._kept > LONGEST:
                 raise JsonError(f"message longer than {LONGEST} bytes")
-            if self._kept < _SHORT or self._kept >= 2 * self._tried or self._is_no_container(data):
+            if self._is_worth_a_try(data):
                 self._retry()
             return b""
         whole = b"".join((*self._parts, data[:end]))
@@ -153,10 +153,13 @@ class JsonStream:
         values.append(loads(whole))
         return data[end:]
 
-    def _is_no_container(self, data: bytes) -> bool:
-        """Whether what was kept is a whole string, number or word, which is wrong at the beginning."""
+    def _is_worth_a_try(self, data: bytes) -> bool:
+        """Whether to look for an error: little has come, twice of what was tried, or one is certain."""
+        if self._kept < _SHORT or self._kept >= 2 * self._tried or self._depth > MAX_DEPTH:
+            return True
         if self._depth:
             return False
+        # A whole string, number or word, which is wrong at the beginning.
         return not self._inside if self._quoted else _no_token().search(data) is not None
 
     def _retry(self) -> None:

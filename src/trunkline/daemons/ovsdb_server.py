@@ -285,6 +285,8 @@ class Daemon:
             self._session_log.info("%s: %s", session.name, reason)
         elif "message" in reason or "stream" in reason:
             self._rpc_log.warn("%s: %s", session.name, reason)
+            if session.foreign:
+                self._rpc_log.warn("%s: received %s data on JSON-RPC channel", session.name, session.foreign)
         if session.congested:
             connection.stream.abort()  # it would never take the rest
         else:

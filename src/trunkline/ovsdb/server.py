@@ -27,6 +27,7 @@ from trunkline.ovsdb.session import PROBE_INTERVAL, Monitor, Session, Waiting
 from trunkline.ovsdb.transaction import execute
 
 SERVER: Final = "_Server"
+FOREIGN: Final = {b"\x16\x03": "SSL", b"\x01\x00": "OpenFlow"}  # what other protocols begin with
 REPLIES: Final = 1 << 20  # bytes of output that wait to be taken before a client's next request has to
 
 
@@ -203,6 +204,7 @@ class Server:
                     return
             session.parser.check()
         except JsonError as error:
+            session.foreign = FOREIGN.get(data[:2], "")
             self.close(session, f"error parsing stream: {error}")
         except MessageError as error:
             self.close(session, f"received bad JSON-RPC message: {error}")

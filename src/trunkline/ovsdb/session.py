@@ -62,6 +62,7 @@ class Session:
         "aware",
         "closing",
         "congested",
+        "foreign",
         "heard",
         "monitors",
         "name",
@@ -87,6 +88,7 @@ class Session:
         self.access: Access | None = None  # role and client, of a remote with a role
         self.congested = False
         self.closing: str | None = None  # why the connection ends
+        self.foreign = ""  # the protocol that it seems to speak instead
         self.probe_interval = probe_interval  # seconds; 0 never asks
         self.heard = now
         self.probed = False
