@@ -283,6 +283,8 @@ class Daemon:
         reason = session.closing or ""
         if reason.startswith("disconnecting"):
             self._session_log.info("%s: %s", session.name, reason)
+        elif reason.startswith("received unexpected"):
+            self._session_log.warn("%s: %s", session.name, reason)
         elif "message" in reason or "stream" in reason:
             self._rpc_log.warn("%s: %s", session.name, reason)
             if session.foreign:
