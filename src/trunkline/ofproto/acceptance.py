@@ -5,7 +5,7 @@ that a flow that is in a table means what it says.  `SUPPORTED` is the list; tra
 function for each of these and a test holds the two together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 from trunkline.model import openflow as of
@@ -19,7 +19,8 @@ SUPPORTED: Final = frozenset((
     a.SetIpDscp, a.SetIpEcn, a.SetIpTtl, a.SetL4SrcPort, a.SetL4DstPort, a.SetTunnel,
     a.SetMplsLabel, a.SetMplsTc, a.SetMplsTtl, a.PushMpls, a.PopMpls, a.DecTtl, a.DecMplsTtl, a.DecNshTtl,
     a.SetField, a.Load, a.Move, a.StackPush, a.StackPop, a.Resubmit, a.GotoTable, a.WriteMetadata,
-    a.WriteActions, a.ClearActions, a.Note, a.Exit, a.Ct, a.CtClear,
+    a.WriteActions, a.ClearActions, a.Note, a.Exit, a.Ct, a.CtClear, a.Clone, a.CheckPacketLarger, a.Group,
+    a.Multipath, a.Bundle, a.Learn, a.FinTimeout, a.Sample,
 ))  # fmt: skip
 
 IN_ACTION_SET: Final = frozenset((
@@ -44,16 +45,18 @@ _OUTPUTS: Final = frozenset(
 _QUEUED: Final = frozenset((of.OFPP_IN_PORT, of.OFPP_LOCAL))
 
 
-def refusal(actions: Sequence[a.Action], table: int, *, packet_out: bool = False) -> str | None:
-    """The name of the error with which these actions are refused, or None."""
+def refusal(
+    actions: Sequence[a.Action], table: int, groups: Container[int] = (), *, packet_out: bool = False
+) -> str | None:
+    """The name of the error with which these actions are refused, or None.  `groups`: those there are."""
     for action in actions:
-        error = _refusal(action, table, packet_out)
+        error = _refusal(action, table, groups, packet_out)
         if error is not None:
             return error
     return None
 
 
-def _refusal(action: a.Action, table: int, packet_out: bool) -> str | None:
+def _refusal(action: a.Action, table: int, groups: Container[int], packet_out: bool) -> str | None:
     match action:
         case a.Output(port=port):
             return _port_refusal(port, packet_out)
@@ -69,8 +72,8 @@ def _refusal(action: a.Action, table: int, packet_out: bool) -> str | None:
             return None if FIELD[field].writable else "OFPBAC_BAD_SET_ARGUMENT"
         case a.Move(destination=field):
             return None if FIELD[field].writable else "OFPBAC_BAD_SET_ARGUMENT"
-        case a.Group():
-            return "OFPBAC_BAD_OUT_GROUP"  # no group can exist: group-mods are refused
+        case a.Group(group=number):
+            return None if number in groups else "OFPBAC_BAD_OUT_GROUP"
         case a.Meter():
             return "OFPMMFC_INVALID_METER"
         case a.Enqueue(port=port):
@@ -80,7 +83,11 @@ def _refusal(action: a.Action, table: int, packet_out: bool) -> str | None:
         case a.WriteActions(actions=nested):
             if any(type(one) not in IN_ACTION_SET for one in nested):
                 return "OFPBAC_BAD_TYPE"
-            return refusal(nested, table, packet_out=packet_out)
+            return refusal(nested, table, groups, packet_out=packet_out)
+        case a.Clone(actions=nested):
+            return refusal(nested, table, groups, packet_out=packet_out)
+        case a.Learn(table=target):
+            return "OFPBRC_BAD_TABLE_ID" if target >= HIDDEN_TABLE else None
     return None if type(action) in SUPPORTED else "OFPBAC_BAD_TYPE"
 
 

@@ -80,6 +80,7 @@ class Bridge:
         self.macs = MacTable(config.mac_aging_time, config.mac_table_size)
         self.macs.flood_vlans = config.flood_vlans
         self.flows = Flows(config.name, fabric, clock)
+        self.groups = self.flows.groups
         self.clients = Clients(clock)
         self.primaries: dict[str, Primary] = {}  # active connections to controllers, by target
         self.fail_open = FailOpen()

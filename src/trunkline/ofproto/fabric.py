@@ -58,6 +58,11 @@ def mac_token(bridge: str, vlan: int, mac: int) -> Hashable:
     return ("mac", bridge, vlan, mac)
 
 
+def group_token(bridge: str, group: int) -> Hashable:
+    """Read by who looked up a group, there or not."""
+    return ("group", bridge, group)
+
+
 def patch_token(name: str) -> Hashable:
     """Read by who went to the patch port of this name, there or not."""
     return ("patch", name)

@@ -9,7 +9,8 @@ an add over an existing flow keeps its counters unless told otherwise (always to
 that meets nothing adds in 1.0 and 1.1.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
@@ -18,7 +19,9 @@ from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.fabric import Fabric, RuleChange
+from trunkline.ofproto.groups import Group
 from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule, age_nanoseconds
+from trunkline.openflow.actions import Learn
 from trunkline.openflow.consistency import consistent
 from trunkline.openflow.messages import FlowMod, FlowRemoved
 
@@ -58,10 +61,24 @@ class Selection(NamedTuple):
 class Flows:
     """The flow tables of the bridge named `bridge`, under flow-mods and timeouts."""
 
-    __slots__ = ("_bridge", "_clock", "_done", "_fabric", "_serial", "_timers", "tables")
+    __slots__ = (
+        "_bridge",
+        "_clock",
+        "_done",
+        "_fabric",
+        "_serial",
+        "_teachers",
+        "_timers",
+        "groups",
+        "tables",
+    )
 
     def __init__(self, bridge: str, fabric: Fabric, clock: Clock) -> None:
         self.tables = FlowTables()
+        self.groups: dict[int, Group] = {}
+        self._teachers: Counter[tuple[int, int]] = (
+            Counter()
+        )  # flows that learn and take back, by table, cookie
         self._bridge = bridge
         self._fabric = fabric
         self._clock = clock
@@ -122,7 +139,7 @@ class Flows:
             raise Refused("OFPBRC_EPERM")
         if message.command in _DELETES:
             return
-        error = refusal(message.actions, 0 if message.table == 255 else message.table)
+        error = refusal(message.actions, 0 if message.table == 255 else message.table, self.groups)
         if error is not None:
             raise Refused(error)
         if not consistent(message.actions, message.match, version):
@@ -231,6 +248,61 @@ class Flows:
         self._replace(rules, ())
         return removed
 
+    def learn(self, mod: FlowMod, used: float, origin: str) -> None:
+        """Makes the flow that a packet has taught at `used`, or makes it last on."""
+        value, mask, _ = mod.match
+        classifier = self.tables.tables.get(mod.table)
+        old = classifier.find(value, mask, mod.priority, self.tables.version) if classifier else None
+        if old is not None and _same(old, mod):
+            old.modified = max(old.modified, used)
+            return
+        if old is None and classifier is not None and classifier.size >= MAX_FLOWS:
+            return
+        rule = Rule(
+            mod.match,
+            mod.priority,
+            mod.table,
+            mod.actions,
+            used,
+            cookie=mod.new_cookie or 0,
+            idle_timeout=mod.idle_timeout,
+            hard_timeout=mod.hard_timeout,
+            flags=mod.flags & _KEPT_FLAGS,
+            origin=origin,
+            counters=old.counters if old is not None else None,
+        )
+        if old is not None:
+            rule.created = old.created
+        self._replace(() if old is None else (old,), (rule,))
+
+    def shorten(self, rule: Rule, idle: int, hard: int) -> None:
+        """The timeouts of a flow whose connection has ended (fin_timeout); 0 leaves one as it is."""
+        if rule.removed <= self.tables.version:
+            return
+        before = rule.idle_timeout, rule.hard_timeout
+        if idle and not 0 < rule.idle_timeout <= idle:
+            rule.idle_timeout = idle
+        if hard and not 0 < rule.hard_timeout <= hard:
+            rule.hard_timeout = hard
+        if (rule.idle_timeout, rule.hard_timeout) != before:
+            self._watch(rule)
+
+    def _taught(self, old: Sequence[Rule], new: Sequence[Rule]) -> None:
+        """Takes back what was learned by flows that are gone, where they have said so (delete_learned)."""
+        gone = set()
+        for rules, by in ((new, 1), (old, -1)):
+            for rule in rules:
+                for action in rule.actions:
+                    if isinstance(action, Learn) and action.delete_learned:
+                        name = action.table, action.cookie
+                        self._teachers[name] += by
+                        if not self._teachers[name]:
+                            del self._teachers[name]
+                            gone.add(name)
+        for table, cookie in gone:
+            if (table, cookie) not in self._teachers:
+                self._delete([rule for rule in self.tables.rules(table) if rule.cookie == cookie])
+
     def install(self, rule: Rule) -> None:
         """A flow of the switch's own."""
         self._replace((), (rule,))
@@ -258,6 +330,7 @@ class Flows:
             tables.discard(rule)  # nobody holds on to an older version yet
         changed = {RuleChange(self._bridge, rule.table, rule.value, rule.mask) for rule in (*old, *new)}
         self._fabric.changes += changed
+        self._taught(old, new)
 
     # ---- time
 
@@ -307,6 +380,16 @@ def _among(rules: Iterator[Rule | None], selection: Selection) -> Iterator[Rule 
     for rule in rules:
         if rule is None or _chosen(rule, selection):
             yield rule
+
+
+def _same(rule: Rule, mod: FlowMod) -> bool:
+    """Whether a flow is what the flow-mod would make it."""
+    return (rule.actions, rule.cookie, rule.idle_timeout, rule.hard_timeout) == (
+        mod.actions,
+        mod.new_cookie or 0,
+        mod.idle_timeout,
+        mod.hard_timeout,
+    )
 
 
 def _chosen(rule: Rule, selection: Selection) -> bool:

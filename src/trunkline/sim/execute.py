@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from trunkline.conntrack.tracker import FIELDS, Known
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
+from trunkline.flow.hashes import flow_hash
 from trunkline.packet.packet import Packet
-from trunkline.packet.rewrite import pop_vlan, push_vlan, set_fields
+from trunkline.packet.rewrite import pop_mpls, pop_vlan, push_mpls, push_vlan, set_fields
 
 if TYPE_CHECKING:
     from trunkline.sim.datapath import Sim
@@ -23,6 +24,8 @@ _KEPT: Final = FIELDS | layout.bits(
     *(name for name in layout.OFFSET if name.startswith("tun")),
 )
 """What a packet has beside its frame."""
+_HASH: Final = layout.OFFSET["dp_hash"]
+_HASH_MASK: Final = layout.MASK["dp_hash"]
 _TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
 _MAX_RECIRCULATIONS: Final = 6
 
@@ -138,7 +141,35 @@ def _pop_vlan(state: _Run, action: dp.PopVlan) -> None:
 
 
 def _set(state: _Run, action: dp.Set) -> None:
-    state.change(set_fields(state.packet, state.key, action.value, action.mask))
+    beside = action.mask & _KEPT
+    if beside:
+        state.restore(state.packet, state.key & ~beside | action.value & beside)
+    if action.mask != beside:
+        state.change(set_fields(state.packet, state.key, action.value, action.mask))
+
+
+def _push_mpls(state: _Run, action: dp.PushMpls) -> None:
+    state.change(push_mpls(state.packet, action.ethertype, action.entry))
+
+
+def _pop_mpls(state: _Run, action: dp.PopMpls) -> None:
+    state.change(pop_mpls(state.packet, action.ethertype))
+
+
+def _hash(state: _Run, action: dp.Hash) -> None:
+    value = flow_hash(state.key, action.algorithm, action.basis)
+    state.restore(state.packet, state.key & ~_HASH_MASK | value << _HASH)
+
+
+def _check_length(state: _Run, action: dp.CheckLength) -> None:
+    """The rest is in the two lists: what they do to the packet nobody sees afterwards."""
+    _run(state, action.greater if len(state.packet.frame) > action.size else action.less_equal)
+
+
+def _sample(state: _Run, action: dp.Sample) -> None:
+    """As a clone, now and then: by a generator of the datapath's own, which a test can repeat."""
+    if state.sim.draw() <= action.probability:
+        _clone(state, dp.Clone(action.actions))
 
 
 def _userspace(state: _Run, action: dp.Userspace) -> None:
@@ -181,6 +212,15 @@ def _drop(state: _Run, action: dp.Drop) -> None:
     """Nothing follows it: translation sees to that."""
 
 
+def nested_actions(action: Any) -> tuple[tuple[Any, ...], ...]:
+    """The lists of actions within an action."""
+    if isinstance(action, dp.Clone | dp.Sample):
+        return (action.actions,)
+    if isinstance(action, dp.CheckLength):
+        return action.greater, action.less_equal
+    return ()
+
+
 def unknown(actions: tuple[Any, ...]) -> str | None:
     """The name of an action that is not in the table, or None."""
     for action in actions:
@@ -188,8 +228,9 @@ def unknown(actions: tuple[Any, ...]) -> str | None:
             continue
         if type(action) not in _ACTIONS:
             return type(action).__name__
-        if isinstance(action, dp.Clone) and (name := unknown(action.actions)):
-            return name
+        for nested in nested_actions(action):
+            if name := unknown(nested):
+                return name
     return None
 
 
@@ -203,5 +244,10 @@ _ACTIONS: Final[dict[type, Callable[[_Run, Any], None]]] = {
     dp.Recirc: _recirculate,
     dp.Clone: _clone,
     dp.ConntrackClear: _conntrack_clear,
+    dp.PushMpls: _push_mpls,
+    dp.PopMpls: _pop_mpls,
+    dp.Hash: _hash,
+    dp.CheckLength: _check_length,
+    dp.Sample: _sample,
     dp.Drop: _drop,
 }

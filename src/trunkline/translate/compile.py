@@ -12,22 +12,58 @@ from trunkline.flow import key as layout
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
-from trunkline.translate import action_set, controller, destinations, fields, mpls, output, stack, tags, ttl
+from trunkline.translate import (
+    action_set,
+    controller,
+    destinations,
+    fields,
+    groups,
+    hashing,
+    learn,
+    mpls,
+    nesting,
+    output,
+    stack,
+    tags,
+    ttl,
+)
 from trunkline.translate.conntrack import conntrack, conntrack_clear
 from trunkline.translate.normal import normal
+from trunkline.translate.result import Unroll
 from trunkline.translate.run import back
-from trunkline.translate.walk import Unroll, Walk
+from trunkline.translate.walk import Walk
 
 Step = tuple[Callable[[Walk, Any, Any], Any], Any, Any]
 
 
 def compile_actions(actions: tuple[Any, ...]) -> tuple[Step, ...]:
     """A step for each action, in order.  KeyError for what acceptance.py does not let in."""
-    return tuple(_EVERY[type(action)](action) for action in actions)
+    steps: list[Step] = []
+    for i in range(len(actions) - 1, -1, -1):
+        action = actions[i]
+        if isinstance(action, a.CheckPacketLarger):
+            target = fields.part(action.field, action.offset, 1)
+            rest = tuple(reversed(steps)), actions[i + 1 :]
+            step: Step = nesting.check_length, (action.length, target), rest
+        else:
+            step = _EVERY[type(action)](action)
+        steps.append((_midway, step, None) if steps and isinstance(action, _GOING_ON) else step)
+    return tuple(reversed(steps))
+
+
+_GOING_ON: Final = (a.Clone, a.Resubmit, a.Group)
+
+
+def _midway(x: Walk, step: Step, _: object) -> Any:
+    """A step that has steps of its own, and is not the last of its list."""
+    before, x.last = x.last, False
+    result = step[0](x, step[1], step[2])
+    x.last = before
+    return result
 
 
 def _nothing(x: Walk, _: object, __: object) -> None:
-    """A note; it means something to whoever wrote it."""
+    """A note, which means something to whoever wrote it; a sample, for nobody collects any here."""
 
 
 def _exit(x: Walk, _: object, __: object) -> bool:
@@ -87,6 +123,10 @@ def _move(action: a.Move) -> Step:
     return fields.move, source, fields.part(action.destination, action.destination_offset, action.bits)
 
 
+def _part(subfield: a.Subfield | None) -> fields.Part | None:
+    return None if subfield is None else fields.part(*subfield)
+
+
 def _metadata(action: a.WriteMetadata) -> Step:
     shift = layout.OFFSET["metadata"]
     return fields.write, action.mask << shift, (action.value & action.mask) << shift
@@ -133,6 +173,22 @@ COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
     a.StackPop: lambda action: (stack.pop, fields.part(*action), None),
     a.Resubmit: lambda action: (output.resubmit, action.port, action.table),
     a.GotoTable: lambda action: (output.goto, action.table, None),
+    a.Clone: lambda action: (
+        nesting.clone,
+        (compile_actions(action.actions), action.actions),
+        nesting.reversible(action.actions),
+    ),
+    a.CheckPacketLarger: lambda action: (_nothing, None, None),  # compile_actions does it
+    a.Group: lambda action: (groups.group, action.group, None),
+    a.Multipath: lambda action: (hashing.multipath, action, fields.part(*action.destination)),
+    a.Bundle: lambda action: (
+        hashing.bundle,
+        action,
+        action.destination and fields.part(*action.destination),
+    ),
+    a.Learn: lambda action: (learn.learn, action, _part(action.result)),
+    a.FinTimeout: lambda action: (learn.fin_timeout, action.idle, action.hard),
+    a.Sample: lambda action: (_nothing, None, None),
     a.WriteActions: lambda action: (action_set.write, action.actions, None),
     a.ClearActions: lambda action: (action_set.clear, None, None),
     a.WriteMetadata: _metadata,

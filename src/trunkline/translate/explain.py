@@ -1,12 +1,23 @@
 """The words of an explanation: a tree of nodes to the text that ``ofproto/trace`` prints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from trunkline.flow.text import format_match
 from trunkline.ofproto.rules import Rule
 from trunkline.openflow.actions import Action
 from trunkline.openflow.actions_format import format_actions
-from trunkline.translate.result import ACTION, BRIDGE, DETAIL, ERROR, TABLE, THAW, WARNING, Node
+from trunkline.translate.result import (
+    ACTION,
+    BRIDGE,
+    BUCKET,
+    DETAIL,
+    ERROR,
+    TABLE,
+    THAW,
+    WARNING,
+    Node,
+    Unroll,
+)
 
 
 def lines(nodes: list[Node], level: int = 0) -> Iterator[str]:
@@ -23,10 +34,9 @@ def lines(nodes: list[Node], level: int = 0) -> Iterator[str]:
         elif node.kind == TABLE:
             yield indent + node.text
             yield from lines(node.children, inner)
-        elif node.kind == THAW:
+        elif node.kind in (BUCKET, THAW):
             yield "    " * (level + 1) + node.text
-            for child in node.children:
-                yield "    " * (level + 2) + child.text
+            yield from lines(node.children, level + 2)
         else:
             yield "    " * (level + 1) + _PREFIX[node.kind] + node.text + _SUFFIX.get(node.kind, "")
 
@@ -50,5 +60,11 @@ def rule_text(rule: Rule | None, first: bool) -> str:
     return ", ".join(parts)
 
 
-def action_text(action: Action) -> str:
+def action_text(action: Action | Unroll) -> str:
+    if isinstance(action, Unroll):
+        return f"unroll_xlate(table={action.table}, cookie={action.cookie})"
     return format_actions((action,))
+
+
+def actions_text(actions: Iterable[Action | Unroll]) -> str:
+    return ",".join(map(action_text, actions))

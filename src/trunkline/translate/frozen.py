@@ -15,8 +15,9 @@ from typing import Any, Final, NamedTuple
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.openflow.actions import Action, Controller
-from trunkline.translate.result import DETAIL, THAW, Node, Recirculation, SendToController
-from trunkline.translate.walk import TUNNEL, Unroll, Walk
+from trunkline.translate.explain import actions_text
+from trunkline.translate.result import TABLE, THAW, Node, Recirculation, SendToController, Unroll
+from trunkline.translate.walk import TUNNEL, Walk
 
 CARRIED: Final = layout.PIPELINE | TUNNEL
 """What a frozen walk keeps of the key; the rest is the packet's."""
@@ -69,12 +70,16 @@ def fork(x: Walk, table: int, kind: str, *, zone: int = 0) -> None:
         x.followed.append(Recirculation(kind, number, x.key & ~_RECIRC_MASK | number << _RECIRC, zone))
 
 
-def stop(x: Walk, pause: Controller | None = None) -> None:
-    """The walk stops here; the step that calls this returns True, or AGAIN if it is itself yet to be done."""
+def stop(x: Walk, pause: Controller | dp.Hash | None = None) -> None:
+    """The walk stops here; the step that calls this returns True, or AGAIN if it is itself yet to be done.
+
+    `pause`: until that controller says so; or the datapath makes this hash first.
+    """
     x.freezing = x.exit = True
     x.pause = pause
     x.left = []
-    x.left_of = x.stopped_at = x.table, x.cookie
+    x.left_of = None
+    x.stopped_at = x.table, x.cookie
 
 
 def finish(x: Walk) -> None:
@@ -86,8 +91,8 @@ def finish(x: Walk) -> None:
     pause = x.pause
     number = freeze(x, x.table, tuple(x.left))
     x.commit()
-    if pause is None:
-        x.out.append(dp.Recirc(number))
+    if not isinstance(pause, Controller):
+        x.out += [dp.Recirc(number)] if pause is None else [pause, dp.Recirc(number)]
         return
     what = SendToController(
         x.bridge,
@@ -118,7 +123,9 @@ def thaw(x: Walk, frozen: Frozen) -> None:
     x.action_set = list(frozen.action_set)
     if x.why is not None:
         node = Node(THAW, "thaw", frozen)
-        node.children = [Node(DETAIL, f"Resuming from table {frozen.table}")]
+        node.children = [Node(TABLE, f"Resuming from table {frozen.table}")]
+        if frozen.actions:
+            node.children.append(Node(TABLE, f"Restoring actions: {actions_text(frozen.actions)}"))
         x.why.append(node)
 
 

@@ -10,7 +10,9 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from trunkline.ofproto.bridge import Bridge, PatchCounters
+from trunkline.ofproto.groups import Group
 from trunkline.ofproto.rules import Rule, TableCounters
+from trunkline.openflow.messages import FlowMod
 
 
 class CountRule(NamedTuple):
@@ -40,7 +42,30 @@ class Learn(NamedTuple):
     port: str
 
 
-Effect = CountRule | CountTable | CountPatch | Learn
+class CountGroup(NamedTuple):
+    """A packet goes through a bucket of a group."""
+
+    group: Group
+    bucket: int
+
+
+class LearnFlow(NamedTuple):
+    """A packet makes a flow (learn): `mod` is the flow-mod that it stands for."""
+
+    bridge: Bridge
+    mod: FlowMod
+
+
+class FinTimeout(NamedTuple):
+    """The end of a connection shortens the timeouts of the rule that its packets met; 0: leaves it."""
+
+    bridge: Bridge
+    rule: Rule
+    idle: int
+    hard: int
+
+
+Effect = CountRule | CountTable | CountPatch | CountGroup | Learn | LearnFlow | FinTimeout
 
 
 class TableRead(NamedTuple):
@@ -85,6 +110,14 @@ class Recirculation(NamedTuple):
 
 SLOW_ACTION = 1  # bits of `Result.slow`: the datapath has no such action
 
+
+class Unroll(NamedTuple):
+    """Among a frozen walk's actions, and not OpenFlow's: what follows belongs to a rule in `table`."""
+
+    table: int
+    cookie: int
+
+
 CONNTRACK = "conntrack"
 OTHER = "other"
 
@@ -106,6 +139,7 @@ class Result(NamedTuple):
 
 BRIDGE = "bridge"
 TABLE = "table"
+BUCKET = "bucket"
 THAW = "thaw"  # a walk resumes
 ACTION = "action"
 DETAIL = "detail"  # "-> ..."

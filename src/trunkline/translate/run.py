@@ -13,8 +13,8 @@ from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
 from trunkline.translate.explain import action_text
 from trunkline.translate.frozen import stop
-from trunkline.translate.result import ACTION, Node
-from trunkline.translate.walk import Unroll, Walk
+from trunkline.translate.result import ACTION, Node, Unroll
+from trunkline.translate.walk import Walk
 
 AGAIN: Final = 2
 CAREFUL: Final = 3
@@ -57,12 +57,12 @@ def _careful(x: Walk, rest: Any, actions: Actions) -> Any:
                 next(rest)
                 return AGAIN
             return True
-        if nodes is not None and not isinstance(action, Unroll):
+        if nodes is not None:
             nodes.append(Node(ACTION, action_text(action), action))
         function, first, second = next(rest)
         result = function(x, first, second)
         if result and result is not CAREFUL:
-            if result is AGAIN and nodes is not None:
+            if result is AGAIN and nodes is not None and nodes[-1].what is action:
                 nodes.pop()
             return result
     return None
@@ -94,3 +94,5 @@ def _looks_inside(action: a.Action | Unroll) -> bool:
 def back(x: Walk, table: int, cookie: int) -> None:
     """The step of an `Unroll`."""
     x.table, x.cookie, x.rule = table, cookie, None
+    if x.why is not None:
+        x.why.append(Node(ACTION, f"restored state: table={table}, cookie={cookie}"))

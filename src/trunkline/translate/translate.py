@@ -11,6 +11,8 @@ from typing import Final
 
 from trunkline.flow import key as layout
 from trunkline.model.openflow import (
+    OFPC_FRAG_DROP,
+    OFPC_FRAG_NORMAL,
     OFPR_NO_MATCH,
     OFPR_PACKET_OUT,
     OFPTC11_TABLE_MISS_CONTINUE,
@@ -32,6 +34,8 @@ from trunkline.translate.run import run
 from trunkline.translate.walk import NO_COOKIE, Walk
 
 _ACTSET: Final = layout.MASK["actset_output"]
+_FRAGMENT: Final = layout.MASK["nw_frag"]
+_PORTS: Final = layout.bits("tp_src", "tp_dst")
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 
 
@@ -96,8 +100,16 @@ def visit(x: Walk, table: int) -> None:
     """Looks the packet up in a table of its bridge and does what the rule says."""
     flows = x.bridge.flows.tables
     x.lookups += 1
-    rule, looked = flows.lookup(table, x.key, flows.version)
-    x.reads.append(TableRead(x.bridge.name, table, x.key, looked))
+    key = x.key
+    if key & _FRAGMENT:
+        x.reads.append(bridge_token(x.bridge.name))
+        if x.bridge.fragments == OFPC_FRAG_DROP:
+            _drop_fragment(x, table)
+            return
+        if x.bridge.fragments == OFPC_FRAG_NORMAL:
+            key &= ~_PORTS  # only a reassembled packet would have them
+    rule, looked = flows.lookup(table, key, flows.version)
+    x.reads.append(TableRead(x.bridge.name, table, key, looked))
     x.wild |= looked & x.fresh
     x.effects.append(CountTable(flows.count(table), rule is not None))
     x.table = table
@@ -119,6 +131,16 @@ def visit(x: Walk, table: int) -> None:
     if outer is not None and x.why is not None and rule is None:
         x.why.append(Node(ACTION, "drop"))
     x.why = outer
+
+
+def _drop_fragment(x: Walk, table: int) -> None:
+    """No rule is looked for."""
+    x.wild |= _FRAGMENT & x.fresh
+    if x.why is not None:
+        text = 'Packets are IP fragments and the fragment handling mode is "drop".'
+        node = Node(TABLE, f"{table:2d}. {text}")
+        node.children.append(Node(ACTION, "drop"))
+        x.why.append(node)
 
 
 def _miss(x: Walk, table: int) -> None:

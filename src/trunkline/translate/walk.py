@@ -7,15 +7,16 @@ these, when somebody looks at them, make the megaflow narrower.
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from trunkline.dpif.actions import Hash
 from trunkline.flow import key as layout
 from trunkline.flow.classifier import ALWAYS
 from trunkline.model.openflow import OFPR_ACTION
 from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow.actions import Action, Controller
 from trunkline.translate.commit import VLANS, commit, tags_of
-from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, Recirculation, TableRead
+from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, Recirculation, TableRead, Unroll
 
 PACKET: Final = layout.PACKET
 OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
@@ -41,13 +42,6 @@ Tags = tuple[tuple[int, int], ...]
 """VLAN tags, outermost first, as (TPID, TCI); the TCI has its CFI bit set."""
 
 
-class Unroll(NamedTuple):
-    """Among a frozen walk's actions, and not OpenFlow's: what follows belongs to a rule in `table`."""
-
-    table: int
-    cookie: int
-
-
 class Walk:
     """One translation on its way."""
 
@@ -67,6 +61,7 @@ class Walk:
         "freezing",
         "fresh",
         "key",
+        "last",
         "left",
         "left_of",
         "lookups",
@@ -120,12 +115,14 @@ class Walk:
         self.visit = visit
         self.compile = compile
         self.priority = key & layout.MASK["skb_priority"]  # what the packet came with
+        self.last = True  # nothing follows the list that is being done
         self.truncate = 0  # what is sent next is cut to so many bytes
         self.followed: list[Recirculation] = []
         self.why = why
         self.left: list[Action | Unroll] = []
-        self.left_of = self.stopped_at = (0, 0)
-        self.pause: Controller | None = None
+        self.left_of: tuple[int, int] | None = None
+        self.stopped_at = (0, 0)
+        self.pause: Controller | Hash | None = None
         self.telling = False  # the effects will take place, so the explanation may name them
 
     def look(self, bits: int) -> None:

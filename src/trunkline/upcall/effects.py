@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from trunkline.ofproto.rules import Counters, TableCounters
-from trunkline.translate.result import CountPatch, CountRule, CountTable, Effect, Learn
+from trunkline.translate.result import (
+    CountGroup,
+    CountPatch,
+    CountRule,
+    CountTable,
+    Effect,
+    FinTimeout,
+    Learn,
+    LearnFlow,
+)
+
+_LEARNED = "learned from a packet"
 
 
 class Sorted(NamedTuple):
@@ -70,8 +81,26 @@ def _count_patch(effect: CountPatch, packets: int, octets: int, used: float) -> 
     effect.received.rx_bytes += octets
 
 
+def _count_group(effect: CountGroup, packets: int, octets: int, used: float) -> None:
+    for counters in (effect.group.counters, effect.group.of_buckets[effect.bucket]):
+        counters.packets += packets
+        counters.bytes += octets
+        counters.used = max(counters.used, used)
+
+
+def _learn_flow(effect: LearnFlow, packets: int, octets: int, used: float) -> None:
+    effect.bridge.flows.learn(effect.mod, used, _LEARNED)
+
+
+def _fin_timeout(effect: FinTimeout, packets: int, octets: int, used: float) -> None:
+    effect.bridge.flows.shorten(effect.rule, effect.idle, effect.hard)
+
+
 _APPLY: Final[dict[type, Callable[[Any, int, int, float], None]]] = {
     Learn: _learn,
     CountPatch: _count_patch,
+    CountGroup: _count_group,
+    LearnFlow: _learn_flow,
+    FinTimeout: _fin_timeout,
 }
-_TEACHING: Final = frozenset((Learn,))
+_TEACHING: Final = frozenset((Learn, LearnFlow, FinTimeout))

@@ -1,0 +1,170 @@
+"""Groups: one packet to all buckets, to one of them by hash or by liveness.
+
+A bucket is an action set of its own, and what it changes nobody sees afterwards.  A select group that is to
+choose by dp_hash needs the datapath to make the hash: the walk stops, and the group is done again when the
+packet comes back.
+
+Source: OpenFlow 1.5.1 sections 5.10 and 7.3.4.3, ovs-actions(7), and what the original can be seen to choose.
+"""
+
+from typing import Final
+
+from trunkline.dpif import actions as dp
+from trunkline.flow import hashes
+from trunkline.flow import key as layout
+from trunkline.model import openflow as of
+from trunkline.model.fields import FIELD, FIELDS
+from trunkline.ofproto.fabric import group_token
+from trunkline.ofproto.groups import Group
+from trunkline.openflow import groups as wire
+from trunkline.openflow.groups import Bucket
+from trunkline.translate.action_set import ordered
+from trunkline.translate.fields import needs, suits
+from trunkline.translate.frozen import finish, stop
+from trunkline.translate.hashing import alive
+from trunkline.translate.result import BUCKET, CountGroup, Node
+from trunkline.translate.run import AGAIN, run
+from trunkline.translate.walk import MAX_DEPTH, Walk
+
+_HASH: Final = layout.VIEW["dp_hash"]
+_L4, _SYMMETRIC_L4 = 0, 1
+_ORDER: Final = {field.name: i for i, field in enumerate(FIELDS)}
+_LOW: Final = 0xFFFF
+
+
+def group(x: Walk, number: int, _: object) -> bool | int:
+    """The step of group:N."""
+    x.reads.append(group_token(x.bridge.name, number))
+    found = x.bridge.groups.get(number)
+    if found is None:
+        x.error(f"output to nonexistent group {number}")
+        return True
+    if x.depth >= MAX_DEPTH:
+        return x.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
+    if found.type == wire.OFPGT_ALL:
+        _every(x, found)
+    elif found.type == wire.OFPGT_INDIRECT:
+        if found.buckets:
+            _bucket(x, found, 0)
+    elif found.type == wire.OFPGT_FF:
+        _one(x, found, _first_alive(x, found))
+    else:
+        return _select(x, found)
+    return bool(x.failure)
+
+
+def _every(x: Walk, found: Group) -> None:
+    last = x.last
+    for i, bucket in enumerate(found.buckets):
+        if bucket_alive(x, bucket):
+            x.last = last and i == len(found.buckets) - 1
+            _bucket(x, found, i)
+    x.last = last
+
+
+def _one(x: Walk, found: Group, number: int | None) -> None:
+    if number is None:
+        x.note("no live bucket")
+        return
+    x.note(f"using bucket {number}")
+    _bucket(x, found, number)
+
+
+def bucket_alive(x: Walk, bucket: Bucket, depth: int = 0) -> bool:
+    """A bucket that watches nothing is always alive."""
+    if bucket.watch_port == of.OFPP_ANY and bucket.watch_group == of.OFPG_ANY:
+        return True
+    if bucket.watch_port != of.OFPP_ANY and alive(x, bucket.watch_port):
+        return True
+    if bucket.watch_group == of.OFPG_ANY or depth >= MAX_DEPTH:
+        return False
+    x.reads.append(group_token(x.bridge.name, bucket.watch_group))
+    other = x.bridge.groups.get(bucket.watch_group)
+    return other is not None and any(bucket_alive(x, one, depth + 1) for one in other.buckets)
+
+
+def _first_alive(x: Walk, found: Group) -> int | None:
+    return next((i for i, bucket in enumerate(found.buckets) if bucket_alive(x, bucket)), None)
+
+
+def _bucket(x: Walk, found: Group, number: int) -> None:
+    """Does a bucket's actions as an action set; what follows sees the packet as before."""
+    steps = found.steps[number]
+    if steps is None:
+        actions = ordered(found.buckets[number].actions)
+        steps = found.steps[number] = (x.compile(actions), actions)
+    x.effects.append(CountGroup(found, number))
+    saved = x.key, x.fresh, x.why, x.was_mpls, x.reason, x.conntracked, x.stack, x.action_set
+    if x.why is not None:
+        node = Node(BUCKET, f"bucket {number}", found)
+        x.why.append(node)
+        x.why = node.children
+    x.reason = of.OFPR_GROUP
+    x.stack, x.action_set = list(x.stack), list(x.action_set)
+    x.depth += 1
+    run(x, *steps)
+    finish(x)
+    x.depth -= 1
+    x.key, x.fresh, x.why, x.was_mpls, x.reason, x.conntracked, x.stack, x.action_set = saved
+    if not x.failure:
+        x.exit = False
+
+
+# ---- select
+
+
+def _select(x: Walk, found: Group) -> bool | int:
+    method = found.selection.method
+    if method != "hash" and found.slots is not None:
+        return _by_datapath_hash(x, found, found.slots)
+    if method == "hash" and found.selection.fields:
+        value = _field_hash(x, found)
+    else:
+        x.look(hashes.LOOKED["symmetric_l4"])
+        value = hashes.symmetric_l4(x.key, found.selection.parameter & 0xFFFFFFFF if method else 0)
+    _one(x, found, _best(x, found, value))
+    return bool(x.failure)
+
+
+def _field_hash(x: Walk, found: Group) -> int:
+    value = hashes.of_number(found.selection.parameter)
+    for name, mask in sorted(found.selection.fields, key=lambda given: _ORDER[FIELD[given[0]].name]):
+        field = FIELD[name]
+        if not suits(x, needs(field.prerequisite)):
+            continue
+        shift, _, _ = layout.VIEW[name]
+        x.look(mask << shift)
+        value = hashes.of_bytes((x.key >> shift & mask).to_bytes(field.octets, "big"), value)
+    return value
+
+
+def _best(x: Walk, found: Group, value: int) -> int | None:
+    best, chosen = 0, None
+    for i, bucket in enumerate(found.buckets):
+        if not bucket_alive(x, bucket):
+            x.note(f"bucket {i}: not live, skipping")
+            continue
+        score = (hashes.two_words(i, value) & _LOW) * bucket.weight
+        x.note(f"bucket {i}: score {score}")
+        if score >= best:
+            best, chosen = score, i
+    return chosen
+
+
+def _by_datapath_hash(x: Walk, found: Group, slots: tuple[int, ...]) -> bool | int:
+    value = x.key >> _HASH.shift & _HASH.ones
+    if not value:
+        x.note("no live bucket")
+        x.look(_HASH.mask)
+        selection = found.selection
+        algorithm, basis = (_L4, selection.parameter & 0xFFFFFFFF) if selection.method else (_SYMMETRIC_L4, 0)
+        stop(x, dp.Hash(algorithm, basis))
+        return AGAIN
+    x.look(len(slots) - 1 << _HASH.shift)
+    for step in range(len(slots)):
+        number = slots[(value + step) % len(slots)]
+        if bucket_alive(x, found.buckets[number]):
+            _one(x, found, number)
+            return bool(x.failure)
+    _one(x, found, None)
+    return bool(x.failure)

@@ -1,0 +1,128 @@
+"""learn: the packet makes a flow.
+
+What is learned is an effect: a flow-mod that the packet, and each push of statistics after it, carries out.
+The walk itself does not see it, for it looks at the tables as they were when it began.  fin_timeout is
+likewise an effect: it shortens the timeouts of the rule whose packets end a connection.
+
+Source: ovs-actions(7), and what the original can be seen to learn.
+"""
+
+from typing import Final
+
+from trunkline.flow import key as layout
+from trunkline.flow.match import Match
+from trunkline.flow.text import format_match
+from trunkline.model import openflow as of
+from trunkline.openflow import actions as a
+from trunkline.openflow.actions_format import format_actions
+from trunkline.openflow.messages import FlowMod
+from trunkline.translate.fields import Part, part, read, store
+from trunkline.translate.result import FinTimeout, LearnFlow
+from trunkline.translate.walk import Walk
+
+_FLAGS: Final = layout.MASK["tcp_flags"]
+_FIN_OR_RST: Final = 5 << layout.OFFSET["tcp_flags"]
+_TCP: Final = 6
+_WIDEST: Final = 64  # bits that one load can carry
+_CFI: Final = layout.VLAN_CFI << layout.OFFSET["vlan_tci"]
+
+
+def learn(x: Walk, action: a.Learn, result: Part | None) -> None:
+    if x.why is not None and not x.telling:
+        x.warn("suppressing side effects, so learn action ignored")
+        return
+    mod = flow_of(x, action)
+    if x.why is not None:
+        x.note(_text(mod))
+    room = not action.limit or _has_room(x, action, mod)
+    if result is not None:
+        store(x, result, int(room))
+    if room:
+        x.effects.append(LearnFlow(x.bridge, mod))
+    else:
+        x.note("Limit exceeded, learn failed")
+
+
+def flow_of(x: Walk, action: a.Learn) -> FlowMod:
+    """The flow-mod that the packet stands for."""
+    value = mask = 0
+    actions: list[a.Action] = []
+    if action.fin_idle_timeout or action.fin_hard_timeout:
+        actions.append(a.FinTimeout(action.fin_idle_timeout, action.fin_hard_timeout))
+    for spec in action.specs:
+        source = spec.source
+        number = source if isinstance(source, int) else read(x, part(*source))
+        match spec:
+            case a.LearnMatch(destination=destination):
+                place = part(*destination)
+                value = value & ~place.mask | number << place.shift & place.mask
+                mask |= place.mask
+                if place.field.name in ("vlan_vid", "dl_vlan"):
+                    value, mask = value | _CFI, mask | _CFI
+            case a.LearnLoad(destination=destination):
+                actions += _loads(destination, number)
+            case a.LearnOutput():
+                if number < of.OFPP_MAX or of.OFPP_IN_PORT <= number <= of.OFPP_LOCAL:
+                    actions.append(a.Output(number, 0xFFFF if number == of.OFPP_CONTROLLER else 0))
+    return FlowMod(
+        of.OFPFC_MODIFY_STRICT,
+        Match(value, mask),
+        action.priority,
+        action.table,
+        tuple(actions),
+        new_cookie=action.cookie,
+        idle_timeout=action.idle_timeout,
+        hard_timeout=action.hard_timeout,
+        flags=of.OFPFF_SEND_FLOW_REM if action.send_flow_rem else 0,
+    )
+
+
+def _loads(target: a.Subfield, number: int) -> list[a.Action]:
+    field, offset, bits = target
+    found: list[a.Action] = []
+    while bits > 0:
+        now = min(bits, _WIDEST)
+        found.append(a.Load(field, offset, now, number & (1 << now) - 1))
+        offset, bits, number = offset + now, bits - now, number >> now
+    return found
+
+
+def _text(mod: FlowMod) -> str:
+    words = [f"table={mod.table}"]
+    match = format_match(mod.match)
+    if match:
+        words.append(match)
+    words.append(f"priority={mod.priority}")
+    if mod.new_cookie:
+        words.append(f"cookie={mod.new_cookie:#x}")
+    if mod.idle_timeout:
+        words.append(f"idle={mod.idle_timeout}")
+    if mod.hard_timeout:
+        words.append(f"hard={mod.hard_timeout}")
+    if mod.flags:
+        words.append("send_flow_rem")
+    return f"{' '.join(words)} actions={format_actions(mod.actions)}"
+
+
+def _has_room(x: Walk, action: a.Learn, mod: FlowMod) -> bool:
+    """Whether the table may have one more flow with that cookie, or has this one already."""
+    tables = x.bridge.flows.tables
+    classifier = tables.tables.get(action.table)
+    if classifier is None:
+        return True
+    value, mask, _ = mod.match
+    if classifier.find(value, mask, mod.priority, tables.version) is not None:
+        return True
+    have = sum(1 for rule in classifier.visible(tables.version) if rule.cookie == action.cookie)
+    return have < action.limit
+
+
+def fin_timeout(x: Walk, idle: int, hard: int) -> None:
+    if layout.get(x.key, "dl_type") not in (0x0800, 0x86DD):
+        return
+    x.look(layout.MASK["nw_proto"])
+    if layout.get(x.key, "nw_proto") != _TCP:
+        return
+    x.look(_FLAGS)
+    if x.key & _FIN_OR_RST and x.rule is not None:
+        x.effects.append(FinTimeout(x.bridge, x.rule, idle, hard))
