@@ -78,17 +78,23 @@ def referred(daemon: "Daemon", reference: Reference) -> Iterator[tuple[str, Remo
         for atom in row.values[place]:
             if base.ref_table is None:
                 if isinstance(atom, str) and atom:
-                    yield atom, RemoteSettings(), "", ""
+                    yield atom, default_settings(atom), "", ""
                 continue
             targets = hosted.database.tables[base.ref_table]
             found = targets.rows.get(atom)
             target = () if found is None else datum(targets, found, "target")
             if found is not None and target:
-                yield target[0], _settings(targets, found), base.ref_table, found.uuid
+                yield target[0], _settings(targets, found, target[0]), base.ref_table, found.uuid
 
 
-def _settings(state: TableState, row: Row) -> RemoteSettings:
+def default_settings(target: str) -> RemoteSettings:
+    """Of a remote that nothing is said about: clients on unix sockets are not probed."""
     settings = RemoteSettings()
+    return settings._replace(probe_interval=0.0) if target.startswith(("punix:", "unix:")) else settings
+
+
+def _settings(state: TableState, row: Row, target: str) -> RemoteSettings:
+    settings = default_settings(target)
     probe = datum(state, row, "inactivity_probe")
     if probe:
         settings = settings._replace(probe_interval=probe[0] / 1000)
@@ -261,7 +267,7 @@ class Remotes:
             self._rows = {}
             for text, reference in self.configured.items():
                 if reference is None:
-                    wanted[text] = RemoteSettings()
+                    wanted[text] = default_settings(text)
                     continue
                 for target, settings, table, uuid in referred(self.daemon, reference):
                     wanted[target] = settings
