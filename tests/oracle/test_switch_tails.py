@@ -67,3 +67,61 @@ def test_what_the_machine_is_doing(sides: Sides) -> None:
     while any(statistics(side) for side in sides):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+FRAGMENT = (
+    "in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),eth_type(0x0800),"
+    "ipv4(src=1.1.1.1,dst=1.1.1.2,proto=17,tos=0,ttl=64,frag={kind}),udp(src=1,dst=53)"
+)
+FLOWS = (
+    "priority=10,udp,tp_dst=53,actions=output:2",
+    "priority=9,udp,nw_frag=later,actions=output:3",
+    "priority=8,udp,nw_frag=first,actions=output:2,output:3",
+    "priority=1,actions=drop",
+)
+
+
+def test_fragments(sides: Sides) -> None:
+    """Which rule they meet in each mode, and that a change of mode concerns flows that are there."""
+    for side in sides:
+        side.vsctl("add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=dummy", "fail_mode=secure")
+        for number in (1, 2, 3):
+            side.vsctl("add-port", "br0", f"p{number}", "--", "set", "Interface", f"p{number}", "type=dummy")
+        for flow in FLOWS:
+            side.ofctl("add-flow", "br0", flow)
+    try:
+        for mode in ("normal", "drop", "nx-match", "drop", "normal", "reassemble"):
+            said = [side.ofctl("set-frags", "br0", mode) for side in sides]
+            assert said[0] == said[1]
+            assert sides[0].ofctl("get-frags", "br0") == sides[1].ofctl("get-frags", "br0")
+            for kind in ("no", "first", "later"):
+                packet = FRAGMENT.format(kind=kind)
+                flow = "in_port=1,udp,nw_ttl=64" + ("" if kind == "later" else ",udp_dst=53")
+                flow += "" if kind == "no" else f",nw_frag={kind}"
+                traces = [side.control("ofproto/trace", "br0", flow) for side in sides]
+                # A port that the rules looked at in vain may be cut to fewer bits.
+                left, right = (
+                    [line for line in one.splitlines() if "Megaflow" not in line] for one in traces
+                )
+                assert left == right, (mode, kind)
+                for side in sides:
+                    side.control("netdev-dummy/receive", "p1", packet)
+            seen = [sorted(_actions(side)) for side in sides]
+            deadline = time.monotonic() + 10
+            while seen[0] != seen[1]:
+                assert time.monotonic() < deadline, (mode, seen)
+                time.sleep(0.1)
+                seen = [sorted(_actions(side)) for side in sides]
+    finally:
+        for side in sides:
+            side.vsctl("clear", "Open_vSwitch", ".", "bridges")
+
+
+def _actions(side: Side) -> list[tuple[str, str]]:
+    """Of each megaflow of UDP the kind of fragment and what is done."""
+    lines = side.control("dpctl/dump-flows").splitlines()
+    return [
+        (line.partition("frag=")[2].partition(")")[0], line.rpartition("actions:")[2])
+        for line in lines
+        if "frag=" in line
+    ]
