@@ -56,7 +56,7 @@ Outcome = tuple[Packet, int, Known | None]
 
 
 class Limit:
-    """How many connections a zone may have (0: any number), and how many it has since the limit was set."""
+    """How many connections a zone may have, and how many it has got since the limit was set."""
 
     __slots__ = ("count", "limit")
 
@@ -221,7 +221,7 @@ class Tracker:
     def admit(self, zone: int) -> Limit | bool | None:
         """False: a limit says no; else the limit that counts the connection, if there is one."""
         limit = self.limits.get(zone, self.default_limit)
-        if limit is not None and limit.limit and limit.count >= limit.limit:
+        if limit is not None and limit.count >= limit.limit:
             self.counters["conntrack_zone_full"] += 1
             return False
         if len(self.store) >= self.maximum:
@@ -243,6 +243,27 @@ class Tracker:
             limit.count -= 1
         self.expectations.forget(connection.original)
         self.store.delete(connection)
+
+    # ---- limits
+
+    def set_limit(self, zone: int, limit: int) -> None:
+        if zone in self.limits:
+            self.limits[zone].limit = limit
+        else:
+            self.limits[zone] = Limit(limit)
+
+    def set_default_limit(self, limit: int) -> None:
+        """For all zones without a limit of their own, together."""
+        if self.default_limit is None:
+            self.default_limit = Limit(limit)
+        else:
+            self.default_limit.limit = limit
+
+    def delete_limit(self, zone: int) -> None:
+        self.limits.pop(zone, None)
+
+    def limit_of(self, zone: int) -> Limit:
+        return self.limits.get(zone) or self.default_limit or Limit(0)
 
     # ---- from outside
 

@@ -19,7 +19,6 @@ _AA = "no LLDP is sent"
 _BFD = "no BFD is spoken"
 _BOND = "bonds are not forwarded over"
 _CFM = "no CFM is spoken"
-_CT = "there is no connection tracking"
 _DPDK = "this switch has no DPDK threads"
 _STP = "no spanning tree is computed, every port forwards"
 _TUNNEL = "there are no tunnels"
@@ -47,27 +46,9 @@ VSWITCHD: Final = (
     Missing("dpctl/add-if", "dp iface...", "ports follow the database"),
     Missing("dpctl/cache-get-size", "[dp]", "the datapath has no cache of this kind"),
     Missing("dpctl/cache-set-size", "dp cache <size>", "the datapath has no cache of this kind"),
-    Missing("dpctl/ct-bkts", "[dp] [gt=N]", _CT),
-    Missing("dpctl/ct-del-limits", "[dp] zone=N1[,N2]...", _CT),
-    Missing("dpctl/ct-disable-tcp-seq-chk", "[dp]", _CT),
-    Missing("dpctl/ct-enable-tcp-seq-chk", "[dp]", _CT),
-    Missing("dpctl/ct-get-limits", "[dp] [zone=N1[,N2]...]", _CT),
-    Missing("dpctl/ct-get-maxconns", "[dp]", _CT),
-    Missing("dpctl/ct-get-nconns", "[dp]", _CT),
-    Missing("dpctl/ct-get-tcp-seq-chk", "[dp]", _CT),
-    Missing("dpctl/ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", _CT),
-    Missing("dpctl/ct-set-maxconns", "[dp] maxconns", _CT),
-    Missing("dpctl/ct-stats-show", "[dp] [zone=N]", _CT),
     Missing("dpctl/del-dp", "dp", "datapaths follow the bridges of the database"),
     Missing("dpctl/del-flow", "[dp] flow", "datapath flows follow from OpenFlow"),
     Missing("dpctl/del-if", "dp iface...", "ports follow the database"),
-    Missing("dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", _CT),
-    Missing("dpctl/flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", _CT),
-    Missing("dpctl/ipf-get-status", "[dp]", _CT),
-    Missing("dpctl/ipf-set-disabled", "[dp] v4|v6", _CT),
-    Missing("dpctl/ipf-set-enabled", "[dp] v4|v6", _CT),
-    Missing("dpctl/ipf-set-max-nfrags", "[dp] maxfrags", _CT),
-    Missing("dpctl/ipf-set-min-frag", "[dp] v4|v6 minfragment", _CT),
     Missing("dpctl/list-commands", "", "list-commands shows these too"),
     Missing("dpctl/mod-flow", "[dp] flow actions", "datapath flows follow from OpenFlow"),
     Missing("dpctl/mod-flows", "[dp] file", "datapath flows follow from OpenFlow"),

@@ -2,10 +2,16 @@
 
 from trunkline.jsonrpc.unixctl import Command
 from trunkline.upcall.commands import Datapaths, commands
+from trunkline.upcall.conntrack import conntrack_commands
 from trunkline.upcall.dpctl import dpctl_commands
 from trunkline.upcall.trace import trace_commands
 
 
 def every_command(datapaths: Datapaths) -> list[Command]:
     """Commands on these datapaths (by type) and their bridges, as they are when a command comes."""
-    return [*commands(datapaths), *dpctl_commands(datapaths), *trace_commands(datapaths)]
+    return [
+        *commands(datapaths),
+        *dpctl_commands(datapaths),
+        *conntrack_commands(datapaths),
+        *trace_commands(datapaths),
+    ]

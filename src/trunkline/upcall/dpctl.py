@@ -59,7 +59,7 @@ def _by_title(datapaths: Datapaths) -> dict[str, Datapath]:
     return {datapath.title: datapath for _, datapath in sorted(datapaths.items())}
 
 
-def _find(datapaths: Datapaths, words: Sequence[str], program: str) -> Datapath:
+def find_datapath(datapaths: Datapaths, words: Sequence[str], program: str) -> Datapath:
     """The datapath that is named, by title or by name alone, or the only one."""
     titles = _by_title(datapaths)
     if words:
@@ -177,7 +177,7 @@ def _dump_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) ->
         raise CommandError(
             f"dpctl/dump-flows {filters[0]} is not implemented yet: all flows are shown without it"
         )
-    datapath = _find(datapaths, rest, program)
+    datapath = find_datapath(datapaths, rest, program)
     flows = list(datapath.provider.dump_flows())
     if not flows:
         return ""
@@ -201,7 +201,7 @@ def _get_flow(datapaths: Datapaths, arguments: Sequence[str], program: str) -> s
     digits = rest[-1].removeprefix("ufid:").replace("-", "") if rest else ""
     if len(digits) != 32 or set(digits) - set("0123456789abcdefABCDEF"):
         return f"{program}: parsing flow ufid\n"  # no error, as the original has it
-    datapath = _find(datapaths, rest[:-1], program)
+    datapath = find_datapath(datapaths, rest[:-1], program)
     flow = datapath.provider.flow(int(digits, 16))
     if flow is None:
         raise CommandError(f"{program}: getting flow (No such file or directory)\n")
@@ -210,13 +210,13 @@ def _get_flow(datapaths: Datapaths, arguments: Sequence[str], program: str) -> s
 
 def _delete_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
     _, rest = _options(arguments)
-    if len(rest) > 1 or (rest and rest[0] not in _names(datapaths)):
+    if len(rest) > 1 or (rest and rest[0] not in datapath_names(datapaths)):
         raise CommandError("dpctl/del-flows with a file is not implemented yet: without one, all flows go")
-    _find(datapaths, rest, program).purge()
+    find_datapath(datapaths, rest, program).purge()
     return ""
 
 
-def _names(datapaths: Datapaths) -> set[str]:
+def datapath_names(datapaths: Datapaths) -> set[str]:
     titles = set(_by_title(datapaths))
     return titles | {title.partition("@")[2] for title in titles}
 
