@@ -1,6 +1,7 @@
 """Actions from the wire.  What is wrong raises DecodeError with the error that a switch answers."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from struct import Struct
 from struct import error as StructError
 from typing import Any, Final
@@ -28,7 +29,22 @@ from trunkline.openflow.wire import DecodeError, port_from_wire
 
 
 def decode_actions(data: bytes, version: int) -> tuple[a.Action, ...]:
-    """The list of actions in `data`.  Raises DecodeError."""
+    """The list of actions in `data`.  Raises DecodeError.
+
+    Many flows do the same: what was read lately is kept, so that they share one tuple.
+    """
+    return _remembered(data, version) if len(data) <= _SHORT else _decode_actions(data, version)
+
+
+_SHORT: Final = 256
+
+
+@lru_cache(maxsize=4096)
+def _remembered(data: bytes, version: int) -> tuple[a.Action, ...]:
+    return _decode_actions(data, version)
+
+
+def _decode_actions(data: bytes, version: int) -> tuple[a.Action, ...]:
     actions: list[a.Action] = []
     position, size = 0, len(data)
     if size % 8:

@@ -1,10 +1,11 @@
 """Actions as text, in the words of ovs-actions(7): a row for each record.  The other way is actions_text."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from trunkline.base.addresses import format_ipv4, format_mac
-from trunkline.flow.values import format_value
+from trunkline.flow.values import NO_CONTEXT, format_value
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import action_ct, action_encap, action_hash, action_learn
@@ -17,6 +18,26 @@ from trunkline.openflow.style import PLAIN, Style, c_hex, port_text, table_text
 
 def format_actions(actions: Iterable[a.Action], style: Style = PLAIN) -> str:
     """Actions as ovs-ofctl prints them; an empty list is ``drop``."""
+    if (
+        style.context is NO_CONTEXT
+        and style.tables is None
+        and type(actions) is tuple
+        and len(actions) <= _FEW
+    ):
+        return _plainly(actions)
+    return _written(actions, style)
+
+
+_FEW: Final = 8
+
+
+@lru_cache(maxsize=4096)
+def _plainly(actions: tuple[a.Action, ...]) -> str:
+    """Many flows do the same."""
+    return _written(actions, PLAIN)
+
+
+def _written(actions: Iterable[a.Action], style: Style) -> str:
     return ",".join([_WRITERS[type(action)](action, style) for action in actions]) or "drop"
 
 

@@ -19,6 +19,8 @@ ALL_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 
 def _pull_cookie(data: bytes) -> tuple[bytes, int, int]:
     """NXM without its cookie entry, and the cookie and its mask."""
+    if b"\0\1\x3c" not in data and b"\0\1\x3d" not in data:
+        return data, 0, 0
     position = 0
     while position + 4 <= len(data):
         length = data[position + 3]

@@ -93,16 +93,18 @@ def _flags(flags: int) -> str:
 def format_flow_stats(flow: m.FlowStats, style: Style = PLAIN) -> str:
     """A flow of a statistics reply, as dump-flows shows it, without the space in front."""
     parts = []
-    if style.statistics or flow.cookie:
-        parts.append(f"cookie=0x{flow.cookie:x}, ")
-    if style.statistics:
-        parts.append(f"duration={duration_text(flow.duration)}, ")
-    if style.statistics or flow.table:
-        parts.append(f"table={table_text(flow.table, style)}, ")
     if style.statistics:
         packets = "unavailable" if flow.packets is None else flow.packets
         octets = "unavailable" if flow.bytes is None else flow.bytes
-        parts.append(f"n_packets={packets}, n_bytes={octets}, ")
+        parts.append(
+            f"cookie=0x{flow.cookie:x}, duration={duration_text(flow.duration)}, "
+            f"table={table_text(flow.table, style)}, n_packets={packets}, n_bytes={octets}, "
+        )
+    else:
+        if flow.cookie:
+            parts.append(f"cookie=0x{flow.cookie:x}, ")
+        if flow.table:
+            parts.append(f"table={table_text(flow.table, style)}, ")
     if flow.idle_timeout:
         parts.append(f"idle_timeout={flow.idle_timeout}, ")
     if flow.hard_timeout:
