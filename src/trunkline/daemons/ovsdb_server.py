@@ -120,7 +120,7 @@ class Daemon:
             self.env.log.module("lockfile").warn("%s", error.warning)
             raise
         if file.damage is not None:
-            self.log.warn("%s", file.damage)
+            self.log.err("%s", file.damage)
         name = file.database.schema.name
         if name in self.server.databases:
             file.close()

@@ -35,7 +35,7 @@ from trunkline.ovsdb.types import UNLIMITED
 STANDALONE: Final = "JSON"
 CLUSTERED: Final = "CLUSTER"
 
-_HEADER: Final = re.compile(rb"OVSDB ([A-Z]+) ([1-9][0-9]*) ([0-9a-fA-F]{40})\n")
+_HEADER: Final = re.compile(rb"OVSDB ([A-Z]+) +([1-9][0-9]*) ([0-9a-fA-F]{40})\n")
 
 
 class Record(NamedTuple):
@@ -58,9 +58,10 @@ def identify(data: bytes, name: str) -> str:
     """STANDALONE or CLUSTERED, by the start of a file; `name` is for errors.  Raises OvsdbError."""
     if not data:
         raise OvsdbError(INTERNAL, f"{name}: cannot identify file type")
-    for magic in (STANDALONE, CLUSTERED):
-        if data.startswith(f"OVSDB {magic} ".encode()):
-            return magic
+    header = _HEADER.match(data)
+    magic = "" if header is None else header[1].decode()
+    if magic in (STANDALONE, CLUSTERED):
+        return magic
     raise OvsdbError(INTERNAL, f"{name}: unexpected file format")
 
 
@@ -94,7 +95,12 @@ def read_records(data: bytes, name: str, magic: str = STANDALONE) -> Iterator[Re
 
 
 def _bad_header(data: bytes, position: int, name: str) -> LogError:
-    line = data[position : position + 128].split(b"\n", 1)[0].decode("utf-8", "replace")
+    line = (
+        data[position : position + 127]
+        .split(b"\n", 1)[0]
+        .split(b"\0", 1)[0]
+        .decode("utf-8", "surrogateescape")
+    )
     if line.startswith("OVSDB "):  # the originals have cut the line up by then
         line = "OVSDB " + line[6:].split(" ", 1)[0]
     return LogError(SYNTAX, f'{name}: parse error at offset {position} in header line "{line}"', position)
