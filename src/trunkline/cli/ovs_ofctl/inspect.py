@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_list
+from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, complain, port_list
 from trunkline.flow.values import TextContext, parse_port
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
@@ -12,12 +12,10 @@ from trunkline.openflow.style import Style, integer, version_suffix
 from trunkline.openflow.text import message_text
 
 
-def _print_replies(tool: Tool, name: str, request: m.Message, style: Style) -> int:
-    """Prints every part of the reply."""
+def print_replies(tool: Tool, name: str, request: AnyMessage, style: Style) -> int:
+    """Prints every part of the reply, which may also be an error."""
     switch = Switch(tool, name)
-    for raw, incoming in switch.replies(request):
-        if isinstance(incoming.message, m.Error):
-            return complain(raw, tool)
+    for raw, _ in switch.replies(request):
         sys.stdout.write(message_text(raw, style))
     switch.close()
     return 0
@@ -34,33 +32,22 @@ def show(tool: Tool, arguments: Sequence[str]) -> int:
         for raw, _ in switch.replies(m.PortDescriptionRequest()):
             sys.stdout.write(message_text(raw, style))
     switch.close()
-    return _print_replies(tool, arguments[0], m.GetConfigRequest(), style)
+    return print_replies(tool, arguments[0], m.GetConfigRequest(), style)
 
 
 def dump_description(tool: Tool, arguments: Sequence[str]) -> int:
-    return _print_replies(tool, arguments[0], m.DescriptionRequest(), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], m.DescriptionRequest(), Style(tool.verbosity + 1))
 
 
 def dump_tables(tool: Tool, arguments: Sequence[str]) -> int:
-    switch = Switch(tool, arguments[0])
-    if switch.version in (2, 3):
-        raise Failure("dump-tables over OpenFlow 1.1 and 1.2: not implemented yet")
-    switch.close()
-    tool.xid -= 1
-    return _print_replies(tool, arguments[0], m.TableStatsRequest(), Style(tool.verbosity + 1))
-
-
-def dump_table_description(tool: Tool, arguments: Sequence[str]) -> int:
-    if not tool.versions >> 5:
-        raise Failure("dump-table-desc needs OpenFlow 1.4 or later (-O OpenFlow14)")
-    return _print_replies(tool, arguments[0], m.TableDescriptionRequest(), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], m.TableStatsRequest(), Style(tool.verbosity + 1))
 
 
 def _port(tool: Tool, name: str, word: str) -> int:
     """A port by number, or by name as the switch knows it."""
     port = parse_port(word)
     if port is None:
-        found = next((p.number for p in port_list(tool, name, lookup=True) if p.name == word), None)
+        found = next((p.number for p in port_list(tool, name) if p.name == word), None)
         if found is None:
             raise Failure(f"{name}: unknown port `{word}'")
         port = found
@@ -69,7 +56,7 @@ def _port(tool: Tool, name: str, word: str) -> int:
 
 def dump_ports(tool: Tool, arguments: Sequence[str]) -> int:
     port = _port(tool, *arguments) if len(arguments) > 1 else of.OFPP_ANY
-    return _print_replies(tool, arguments[0], m.PortStatsRequest(port), _ports_named(tool, arguments[0]))
+    return print_replies(tool, arguments[0], m.PortStatsRequest(port), _ports_named(tool, arguments[0]))
 
 
 def _ports_named(tool: Tool, name: str) -> Style:
@@ -114,4 +101,4 @@ def queue_stats(tool: Tool, arguments: Sequence[str]) -> int:
             raise Failure(f"invalid queue_id '{arguments[2]}'")
         queue = number
     style = _ports_named(tool, arguments[0])
-    return _print_replies(tool, arguments[0], m.QueueStatsRequest(port, queue), style)
+    return print_replies(tool, arguments[0], m.QueueStatsRequest(port, queue), style)

@@ -4,11 +4,9 @@ import sys
 from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_list, reading
+from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_list
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
-from trunkline.openflow.actions_text import parse_table
-from trunkline.openflow.style import integer
 
 # word -> (bit, whether the word sets it)
 _PORT_WORDS = {
@@ -42,50 +40,6 @@ def mod_port(tool: Tool, arguments: Sequence[str]) -> int:
     bit, on = known
     switch = Switch(tool, name)
     error = switch.transact(m.PortMod(port.number, port.hardware_address, bit if on else 0, bit))
-    switch.close()
-    return 0 if error is None else complain(error, tool)
-
-
-_MISS = {
-    "controller": of.OFPTC11_TABLE_MISS_CONTROLLER,
-    "continue": of.OFPTC11_TABLE_MISS_CONTINUE,
-    "drop": of.OFPTC11_TABLE_MISS_DROP,
-}
-
-
-def mod_table(tool: Tool, arguments: Sequence[str]) -> int:
-    name, word, setting = arguments
-    context = reading(tool, name) if integer(word) is None and word.lower() != "all" else reading(tool, None)
-    table = of.OFPTT_ALL if word.lower() == "all" else parse_table(word, context)
-    if table is None:
-        raise Failure(f'unknown table "{word}"')
-    key, _, value = setting.partition(":")
-    if setting in _MISS:
-        mod, versions = m.TableMod(table, _MISS[setting]), (2, 3)
-    elif setting in ("evict", "noevict"):
-        mod, versions = m.TableMod(table, None, setting == "evict", None, False), (5, 6)
-    elif setting == "novacancy":
-        mod, versions = m.TableMod(table, None, False, None, False), (5, 6)
-    elif key == "vacancy":
-        low, _, high = value.partition(",")
-        down, up = integer(low), integer(high)
-        if down is None or up is None or down > 100 or up > 100:
-            raise Failure(f'invalid vacancy threshold "{value}"')
-        if down > up:
-            raise Failure(f'invalid vacancy threshold "{value}"')
-        mod, versions = m.TableMod(table, None, False, None, True, down, up), (5, 6)
-    elif key == "name":
-        raise Failure("mod-table name: not implemented yet")
-    else:
-        raise Failure(f"invalid table_mod setting {setting}")
-    if versions == (5, 6):
-        raise Failure(f"mod-table {key}: not implemented yet")
-    usable = sum(1 << version for version in versions)
-    if not tool.versions & usable:
-        wanted = ", ".join(of.VERSION_NAMES[version] for version in versions)
-        raise Failure(f"table_mod '{setting}' requires one of the OpenFlow versions {wanted}")
-    switch = Switch(tool, name, tool.versions & usable)
-    error = switch.transact(mod)
     switch.close()
     return 0 if error is None else complain(error, tool)
 

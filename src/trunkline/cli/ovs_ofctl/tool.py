@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.log import DBG, INFO, Log
@@ -31,6 +31,7 @@ from trunkline.openflow.style import Style
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import HEADER, DecodeError, EncodeError, Envelope, Framer, Protocol, kind_named
 
+AnyMessage = tuple[Any, ...]  # a record of openflow/: those of `messages`, or of a family's module
 _BUNDLE_VERSIONS: Final = 1 << 5 | 1 << 6
 
 
@@ -213,10 +214,11 @@ class Switch:
     def version(self) -> int:
         return self.protocol.version
 
-    def send(self, message: m.Message) -> int:
-        """Sends `message`; returns its xid."""
-        xid = self.tool.next_xid()
-        data = b"".join(encode(self.protocol, message, xid))
+    def send(self, message: AnyMessage, xid: int | None = None) -> int:
+        """Sends `message`; returns its xid, a new one where none is given."""
+        xid = self.tool.next_xid() if xid is None else xid
+        known: Any = message
+        data = b"".join(encode(self.protocol, known, xid))
         self.write(data)
         return xid
 
@@ -257,7 +259,7 @@ class Switch:
                 continue
             return raw, incoming
 
-    def replies(self, request: m.Message) -> Iterator[tuple[bytes, Incoming]]:
+    def replies(self, request: AnyMessage) -> Iterator[tuple[bytes, Incoming]]:
         """Sends a request and yields what answers it, each part.  An error from the switch ends the tool."""
         xid = self.send(request)
         while True:
@@ -268,7 +270,7 @@ class Switch:
             if not incoming.more:
                 return
 
-    def ask(self, request: m.Message) -> tuple[bytes, Incoming]:
+    def ask(self, request: AnyMessage) -> tuple[bytes, Incoming]:
         return next(self.replies(request))
 
     def barrier(self) -> bytes | None:
@@ -282,7 +284,7 @@ class Switch:
             if isinstance(incoming.message, m.Error) and error is None:
                 error = raw
 
-    def transact(self, message: m.Message) -> bytes | None:
+    def transact(self, message: AnyMessage) -> bytes | None:
         """Sends what has no reply, and a barrier; the error or None."""
         self.send(message)
         return self.barrier()
@@ -324,21 +326,18 @@ class Names(NamedTuple):
     tables: dict[int, str]
 
 
-def port_list(tool: Tool, name: str, versions: int = 0, *, lookup: bool = False) -> tuple[m.Port, ...]:
-    """All ports of a switch, asked for once and on a connection of its own.
-
-    `lookup`: for one port by its name, for which the original asks less (its xids show it).
-    """
+def port_list(tool: Tool, name: str, versions: int = 0) -> tuple[m.Port, ...]:
+    """All ports of a switch, asked for once and on a connection of its own."""
     if name not in tool.ports:
-        tool.ports[name] = _ask_ports(tool, name, versions, lookup)
+        tool.ports[name] = _ask_ports(tool, name, versions)
     return tool.ports[name]
 
 
-def _ask_ports(tool: Tool, name: str, versions: int, lookup: bool) -> tuple[m.Port, ...]:
+def _ask_ports(tool: Tool, name: str, versions: int) -> tuple[m.Port, ...]:
     switch = Switch(tool, name, versions)
     try:
         message = None
-        if not (lookup and switch.version >= 4):  # from 1.3 on features have no ports
+        if switch.version < 4:  # from 1.3 on features have no ports
             message = switch.ask(m.FeaturesRequest())[1].message
         if isinstance(message, m.FeaturesReply) and message.ports is not None and len(message.ports) < 1000:
             return message.ports
@@ -352,15 +351,18 @@ def _ask_ports(tool: Tool, name: str, versions: int, lookup: bool) -> tuple[m.Po
 
 
 def table_names(tool: Tool, name: str) -> dict[int, str]:
-    """The names of tables, where the version at hand tells them (1.0 to 1.2, by statistics)."""
+    """The names of tables: 1.0 to 1.2 tell them with statistics, later versions with features."""
     switch = Switch(tool, name)
     try:
-        if switch.version >= 4:
-            return {}  # they come with table features
         found: dict[int, str] = {}
-        for _, part in switch.replies(m.TableStatsRequest()):
-            if isinstance(part.message, m.TableStatsReply):
-                found.update({t.table: t.name for t in part.message.tables if t.name})
+        request: AnyMessage = m.TableStatsRequest()
+        if switch.version >= 4:
+            from trunkline.openflow.table_abilities import TableFeaturesRequest
+
+            request = TableFeaturesRequest()
+        for _, part in switch.replies(request):
+            tables: Any = getattr(part.message, "tables", ())  # an error has none
+            found.update({t.table: t.name for t in tables if t.name})
         return found
     finally:
         switch.close()
@@ -383,6 +385,14 @@ def reading(tool: Tool, name: str | None) -> ActionContext:
     names = names_of(tool, name)
     by_name = {text: number for number, text in names.tables.items()}
     return ActionContext(TextContext(port_numbers=names.port_numbers, warn=tool.warn), by_name)
+
+
+def reading_tables(tool: Tool, name: str) -> ActionContext:
+    """As `reading`, where only tables have names."""
+    if not tool.accept_names:
+        return ActionContext(TextContext(warn=tool.warn))
+    by_name = {text: number for number, text in table_names(tool, name).items()}
+    return ActionContext(TextContext(warn=tool.warn), by_name)
 
 
 def writing(tool: Tool, name: str | None) -> Style:
