@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -82,6 +84,10 @@ def command_lines(schema: str) -> list[list[str]]:
         ["compact"], ["compact", "db"], ["compact", "db", "db2"], ["compact", "nope"], ["show-log", "db"],
         ["-mm", "show-log", "db"], ["convert", "db", "rich.json"], ["db-name", "db"], ["convert", "db"],
         ["convert", "db", schema, "db3"], ["db-version", "db3"], ["convert", "db", "bad.json"],
+        *([command, "/"] for command in ("show-log", "db-name", "compact", "db-is-clustered")), ["transact", "/", '["x"]'],
+        ["query", "/", '["x"]'], ["convert", "/", schema], ["create", "/", schema], ["create", "/nope/x", schema],
+        ["--log-file", "db-name", "db"], ["--log-fi=x", "db-name", "db"], ["--syslog-method=null", "db-name", "db"],
+        ["--syslog-target=127.0.0.1:1", "db-name", "db"], ["-vfoo", "db-name", "db"], ["--verbose=a:b"], ["-v", "db-name", "db"],
     ]  # fmt: skip
 
 
@@ -109,6 +115,70 @@ def test_commands(original: Originals, monkeypatch: pytest.MonkeyPatch) -> None:
             mine = (*mine[:2], sorted(mine[2].splitlines()), mine[3])
             theirs = (*theirs[:2], sorted(theirs[2].splitlines()), theirs[3])
         assert mine == theirs
+
+
+OURS = str(Path(sys.executable).parent / "ovsdb-tool")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o007, 0o022, 0o077])
+def test_modes_of_new_files(original: Originals, umask: int) -> None:
+    modes = []
+    for program in ("/usr/bin/ovsdb-tool", OURS):
+        directory = original.directory / f"{umask:o}{len(modes)}"
+        directory.mkdir()
+        variables = environment(directory)
+        for words in (
+            ["create", "db", VSWITCH_SCHEMA],
+            ["compact", "db", "copy"],
+            ["convert", "db", VSWITCH_SCHEMA, "new"],
+        ):
+            subprocess.run(
+                [program, *words], cwd=directory, env=variables, umask=umask, check=True, timeout=30
+            )
+        modes.append({path.name: path.stat().st_mode for path in directory.iterdir()})
+    assert modes[0] == modes[1]
+    assert len(modes[0]) == 6
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT")
+def test_without_the_right_to_lock(original: Originals) -> None:
+    """A lock file that cannot be made: what is logged, and the reason given."""
+    said = []
+    for name, program in (("theirs", "/usr/bin/ovsdb-tool"), ("mine", None)):
+        directory = original.directory / name
+        directory.mkdir()
+        subprocess.run(["/usr/bin/ovsdb-tool", "create", "db", VSWITCH_SCHEMA], cwd=directory, check=True)
+        (directory / ".db.~lock~").unlink()
+        (directory / "db").chmod(0o644)
+        directory.chmod(0o755)
+        for parent in (original.directory, *original.directory.parents):
+            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o055)
+        for words in (["create", "x", VSWITCH_SCHEMA], ["transact", "db", '["Open_vSwitch"]'], ["compact", "db"],
+                      ["compact", "db", "/nope/x"], ["query", "db", '["Open_vSwitch"]']):  # fmt: skip
+            code = (
+                _AS_NOBODY
+                if program is None
+                else f"{_DROP}; os.execv({program!r}, ['ovsdb-tool', *sys.argv[1:]])"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", code, *words],
+                cwd=directory,
+                capture_output=True,
+                text=True,
+                timeout=30,
+            )
+            said.append((name, words, *plain((done.returncode, done.stdout, done.stderr))))
+    half = len(said) // 2
+    assert [one[1:] for one in said[:half]] == [one[1:] for one in said[half:]]
+    assert "Resource temporarily unavailable" in said[0][4]
+
+
+_DROP = "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+_AS_NOBODY = (
+    "from trunkline.daemons.preload import preload; preload(); import trunkline.cli.ovsdb_tool as tool; "
+    f"import trunkline.cli.ovsdb_tool.commands; {_DROP}; tool.main()"
+)
 
 
 def record(

@@ -1,6 +1,8 @@
 """daemons/process.py with a little daemon: to the background and back, watched, locked, stopped."""
 
+import ast
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+import trunkline
 from support.control import Control
+from trunkline.daemons.preload import PACKAGES
 from trunkline.io.pidfile import read_pidfile
+from trunkline.model.schemas import schema_path
 
 DAEMON = Path(__file__).parents[1] / "support" / "daemon.py"
 
@@ -219,6 +224,74 @@ def test_another_user_with_capabilities(daemons: Daemons) -> None:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     assert status["Uid"].split()[0] != "0"
     assert int(status["CapEff"], 16) == 1 << 14 | 1 << 10
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT")
+def test_another_user_who_cannot_read_the_library(short_directory: Path) -> None:
+    """The whole switch and its database, after they have lost sight of the package's files."""
+    short_directory.chmod(0o777)
+    library = short_directory / "library"
+    shutil.copytree(
+        Path(trunkline.__file__).parent, library / "trunkline", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    library.chmod(0o700)
+    names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")
+    variables = {**os.environ, **dict.fromkeys(names, str(short_directory)), "OVS_SYSLOG_METHOD": "null"}
+    variables["PYTHONPATH"] = str(library)
+    socket_name = f"unix:{short_directory}/db.sock"
+    make = ["ovsdb_tool", "create", f"{short_directory}/conf.db", schema_path("Open_vSwitch")]
+    server = ["--user=nobody", "--unixctl=none", f"{short_directory}/conf.db", f"--remote=p{socket_name}"]
+    switch = ["--user=nobody", "--unixctl=none", "--enable-dummy=override", "--disable-system", socket_name]
+    running = []
+    try:
+        subprocess.run([sys.executable, "-c", _TOOL, *make], env=variables, check=True, timeout=30)
+        for path in short_directory.glob("*.db"):
+            shutil.chown(path, "nobody")
+        for path in short_directory.glob(".*~lock~"):
+            shutil.chown(path, "nobody")
+        for module, words in (("ovsdb_server", server), ("vswitchd", switch)):
+            code = f"import trunkline.daemons.{module} as daemon; daemon.main()"
+            command = [sys.executable, "-c", code, *words]
+            running.append(subprocess.Popen(command, env=variables, stderr=subprocess.PIPE))
+            until((short_directory / "db.sock").exists)
+        port = ["add-port", "br0", "p1", "--", "set", "Interface", "p1", "type=dummy"]
+        add = ["ovs_vsctl", f"--db={socket_name}", "--timeout=20", "add-br", "br0", "--", *port]
+        subprocess.run([sys.executable, "-c", _TOOL, *add], env=variables, check=True, timeout=30)
+        for process in running:
+            assert Path(f"/proc/{process.pid}/status").read_text().split("Uid:")[1].split()[0] != "0"
+            process.terminate()
+            errors = process.communicate(timeout=20)[1].decode()
+            assert process.returncode == -signal.SIGTERM, errors
+            assert "Traceback" not in errors
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+_TOOL = "import sys, importlib; sys.exit(importlib.import_module('trunkline.cli.' + sys.argv.pop(1)).main())"
+
+
+def test_preloading_misses_nothing() -> None:
+    """Whatever is imported within a function of a daemon's packages is there after `preload`."""
+    top = Path(trunkline.__file__).parent
+    wanted = set()
+    for path in top.rglob("*.py"):
+        if path.relative_to(top).parts[0] in PACKAGES:
+            for function in ast.walk(ast.parse(path.read_text())):
+                if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                    for node in ast.walk(function):
+                        if isinstance(node, ast.Import):
+                            wanted |= {alias.name for alias in node.names}
+                        elif isinstance(node, ast.ImportFrom):
+                            wanted.add(node.module or "")
+    assert len(wanted) > 20
+    code = "import sys; from trunkline.daemons.preload import preload; preload(); print(*sys.modules)"
+    there = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+    assert not {name for name in wanted if not name.startswith("trunkline.cli")} - set(there.split())
 
 
 def test_paths_too_long_for_a_socket(daemons: Daemons) -> None:

@@ -117,6 +117,9 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
         settings = _settings(program.name, log, parsed.options, directories)
         run = program.configure(Parsed(own, parsed.arguments), directories)
         if settings.user:
+            from trunkline.daemons.preload import preload
+
+            preload()
             become(settings.user, datapath=program.datapath)
         daemonize = settings.daemonize
         daemonize.start()
@@ -132,6 +135,8 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
             daemonize.remove_pidfile()
         _die(program.name, str(error), error.status)
     except Exception:
+        if daemonize is not None:
+            daemonize.remove_pidfile()
         _crash(log)
     daemonize.remove_pidfile()
     if ended_by:

@@ -24,20 +24,21 @@ from trunkline.ovsdb.errors import FileError, OvsdbError
 from trunkline.ovsdb.log import compacted_size, format_record, load, snapshot_record
 from trunkline.ovsdb.schema import Schema
 
-MODE: Final = 0o640
+MODE: Final = 0o660  # less the umask
 _FLOCK: Final = "hhqqixxxx"  # struct flock: type, whence, start, length, pid
 _HELD: Final[set[tuple[int, int]]] = set()  # device and inode of the lock files this process holds
 
 
 class LockError(OvsdbError):
     """The lock file cannot be had.  `warning` is what the original logs about it (module lockfile),
-    `number` errno.
+    `number` errno, EAGAIN when rights are missing; `opened` says whether the file could at least be opened.
     """
 
-    def __init__(self, path: str, number: int, warning: str) -> None:
+    def __init__(self, path: str, number: int, warning: str, *, opened: bool = True) -> None:
         super().__init__("I/O error", f"{path}: failed to lock lockfile ({os.strerror(number)})")
         self.number = number
         self.warning = warning
+        self.opened = opened
 
 
 def io_error(path: str, what: str, number: int | None, *, fatal: bool = False) -> FileError:
@@ -69,10 +70,9 @@ class Lock:
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            number = error.errno or errno.EIO
-            raise LockError(
-                path, number, f"{self.path}: failed to open lock file: {error.strerror}"
-            ) from None
+            number = errno.EAGAIN if error.errno == errno.EACCES else error.errno or errno.EIO
+            said = f"{self.path}: failed to open lock file: {error.strerror}"
+            raise LockError(path, number, said, opened=False) from None
         request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETLK, request)
@@ -222,8 +222,10 @@ class DatabaseFile:
     @classmethod
     def open(cls, path: str, new_uuid: Callable[[], Uuid] = random_uuid) -> "DatabaseFile":
         """Raises OvsdbError: no such file, locked by another process (LockError), no database."""
-        if not os.path.exists(path):
-            raise io_error(path, "open failed", errno.ENOENT)
+        somewhere = os.path.isdir(os.path.dirname(path) or ".")  # else there is no place for a lock file
+        if (somewhere and not os.path.exists(path)) or os.path.isdir(path):
+            number = errno.EISDIR if os.path.isdir(path) else errno.ENOENT
+            raise io_error(path, "open failed", number)
         lock = Lock(path)
         try:
             database, size, damage = load_file(path, new_uuid)

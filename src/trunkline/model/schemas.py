@@ -1,6 +1,7 @@
 """The database schemas that come with Trunkline, as the JSON text that their files hold."""
 
 import os.path
+from functools import cache
 from typing import Final
 
 # By the name of the database; the files bear the names under which the originals install them.
@@ -18,7 +19,8 @@ def schema_path(name: str) -> str:
     return os.path.join(os.path.dirname(__file__), FILES[name])
 
 
+@cache
 def schema_text(name: str) -> str:
-    """The schema of database `name`, as JSON."""
+    """The schema of database `name`, as JSON; read once, for later the file may be out of reach."""
     with open(schema_path(name), encoding="utf-8") as file:
         return file.read()

@@ -15,9 +15,6 @@ OPTIONS: Final = (
     Option("version", short="V"),
     Option("option", short="o"),
     Option("verbose", "optional", "v"),
-    Option("log-file", "optional"),
-    Option("syslog-method", "required"),
-    Option("syslog-target", "required"),
 )
 _HELP: Final = """\
 ovsdb-tool: Open vSwitch database management utility

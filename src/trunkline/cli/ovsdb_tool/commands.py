@@ -100,7 +100,7 @@ def lock(path: str, log: Log) -> Lock:
 def _warn(log: Log, path: str, error: LockError) -> None:
     logger = log.module("lockfile")
     logger.warn("%s", error.warning)
-    if error.number not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+    if not error.opened:
         logger.warn("%s: failed to lock file: %s", lock_path(path), os.strerror(error.number))
 
 
