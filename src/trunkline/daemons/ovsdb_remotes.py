@@ -6,6 +6,7 @@ and go with them, and the state of each is written back to ``is_connected`` and 
 """
 
 import asyncio
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -183,8 +184,6 @@ class Running:
             count = len(self.connections)
             if count > 1:
                 shown["n_connections"] = str(count)
-            elif count == 1:
-                shown["state"] = "ACTIVE"
             if self.listener is not None and self.target.startswith(("ptcp:", "pssl:")):
                 shown["bound_port"] = self.listener.target.split(":")[1]
             shown["sec_since_connect"] = _since(self.connected_at, now)
@@ -338,7 +337,7 @@ class Remotes:
                 async with asyncio.timeout(max(1.0, running.state.backoff)):
                     stream = await env.dial(running.target)
             except (OSError, TimeoutError) as error:
-                running.error = getattr(error, "strerror", None) or "Connection timed out"
+                running.error = os.strerror(error.errno) if error.errno else "Connection timed out"
                 self._reconnect_log.info("%s: connection attempt failed (%s)", running.target, running.error)
             else:
                 self._reconnect_log.info("%s: connected", running.target)
