@@ -6,7 +6,8 @@ connection.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Sequence
 
 from trunkline.base.json import Json, JsonError, JsonStream, dumps
 from trunkline.base.log import Log
@@ -23,61 +24,111 @@ class ControlServer:
         self._log = log.module("unixctl")
         self._rpc_log = log.module("jsonrpc")
         self._listener: Listener | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._talks: set[_Talk] = set()
 
     async def start(self, listen: Listen, path: str) -> None:
         """Listens at the unix socket `path`.  Raises OSError."""
         self._listener = await listen(f"punix:{path}", self.accept)
 
     def accept(self, stream: Stream) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        talk = _Talk(self, stream)
+        self._talks.add(talk)
+        stream.receive(talk.receive)
 
     async def stop(self) -> None:
         """Removes the socket; lets the answers that are on their way be sent."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        tasks = list(self._tasks)
-        for task in tasks:
+        talks = list(self._talks)
+        waiting = [talk.task for talk in talks if talk.task is not None]
+        for task in waiting:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for talk in talks:
+            self.end(talk)
 
-    async def _serve(self, stream: Stream) -> None:
-        messages = JsonStream()
-        try:
-            while data := await stream.read():
-                for value in messages.feed(data):
-                    request = message(value)
-                    if not isinstance(request, Request):
-                        self._rpc_log.warn("%s: received unexpected message", stream.name)
-                        return
-                    stream.write(await self.answer(request))
-                    await stream.drain()
-                messages.check()
-        except (JsonError, MessageError) as error:
-            self._rpc_log.warn("%s: error parsing stream: %s", stream.name, error)
-        except OSError as error:
-            self._rpc_log.warn("%s: receive error: %s", stream.name, error.strerror)
-        finally:
-            stream.close()
+    def end(self, talk: "_Talk", complaint: str = "") -> None:
+        """Hangs up, after a word to the log."""
+        if talk in self._talks:
+            if complaint:
+                self._rpc_log.warn("%s: %s", talk.stream.name, complaint)
+            self._talks.discard(talk)
+            talk.stream.close()
 
-    async def answer(self, request: Request) -> bytes:
-        """The reply to a request, encoded."""
+    def answer(self, request: Request) -> bytes | Awaitable[str]:
+        """The reply to a request, encoded; or the text of one, later."""
         self._log.dbg("received request %s%s, id=%s", request.method, list(request.params), request.id)
         try:
             text = self._commands.run(request.method, _strings(self._commands, request))
-            if not isinstance(text, str):
-                text = await text
-        except CommandError as error:
-            return _refusal(request.id, str(error))
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
-            self._log.err('"%s" failed: %s: %s', request.method, type(error).__name__, error)
-            return _refusal(request.id, f'"{request.method}" failed: {type(error).__name__}: {error}')
-        return encode(Reply(request.id, _line(text)))
+            return self.refusal(request, error)
+        return encode(Reply(request.id, _line(text))) if isinstance(text, str) else text
+
+    async def answer_later(self, request: Request, text: Awaitable[str]) -> bytes:
+        try:
+            return encode(Reply(request.id, _line(await text)))
+        except Exception as error:
+            return self.refusal(request, error)
+
+    def refusal(self, request: Request, error: Exception) -> bytes:
+        if isinstance(error, CommandError):
+            return _refusal(request.id, str(error))
+        self._log.err('"%s" failed: %s: %s', request.method, type(error).__name__, error)
+        return _refusal(request.id, f'"{request.method}" failed: {type(error).__name__}: {error}')
+
+
+class _Talk:
+    """One connection; `task` is a request that is being answered."""
+
+    def __init__(self, server: ControlServer, stream: Stream) -> None:
+        self.stream = stream
+        self.task: asyncio.Task[bytes] | None = None
+        self._server = server
+        self._messages = JsonStream()
+        self._waiting: deque[Json] = deque()
+        self._ended = False
+
+    def receive(self, data: bytes) -> None:
+        complaint = ""
+        try:
+            self._waiting += self._messages.feed(data)
+            self._messages.check()
+        except JsonError as error:
+            complaint = f"error parsing stream: {error}"
+        self._ended = self._ended or not data or bool(complaint)
+        self._go_on()
+        if complaint:
+            self._server.end(self, complaint)
+
+    def _go_on(self) -> None:
+        """Answers what waits; one request that takes longer holds back those behind it."""
+        server = self._server
+        while self._waiting and self.task is None:
+            value = self._waiting.popleft()
+            try:
+                request = message(value)
+            except MessageError as error:
+                server.end(self, f"error parsing stream: {error}")
+                return
+            if not isinstance(request, Request):
+                server.end(self, "received unexpected message")
+                return
+            reply = server.answer(request)
+            if isinstance(reply, bytes):
+                self.stream.write(reply)
+            else:
+                loop = asyncio.get_running_loop()
+                self.task = loop.create_task(server.answer_later(request, reply))
+                self.task.add_done_callback(self._answered)
+        if self._ended and self.task is None:
+            server.end(self)
+
+    def _answered(self, task: "asyncio.Task[bytes]") -> None:
+        self.task = None
+        if not task.cancelled():
+            self.stream.write(task.result())
+        self._go_on()
 
 
 def _strings(commands: Commands, request: Request) -> Sequence[str]:
