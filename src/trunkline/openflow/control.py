@@ -128,9 +128,9 @@ def decode_config(envelope: Envelope) -> m.SwitchConfig:
     flags, miss_send_len = _CONFIG.unpack(envelope.body)
     version = envelope.version
     allowed = 3 | (of.OFPC_INVALID_TTL_TO_CONTROLLER if version < 4 else 0)
-    if flags & ~allowed:
+    if flags & ~allowed and not envelope.kind.name.endswith("REPLY"):
         raise DecodeError("OFPSCFC_BAD_FLAGS")
-    return m.SwitchConfig(flags & 3, miss_send_len, bool(flags & of.OFPC_INVALID_TTL_TO_CONTROLLER))
+    return m.SwitchConfig(flags & 3, miss_send_len, bool(flags & allowed & of.OFPC_INVALID_TTL_TO_CONTROLLER))
 
 
 def _encode_config(protocol: Protocol, config: m.SwitchConfig) -> bytes:

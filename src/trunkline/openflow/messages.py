@@ -341,7 +341,8 @@ class PortStatsRequest(NamedTuple):
 class PortStats(NamedTuple):
     """Counters of one port; None is unknown.  `duration` in nanoseconds, None where it is not carried.
 
-    `custom` holds (name, value) pairs of counters that have no field of their own (1.4 on).
+    `custom` holds (name, value) pairs of counters that have no field of their own (1.4 on), `rfc2819` the
+    counters of that RFC in the order of `ports.RFC2819_NAMES`, where there are any.
     """
 
     port: int
@@ -359,6 +360,7 @@ class PortStats(NamedTuple):
     collisions: int | None = None
     duration: int | None = None
     custom: tuple[tuple[str, int], ...] = ()
+    rfc2819: tuple[int | None, ...] = ()
 
 
 class PortStatsReply(NamedTuple):

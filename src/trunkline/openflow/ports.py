@@ -13,6 +13,8 @@ from typing import Any, Final
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.control import Encoded
+from trunkline.openflow.entries import read_entries
+from trunkline.openflow.properties import experimental, pack_property, properties
 from trunkline.openflow.style import Style, counter_text, duration_text, flags_text, mac_text, port_text
 from trunkline.openflow.wire import DecodeError, Envelope, Protocol, port_from_wire, port_to_wire
 
@@ -336,10 +338,21 @@ _STATS10: Final = Struct("!H6x12Q")
 _STATS11: Final = Struct("!I4x12Q")
 _STATS13: Final = Struct("!I4x12QII")
 _STATS14: Final = Struct("!H2xIII8Q")
-_STATS_ETHERNET: Final = Struct("!HH4x4Q")
-_STATS_EXPERIMENTER: Final = Struct("!HHII")
-_INTEL: Final = 0xAA01
-_INTEL_CUSTOM: Final = 2
+_STATS_ETHERNET: Final = Struct("!4x4Q")
+_STATS_RFC2819: Final = Struct("!4x21Q")
+_RFC2819: Final = experimental(0xAA01, 1)  # Intel's
+_CUSTOM: Final = experimental(0xAA01, 2)
+# The counters of RFC 2819 in their order on the wire: first received, then sent, then what is left.
+_SIZES: Final = (
+    *("1_to_64", "65_to_127", "128_to_255", "256_to_511"),
+    *("512_to_1023", "1024_to_1522", "1523_to_max"),
+)
+RFC2819_NAMES: Final = (
+    *(f"rx {size}_packets" for size in _SIZES),
+    *(f"tx {size}_packets" for size in _SIZES),
+    *("tx multicast_packets", "rx broadcast_packets", "tx broadcast_packets"),
+    *("rx undersized_errors", "rx oversize_errors", "rx rx_fragmented_errors", "rx rx_jabber_errors"),
+)
 
 
 def _decode_stats_request(envelope: Envelope) -> m.PortStatsRequest:
@@ -359,63 +372,61 @@ def _counters(values: tuple[int, ...] | list[int]) -> Iterator[int | None]:
 
 
 def _decode_stats(envelope: Envelope) -> m.PortStatsReply:
-    version, body, position = envelope.version, envelope.body, 0
-    ports = []
+    return read_entries(envelope, _read_stats, lambda ports: m.PortStatsReply(ports, envelope.more))
+
+
+def _read_stats(body: bytes, position: int, version: int) -> tuple[m.PortStats, int]:
+    if version >= 5:
+        return _read_stats14(body, position)
     layout = _STATS10 if version == 1 else _STATS11 if version < 4 else _STATS13
-    while position < len(body):
-        if version >= 5:
-            stats, position = _decode_stats14(body, position)
-            ports.append(stats)
-            continue
-        port, *rest = layout.unpack_from(body, position)
-        position += layout.size
-        duration = None
-        if version == 4 and rest[12] != 0xFFFFFFFF:
-            duration = rest[12] * 1_000_000_000 + rest[13]
-        number = port if version == 1 else port_from_wire(port)
-        ports.append(m.PortStats(number, *_counters(rest[:12]), duration))  # type: ignore[call-arg, arg-type]
-    return m.PortStatsReply(tuple(ports), envelope.more)
+    port, *rest = layout.unpack_from(body, position)
+    duration = None
+    if version == 4 and rest[12] != 0xFFFFFFFF:
+        duration = rest[12] * 1_000_000_000 + rest[13]
+    number = port if version == 1 else port_from_wire(port)
+    return m.PortStats(number, *_counters(rest[:12]), duration), position + layout.size  # type: ignore[call-arg, arg-type]
 
 
-def _decode_stats14(body: bytes, position: int) -> tuple[m.PortStats, int]:
+def _read_stats14(body: bytes, position: int) -> tuple[m.PortStats, int]:
     if len(body) - position < _STATS14.size:
         raise DecodeError("OFPBRC_BAD_LEN")
     length, port, seconds, nanoseconds, *rest = _STATS14.unpack_from(body, position)
     end = position + length
     if length < _STATS14.size or end > len(body):
         raise DecodeError("OFPBRC_BAD_LEN")
+    number = port_from_wire(port)
     ethernet: list[int] = [_UNKNOWN] * 4
     custom: tuple[tuple[str, int], ...] = ()
-    at = position + _STATS14.size
-    while at < end:
-        kind, size = property_header(body, at, end)
+    more: tuple[int | None, ...] = ()
+    for kind, value in properties(body, position + _STATS14.size, end):
         if kind == 0:
-            if size != _STATS_ETHERNET.size:
+            if len(value) != _STATS_ETHERNET.size:
                 raise DecodeError("OFPBPC_BAD_LEN")
-            ethernet = list(_STATS_ETHERNET.unpack_from(body, at)[2:])
-        elif kind == 0xFFFF and size >= 15:
-            experimenter, subtype = _STATS_EXPERIMENTER.unpack_from(body, at)[2:]
-            if (experimenter, subtype) == (_INTEL, _INTEL_CUSTOM):
-                custom = _decode_custom(body[at + 12 : at + size])
-        at += (size + 7) // 8 * 8
+            ethernet = list(_STATS_ETHERNET.unpack(value))
+        elif kind == _RFC2819:
+            if len(value) != _STATS_RFC2819.size:
+                raise DecodeError("OFPBPC_BAD_LEN")
+            more = tuple(_counters(_STATS_RFC2819.unpack(value)))
+        elif kind == _CUSTOM:
+            custom = _decode_custom(value)
     duration = None if seconds == 0xFFFFFFFF else seconds * 1_000_000_000 + nanoseconds
-    stats = m.PortStats(port_from_wire(port), *_counters(rest + ethernet), duration, custom)  # type: ignore[call-arg, arg-type]
+    stats = m.PortStats(number, *_counters(rest + ethernet), duration, custom, more)  # type: ignore[call-arg, arg-type]
     return stats, end
 
 
 def _decode_custom(data: bytes) -> tuple[tuple[str, int], ...]:
     """A count in four bytes, then name length, name and value of each."""
     pairs, at = [], 4
-    for _ in range(int.from_bytes(data[:4], "big")):
+    for _ in range(int.from_bytes(data[2:4], "big")):
         if at >= len(data):
-            break
+            raise DecodeError("OFPBPC_BAD_LEN")
         size = data[at]
         name, value = data[at + 1 : at + 1 + size], data[at + 1 + size : at + 9 + size]
         if len(value) < 8:
             raise DecodeError("OFPBPC_BAD_LEN")
-        number = int.from_bytes(value, "big")
-        if number != _UNKNOWN:
-            pairs.append((name.decode("utf-8", "surrogateescape"), number))
+        number_of = int.from_bytes(value, "big")
+        if number_of != _UNKNOWN:
+            pairs.append((name.split(b"\0", 1)[0].decode("utf-8", "surrogateescape"), number_of))
         at += 9 + size
     return tuple(pairs)
 
@@ -432,16 +443,18 @@ def encode_port_stats(version: int, stats: m.PortStats) -> bytes:
     )
     if version == 4:
         return _STATS13.pack(port, *values, seconds, nanoseconds)
-    properties = _STATS_ETHERNET.pack(0, _STATS_ETHERNET.size, *values[8:])
+    parts = pack_property(0, _STATS_ETHERNET.pack(*values[8:]))
+    if stats.rfc2819:
+        numbers = (_UNKNOWN if value is None else value for value in stats.rfc2819)
+        parts += pack_property(_RFC2819, _STATS_RFC2819.pack(*numbers))
     if stats.custom:
         data = len(stats.custom).to_bytes(4, "big")
         for name, value in stats.custom:
             raw = name.encode("utf-8", "surrogateescape")[:255]
             data += bytes((len(raw),)) + raw + value.to_bytes(8, "big")
-        size = _STATS_EXPERIMENTER.size + len(data)
-        properties += _STATS_EXPERIMENTER.pack(0xFFFF, size, _INTEL, _INTEL_CUSTOM) + data + bytes(-size % 8)
-    length = _STATS14.size + len(properties)
-    return _STATS14.pack(length, port, seconds, nanoseconds, *values[:8]) + properties
+        parts += pack_property(_CUSTOM, data)
+    length = _STATS14.size + len(parts)
+    return _STATS14.pack(length, port, seconds, nanoseconds, *values[:8]) + parts
 
 
 def _text_stats_request(message: m.PortStatsRequest, version: int, style: Style) -> str:
@@ -465,6 +478,14 @@ def _port_stats_text(stats: m.PortStats, style: Style) -> str:
     )
     if stats.duration is not None:
         text += f"           duration={duration_text(stats.duration)}\n"
+    for side in ("rx", "tx"):
+        known = [
+            f"{name[3:]}={value}, "
+            for name, value in zip(RFC2819_NAMES, stats.rfc2819)
+            if value is not None and name.startswith(side)
+        ]
+        if known:
+            text += f"           {side} rfc2819 {''.join(known)}\n"
     if stats.custom:
         text += "           CUSTOM Statistics"
         for index, (name, value) in enumerate(stats.custom):
@@ -476,7 +497,11 @@ def _port_stats_text(stats: m.PortStats, style: Style) -> str:
 DECODE: Final[dict[str, Callable[[Envelope], m.Message]]] = {
     "OFPT_FEATURES_REPLY": _decode_features,
     "OFPST_PORT_DESC request": _decode_description_request,
-    "OFPST_PORT_DESC reply": lambda e: m.PortDescriptionReply(decode_ports(e), e.more),
+    "OFPST_PORT_DESC reply": lambda e: read_entries(
+        e,
+        lambda body, at, version: decode_port(version, body, at),
+        lambda x: m.PortDescriptionReply(x, e.more),
+    ),
     "OFPT_PORT_STATUS": _decode_status,
     "OFPT_PORT_MOD": _decode_port_mod,
     "OFPST_PORT request": _decode_stats_request,
