@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from trunkline.base.addresses import format_ipv4, format_ipv6, format_mac, parse_ipv4, parse_ipv6, parse_mac
 from trunkline.dpif import actions as a
-from trunkline.dpif.text import NESTED, assignments, parse_key
+from trunkline.dpif.text import NESTED, assignments, parse_key, short_hex
 from trunkline.dpif.tunnel_text import format_tunnel, tunnel_bits
-from trunkline.flow.key import OFFSET, VIEW, get
+from trunkline.flow.key import OFFSET, VIEW, WIDTH, get
 from trunkline.flow.values import TextError, scan_integer
 
 _NO_NAMES: Final[Mapping[Any, Any]] = MappingProxyType({})
+_NSH: Final = tuple(slot for slot in OFFSET if slot.startswith("nsh_"))
 _HASHES: Final = ("l4", "sym_l4")
 
 
@@ -63,7 +64,7 @@ def _format_set(action: a.Set, key: int) -> Iterator[str]:
     for name, field in (("skb_priority", "skb_priority"), ("skb_mark", "pkt_mark")):
         if mask & VIEW[field].mask:
             shift, ones, _ = VIEW[field]
-            yield f"set({name}({_masked(f'{value >> shift & ones:#x}', mask >> shift & ones, ones)}))"
+            yield f"set({name}({_masked(short_hex(value >> shift & ones), mask >> shift & ones, ones)}))"
     for name in _headers(value, mask, key):
         parts = []
         for part, field, form in NESTED[name]:
@@ -85,6 +86,8 @@ def _headers(value: int, mask: int, key: int) -> Iterator[str]:
     kind = get(key, "dl_type")
     if mask & (VIEW["dl_src"].mask | VIEW["dl_dst"].mask):
         yield "eth"
+    if any(mask >> OFFSET[slot] & (1 << WIDTH[slot]) - 1 for slot in _NSH):
+        yield "nsh"
     if kind in (0x0806, 0x8035):
         yield "arp"
         return
@@ -97,6 +100,7 @@ def _headers(value: int, mask: int, key: int) -> Iterator[str]:
     yield transport.get(protocol, "tcp")
     if protocol == 58:
         yield "nd"
+        yield "nd_ext"
 
 
 def _mpls(entry: int) -> str:

@@ -44,18 +44,19 @@ def _integer(text: str, ones: int) -> int | None:
 
 
 def _write_decimal(value: int, mask: int, ones: int) -> str:
-    return str(value) if mask == ones else f"{value}/{_hex(mask)}"
+    return str(value) if mask == ones else f"{value}/{short_hex(mask)}"
 
 
 def _write_hexadecimal(value: int, mask: int, ones: int) -> str:
-    return _hex(value) if mask == ones else f"{_hex(value)}/{_hex(mask)}"
+    return short_hex(value) if mask == ones else f"{short_hex(value)}/{short_hex(mask)}"
 
 
 def _write_tag(value: int, mask: int, ones: int) -> str:
     return str(value) if mask == ones else f"{value}/{mask:#x}"
 
 
-def _hex(value: int) -> str:
+def short_hex(value: int) -> str:
+    """As C's %#x: zero is bare."""
     return f"{value:#x}" if value else "0"
 
 
@@ -179,6 +180,9 @@ NESTED: Final[Mapping[str, tuple[_Part, ...]]] = MappingProxyType(
             ("tha", "arp_tha", _MAC),
         ),
         "nd": _parts(("target", "nd_target", _IPV6), ("sll", "nd_sll", _MAC), ("tll", "nd_tll", _MAC)),
+        "nd_ext": _parts(
+            ("nd_reserved", "nd_reserved", _HEXADECIMAL), ("nd_options_type", "nd_options_type", _DECIMAL)
+        ),
         "nsh": _NSH,
         "tcp": _PORTS,
         "udp": _PORTS,
@@ -235,7 +239,7 @@ def _metadata(key: int, mask: int, verbose: bool, kind: int, port_names: Mapping
     state = mask >> OFFSET["ct_state"] & _CT_ALL
     if verbose:
         value = get(key, "ct_state")
-        yield f"ct_state({_hex(value)}/{_hex(state)})"
+        yield f"ct_state({short_hex(value)}/{short_hex(state)})"
     elif state:
         yield f"ct_state({write_flags(get(key, 'ct_state'), state, CT_STATE_FLAGS, 1 << 16)})"
     for name in ("ct_zone", "ct_mark", "ct_label"):

@@ -40,6 +40,7 @@ _OUTPUTS: Final = frozenset(
         of.OFPP_ALL,
         of.OFPP_CONTROLLER,
         of.OFPP_LOCAL,
+        of.OFPP_TABLE,
     )
 )
 _QUEUED: Final = frozenset((of.OFPP_IN_PORT, of.OFPP_LOCAL))
@@ -59,7 +60,7 @@ def refusal(
 def _refusal(action: a.Action, table: int, groups: Container[int], packet_out: bool) -> str | None:
     match action:
         case a.Output(port=port):
-            return _port_refusal(port, packet_out)
+            return None if port < of.OFPP_MAX or port in _OUTPUTS else "OFPBAC_BAD_OUT_PORT"
         case a.GotoTable(table=target):
             return "OFPBIC_BAD_TABLE_ID" if target <= table or target >= HIDDEN_TABLE else None
         case a.PushVlan(ethertype=ethertype):
@@ -89,9 +90,3 @@ def _refusal(action: a.Action, table: int, groups: Container[int], packet_out: b
         case a.Learn(table=target):
             return "OFPBRC_BAD_TABLE_ID" if target >= HIDDEN_TABLE else None
     return None if type(action) in SUPPORTED else "OFPBAC_BAD_TYPE"
-
-
-def _port_refusal(port: int, packet_out: bool) -> str | None:
-    if port < of.OFPP_MAX or port in _OUTPUTS or (port == of.OFPP_TABLE and packet_out):
-        return None
-    return "OFPBAC_BAD_OUT_PORT"

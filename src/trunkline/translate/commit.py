@@ -37,7 +37,7 @@ _ADDRESSES: Final = _masks("net_src", "net_dst", "nw_tos", "nw_ttl", "ipv6_label
 _ARP_FIELDS: Final = _masks("net_src", "net_dst", "nw_proto", *_HARDWARE)
 _PORTS: Final = _masks("tp_src", "tp_dst")
 _NEIGHBOUR: Final = _masks("nd_target", *_HARDWARE)
-_EXTENSION: Final = _masks("igmp_group", "tcp_flags")
+_EXTENSION: Final = _masks("nd_reserved", "nd_options_type")
 _PRIORITY: Final = layout.MASK["skb_priority"]
 _MARK: Final = layout.MASK["pkt_mark"]
 _LAYER3: Final = layout.bits(
@@ -47,27 +47,34 @@ _LAYER3: Final = layout.bits(
 
 
 def commit(x: "Walk") -> None:
-    """Puts out the difference of `x.key` and `x.base`, and takes it into `x.base`."""
+    """Puts out the difference of `x.key` and `x.base`, and takes it into `x.base`.
+
+    Under labels the packet is as it was: `base` remembers that, for when they come off again.  Once the walk
+    itself has popped the last (`was_mpls`), nobody writes there before the datapath has looked.
+    """
     changed = x.key ^ x.base
     _set(x, changed, _ETHERNET)
     if changed & layout.RARE:
         _set(x, changed, _NSH)
-    kind = x.base >> _TYPE & 0xFFFF
-    if changed & _LAYER3 and x.key >> _TYPE & 0xFFFF == kind:
-        if kind in _ARP:
+    old, new = x.base >> _TYPE & 0xFFFF, x.key >> _TYPE & 0xFFFF
+    labelled = new in _MPLS
+    if changed & (LABELS | _TYPE_MASK) and not labelled:
+        _commit_labels(x, old)
+    if changed & _LAYER3 and not labelled and not x.was_mpls:
+        if new in _ARP:
             if _set(x, changed, _ARP_FIELDS):
                 x.slow |= SLOW_ACTION
         else:
             _set(x, changed, _ADDRESSES)
             _commit_transport(x, changed)
-    if changed & (LABELS | _TYPE_MASK):
-        _commit_labels(x, kind)
+    if labelled and changed & (LABELS | _TYPE_MASK):
+        _commit_labels(x, old)
     if changed & VLANS:
         _commit_tags(x)
     if changed & (_PRIORITY | _MARK):
         _set(x, changed, (_PRIORITY,))
         _set(x, changed, (_MARK,))
-    x.base = x.key
+    x.base = x.key | x.base & _LAYER3 if labelled else x.key
 
 
 def _set(x: "Walk", changed: int, fields: tuple[int, ...]) -> bool:
@@ -85,7 +92,7 @@ def _set(x: "Walk", changed: int, fields: tuple[int, ...]) -> bool:
 
 
 def _commit_transport(x: "Walk", changed: int) -> None:
-    protocol = x.base >> _PROTOCOL & 0xFF
+    protocol = x.key >> _PROTOCOL & 0xFF
     if protocol in _ICMP and changed & (_PORTS[0] | _PORTS[1]):
         mask = layout.bits("icmp_type", "icmp_code")
         x.wild |= mask & x.fresh

@@ -8,7 +8,7 @@ from trunkline.translate.output import flood, in_port_of, output, resubmit, send
 from trunkline.translate.walk import Walk
 
 
-def to_any(x: Walk, port: int, max_length: int) -> bool:
+def to_any(x: Walk, port: int, max_length: int) -> bool | int:
     """Output to a port by number, whichever kind it is: by those who learn the number on the way."""
     if port < of.OFPP_MAX or port == of.OFPP_LOCAL:
         output(x, port)
@@ -25,7 +25,7 @@ def to_any(x: Walk, port: int, max_length: int) -> bool:
     return False
 
 
-def to_register(x: Walk, source: Part, max_length: int) -> bool:
+def to_register(x: Walk, source: Part, max_length: int) -> bool | int:
     """output:FIELD[...]: a port whose number a field holds."""
     port = read(x, source)
     if port > 0xFFFF:

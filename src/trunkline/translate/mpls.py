@@ -28,13 +28,11 @@ _ABOVE: Final = layout.bits(  # what lies behind the Ethernet type
 
 def push(x: Walk, kind: int, _: object) -> bool:
     labels = labels_of(x.key)
-    if x.key >> _TYPE & 0xFFFF in _MPLS:
+    if labels:
         x.look(LABELS)
         if len(labels) >= _MOST:
             return x.fail("Too many MPLS labels")
-        entry = (labels[0] if labels else 0) & ~_BOTTOM
-        if not labels:
-            entry = _BOTTOM | _DEFAULT_TTL
+        entry = labels[0] & ~_BOTTOM
     else:
         x.commit()
         entry = _first_label(x)

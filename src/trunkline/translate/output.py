@@ -8,6 +8,7 @@ from trunkline.openflow.style import port_text
 from trunkline.translate.action_set import UNSET, end
 from trunkline.translate.fields import write
 from trunkline.translate.result import BRIDGE, CountPatch, Node
+from trunkline.translate.run import CAREFUL
 from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, NO_COOKIE, PACKET, Walk
 
 _IN_PORT_SHIFT = layout.OFFSET["in_port"]
@@ -85,7 +86,7 @@ def receive(x: Walk) -> None:
     if interface is not None and interface.config & of.OFPPC_NO_RECV:
         x.warn("OFPPC_NO_RECV set, dropping")
         return
-    x.visit(x, 0)
+    x.visit(x, 0, x.key)
 
 
 def to_in_port(x: Walk, _: object, __: object) -> None:
@@ -101,8 +102,8 @@ def flood(x: Walk, every: bool, _: object) -> None:
             send(x, ofport)
 
 
-def resubmit(x: Walk, port: int, table: int) -> bool:
-    """Looks the packet up once more, as one that came in on `port` if that is not its own."""
+def resubmit(x: Walk, port: int, table: int) -> bool | int:
+    """Looks the packet up once more, as if it had come in on `port` unless that is OFPP_IN_PORT."""
     if table == _CURRENT_TABLE:
         table = x.table
     if x.depth >= MAX_DEPTH:
@@ -110,15 +111,11 @@ def resubmit(x: Walk, port: int, table: int) -> bool:
     if x.lookups >= MAX_LOOKUPS:
         return x.fail("Too many resubmits", f"over {MAX_LOOKUPS} resubmit actions")
     saved = x.table, x.rule, x.cookie
-    came = x.key & IN_PORT
-    if port != of.OFPP_IN_PORT:
-        x.key = x.key & ~IN_PORT | port << _IN_PORT_SHIFT
     x.depth += 1
-    x.visit(x, table)
+    x.visit(x, table, x.key if port == of.OFPP_IN_PORT else x.key & ~IN_PORT | port << _IN_PORT_SHIFT)
     x.depth -= 1
-    x.key = x.key & ~IN_PORT | came
     x.table, x.rule, x.cookie = saved
-    return x.exit
+    return x.exit or (CAREFUL if x.was_mpls else False)
 
 
 def goto(x: Walk, table: int, _: object) -> bool:
@@ -144,8 +141,9 @@ def queue(x: Walk, number: int, _: object) -> None:
 
 
 def pop_queue(x: Walk, _: object, __: object) -> None:
-    write(x, _PRIORITY, x.priority)
-    x.note(f"queue = {x.priority >> _PRIORITY_SHIFT:#x}" if x.priority else "queue = 0")
+    if (x.key ^ x.priority) & _PRIORITY:
+        write(x, _PRIORITY, x.priority)
+        x.note(f"queue = {x.priority >> _PRIORITY_SHIFT:#x}" if x.priority else "queue = 0")
 
 
 def enqueue(x: Walk, port: int, number: int) -> None:

@@ -51,7 +51,7 @@ def _careful(x: Walk, rest: Any, actions: Actions) -> Any:
     if nodes is not None and not actions and not x.exit:
         nodes.append(Node(ACTION, "drop"))
     for action in actions[-left:] if left else ():
-        if x.exit or (x.was_mpls and _looks_inside(action)):
+        if x.exit or (x.was_mpls and looks_inside(action)):
             if not x.exit:
                 stop(x)
                 next(rest)
@@ -84,7 +84,7 @@ _OUTSIDE: Final = (
 )
 
 
-def _looks_inside(action: a.Action | Unroll) -> bool:
+def looks_inside(action: a.Action | Unroll) -> bool:
     """Whether an action may need to know what is behind the Ethernet type."""
     if isinstance(action, a.SetField | a.Load):
         return FIELD[action.field].prerequisite not in ("", "eth", "vlan")

@@ -48,6 +48,7 @@ def translate(bridge: Bridge, key: int, why: list[Node] | None = None, *, tellin
     x = _start(bridge, key, why)
     x.telling = telling
     receive(x)
+    _within_table(x)
     return _finish(x)
 
 
@@ -73,7 +74,8 @@ def _resume(bridge: Bridge, key: int, frozen: Frozen | None, why: list[Node] | N
         return _finish(x)
     thaw(x, frozen)
     if frozen.lookup:
-        visit(x, frozen.table)
+        visit(x, frozen.table, x.key)
+        _within_table(x)
     else:
         run(x, compile_actions(frozen.actions), frozen.actions)
     return _finish(x)
@@ -87,6 +89,12 @@ def _start(bridge: Bridge, key: int, why: list[Node] | None) -> Walk:
     return Walk(bridge, key & ~_ACTSET | UNSET, visit, compile_actions, why)
 
 
+def _within_table(x: Walk) -> None:
+    """The explanation goes on within the first table: that is where the original has the action set."""
+    if x.why and x.why[-1].kind == TABLE:
+        x.why = x.why[-1].children
+
+
 def _finish(x: Walk) -> Result:
     if x.action_set or x.freezing:
         end(x)
@@ -96,11 +104,10 @@ def _finish(x: Walk) -> Result:
     )
 
 
-def visit(x: Walk, table: int) -> None:
-    """Looks the packet up in a table of its bridge and does what the rule says."""
+def visit(x: Walk, table: int, key: int) -> None:
+    """Looks the packet up as `key` in a table of its bridge, and does what the rule says."""
     flows = x.bridge.flows.tables
     x.lookups += 1
-    key = x.key
     if key & _FRAGMENT:
         x.reads.append(bridge_token(x.bridge.name))
         if x.bridge.fragments == OFPC_FRAG_DROP:
@@ -127,7 +134,7 @@ def visit(x: Walk, table: int) -> None:
     else:
         x.reads.append(bridge_token(x.bridge.name))
         if x.bridge.table_miss:
-            _miss(x, table)
+            _miss(x, table, key)
     if outer is not None and x.why is not None and rule is None:
         x.why.append(Node(ACTION, "drop"))
     x.why = outer
@@ -143,13 +150,13 @@ def _drop_fragment(x: Walk, table: int) -> None:
         x.why.append(node)
 
 
-def _miss(x: Walk, table: int) -> None:
+def _miss(x: Walk, table: int, key: int) -> None:
     """What OpenFlow 1.1 and 1.2 can set for packets that no flow of the table matches."""
     config = x.bridge.table_miss.get(table, OFPTC11_TABLE_MISS_DROP)
     if config == OFPTC11_TABLE_MISS_CONTROLLER:
         punt(x, ALL_OF_IT, OFPR_NO_MATCH)
     elif config == OFPTC11_TABLE_MISS_CONTINUE and table + 1 < TABLES:
-        visit(x, table + 1)
+        visit(x, table + 1, key)
 
 
 def _steps(rule: Rule) -> tuple[tuple[object, object, object], ...]:

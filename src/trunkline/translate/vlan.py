@@ -68,19 +68,22 @@ def refusal(port: PortConfig, wire: Vlans) -> str | None:
 def _trunks(port: PortConfig, vid: int) -> bool:
     if port.vlan_mode == TRUNK:
         return bool(port.trunks >> vid & 1)
-    if not vid:
-        return False  # on the wire it would pass for the native VLAN
-    return vid == port.tag or bool(port.trunks >> vid & 1)
+    if vid == port.tag:
+        return True
+    return bool(vid) and bool(port.trunks >> vid & 1)  # VLAN 0 would pass for the native one on the wire
 
 
 def inward(port: PortConfig, wire: Vlans) -> Vlans:
-    """From the wire of the port where the packet came in to the bridge."""
+    """From the wire of the port where the packet came in to the bridge.
+
+    What the port puts into a VLAN has a tag from then on, if only one for VLAN 0.
+    """
     tag = port.tag or 0
     mode = port.vlan_mode
     if mode == ACCESS:
-        return Header(wire[0].tpid, tag, wire[0].pcp), NO_HEADER
+        return Header(wire[0].tpid or _DOT1Q, tag, wire[0].pcp), NO_HEADER
     if mode in (NATIVE_TAGGED, NATIVE_UNTAGGED) and not wire[0].vid:
-        return Header(wire[0].tpid, tag, wire[0].pcp), wire[1]
+        return Header(wire[0].tpid or _DOT1Q, tag, wire[0].pcp), wire[1]
     if mode == DOT1Q_TUNNEL:
         return Header(port.qinq_ethtype, tag, 0), wire[0]
     return wire

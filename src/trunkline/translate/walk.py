@@ -87,7 +87,7 @@ class Walk:
         self,
         bridge: Bridge,
         key: int,
-        visit: "Callable[[Walk, int], None]",
+        visit: "Callable[[Walk, int, int], None]",
         compile: Callable[[tuple[Any, ...]], tuple[Any, ...]],
         why: list[Node] | None,
     ) -> None:

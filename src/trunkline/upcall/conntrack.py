@@ -39,7 +39,9 @@ class _Call:
         self.options: set[str] = set()
         self.words: list[str] = []
         for word in arguments:
-            if word in _OPTIONS:
+            if self.words:
+                self.words.append(word)
+            elif word in _OPTIONS:
                 self.options.add(_OPTIONS[word])
             elif word.startswith("--"):
                 raise CommandError(f"Unrecognized option {word}")
@@ -253,13 +255,13 @@ def _zones(call: _Call) -> list[int]:
     if not call.words[0].startswith("zone="):
         raise call.error(f"invalid argument {call.words[0]}")
     zones = [word for word in re.split(r"[, ]+", call.words[0].removeprefix("zone=")) if word]
-    if not zones or any(not re.fullmatch(r"\d+", word) or int(word) > 0xFFFF for word in zones):
+    if not zones or any(not re.fullmatch(r"\d+", word) for word in zones):
         raise call.error("invalid zone")
-    return [int(word) for word in zones]
+    return [int(word) & 0xFFFF for word in zones]
 
 
 def _delete_limits(call: _Call) -> str:
-    tracker = call.tracker(most=0)
+    tracker = call.tracker(most=2)
     if not call.words:
         raise call.error("no limits are named")
     for zone in _zones(call):
@@ -268,7 +270,7 @@ def _delete_limits(call: _Call) -> str:
 
 
 def _limits(call: _Call) -> str:
-    tracker = call.tracker(most=0)
+    tracker = call.tracker(most=2)
     default = tracker.default_limit
     lines = [f"default limit={default.limit if default is not None else 0}"]
     if call.words:

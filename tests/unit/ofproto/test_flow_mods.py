@@ -105,7 +105,6 @@ def test_delete_by_match_cookie_port_and_table(bench: Bench) -> None:
     [
         ({"table": 254}, "OFPBRC_EPERM"),
         ({"actions": (a.Output(0xFF05),)}, "OFPBAC_BAD_OUT_PORT"),
-        ({"actions": (a.Output(of.OFPP_TABLE),)}, "OFPBAC_BAD_OUT_PORT"),
         ({"actions": (a.GotoTable(0),)}, "OFPBIC_BAD_TABLE_ID"),
         ({"actions": (a.Group(1),)}, "OFPBAC_BAD_OUT_GROUP"),
         ({"actions": (a.WriteActions((a.Exit(),)),)}, "OFPBAC_BAD_TYPE"),
