@@ -98,7 +98,8 @@ def _settings(state: TableState, row: Row, target: str) -> RemoteSettings:
     settings = default_settings(target)
     probe = datum(state, row, "inactivity_probe")
     if probe:
-        settings = settings._replace(probe_interval=probe[0] / 1000)
+        # No shorter than a second; 0 is never.
+        settings = settings._replace(probe_interval=max(1.0, probe[0] / 1000) if probe[0] else 0.0)
     backoff = datum(state, row, "max_backoff")
     if backoff:
         settings = settings._replace(max_backoff=backoff[0] / 1000)
@@ -293,6 +294,7 @@ class Remotes:
     async def _start(self, target: str, settings: RemoteSettings) -> Running:
         running = Running(target, settings)
         if is_passive(target):
+            self.daemon.env.counters.counter("pstream_open").add()
             try:
                 running.listener = await self.daemon.env.listen(target, lambda s: self._accepted(running, s))
             except OSError as error:
@@ -333,6 +335,7 @@ class Remotes:
                 await asyncio.sleep(max(0.0, deadline - env.clock.monotonic()))
             running.state = running.state.happened("connecting", timing, env.clock.monotonic())
             self._reconnect_log.info("%s: connecting...", running.target)
+            env.counters.counter("stream_open").add()
             try:
                 async with asyncio.timeout(max(1.0, running.state.backoff)):
                     stream = await env.dial(running.target)

@@ -71,6 +71,8 @@ class Daemon:
 
     def __init__(self, env: Env) -> None:
         self.env = env
+        for name in ("lockfile_error", "lockfile_lock", "pstream_open", "stream_open"):
+            env.counters.counter(name)
         self._uuids: list[str] = []
         self.server = Server(env.clock, self._uuid, Database(Schema.from_json(loads(schema_text("_Server")))))
         self.server.convert = self._convert
@@ -90,6 +92,7 @@ class Daemon:
         self._file_log = env.log.module("ovsdb_log")
         self._write_error_limit = RateLimit(5, 5)
         self._rpc_log = env.log.module("jsonrpc")
+        self._reconnect_log = env.log.module("reconnect")
         self._session_log = env.log.module("ovsdb_jsonrpc_server")
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -116,7 +119,9 @@ class Daemon:
                 raise OvsdbError("ovsdb error", f"{path}: already open")
         try:
             file = DatabaseFile.open(path, self._uuid)
+            self.env.counters.counter("lockfile_lock").add()
         except LockError as error:
+            self.env.counters.counter("lockfile_error").add()
             self.env.log.module("lockfile").warn("%s", error.warning)
             raise
         if file.damage is not None:
@@ -283,6 +288,8 @@ class Daemon:
         reason = session.closing or ""
         if reason.startswith("disconnecting"):
             self._session_log.info("%s: %s", session.name, reason)
+        elif reason.startswith("no response"):
+            self._reconnect_log.err("%s: %s", session.name, reason)
         elif reason.startswith("received unexpected"):
             self._session_log.warn("%s: %s", session.name, reason)
         elif "message" in reason or "stream" in reason:

@@ -286,7 +286,8 @@ class Server:
                     session.put(encode(Request("echo", [], "echo")))
                     self._dirty[session] = None
                 elif now >= session.heard + 2 * session.probe_interval:
-                    self.close(session, "no response to inactivity probe")
+                    seconds = f"{session.probe_interval:g} seconds"
+                    self.close(session, f"no response to inactivity probe after {seconds}, disconnecting")
         self.reschedule()
 
     def deadline(self) -> float | None:
