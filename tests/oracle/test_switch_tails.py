@@ -125,3 +125,62 @@ def _actions(side: Side) -> list[tuple[str, str]]:
         for line in lines
         if "frag=" in line
     ]
+
+
+MODES = {
+    1: "other_config:priority-tags=always",
+    2: "vlan_mode=trunk",
+    3: "tag=0",
+    4: "vlan_mode=native-untagged tag=0",
+    5: "vlan_mode=native-tagged tag=0",
+    6: "tag=0 other_config:priority-tags=always",
+    7: "vlan_mode=native-untagged tag=0 other_config:priority-tags=always",
+    8: "vlan_mode=native-tagged tag=0 other_config:priority-tags=if-nonzero",
+    9: "vlan_mode=native-tagged tag=5 trunks=0,7",
+}
+ON_THE_WIRE = (
+    "eth_type(0x1234)",
+    *(
+        f"eth_type(0x8100),vlan(vid={vid},pcp={pcp}),encap(eth_type(0x1234))"
+        for vid, pcp in ((0, 0), (0, 2), (7, 2))
+    ),
+)
+
+
+def test_the_vlan_zero_in_every_mode(sides: Sides) -> None:
+    """Ports whose own VLAN is 0, with priority tags and without."""
+    for side in sides:
+        side.vsctl("add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=dummy")
+        side.vsctl("set", "Bridge", "br0", "other-config:hwaddr=50:54:00:00:00:99")
+        for number, settings in MODES.items():
+            name = f"p{number}"
+            add = ("add-port", "br0", name, "--", "set", "Interface", name, "type=dummy")
+            more = (f"ofport_request={number}", "--", "set", "Port", name, *settings.split())
+            side.vsctl(*add, *more)
+    try:
+        for wire in ON_THE_WIRE:
+            seen = []
+            for side in sides:
+                for number in MODES:
+                    addresses = f"src=50:54:00:00:01:0{number},dst=50:54:00:00:02:0{number}"
+                    packet = f"in_port({number}),eth({addresses}),{wire}"
+                    side.control("netdev-dummy/receive", f"p{number}", packet)
+                deadline = time.monotonic() + 10
+                while len(found := _sent(side)) < len(MODES) and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                seen.append(found)
+                side.control("revalidator/purge")
+            assert seen[0] == seen[1], wire
+    finally:
+        for side in sides:
+            side.vsctl("clear", "Open_vSwitch", ".", "bridges")
+
+
+def _sent(side: Side) -> dict[str, str]:
+    """What is done with packets of each port."""
+    lines = side.control("dpctl/dump-flows").splitlines()
+    return {
+        line.partition("in_port(")[2].partition(")")[0]: line.rpartition("actions:")[2]
+        for line in lines
+        if "dst=50:54:00:00:02" in line
+    }
