@@ -281,5 +281,32 @@ def test_control_commands(both: tuple[Running, Running]) -> None:
         assert ours == theirs, words
 
 
+def test_memory_and_coverage() -> None:
+    """In servers of their own: the numbers tell what was done."""
+    found = []
+    for program in (ORIGINAL, OURS):
+        server = Running(program)
+        try:
+            client = Client(server)
+            shown = [server.control("memory/show")]
+            client.call("transact", [DB, insert(1), insert(2)])
+            client.call("monitor", [DB, "m", {"Queue": [{}]}])
+            shown.append(server.control("memory/show"))
+            wait = {
+                "op": "wait", "table": "Queue", "where": [], "columns": ["dscp"], "until": "==", "rows": []
+            }  # fmt: skip
+            client.send("transact", [DB, wait])
+            until(lambda s=server: "triggers:1" in s.control("memory/show")[1], "it waits")  # type: ignore[misc]
+            names = ("lockfile_lock", "lockfile_error", "pstream_open", "stream_open", "nope")
+            shown += [server.control("coverage/read-counter", name) for name in names]
+            for what in ("received", "replied"):
+                status, text = server.control("coverage/read-counter", f"unixctl_{what}")
+                assert (status, int(text) > 0) == (0, True)
+            found.append(shown)
+        finally:
+            server.remove()
+    assert found[1] == found[0]
+
+
 def names_in(text: str) -> set[str]:
     return {line.split()[0] for line in text.splitlines()[1:]}

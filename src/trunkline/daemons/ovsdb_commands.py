@@ -217,12 +217,13 @@ def _storage_status(daemon: "Daemon", arguments: Sequence[str]) -> str:
 
 
 def _memory(daemon: "Daemon") -> str:
-    """atoms and cells as the original counts them: values, and columns of rows."""
+    """atoms and cells as the original counts them: values, and columns of rows, _uuid and _version too."""
     atoms = cells = weak = 0
     for hosted in daemon.server.databases.values():
         for state in hosted.database.tables.values():
             for row in state.rows.values():
-                cells += len(row.values)
+                cells += len(row.values) + 2
+                atoms += 2
                 for value in row.values:
                     atoms += sum(len(item) if type(item) is tuple else 1 for item in value)
             weak += sum(sum(sources.values()) for sources in state.referrers.values())

@@ -68,6 +68,7 @@ class Peer:
     async def _connect(self, target: str) -> None:
         self._happened("connecting")
         self._log.info("%s: connecting...", target)
+        self.env.counters.counter("stream_open").add()
         try:
             async with asyncio.timeout(max(1.0, self._state.backoff)):
                 stream = await self.env.dial(target)

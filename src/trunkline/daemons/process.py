@@ -248,7 +248,7 @@ async def _supervise(
     sockets = Sockets(log, directories.run, settings.tls)
     ready, confined = settings.daemonize.complete, settings.confined
     env = environment(program, log, directories, sockets, ready=ready, confined=confined)
-    server = ControlServer(env.commands, log)
+    server = ControlServer(env.commands, log, env.counters)
     path = settings.unixctl
     if path is not None:
         path = path or f"{directories.run}/{program}.{os.getpid()}.ctl"

@@ -167,7 +167,7 @@ async def _both(
             part.log.clock = LoopClock(loop)
             sockets = Sockets(part.log, directories.run)
             env = environment(part.name, part.log, directories, sockets, ready=serves.set)
-            server = ControlServer(env.commands, part.log)
+            server = ControlServer(env.commands, part.log, env.counters)
             await server.start(sockets.listen, f"{directories.run}/{part.name}.{os.getpid()}.ctl")
             task = loop.create_task(part.run(env))
             running.append((env, task, server, sockets))

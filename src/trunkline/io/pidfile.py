@@ -3,7 +3,7 @@
 The lock is a POSIX record lock (fcntl(2)) on the whole file, which the original's tools look at as well: a
 file that nobody holds is left over, whatever number it holds.  Such locks belong to a process and *vanish
 when the process closes any descriptor of the file*; so a pid file that this process holds is never opened
-again.
+again (`_HELD`), not even by another daemon or a tool that runs in the same process.
 """
 
 import errno
@@ -13,6 +13,7 @@ import struct
 from typing import Final
 
 _FLOCK: Final = "hhqqixxxx"  # struct flock: type, whence, start, length, pid
+_HELD: Final[dict[tuple[int, int], int]] = {}  # device and inode of pid files: who locked it
 
 
 class PidfileError(OSError):
@@ -30,6 +31,9 @@ class Pidfile:
         self.path = path
         self._descriptor = descriptor
         self._process = os.getpid()
+        status = os.fstat(descriptor)
+        self._identity = (status.st_dev, status.st_ino)
+        _HELD[self._identity] = self._process
 
     def remove(self) -> None:
         if self._descriptor >= 0:
@@ -38,8 +42,18 @@ class Pidfile:
                     os.unlink(self.path)
                 except OSError:
                     pass  # already gone
+            _HELD.pop(self._identity, None)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _is_ours(path: str) -> bool:
+    """Whether this process, not the one it was forked from, holds the file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return _HELD.get((status.st_dev, status.st_ino)) == os.getpid()
 
 
 def _holder(descriptor: int) -> int:
@@ -55,6 +69,8 @@ def read_pidfile(path: str) -> int:
     Raises OSError: ENOENT and so on when it cannot be opened, ESRCH when nobody holds it, EINVAL when it is
     held but holds no number.
     """
+    if _is_ours(path):
+        return os.getpid()
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         holder = _holder(descriptor)

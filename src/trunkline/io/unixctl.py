@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Sequence
 
+from trunkline.base.counters import Counters
 from trunkline.base.json import Json, JsonError, JsonStream, dumps
 from trunkline.base.log import Log
 from trunkline.io.streams import Listen, Listener, Stream
@@ -19,8 +20,12 @@ from trunkline.jsonrpc.unixctl import CommandError, Commands
 class ControlServer:
     """The control socket of one daemon."""
 
-    def __init__(self, commands: Commands, log: Log) -> None:
+    def __init__(self, commands: Commands, log: Log, counters: Counters | None = None) -> None:
         self._commands = commands
+        counters = counters or Counters()
+        self._opened = counters.counter("pstream_open")
+        self.received = counters.counter("unixctl_received")
+        self.replied = counters.counter("unixctl_replied")
         self._log = log.module("unixctl")
         self._rpc_log = log.module("jsonrpc")
         self._listener: Listener | None = None
@@ -28,6 +33,7 @@ class ControlServer:
 
     async def start(self, listen: Listen, path: str) -> None:
         """Listens at the unix socket `path`.  Raises OSError."""
+        self._opened.add()
         self._listener = await listen(f"punix:{path}", self.accept)
 
     def accept(self, stream: Stream) -> None:
@@ -114,9 +120,11 @@ class _Talk:
             if not isinstance(request, Request):
                 server.end(self, "received unexpected message")
                 return
+            server.received.add()
             reply = server.answer(request)
             if isinstance(reply, bytes):
                 self.stream.write(reply)
+                server.replied.add()
             else:
                 loop = asyncio.get_running_loop()
                 self.task = loop.create_task(server.answer_later(request, reply))
@@ -128,6 +136,7 @@ class _Talk:
         self.task = None
         if not task.cancelled():
             self.stream.write(task.result())
+            self._server.replied.add()
         self._go_on()
 
 
