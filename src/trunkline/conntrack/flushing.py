@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from trunkline.base.addresses import parse_ipv4, parse_ipv6
+from trunkline.base.addresses import parse_ipv6
 from trunkline.conntrack.connection import Connection
 from trunkline.conntrack.tracker import Tracker
 from trunkline.conntrack.tuples import REVERSED_TYPE, Tuple
 
-_PORTED: Final = frozenset((6, 17, 132))
+_DOTTED: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _ZONE: Final = re.compile(r"\s*zone=\s*(\d+)")
 
 
@@ -66,17 +66,21 @@ def matches(wanted: Filter, connection: Connection) -> bool:
         return False
     if wanted.protocol and connection.original.protocol != wanted.protocol:
         return False
-    return _direction(wanted.original, connection.original) and _direction(wanted.reply, connection.reply)
+    strict = wanted.protocol in REVERSED_TYPE
+    return _direction(wanted.original, connection.original, strict) and _direction(
+        wanted.reply, connection.reply, strict
+    )
 
 
-def _direction(wanted: Direction, there: Tuple) -> bool:
+def _direction(wanted: Direction, there: Tuple, strict: bool) -> bool:
+    """`strict`: ICMP was named, then identifier, type and code count also where they are 0."""
     if wanted.src is not None and wanted.src != there.src:
         return False
     if wanted.dst is not None and wanted.dst != there.dst:
         return False
     if there.protocol in REVERSED_TYPE:
         identifier, kind, code = wanted.icmp
-        return wanted.icmp == (0, 0, 0) or (identifier, kind << 8 | code) == (there.a, there.b)
+        return not strict or (identifier, kind << 8 | code) == (there.a, there.b)
     return wanted.src_port in (0, there.a) and wanted.dst_port in (0, there.b)
 
 
@@ -134,8 +138,6 @@ def _parse_direction(text: str) -> tuple[Direction, int]:
             protocol = _number(name, value, 0xFF)
         elif name in ("ct_tp_src", "ct_tp_dst"):
             number = _number(name, value, 0xFFFF)
-            if protocol and protocol not in _PORTED:
-                raise FilterError("invalid L4 fields")
             if name == "ct_tp_src":
                 direction = direction._replace(src_port=number)
             else:
@@ -154,9 +156,16 @@ def _parse_direction(text: str) -> tuple[Direction, int]:
     return direction, protocol
 
 
+def _ipv4(text: str) -> int | None:
+    if not _DOTTED.fullmatch(text):
+        return None
+    octets = [int(octet) for octet in text.split(".")]
+    return int.from_bytes(bytes(octets), "big") if max(octets) <= 255 else None
+
+
 _ADDRESSES: Final[dict[str, tuple[str, int, Callable[[str], int | None]]]] = {
-    "ct_nw_src": ("src", 4, parse_ipv4),
-    "ct_nw_dst": ("dst", 4, parse_ipv4),
+    "ct_nw_src": ("src", 4, _ipv4),
+    "ct_nw_dst": ("dst", 4, _ipv4),
     "ct_ipv6_src": ("src", 16, parse_ipv6),
     "ct_ipv6_dst": ("dst", 16, parse_ipv6),
 }
@@ -168,6 +177,8 @@ def _with_address(direction: Direction, name: str, value: str) -> Direction:
     for other in (direction.src, direction.dst):
         if other is not None and len(other) != octets:
             raise FilterError(f"the L3 protocol does not match {value}")
+    if getattr(direction, slot) is not None:
+        raise FilterError(f"{name} is set multiple times")
     number = parse(value)
     if number is None:
         raise FilterError(f"failed to parse field {name}")

@@ -1,0 +1,266 @@
+"""Connection tracking against the original's userspace datapath.
+
+The same flows and the same packets into both; the packets that come out carry, in their Ethernet addresses,
+what tracking has found (ct_state, ct_zone, ct_mark, ct_label and the original tuple).  After every packet the
+connections are compared, with the states of both ends and the seconds that are left.  Time is virtual.
+"""
+
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import conntrack_packets as packets
+from support.conntrack_conversations import answer, fragments, natted_packet, pipeline, strange_packet
+from support.conntrack_pair import ConntrackPair, Crash, held
+from support.originals import Originals
+from support.switches import OriginalSwitch
+
+pytestmark = pytest.mark.oracle
+
+SHOWN = (
+    "move:NXM_NX_CT_STATE[0..7]->NXM_OF_ETH_DST[0..7],move:NXM_NX_CT_MARK[0..7]->NXM_OF_ETH_DST[8..15],"
+    "move:NXM_NX_CT_ZONE[]->NXM_OF_ETH_DST[16..31],move:NXM_NX_CT_LABEL[0..7]->NXM_OF_ETH_SRC[0..7]"
+)
+IP = ("ip", "ipv6")
+
+
+def start() -> ConntrackPair:
+    directory = tempfile.TemporaryDirectory(prefix="ct")
+    pair = ConntrackPair(OriginalSwitch(Originals(Path(directory.name))))
+    pair.directory = directory  # type: ignore[attr-defined]
+    return pair
+
+
+def stop(pair: ConntrackPair) -> None:
+    pair.original.stop()
+    pair.directory.cleanup()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def pair() -> Iterator[ConntrackPair]:
+    pair = start()
+    yield pair
+    stop(pair)
+
+
+def tracked(first: str, second: str) -> list[str]:
+    """Two tables: the first tracks, the second shows what was found."""
+    return [f"table=0,{kind},actions={first}" for kind in IP] + [
+        f"table=1,{kind},actions={SHOWN},{second},output:2" for kind in IP
+    ]
+
+
+def test_tcp_conversations(pair: ConntrackPair) -> None:
+    """Segments of two ends with odd flags, sequence numbers, windows and options, and time between them."""
+    pair.flows(tracked("ct(table=1,zone=5)", "ct(commit,zone=5,exec(load:7->NXM_NX_CT_MARK[]))"))
+    states = set()
+    for seed in range(60):
+        rnd = random.Random(seed)
+        pair.reset()
+        sequences = [rnd.getrandbits(32), rnd.getrandbits(32)]
+        options = [rnd.choice((b"", b"\3\3\7\0", b"\2\4\5\xb4\1\3\3\2", b"\1\1\1\0")) for _ in range(2)]
+        for number in range(50):
+            side, frame = segment(rnd, number, sequences, options)
+            out = pair.step("p1", frame, (seed, number, side))
+            states.add(out["p2"][0][5])
+            if rnd.random() < 0.1:
+                pair.warp(rnd.choice((100, 1000, 20000, 50000)))
+    assert states == {0x21, 0x22, 0x2A, 0x30}
+
+
+def segment(rnd: random.Random, number: int, sequences: list[int], options: list[bytes]) -> tuple[int, bytes]:
+    hosts, ports = ("10.0.0.1", "10.0.0.2"), (1000, 80)
+    side = rnd.getrandbits(1)
+    if number < 3 and rnd.random() < 0.8:
+        side, flags = number & 1, (2, 0x12, 0x10)[number]
+    else:
+        usual = (2, 0x12, 0x10, 0x10, 0x10, 0x18, 0x11, 0x11, 4, 0x14, 0, 0x3F, 3, 6, 8, 0x20)
+        flags = rnd.choice((*usual, rnd.getrandbits(8)))
+    length = rnd.choice((0, 0, 1, 20, 1000)) if not flags & packets.SYN else 0
+    off = rnd.choice((0, 0, 0, 0, 0, 1, -1, 100, -100, 2000, -2000, 70000, -70000, 1 << 31))
+    late = rnd.choice((0, 0, 0, 0, 1, -1, 100, -3000, 70000, -70000))
+    acknowledged = sequences[1 - side] + late if rnd.random() < 0.9 else 0
+    frame = packets.tcp(
+        hosts[side],
+        hosts[1 - side],
+        ports[::-1] if side else ports,
+        sequences[side] + off,
+        acknowledged,
+        flags,
+        rnd.choice((0, 1, 100, 1000, 65535)),
+        data=b"x" * length,
+        options=options[side] if flags & packets.SYN else b"",
+    )
+    if not off:
+        more = length + bool(flags & packets.SYN) + bool(flags & packets.FIN)
+        sequences[side] = sequences[side] + more & 0xFFFFFFFF
+    return side, frame
+
+
+def test_every_protocol_and_damaged_packets(pair: ConntrackPair) -> None:
+    """UDP, ICMP, errors that quote packets, other protocols, wrong checksums and lengths."""
+    pair.flows(tracked("ct(table=1,zone=5)", "ct(commit,zone=5)"))
+    states = set()
+    for seed in range(25):
+        rnd = random.Random(seed)
+        pair.reset()
+        for number in range(80):
+            out = pair.step("p1", strange_packet(rnd), (seed, number))
+            states |= {frame[5] for frame in out.get("p2", ())}
+            if rnd.random() < 0.05:
+                pair.warp(rnd.choice((100, 1000, 20000, 50000)))
+    assert {0x21, 0x22, 0x2A, 0x24, 0x2C, 0x30} <= states
+
+
+def test_nat_zones_marks_and_several_cts() -> None:
+    """Random pipelines of three ct actions; replies and errors answer what came out."""
+    pair = start()
+    seen: set[int] = set()
+    compared = crashes = seed = 0
+    try:
+        while compared < 60:
+            seed += 1
+            try:
+                one_pipeline(pair, seed, seen)
+                compared += 1
+            except Crash:
+                crashes += 1
+                assert crashes < 12
+                stop(pair)
+                pair = start()
+    finally:
+        stop(pair)
+    assert {0x61, 0xA1, 0x62, 0xA2, 0x6A, 0xAA} <= seen
+
+
+def one_pipeline(pair: ConntrackPair, seed: int, seen: set[int]) -> None:
+    rnd = random.Random(seed)
+    pair.reset()
+    pair.flows(pipeline(rnd, SHOWN))
+    sent: list[bytes] = []
+    left: list[bytes] = []
+    for number in range(40):
+        kind = rnd.random()
+        if left and kind < 0.5:
+            frame = answer(rnd, rnd.choice(left[-6:]))
+        elif sent and kind < 0.65:
+            frame = rnd.choice(sent[-6:])
+        else:
+            frame = natted_packet(rnd)
+        sent.append(frame)
+        out = pair.step("p1", frame, (seed, number))
+        seen |= {one[5] for one in out.get("p2", ())}
+        left += out.get("p3", [])
+        if rnd.random() < 0.05:
+            pair.warp(rnd.choice((100, 1000, 20000, 50000)))
+
+
+def test_fragments(pair: ConntrackPair) -> None:
+    """Fragments in any order, missing, twice, too small; and NAT on them."""
+    released = 0
+    for seed in range(30):
+        rnd = random.Random(seed)
+        pair.reset()
+        first = rnd.choice(("ct(table=1,zone=5)", "ct(table=1,zone=5,nat)"))
+        nat4 = rnd.choice(("", ",nat(src=10.0.9.9)", ",nat(src=10.0.9.9:5000)", ",nat(dst=10.0.0.3)"))
+        nat6 = rnd.choice(("", ",nat(src=fd00::99)", ",nat(dst=fd00::3)"))
+        lines = [f"table=0,{kind},actions={first}" for kind in IP]
+        for kind, nat in (("ip", nat4), ("ipv6", nat6)):
+            lines.append(f"table=1,{kind},actions={SHOWN},ct(commit,zone=5{nat},table=2)")
+        pair.flows([*lines, "table=2,actions=output:2"])
+        for number, frame in enumerate(fragments(rnd, seed, 40)):
+            out = pair.step("p1", frame, (seed, number))
+            released += len(out.get("p2", ()))
+            text = pair.original.control("dpctl/ipf-get-status", "-m")
+            mine = "\n".join(map(str, pair.tracker.fragments.held.values()))
+            assert held(mine) == held(text), (seed, number)
+        pair.forget_fragments()
+    assert released > 500
+
+
+def test_commands(pair: ConntrackPair) -> None:
+    """Every command on connection tracking, well and badly called; each is followed by the same packets."""
+    pair.flows(["table=0,ip,actions=ct(commit,zone=5),output:2", "table=0,ipv6,actions=ct(commit),output:2"])
+    frames = []
+    for i in range(3):
+        frames += [
+            packets.udp("10.0.0.1", "10.0.0.2", (1000 + i, 80)),
+            packets.tcp("10.0.0.1", "10.0.0.2", (1000 + i, 80), 1, 2, 2, 3),
+            packets.icmp("10.0.0.1", "10.0.0.2", 8, 0, i << 16),
+            packets.udp("fd00::1", "fd00::2", (1000 + i, 80)),
+            packets.icmp("fd00::1", "fd00::2", 128, 0, i << 16),
+        ]
+    frames += [packets.ip("10.0.0.1", "10.0.0.2", protocol, b"12345678") for protocol in (132, 47, 2)]
+    refill(pair, frames)
+    for words in COMMANDS:
+        want, got = pair.command(f"dpctl/{words[0]}", *words[1:])
+        assert got == want, words
+        there, here = pair.dumps()
+        assert here == there, words
+        refill(pair, frames)
+
+
+def refill(pair: ConntrackPair, frames: list[bytes]) -> None:
+    for frame in frames:
+        pair.receive("p1", frame)
+
+
+def many(name: str, *calls: str) -> list[tuple[str, ...]]:
+    """A command with words as a shell would split them; `_` is an empty one."""
+    return [(name, *("" if word == "_" else word for word in call.split())) for call in calls]
+
+
+# ruff: noqa: E501
+DP = "dummy@ovs-dummy"
+EXACT = "ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2"
+COMMANDS: list[tuple[str, ...]] = [
+    *many("dump-conntrack", "", "zone=0", "zone=5 x", f"{DP} zone=5", "-x", "zone=5 zone=0", "-m", "-s"),
+    *many("ct-stats-show", "", "-m", "zone=0", "zone=9", "x", "zone=x", f"{DP} zone=5 -m"),
+    *many("ct-bkts", "", "gt=2", "gt=x", "gt=99", f"{DP} gt=9"),
+    *many("ct-get-nconns", "", "x"),
+    *many(
+        "flush-conntrack",
+        f"zone=5 {EXACT},ct_nw_proto=17,ct_tp_src=1000,ct_tp_dst=80",
+        f"{EXACT},ct_nw_proto=17,ct_tp_src=1001,ct_tp_dst=80",
+        f"zone=5 {EXACT},ct_nw_proto=1,icmp_id=1,icmp_type=8,icmp_code=0",
+        "zone=5 ct_nw_src=10.0.0.2,ct_nw_dst=10.0.0.1,ct_nw_proto=17,ct_tp_src=80,ct_tp_dst=1000",
+        "ct_ipv6_src=fd00::1,ct_ipv6_dst=fd00::2,ct_nw_proto=17,ct_tp_src=1000,ct_tp_dst=80",
+        f"zone=5 {EXACT},ct_nw_proto=132,ct_tp_src=0,ct_tp_dst=0",
+        f"zone=5 {EXACT}",
+    ),
+    *many("flush-conntrack", "zone=5 ct_nw_src=10.0.0.1,ct_nw_proto=6", "zone=5 _ ct_nw_src=10.0.0.2,ct_nw_proto=17"),
+    *many("flush-conntrack", "ct_nw_proto=x", "ct_foo=1", "zone=x", "ct_nw_src=10.0.0.999", "x", "zone=6", "ct_nw_proto=6"),
+    *many("flush-conntrack", "zone=0", "ct_nw_src=10.0.0.1,ct_ipv6_src=::1", "ct_nw_src=10.0.0.1 ct_nw_src=10.0.0.2"),
+    *many("flush-conntrack", "zone=5 ct_nw_src=10.0.0.1 ct_nw_dst=1 x", "ct_nw_proto=6,ct_tp_src=1000", "ct_nw_src="),
+    *many("flush-conntrack", "ct_nw_proto=6 ct_nw_proto=17", "ct_nw_proto=1,icmp_id=1", "ct_nw_proto=6,icmp_id=1"),
+    *many("flush-conntrack", "zone=5,ct_nw_src=10.0.0.1", "zone=5 zone=0", "ct_nw_src=10.0.0.1,", "ct_nw_src", "_"),
+    *many("flush-conntrack", "ct_tp_src=1000", "ct_nw_proto=17,ct_tp_src=99999", "icmp_type=8,ct_nw_proto=1", "zone=5 _ _"),
+    *many("flush-conntrack", "ct_nw_proto=1", "ct_nw_proto=1,icmp_type=8", "ct_nw_proto=58", "ct_nw_proto=47", "icmp_id=1"),
+    *many("flush-conntrack", "ct_nw_proto=17,ct_tp_dst=80", "_ ct_nw_proto=17,ct_tp_dst=1001", "ct_tp_src=1000,ct_nw_proto=17"),
+    *many("flush-conntrack", "ct_nw_proto=1,ct_tp_src=1", "ct_nw_proto=47,ct_tp_src=1", "ct_nw_src=10.0.0.1,ct_nw_src=10.0.0.9"),
+    *many("flush-conntrack", "ct_nw_proto=300", "zone=70000", "ct_nw_proto=6,ct_nw_proto=17", "_ ct_nw_proto=1,icmp_id=1"),
+    *many("ct-set-limits", "default=50", "default=5 zone=1,limit=2 zone=5,limit=3", "zone=1,limit=x", "zone=x,limit=1"),
+    *many("ct-set-limits", "zone=99999,limit=1", "default=-1", "zone=1,limit=4 default=3", "zone=1 limit=3", "x", "default=x"),
+    *many("ct-set-limits", f"{DP} zone=2,limit=9", "zone=1,limit=3,x=1", "default=", "limit=1,zone=5", "default=7 default=8"),
+    *many("ct-get-limits", "", "zone=1", "zone=1,2", "zone=1,x", "zone=5,9", "default", "x", DP, f"{DP} zone=5", "zone=70000"),
+    *many("ct-get-limits", "zone=5 zone=6"),
+    *many("flush-conntrack", ""),
+    *many("ct-get-limits", "zone=0,5", ""),
+    *many("flush-conntrack", "zone=5"),
+    *many("ct-get-limits", "zone=0,5"),
+    *many("ct-del-limits", "zone=1", "zone=1,2", "zone=77", "zone=x", "default", "x"),
+    *many("ct-get-limits", ""),
+    *many("ct-set-maxconns", "7", "-1", "x", "99999999999", "zz 5", f"{DP} 5", "3000000"),
+    *many("ct-get-maxconns", "", "zz", DP),
+    *many("ct-enable-tcp-seq-chk", "x"),
+    *many("ct-disable-tcp-seq-chk", ""),
+    *many("ct-get-tcp-seq-chk", "", "x"),
+    *many("ipf-set-max-nfrags", "5000", "5001", "x", "xx 7"),
+    *many("ipf-set-min-frag", "v4 400", "v4 399", "v6 400", "v6 399", "v6 70000", "v6 x", "v5 1200", "xx v4 1200"),
+    *many("ipf-set-enabled", "xx v4", "v7"),
+    *many("ipf-set-disabled", "v6", "v7"),
+    *many("ipf-get-status", "", "-m", "xx"),
+]  # fmt: skip
