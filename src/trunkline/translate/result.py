@@ -11,19 +11,18 @@ from typing import Any, NamedTuple
 
 from trunkline.ofproto.bridge import Bridge, PatchCounters
 from trunkline.ofproto.groups import Group
-from trunkline.ofproto.rules import Rule, TableCounters
+from trunkline.ofproto.rules import Counters, Rule, TableCounters
 from trunkline.openflow.messages import FlowMod
 
 
-class CountRule(NamedTuple):
-    rule: Rule
+class Missed(NamedTuple):
+    """A lookup in a table that found no rule.
 
-
-class CountTable(NamedTuple):
-    """A lookup in a table; `matched` says whether it found a rule."""
+    One that found a rule needs no record: the effect is the counters of the table and those of the rule,
+    which are in the list of effects as they are.  Most effects are of this kind, several a table.
+    """
 
     counters: TableCounters
-    matched: bool
 
 
 class CountPatch(NamedTuple):
@@ -65,7 +64,7 @@ class FinTimeout(NamedTuple):
     hard: int
 
 
-Effect = CountRule | CountTable | CountPatch | CountGroup | Learn | LearnFlow | FinTimeout
+Effect = Counters | TableCounters | Missed | CountPatch | CountGroup | Learn | LearnFlow | FinTimeout
 
 
 class TableRead(NamedTuple):

@@ -11,12 +11,11 @@ from trunkline.ofproto.rules import Counters, TableCounters
 from trunkline.translate.result import (
     CountGroup,
     CountPatch,
-    CountRule,
-    CountTable,
     Effect,
     FinTimeout,
     Learn,
     LearnFlow,
+    Missed,
 )
 
 _LEARNED = "learned from a packet"
@@ -37,10 +36,13 @@ def sort(effects: Iterable[Effect]) -> Sorted:
     missed: list[TableCounters] = []
     others: list[Effect] = []
     for effect in effects:
-        if isinstance(effect, CountRule):
-            rules.append(effect.rule.counters)
-        elif isinstance(effect, CountTable):
-            (matched if effect.matched else missed).append(effect.counters)
+        kind = type(effect)
+        if kind is Counters:
+            rules.append(effect)  # type: ignore[arg-type]
+        elif kind is TableCounters:
+            matched.append(effect)  # type: ignore[arg-type]
+        elif kind is Missed:
+            missed.append(effect.counters)  # type: ignore[union-attr]
         else:
             others.append(effect)
     return Sorted(tuple(rules), tuple(matched), tuple(missed), tuple(others))
