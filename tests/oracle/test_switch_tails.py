@@ -171,6 +171,10 @@ def test_the_vlan_zero_in_every_mode(sides: Sides) -> None:
                 seen.append(found)
                 side.control("revalidator/purge")
             assert seen[0] == seen[1], wire
+        for tci in ("0x7000", "0x1000", "0x7007"):  # a trace of such frames needs no more actions
+            flow = f"in_port=1,vlan_tci={tci},dl_dst=50:54:00:00:03:01"
+            traces = [side.control("ofproto/trace", "br0", flow) for side in sides]
+            assert traces[0].splitlines()[-1] == traces[1].splitlines()[-1], tci
     finally:
         for side in sides:
             side.vsctl("clear", "Open_vSwitch", ".", "bridges")

@@ -29,6 +29,7 @@ _IN_PORT: Final = layout.OFFSET["in_port"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _DP_PORT_MASK: Final = layout.MASK["dp_in_port"]
+_DOT1Q: Final = 0x8100
 _FRAGMENT: Final = layout.MASK["nw_frag"]
 _TRACKED_NEW: Final = 0x21
 _SLOW: Final = ((SLOW_ACTION, "Uses action(s) not supported by datapath."),)
@@ -156,6 +157,9 @@ def _key(datapath: Datapath, bridge: Bridge, match: Match, packet: Packet | None
     key = match.value
     if packet is not None:
         key = datapath.provider.key_of(packet.frame, 0) | key & layout.PIPELINE
+    for tci, tpid in (("vlan_tci", "vlan_tpid"), ("vlan1_tci", "vlan1_tpid")):
+        if layout.get(key, tci) & layout.VLAN_CFI and not layout.get(key, tpid):
+            key = layout.put(key, tpid, _DOT1Q)  # a flow in text does not say of which kind a tag is
     interface = bridge.interfaces.get((key & _IN_PORT_MASK) >> _IN_PORT)
     number = interface.datapath_port if interface is not None else None
     return key & ~_DP_PORT_MASK | (number or 0) << _DP_PORT
