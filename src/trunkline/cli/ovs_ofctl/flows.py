@@ -30,7 +30,7 @@ from trunkline.openflow.wire import Protocol
 _CHUNK = 256 * 1024
 
 
-def _usable(tool: Tool, formats: int) -> int:
+def usable_formats(tool: Tool, formats: int) -> int:
     """`formats` that the options allow.  Raises Failure."""
     allowed = tool.formats & sum(bits for bits, v in FORMAT_VERSIONS.items() if tool.versions >> v & 1)
     if not formats & allowed:
@@ -206,8 +206,10 @@ def send_flow_mods(tool: Tool, name: str, flows: list[ParsedFlow]) -> int:
     for flow in flows:
         formats &= flow.formats
     if tool.bundle:
-        return _send_bundle(tool, name, [flow.mod for flow in flows])
-    formats = _usable(tool, formats & sum(FORMAT_VERSIONS))
+        from trunkline.cli.ovs_ofctl.bundles import send_bundle
+
+        return send_bundle(tool, name, [flow.mod for flow in flows])
+    formats = usable_formats(tool, formats & sum(FORMAT_VERSIONS))
     switch = Switch(tool, name)
     with_format(switch, formats)
     pending: list[bytes] = []
@@ -229,39 +231,3 @@ def send_flow_mods(tool: Tool, name: str, flows: list[ParsedFlow]) -> int:
 def _with_cookie(mod: m.FlowMod, protocol: Protocol) -> m.FlowMod:
     """In 1.0 a change of flows always gives them a cookie: 0, if the line names none."""
     return mod._replace(new_cookie=0) if protocol.version == 1 and mod.new_cookie is None else mod
-
-
-def _send_bundle(tool: Tool, name: str, mods: list[m.FlowMod]) -> int:
-    """All flow-mods as one bundle.  Every error is shown with the message that it is for."""
-    switch = Switch(tool, name)
-    flags = of.OFPBF_ATOMIC | of.OFPBF_ORDERED
-    protocol = switch.protocol
-    sent: dict[int, m.Message] = {}
-    for mod in mods:
-        sent[tool.next_xid()] = mod
-    adds = [
-        encode(protocol, m.BundleAdd(0, flags, xid, mod), xid)[0]
-        for xid, mod in sent.items()
-        if isinstance(mod, m.FlowMod)
-    ]
-    errors = 0
-    for step in (of.OFPBCT_OPEN_REQUEST, of.OFPBCT_CLOSE_REQUEST, of.OFPBCT_COMMIT_REQUEST):
-        control = m.BundleControl(0, step, flags)
-        xid = switch.send(control)
-        sent[xid] = control
-        while True:
-            _, incoming = switch.receive()
-            if isinstance(incoming.message, m.Error):
-                errors += 1
-                failed = (
-                    encode(protocol, sent[incoming.xid], incoming.xid)[0] if incoming.xid in sent else b""
-                )
-                sys.stderr.write(f"Error {incoming.message.error} for: {message_text(failed, Style(1))}")
-            if incoming.xid == xid:
-                break
-        if step == of.OFPBCT_OPEN_REQUEST and not errors:
-            switch.write(b"".join(adds))
-    switch.close()
-    if errors:
-        raise Failure(f"talking to {switch.target} (Protocol error)")
-    return 0

@@ -16,7 +16,7 @@ def packet_out(tool: Tool, arguments: Sequence[str]) -> int:
     name = arguments[0]
     context = reading(tool, name)
     if len(arguments) == 2:
-        messages = [_parse(arguments[1], context)]
+        messages = [parse_packet_out(arguments[1], context)]
     else:
         if len(arguments) < 4:
             raise Failure(f"Too many arguments ({len(arguments) + 1})")
@@ -49,7 +49,7 @@ def _packet(text: str) -> bytes:
     return data
 
 
-def _parse(text: str, context: ActionContext) -> m.PacketOut:
+def parse_packet_out(text: str, context: ActionContext) -> m.PacketOut:
     head, found, actions = text.partition("actions=")
     port, data = None, None
     for key, value in key_values(head):

@@ -32,7 +32,7 @@ from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import HEADER, DecodeError, EncodeError, Envelope, Framer, Protocol, kind_named
 
 AnyMessage = tuple[Any, ...]  # a record of openflow/: those of `messages`, or of a family's module
-_BUNDLE_VERSIONS: Final = 1 << 5 | 1 << 6
+_BUNDLE_VERSIONS: Final = 1 << 4 | 1 << 5 | 1 << 6
 
 
 class Tool:
@@ -43,7 +43,7 @@ class Tool:
         self.directories = directories
         self.versions = 1 << 1  # the default allows 1.0 alone; --protocols widens
         self.formats = ANY
-        self.strict = self.read_only = self.readd = self.bundle = False
+        self.strict = self.read_only = self.readd = self.bundle = self.may_create = False
         self.verbosity = 0
         self.names: bool | None = None
         self.statistics = True
@@ -100,7 +100,9 @@ def _check_formats(tool: Tool) -> None:
 
 
 def _apply(tool: Tool, name: str, argument: str) -> None:
-    if name == "protocols":
+    if name == "may-create":
+        tool.may_create = True
+    elif name == "protocols":
         tool.versions = _versions(argument)
     elif name == "flow-format":
         formats = formats_named(argument)

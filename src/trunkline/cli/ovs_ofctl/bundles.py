@@ -1,0 +1,92 @@
+"""Bundles: several changes to flows and groups, and packets to send, that a switch makes all or not at all.
+
+Open, add each, wait until the switch has looked at all, commit.  Every error is shown with its message.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from trunkline.cli.ovs_ofctl import Failure
+from trunkline.cli.ovs_ofctl.packets import parse_packet_out
+from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, reading
+from trunkline.flow.values import TextError
+from trunkline.model import openflow as of
+from trunkline.openflow import messages as m
+from trunkline.openflow.actions_text import ActionContext
+from trunkline.openflow.codec import encode
+from trunkline.openflow.flow_text import parse_flow
+from trunkline.openflow.groups_text import parse_group
+from trunkline.openflow.style import Style
+from trunkline.openflow.text import message_text
+
+VERSIONS = 1 << 4 | 1 << 5 | 1 << 6
+
+
+def bundle(tool: Tool, arguments: Sequence[str]) -> int:
+    name, path = arguments
+    context = reading(tool, name)
+    messages = [_parse_line(path, number, line, context) for number, line in read_lines(path)]
+    return send_bundle(tool, name, messages)
+
+
+def read_lines(path: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file (or with ``-`` of the standard input) that say something, with their numbers;
+    comments begin with #.  Raises Failure."""
+    try:
+        with open(sys.stdin.fileno() if path == "-" else path, encoding="utf-8", closefd=path != "-") as file:
+            for number, line in enumerate(file, 1):
+                text = line.partition("#")[0].strip()
+                if text:
+                    yield number, text
+    except OSError as error:
+        raise Failure(f"{path}: open failed ({error.strerror})") from None
+
+
+def _parse_line(path: str, number: int, line: str, context: ActionContext) -> AnyMessage:
+    kind, _, rest = line.partition(" ")
+    rest = rest.strip()
+    try:
+        if kind == "flow":
+            return parse_flow(rest, None, context).mod
+        if kind == "group":
+            return parse_group(rest, None, context).mod
+        if kind == "packet-out":
+            return parse_packet_out(rest, context)
+    except TextError as error:
+        raise Failure(f"{path}:{number}: {error}") from None
+    raise Failure(f"{path}:{number}: Unsupported bundle message type: {kind}")
+
+
+def send_bundle(tool: Tool, name: str, messages: Sequence[AnyMessage]) -> int:
+    switch = Switch(tool, name, tool.versions & VERSIONS or 1 << 5)
+    flags = of.OFPBF_ATOMIC | of.OFPBF_ORDERED
+    sent: dict[int, Any] = {tool.next_xid(): message for message in messages}
+    adds = [
+        encode(switch.protocol, m.BundleAdd(0, flags, xid, message), xid)[0] for xid, message in sent.items()
+    ]
+    errors = _step(switch, m.BundleControl(0, of.OFPBCT_OPEN_REQUEST, flags), sent)
+    if not errors:
+        switch.write(b"".join(adds))
+        errors += _step(switch, m.BarrierRequest(), sent)
+        errors += _step(switch, m.BundleControl(0, of.OFPBCT_COMMIT_REQUEST, flags), sent)
+    switch.close()
+    if errors:
+        raise Failure(f"talking to {switch.target} (Protocol error)")
+    return 0
+
+
+def _step(switch: Switch, message: AnyMessage, sent: dict[int, Any]) -> int:
+    """Sends a message and waits for its answer; shows the errors that come, and counts them."""
+    xid = switch.send(message)
+    sent[xid] = message
+    errors = 0
+    while True:
+        _, incoming = switch.receive()
+        if isinstance(incoming.message, m.Error):
+            errors += 1
+            of_what = sent.get(incoming.xid)
+            raw = encode(switch.protocol, of_what, incoming.xid)[0] if of_what is not None else b""
+            sys.stderr.write(f"Error {incoming.message.error} for: {message_text(raw, Style(1))}")
+        if incoming.xid == xid:
+            return errors
