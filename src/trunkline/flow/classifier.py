@@ -19,11 +19,13 @@ lookup names its version.  So many changes can be prepared one by one and be see
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
-from typing import Final, Generic, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Generic, NamedTuple, Self, TypeVar
 
 from trunkline.flow import key as layout
 
+_CONJ_ID: Final = layout.MASK["conj_id"]
+_CONJ_SHIFT: Final = layout.OFFSET["conj_id"]
 FOREVER: Final = 1 << 60
 _BLOCK: Final = 512  # values in a block of a sorted list; an insert moves at most twice as many
 _PIPELINE: Final = layout.PIPELINE
@@ -39,6 +41,14 @@ _PARTS: Final = (
 )
 
 
+class Conjunction(NamedTuple):
+    """Clause number `clause` (from 0) of `clauses` of the conjunctive match `id`."""
+
+    id: int
+    clause: int
+    clauses: int
+
+
 class Entry:
     """What a classifier needs of a rule; `next` belongs to the classifier."""
 
@@ -50,6 +60,7 @@ class Entry:
     added: int
     removed: int
     next: "Self | None"
+    conjunctions: "tuple[Conjunction, ...]" = ()  # what it is a clause of, if it is no rule of its own
 
 
 E = TypeVar("E", bound=Entry)
@@ -243,10 +254,21 @@ _Step = tuple[
 ]
 
 
+def _satisfied(rules: Iterable[Entry]) -> Iterator[int]:
+    """The numbers of conjunctive matches all of whose clauses are among the rules."""
+    have: dict[tuple[int, int], int] = {}
+    for rule in rules:
+        for number, clause, clauses in rule.conjunctions:
+            name = number, clauses
+            have[name] = have.get(name, 0) | 1 << clause
+            if have[name] == (1 << clauses) - 1:
+                yield number
+
+
 class Classifier(Generic[E]):
     """Rules by match and priority.  `grain`: a proof of a miss is cut at a multiple of that many bits."""
 
-    __slots__ = ("_grain", "_plan", "_subtables", "_widened", "size")
+    __slots__ = ("_grain", "_plan", "_subtables", "_widened", "size", "soft")
 
     def __init__(self, grain: int = 1) -> None:
         self._subtables: dict[int, _Subtable[E]] = {}
@@ -254,6 +276,7 @@ class Classifier(Generic[E]):
         self._widened: list[_Subtable[E]] = []
         self._grain = grain
         self.size = 0
+        self.soft = 0  # rules that are clauses of conjunctive matches: see `conjunctive`
 
     def add(self, rule: E) -> None:
         """A rule of equal match and priority may be there, in other versions; the newest comes first."""
@@ -261,6 +284,7 @@ class Classifier(Generic[E]):
         if subtable is None:
             subtable = self._subtables[rule.mask] = _Subtable(rule.mask, self._grain, self._widened)
         self.size += 1
+        self.soft += bool(rule.conjunctions)
         at = subtable.rules.get(rule.value)
         if at is None:
             subtable.add(rule.value)
@@ -281,6 +305,7 @@ class Classifier(Generic[E]):
         """Takes the rule out of every version; to be called once no lookup names one that has it."""
         subtable = self._subtables[rule.mask]
         self.size -= 1
+        self.soft -= bool(rule.conjunctions)
         at = subtable.rules[rule.value]
         if at is not rule:
             while at.next is not rule:
@@ -332,6 +357,46 @@ class Classifier(Generic[E]):
         if self._widened:
             self._replan(self._widened[0])
         return best, looked
+
+    def conjunctive(self, key: int, version: int) -> tuple[E | None, int]:
+        """As `lookup`, where some rules are clauses of conjunctive matches (`Entry.conjunctions`).
+
+        A clause by itself matches nothing.  But where all clauses of one conjunctive match are among the
+        rules of one priority that match, and no other rule of that priority or a higher one does, the packet
+        is looked up as one that has the match's number as its conj_id.  Source: ovs-actions(7), conjunction.
+        """
+        hard, soft, looked = self._with_clauses(key, version)
+        for priority in sorted({rule.priority for rule in soft}, reverse=True):
+            if hard is not None and hard.priority >= priority:
+                break
+            for number in _satisfied(rule for rule in soft if rule.priority == priority):
+                found, _, more = self._with_clauses(key & ~_CONJ_ID | number << _CONJ_SHIFT, version)
+                looked |= more
+                if found is not None:
+                    return found, looked & ~_CONJ_ID
+        return hard, looked & ~_CONJ_ID
+
+    def _with_clauses(self, key: int, version: int) -> tuple[E | None, list[E], int]:
+        """The best rule that is no clause, the clauses that match above it, and what decided."""
+        best: E | None = None
+        soft: list[E] = []
+        floor, looked = -1, 0
+        for top, mask, get, _, _, miss in self._plan:
+            if top <= floor:
+                break
+            rule = get(key & mask)
+            if rule is None:
+                looked |= miss(key & mask)
+                continue
+            looked |= mask
+            while rule is not None and rule.priority > floor:
+                if rule.added <= version < rule.removed:
+                    if not rule.conjunctions:
+                        best, floor = rule, rule.priority
+                        break
+                    soft.append(rule)
+                rule = rule.next
+        return best, soft, looked
 
     def find_best(self, key: int, version: int) -> E | None:
         """As `lookup`, for who does not need to know what decided."""

@@ -12,12 +12,22 @@ from collections.abc import Iterator
 from typing import Final
 
 from trunkline.flow.classifier import FOREVER, Classifier, Entry
+from trunkline.flow.classifier import Conjunction as Clause
 from trunkline.flow.match import Match
 from trunkline.model.openflow import OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
-from trunkline.openflow.actions import Action, Enqueue, Output, OutputTruncated, WriteActions
+from trunkline.openflow.actions import (
+    Action,
+    Conjunction,
+    Enqueue,
+    Note,
+    Output,
+    OutputTruncated,
+    WriteActions,
+)
 
 TABLES: Final = 254  # that OpenFlow sees; table 254 is hidden
 HIDDEN_TABLE: Final = 254
+_CLAUSES: Final = (Conjunction, Note)  # conjunction stands beside nothing but notes
 
 
 class Counters:
@@ -39,6 +49,7 @@ class Rule(Entry):
 
     __slots__ = (
         "actions",
+        "conjunctions",
         "cookie",
         "counters",
         "created",
@@ -74,6 +85,11 @@ class Rule(Entry):
         self.priority = priority
         self.table = table
         self.actions = actions
+        self.conjunctions = ()
+        if actions and type(actions[0]) in _CLAUSES:
+            self.conjunctions = tuple(
+                Clause(*action) for action in actions if isinstance(action, Conjunction)
+            )
         self.cookie = cookie
         self.idle_timeout = idle_timeout
         self.hard_timeout = hard_timeout
@@ -161,7 +177,11 @@ class FlowTables:
 
     def lookup(self, table: int, key: int, version: int) -> tuple[Rule | None, int]:
         classifier = self.tables.get(table)
-        return classifier.lookup(key, version) if classifier is not None else (None, 0)
+        if classifier is None:
+            return None, 0
+        return (
+            classifier.lookup(key, version) if not classifier.soft else classifier.conjunctive(key, version)
+        )
 
     def chosen(self, table: int) -> list[tuple[int, Classifier[Rule]]]:
         """The table of that number, or with 255 all that OpenFlow sees."""

@@ -189,6 +189,7 @@ COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
     a.Learn: lambda action: (learn.learn, action, _part(action.result)),
     a.FinTimeout: lambda action: (learn.fin_timeout, action.idle, action.hard),
     a.Sample: lambda action: (_nothing, None, None),
+    a.Conjunction: lambda action: (_nothing, None, None),  # the classifier does it
     a.WriteActions: lambda action: (action_set.write, action.actions, None),
     a.ClearActions: lambda action: (action_set.clear, None, None),
     a.WriteMetadata: _metadata,
