@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trunkline.model.configuration import SETTINGS, State
 from trunkline.model.control_commands import VSWITCHD
+from trunkline.model.database_interface import ENTRIES, Kind
 from trunkline.model.fields import FIELDS
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
@@ -64,9 +65,26 @@ def fields() -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
+def database_interface() -> Iterator[str]:
+    yield HEAD
+    yield "# The database programs beside the originals\n"
+    yield "Every method of the protocol, every control command, every option and every command of"
+    yield "ovsdb-server, ovsdb-client and ovsdb-tool. Smaller differences: docs/differences.md."
+    for program in dict.fromkeys(entry.program for entry in ENTRIES):
+        yield f"\n## {program}"
+        for kind in Kind:
+            entries = [entry for entry in ENTRIES if (entry.program, entry.kind) == (program, kind)]
+            if entries:
+                yield f"\n### {kind.value}\n\n| name | state | |\n| --- | --- | --- |"
+                rows = [(name, entry) for entry in entries for name in entry.names.split()]
+                for name, entry in sorted(rows):
+                    yield f"| `{name}` | {entry.state.value} | {entry.note} |"
+
+
 GENERATED: dict[str, Callable[[], Iterator[str]]] = {
     "configuration.md": configuration,
     "control-commands.md": control_commands,
+    "database-interface.md": database_interface,
     "fields.md": fields,
 }
 
