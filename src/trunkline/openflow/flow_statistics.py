@@ -159,8 +159,8 @@ def _read_stats15(data: bytes, version: int) -> m.FlowStats:
         hard,
         oxs.get(1, 0) // 1_000_000_000 if 1 in oxs else None,
         None,
-        oxs.get(4),
-        oxs.get(5),
+        _counter(oxs.get(4, _UNKNOWN)),
+        _counter(oxs.get(5, _UNKNOWN)),
         importance,
         flags & 31,
     )

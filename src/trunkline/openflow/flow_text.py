@@ -94,8 +94,8 @@ def format_flow_stats(flow: m.FlowStats, style: Style = PLAIN) -> str:
     """A flow of a statistics reply, as dump-flows shows it, without the space in front."""
     parts = []
     if style.statistics:
-        packets = "unavailable" if flow.packets is None else flow.packets
-        octets = "unavailable" if flow.bytes is None else flow.bytes
+        packets = "?" if flow.packets is None else flow.packets
+        octets = "?" if flow.bytes is None else flow.bytes
         parts.append(
             f"cookie=0x{flow.cookie:x}, duration={duration_text(flow.duration)}, "
             f"table={table_text(flow.table, style)}, n_packets={packets}, n_bytes={octets}, "

@@ -264,7 +264,7 @@ def _encode_description_request(protocol: Protocol, message: m.PortDescriptionRe
 
 
 def _text_description_request(message: m.PortDescriptionRequest, version: int, style: Style) -> str:
-    return f" port={port_text(message.port, style)}" if version >= 6 else ""
+    return f" port={port_text(message.port, style)}"
 
 
 def _decode_status(envelope: Envelope) -> m.PortStatus:
@@ -286,7 +286,8 @@ def _decode_port_mod(envelope: Envelope) -> m.PortMod:
     if version == 1:
         port, mac, config, mask, advertised = _PORT_MOD10.unpack(body)
         address, advertised = int.from_bytes(mac, "big"), features_from_10(advertised)
-        return m.PortMod(port, address, config & of.OFPPC10_ALL, mask & of.OFPPC10_ALL, advertised)
+        mask &= of.OFPPC10_ALL
+        return m.PortMod(port, address, config & mask, mask, advertised)
     if version < 5:
         port, mac, config, mask, advertised = _PORT_MOD11.unpack(body)
     else:
@@ -300,8 +301,9 @@ def _decode_port_mod(envelope: Envelope) -> m.PortMod:
                 raise DecodeError("OFPBPC_BAD_LEN")
             advertised = _PORT_MOD_ETHERNET.unpack_from(body, at)[2]
             at += 8
-    config, mask = config & of.OFPPC11_ALL, mask & of.OFPPC11_ALL
-    return m.PortMod(port_from_wire(port), int.from_bytes(mac, "big"), config, mask, advertised & 0xFFFF)
+    mask &= of.OFPPC11_ALL
+    address = int.from_bytes(mac, "big")
+    return m.PortMod(port_from_wire(port), address, config & mask, mask, advertised & 0xFFFF)
 
 
 def _encode_port_mod(protocol: Protocol, message: m.PortMod) -> Encoded:

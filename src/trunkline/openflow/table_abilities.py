@@ -4,7 +4,7 @@ An entry is a header and properties: what is done on a match and, where it diffe
 matched, that may be left out of a match, that may be set.  (OpenFlow 1.3.5, section 7.3.5.5.)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -72,6 +72,7 @@ _INSTRUCTIONS, _NEXT, _WRITE_ACTIONS, _APPLY_ACTIONS = 0, 2, 4, 6  # plus one: o
 _MATCH, _WILDCARDS, _WRITE_FIELDS, _APPLY_FIELDS = 8, 10, 12, 14
 _NEEDED: Final = (0, 2, 4, 6, 8, 10, 12, 14)
 _MISSES: Final = frozenset((1, 3, 5, 7, 13, 15))
+_OPENFLOW13: Final = 4
 _LAST_COMMAND: Final = 3  # OFPTFC_DISABLE
 
 # ---- reading ----
@@ -221,11 +222,17 @@ def _after(side: InstructionFeatures, table: int) -> InstructionFeatures:
 
 def features_text(features: TableFeatures, previous: TableFeatures | None, version: int) -> str:
     """An entry without its title; what is as in the `previous` table is said so."""
-    lines = [f"    metadata: match={_hex(features.metadata_match)} write={_hex(features.metadata_write)}\n"]
+    lines = []
+    if version >= _OPENFLOW13 or features.metadata_match or features.metadata_write:
+        metadata = f"match={_hex(features.metadata_match)} write={_hex(features.metadata_write)}"
+        lines.append(f"    metadata: {metadata}\n")
+    if version in (_OPENFLOW13 - 2, _OPENFLOW13 - 1):
+        lines.append(f"    config={of.TABLE_MISS_NAMES.get(features.config & 3, 'controller')}\n")
     for title, able in (("eviction", features.eviction), ("vacancy events", features.vacancy)):
         if able is not None:
             lines.append(f"    {title}: {'supported' if able else 'not supported'}\n")
-    lines.append(f"    max_entries={features.max_entries}\n")
+    if features.max_entries or version >= _OPENFLOW13:
+        lines.append(f"    max_entries={features.max_entries}\n")
     return "".join(lines) + _instructions_text(features, previous, version) + _match_text(features, previous)
 
 
@@ -236,8 +243,13 @@ def _hex(value: int) -> str:
 def _instructions_text(features: TableFeatures, previous: TableFeatures | None, version: int) -> str:
     match, miss = features.on_match, features.on_miss
     before = None if previous is None else (previous.on_match, previous.on_miss)
-    if before is not None and all(
-        _after(old, features.table) == _after(new, features.table) for old, new in zip(before, (match, miss))
+    if (
+        before is not None
+        and match != InstructionFeatures()
+        and all(
+            _after(old, features.table) == _after(new, features.table)
+            for old, new in zip(before, (match, miss))
+        )
     ):
         return "    (same instructions)\n"
     if match == miss:
@@ -305,36 +317,60 @@ def _match_text(features: TableFeatures, previous: TableFeatures | None) -> str:
     return "    matching:\n" + "".join(lines)
 
 
-def _text(tables: tuple[TableFeatures, ...], version: int, style: Style) -> str:
+class Shown(NamedTuple):
+    """A table as it is shown: its counters, as a line, and its features, where they are known."""
+
+    table: int
+    name: str
+    counters: str
+    features: TableFeatures | None
+
+
+def tables_text(tables: Sequence[Shown], version: int) -> str:
     """Tables in a row that are alike are shown once; those with names are named all the same."""
     text = "\n" if tables else ""
     apart = False  # whether a blank line comes first: not after a named table that was like the one before
-    previous: TableFeatures | None = None
-    alike: list[TableFeatures] = []
-    for features in (*tables, None):
-        same = features is not None and previous is not None and _same(features, previous)
-        if features is not None and same and not features.name:
-            alike.append(features)
-            previous = features
+    previous: Shown | None = None
+    alike: list[Shown] = []
+    for shown in (*tables, None):
+        same = shown is not None and previous is not None and _same(shown, previous)
+        if shown is not None and same and not shown.name:
+            alike.append(shown)
+            previous = shown
             continue
         if alike:
             first, last = alike[0].table, alike[-1].table
             title = f"table {first}" if first == last else f"tables {first}...{last}"
             text += f"{chr(10) if apart else ''}  {title}: ditto\n"
             apart, alike = True, []
-        if features is None:
+        if shown is None:
             break
-        body = " ditto\n" if same else "\n" + features_text(features, previous, version)
-        text += f"{chr(10) if apart else ''}  table {_title(features)}:{body}"
-        previous, apart = features, not same
+        body = " ditto\n" if same else "\n" + _body(shown, previous, version)
+        name = f' ("{shown.name}")' if shown.name else ""
+        text += f"{chr(10) if apart else ''}  table {shown.table}{name}:{body}"
+        previous, apart = shown, not same
     return text
 
 
-def _title(features: TableFeatures) -> str:
-    return f'{features.table} ("{features.name}")' if features.name else str(features.table)
+def _body(shown: Shown, previous: Shown | None, version: int) -> str:
+    if shown.features is None:
+        return shown.counters
+    before = None if previous is None else previous.features
+    text = features_text(shown.features, before, version)
+    if shown.counters and text and before is not None and _alike(shown.features, before):
+        return shown.counters + "    (same features)\n"
+    return shown.counters + text
 
 
-def _same(features: TableFeatures, previous: TableFeatures) -> bool:
+def _same(shown: Shown, previous: Shown) -> bool:
+    if shown.counters != previous.counters:
+        return False
+    if shown.features is None or previous.features is None:
+        return shown.features is previous.features
+    return _alike(shown.features, previous.features)
+
+
+def _alike(features: TableFeatures, previous: TableFeatures) -> bool:
     one, other = (
         x._replace(
             table=0,
@@ -345,6 +381,10 @@ def _same(features: TableFeatures, previous: TableFeatures) -> bool:
         for x in (features, previous)
     )
     return one == other
+
+
+def _text(tables: tuple[TableFeatures, ...], version: int, style: Style) -> str:
+    return tables_text([Shown(x.table, x.name, "", x) for x in tables], version)
 
 
 DECODE: Final[dict[str, Callable[[Envelope], Any]]] = {

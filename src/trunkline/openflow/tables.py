@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from struct import Struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.entries import read_entries
-from trunkline.openflow.properties import number, properties, unknown_property
+from trunkline.openflow.properties import number, properties
 from trunkline.openflow.style import Style, flags_text, table_text
 from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol
+
+if TYPE_CHECKING:
+    from trunkline.openflow.table_abilities import TableFeatures
 
 # ---- description ----
 
@@ -98,85 +101,113 @@ def encode_table_stats(version: int, t: m.TableStats) -> bytes:
     return _TABLE13.pack(t.table, *counters)
 
 
-_MATCH10_NAMES: Final = (
-    (1 << 0, "in_port"),
-    (1 << 2, "eth_src"),
-    (1 << 3, "eth_dst"),
-    (1 << 4, "eth_type"),
-    (1 << 1, "vlan_vid"),
-    (1 << 20, "vlan_pcp"),
-    (0x3F << 8, "ip_src"),
-    (0x3F << 14, "ip_dst"),
-    (1 << 5, "nw_proto"),
-    (1 << 21, "nw_tos"),
-    (1 << 6, "tcp_src"),
-    (1 << 7, "tcp_dst"),
+# Which field stands for which bit, in 1.0 and 1.1; from 1.2 on the bit is the field's OXM number.
+_FIELDS10: Final = (
+    *(
+        (1 << 0, "in_port"),
+        (1 << 1, "vlan_vid"),
+        (1 << 2, "eth_src"),
+        (1 << 3, "eth_dst"),
+        (1 << 4, "eth_type"),
+    ),
+    *((1 << 5, "nw_proto"), (1 << 6, "tcp_src"), (1 << 7, "tcp_dst"), (0x3F << 8, "ip_src")),
+    *((0x3F << 14, "ip_dst"), (1 << 20, "vlan_pcp"), (1 << 21, "nw_tos")),
 )
+_FIELDS11: Final = (
+    *(
+        (1 << 0, "in_port"),
+        (1 << 1, "vlan_vid"),
+        (1 << 2, "vlan_pcp"),
+        (1 << 3, "eth_type"),
+        (1 << 4, "nw_tos"),
+    ),
+    *((1 << 5, "nw_proto"), (1 << 6, "tcp_src"), (1 << 7, "tcp_dst"), (1 << 8, "mpls_label")),
+    *((1 << 9, "mpls_tc"), (1 << 11, "eth_src"), (1 << 12, "eth_dst"), (1 << 13, "ip_src")),
+    *((1 << 14, "ip_dst"), (1 << 15, "metadata")),
+)
+_INSTRUCTIONS: Final = 0x3E  # the bits of instructions before 1.3
 
 
-def fields_text(names: list[str]) -> str:
-    """Field names, those in a row with one prefix folded: eth_{src,dst}."""
-    words: list[tuple[str, list[str]]] = []
-    for name in names:
-        prefix, bar, rest = name.partition("_")
-        if bar and words and words[-1][0] == prefix:
-            words[-1][1].append(rest)
-        else:
-            words.append((prefix, [rest] if bar else []))
-    shown = []
-    for prefix, rests in words:
-        if not rests:
-            shown.append(prefix)
-        elif len(rests) == 1:
-            shown.append(f"{prefix}_{rests[0]}")
-        else:
-            shown.append(f"{prefix}_{{{','.join(rests)}}}")
-    return " ".join(shown)
+def _names(rows: tuple[tuple[int, str], ...], bits: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in rows if bits & bit)
 
 
-def _table_features(t: m.TableStats, version: int) -> str:
-    """What a table can do, as far as its statistics say: 1.0 tells its size and what it matches."""
-    if version > 1:
-        return ""
-    names = [name for bits, name in _MATCH10_NAMES if t.wildcards & bits]
-    return (
-        f"    max_entries={t.max_entries}\n    matching:\n"
-        f"      exact match or wildcard: {fields_text(names)}\n"
+def _fields12() -> tuple[tuple[int, str], ...]:
+    from trunkline.model.fields import FIELDS
+
+    return tuple(
+        (1 << code.number, field.name)
+        for field in FIELDS
+        for code in field.ids
+        if code.vendor == "OXM_OF" and code.openflow == "1.2"
     )
 
 
-def _text_table_stats(message: m.TableStatsReply, version: int, style: Style) -> str:
-    """Tables in a row that are alike are shown once, by a blank line between blocks."""
-    blocks: list[str] = []
-    shown: tuple[str, str] | None = None
-    first, last = 0, -1
-    for t in message.tables:
-        counters = f"    active={t.active}, lookup={t.lookups}, matched={t.matched}\n"
-        features = _table_features(t, version)
-        if shown == (counters, features) and t.table == last + 1:
-            last = t.table
-            continue
-        blocks += _ditto(first, last)
-        name = f' ("{t.name}")' if version < 4 and t.name and t.name != f"table{t.table}" else ""
-        same = (
-            "    (same features)\n" if shown is not None and features and shown[1] == features else features
+def _table_features(t: m.TableStats, version: int) -> "TableFeatures | None":
+    """What a table can do, as far as its statistics say."""
+    from trunkline.openflow.table_abilities import InstructionFeatures, TableFeatures
+
+    if version == 1:
+        fields = _names(_FIELDS10, t.wildcards)
+        return TableFeatures(t.table, max_entries=t.max_entries, match=fields, wildcard=fields)
+    if version == 2:
+        instructions = t.instructions & _INSTRUCTIONS
+        side = InstructionFeatures((), instructions, t.write_actions, t.write_actions)  # as the original
+        fields = _names(_FIELDS11, t.match)
+        return TableFeatures(
+            t.table,
+            max_entries=t.max_entries,
+            on_match=side,
+            on_miss=side,
+            match=fields,
+            wildcard=fields,
+            config=t.miss_config,
         )
-        blocks.append(f"  table {table_text(t.table, style)}{name}:\n{counters}{same}")
-        shown, first, last = (counters, features), t.table + 1, t.table
-    blocks += _ditto(first, last)
-    return "\n" + "\n".join(blocks)
+    if version == 3:
+        rows = _fields12()
+        side = InstructionFeatures(
+            (),
+            t.instructions & _INSTRUCTIONS,
+            t.write_actions,
+            t.apply_actions,
+            _names(rows, t.write_set_fields),
+            _names(rows, t.apply_set_fields),
+        )
+        return TableFeatures(
+            t.table,
+            "",
+            t.metadata_match,
+            t.metadata_write,
+            t.max_entries,
+            side,
+            side,
+            _names(rows, t.match | t.wildcards),
+            wildcard=_names(rows, t.wildcards),
+            config=t.miss_config,
+        )
+    return None
 
 
-def _ditto(first: int, last: int) -> list[str]:
-    if last < first:
-        return []
-    return [f"  table {first}: ditto\n" if first == last else f"  tables {first}...{last}: ditto\n"]
+def _text_table_stats(message: m.TableStatsReply, version: int, style: Style) -> str:
+    from trunkline.openflow.table_abilities import Shown, tables_text
+
+    rows = [
+        Shown(
+            t.table,
+            t.name or (style.tables or {}).get(t.table, ""),
+            f"    active={t.active}, lookup={t.lookups}, matched={t.matched}\n",
+            _table_features(t, version),
+        )
+        for t in message.tables
+    ]
+    return tables_text(rows, version)
 
 
 # ---- table-mod, table description ----
 
 _TABLE_MOD: Final = Struct("!B3xI")
 _EVICTION: Final = Struct("!HHI")
+_WHOLE: Final = 100  # percent
 _EVICTION_PROPERTY, _VACANCY_PROPERTY = 2, 3
 _VACANCY: Final = Struct("!HHBBBx")
 
@@ -186,9 +217,7 @@ def _decode_table_mod(envelope: Envelope) -> m.TableMod:
     table, config = _TABLE_MOD.unpack_from(body)
     if version < 4:
         miss = config & 3
-        if miss == 3:
-            raise DecodeError("OFPTMFC_BAD_CONFIG")
-        return m.TableMod(table, miss)
+        return m.TableMod(table, miss if miss in of.TABLE_MISS_NAMES else of.OFPTC11_TABLE_MISS_CONTROLLER)
     if version == 4:
         return m.TableMod(table)
     eviction, vacancy = bool(config & of.OFPTC14_EVICTION), bool(config & of.OFPTC14_VACANCY_EVENTS)
@@ -197,11 +226,11 @@ def _decode_table_mod(envelope: Envelope) -> m.TableMod:
         if kind == _EVICTION_PROPERTY:
             flags = number(value, 4)
         elif kind == _VACANCY_PROPERTY:
-            down, up, _, _ = number(value, 4).to_bytes(4, "big")
-            if up < down:
+            down, up, now, _ = number(value, 4).to_bytes(4, "big")
+            if up < down or max(down, up) > _WHOLE or now:
                 raise DecodeError("OFPBPC_BAD_VALUE")
         else:
-            raise unknown_property(kind, "a table-mod")
+            raise DecodeError("OFPBRC_BAD_TYPE", f"property {kind} in a table-mod")
     return m.TableMod(table, None, eviction, flags, vacancy, down, up)
 
 
@@ -272,10 +301,12 @@ def _text_table_mod(mod: m.TableMod, version: int, style: Style) -> str:
     )
     if mod.miss is not None:
         text += f", flow_miss_config={of.TABLE_MISS_NAMES[mod.miss]}"
-    if mod.eviction is not None:
+    if mod.eviction_flags is not None:
+        # The original takes the flags for the setting here.
+        shown = {0: "", 1: ", eviction=on", 2: ", eviction=off"}
+        text += shown.get(mod.eviction_flags, ", eviction=***error***")
+    elif mod.eviction is not None:
         text += f", eviction={'on' if mod.eviction else 'off'}"
-        if mod.eviction_flags is not None:
-            text += f" eviction_flags={_eviction_text(mod.eviction_flags)}"
     if mod.vacancy is not None:
         text += f", vacancy={'on' if mod.vacancy else 'off'}"
         if mod.vacancy:

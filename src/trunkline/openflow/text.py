@@ -46,7 +46,7 @@ def _text_removed(flow: m.FlowRemoved, version: int, style: Style) -> str:
     text = f" {format_match(flow.match, style.context, flow.priority)} reason="
     text += FLOW_REMOVED_NAMES.get(flow.reason, str(flow.reason))
     if flow.table != 0xFF:
-        text += f" table={table_text(flow.table, style)}"
+        text += f" table_id={table_text(flow.table, style)}"
     if flow.cookie:
         text += f" cookie:0x{flow.cookie:x}"
     text += f" duration{duration_text(flow.duration)} idle{flow.idle_timeout}"
@@ -62,18 +62,26 @@ def _text_error(error: m.Error, version: int, style: Style) -> str:
         return " ***decode error: OFPBRC_BAD_LEN***\n"
     text = f" {error.error}\n"
     if error.error.startswith("OFPHFC_"):
-        return text + printable(error.data) + "\n"
+        return text + printable(error.data) + ("\n" if error.data else "")
     return text + message_text(error.data, Style(1, style.context, style.tables), whole=False)
+
+
+_BUNDLED: Final[dict[type, str]] = {
+    m.FlowMod: "OFPT_FLOW_MOD",
+    m.PortMod: "OFPT_PORT_MOD",
+    m.PacketOut: "OFPT_PACKET_OUT",
+}
 
 
 def _text_bundle_add(add: m.BundleAdd, version: int, style: Style) -> str:
     from trunkline.model.openflow import BUNDLE_FLAG_NAMES
     from trunkline.openflow.style import c_hex, flags_text
 
-    inner = Incoming(version, add.xid, add.message, "OFPT_FLOW_MOD", False)
     flags = flags_text(BUNDLE_FLAG_NAMES, add.flags)
+    name = _BUNDLED.get(type(add.message), "OFPT_GROUP_MOD")
     head = f"\n bundle_id={c_hex(add.bundle)} flags={flags}\n"
-    return head + f"OFPT_FLOW_MOD{version_suffix(version)} (xid=0x{add.xid:x}):" + body_text(inner, style)
+    head += f"{name}{version_suffix(version)} (xid=0x{add.xid:x}):"
+    return head + _body(add.message, version, style)
 
 
 def _text_opaque(message: m.Opaque, version: int, style: Style) -> str:
@@ -121,6 +129,8 @@ def title(incoming: Incoming) -> str:
 
 def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> str:
     """One message as text, ending in a newline."""
+    if not data:
+        return "OpenFlow message is empty\n"
     if len(data) < 8:
         return f"OpenFlow packet too short (only {len(data)} bytes):\n" + hex_dump(data)
     length = int.from_bytes(data[2:4], "big")
@@ -139,6 +149,8 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
         if body:
             head = head.rstrip() + body + ("" if body.endswith("\n") else "\n")
         return f"{head}***decode error: {error.shown}***\n" + hex_dump(data)
+    if isinstance(incoming.message, m.Error) and not incoming.message.error:
+        return f"{title(incoming)} ***decode error: OFPBRC_BAD_LEN***\n" + hex_dump(data)
     text = (title(incoming) + _flags(data) + body_text(incoming, style)).rstrip(" ")
     if style.verbosity > 3:
         text = text.rstrip("\n") + "\n" + hex_dump(data)
