@@ -50,7 +50,11 @@ def test_events_are_counted(side: Side) -> None:
             break
         time.sleep(0.1)
     assert all(grown[name] >= some for name, some in least.items()), grown
-    assert count(side, "ofproto_recv_openflow") > 0
+    for name in ("ofproto_recv_openflow", "vconn_sent", "dpif_port_add", "netdev_received"):
+        assert count(side, name) > 0, name
+    for name in ("unixctl_received", "unixctl_replied"):
+        assert count(side, name) > 0, name
+    assert "idl-cells-Open_vSwitch:" in side.control("memory/show")
     assert "xlate_actions" in side.control("coverage/show")
 
 

@@ -47,6 +47,8 @@ def test_what_cannot_be_a_port(host: Host) -> None:
     text = '"could not add network device lo to ofproto (Invalid argument)"'
     host.until(text, "get", "Interface", "lo", "error")
     assert host.vsctl("get", "Interface", "lo", "ofport") == "-1"
+    for name in ("netlink_sent", "netlink_received"):
+        assert int(host.run("ovs-appctl", "coverage/read-counter", name)) > 0
     log = (host.directory / "ovs-vswitchd.log").read_text()
     for line in (
         "|dpif_netdev|ERR|lo: cannot add a loopback device",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from trunkline.base.clock import Clock
+from trunkline.base.counters import Counters
 from trunkline.base.log import Log
 from trunkline.bridge.devices import DeviceError, Devices, DeviceState, NoPortError, UnknownTypeError
 from trunkline.bridge.parts import NO_OFPORT, InterfacePart
@@ -35,7 +36,11 @@ class Interfaces:
         clock: Clock,
         log: Log,
         random_bits: Callable[[int], int],
+        counters: Counters,
     ) -> None:
+        self._ports_added = counters.counter("dpif_port_add")
+        self._ports_deleted = counters.counter("dpif_port_del")
+        self._packets_in = counters.counter("netdev_received")
         self.all: dict[Uuid, InterfacePart] = {}
         self.by_name: dict[str, InterfacePart] = {}
         self.holding = False
@@ -159,10 +164,14 @@ class Interfaces:
             sim, datapath = bridge.lane.sim, bridge.lane.datapath
             number = part.datapath_port = sim.port_add(part.settings.name, device.type)
             sim.attach(number, device.transmit)
+            self._ports_added.total += 1
+            packets_in = self._packets_in
 
             def receive(packets: Iterable[Packet]) -> None:
+                batch = tuple(packets)
+                packets_in.total += len(batch)
                 if not self.holding:
-                    sim.receive(number, tuple(packets))
+                    sim.receive(number, batch)
                     datapath.run()
 
             device.start(receive)
@@ -282,6 +291,7 @@ class Interfaces:
             self._note_wish(part)
         if part.datapath_port is not None:
             bridge.lane.sim.port_delete(part.datapath_port)
+            self._ports_deleted.total += 1
             part.datapath_port = None
         if part.device is not None:
             part.device.close(remove=remove)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from trunkline.base.addresses import format_mac, parse_mac
 from trunkline.base.clock import Clock
+from trunkline.base.counters import Counters
 from trunkline.base.log import Log
 from trunkline.bridge.controllers import controllers_of
 from trunkline.bridge.devices import Devices
@@ -82,18 +83,26 @@ class Switch:
         log: Log,
         random_bits: Callable[[int], int],
         run_directory: str,
+        counters: Counters,
     ) -> None:
         self.bridges: dict[Uuid, BridgePart] = {}
         self.lanes: dict[str, Lane] = {}
         self.unwritten: set[Uuid] = set()  # interfaces whose status may differ from what was written
         self._settling = Settling(log, self.unwritten)
         self.interfaces = Interfaces(
-            devices, self._settling, self.unwritten, clock=clock, log=log, random_bits=random_bits
+            devices,
+            self._settling,
+            self.unwritten,
+            clock=clock,
+            log=log,
+            random_bits=random_bits,
+            counters=counters,
         )
         self._ports: dict[Uuid, PortPart] = {}
         self._port_names: dict[str, PortPart] = {}
         self._bridge_names: dict[str, BridgePart] = {}
         self._routes = Routes(log.module("bridge"))
+        self._statistics_read = counters.counter("netdev_get_stats")
         self._run_directory = run_directory
         self._whole_log = log
         self._log = log.module("bridge")
@@ -478,6 +487,7 @@ class Switch:
         part = self.part_of(bridge, ofport)
         if part is None or part.device is None:
             return PortStatistics(*(None,) * len(PortStatistics._fields))
+        self._statistics_read.total += 1
         return part.device.statistics()
 
     def set_admin_state(self, bridge: str, ofport: int, up: bool) -> None:

@@ -39,6 +39,7 @@ class Controller:
         carried_out: Callable[[], None],
         snoop: Callable[[bytes], None],
         received: Counter,
+        sent: Counter,
     ) -> None:
         self.primary = Primary(settings, env.clock.monotonic())
         self.session: Session | None = None
@@ -49,7 +50,7 @@ class Controller:
         self._changed = changed
         self._carried_out = carried_out
         self._snoop = snoop
-        self._received = received
+        self._received, self._sent = received, sent
         self._name = f"{bridge.name}<->{settings.target}"
         self._log = env.log.module("rconn")
         self._over = asyncio.Event()
@@ -96,6 +97,7 @@ class Controller:
         if not self._is_quiet:
             self._log.info("%s: connecting...", self._name)
         self._happened("connecting")
+        self._env.counters.counter("vconn_open").add()
         try:
             async with asyncio.timeout(max(1.0, self.primary.state.backoff)):
                 stream = await self._env.dial(self._target())
@@ -128,6 +130,7 @@ class Controller:
             state=primary.state,
             remote=primary.settings.target,
             received=self._received,
+            sent=self._sent,
             agreed=self._agreed,
             heard=self._heard,
             carried_out=self._carried_out,

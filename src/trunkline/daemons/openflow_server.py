@@ -57,6 +57,7 @@ class OpenFlowServer:
         self._log = env.log.module("connmgr")
         self._parties: dict[str, _Party] = {}
         self._received = env.counters.counter("ofproto_recv_openflow")
+        self._sent = env.counters.counter("vconn_sent")  # writes, of one message or several
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ---- bridges
@@ -144,6 +145,7 @@ class OpenFlowServer:
             carried_out=lambda: self._heard_of(bridge),
             snoop=lambda raw: self._copy(party, raw),
             received=self._received,
+            sent=self._sent,
         )
         bridge.primaries[settings.target] = controller.primary
         self._log_added(bridge, settings, "added")
@@ -268,6 +270,7 @@ class OpenFlowServer:
             state=Reconnect("ACTIVE", now, now),
             remote=settings.target,
             received=self._received,
+            sent=self._sent,
             carried_out=lambda: self._after(bridge),
             ended=ended,
         )

@@ -70,6 +70,7 @@ class Session:
         state: Reconnect,
         remote: str,
         received: Counter,
+        sent: Counter,
         carried_out: Callable[[], None],
         ended: Callable[[str, str], None],
         agreed: Callable[[], None] = lambda: None,
@@ -82,7 +83,7 @@ class Session:
         self.state = state
         self.remote = remote
         self._tap = _Tap(snoop) if snoop is not None else None
-        self._received = received
+        self._received, self._sent = received, sent
         self._clock = clock
         self._timing = timing
         self._agreed = agreed
@@ -188,6 +189,7 @@ class Session:
         data = self.client.connection.to_send()
         if data and not self._is_over:
             self.stream.write(data)
+            self._sent.total += 1
             if self._tap is not None:
                 self._tap.sent(data)
 

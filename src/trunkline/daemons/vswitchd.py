@@ -84,6 +84,7 @@ class Switchd:
             log=env.log,
             random_bits=env.random.getrandbits,
             run_directory=env.directories.run,
+            counters=env.counters,
         )
         self.datapath_types = (*DATAPATH_TYPES, "dummy") if dummy else DATAPATH_TYPES
         self.status = Status(self.switch, interface_types, self.datapath_types, self.openflow.state_of)
@@ -256,6 +257,9 @@ class Switchd:
     def _memory(self) -> Mapping[str, int]:
         bridges = [part.bridge for part in self.switch.bridges.values()]
         return {
+            "idl-cells-Open_vSwitch": sum(
+                len(self.replica.rows(interest.table)) * len(interest.columns or ()) for interest in INTERESTS
+            ),
             "ofconns": sum(len(bridge.clients.all) for bridge in bridges),
             "ports": sum(len(bridge.interfaces) for bridge in bridges),
             "rules": sum(1 for bridge in bridges for _ in bridge.flows.tables.rules(hidden=True)),
@@ -301,7 +305,9 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
             env.log.module("bridge").warn(
                 "--disable-system-route has no effect: there are no tunnels yet that would look up routes"
             )
-        devices = MachineDevices(loop, env.directories.run, env.clock, dummy=dummy, system=system)
+        devices = MachineDevices(
+            loop, env.directories.run, env.clock, dummy=dummy, system=system, counters=env.counters
+        )
         env.commands.add(*devices.commands())
         if dummy != "no" and isinstance(loop, Loop):
             env.commands.add(*time_commands(loop))

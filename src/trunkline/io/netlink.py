@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from trunkline.base.counters import Counters
+
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _GETSTATS = 94
 _ERROR, _DONE = 2, 3
@@ -137,7 +139,9 @@ def _link(body: memoryview) -> Link:
 class Netlink:
     """A socket for requests about links of the process's network namespace."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters | None = None) -> None:
+        counters = counters or Counters()
+        self._sent, self._received = counters.counter("netlink_sent"), counters.counter("netlink_received")
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
@@ -153,9 +157,11 @@ class Netlink:
         self._socket.send(
             _HEADER.pack(_HEADER.size + len(body), kind, flags | _REQUEST, self._serial, 0) + body
         )
+        self._sent.total += 1
         answers: list[memoryview] = []
         while True:
             data = memoryview(self._socket.recv(1 << 18))
+            self._received.total += 1
             at = 0
             while at + _HEADER.size <= len(data):
                 length, answer, _, serial, _ = _HEADER.unpack_from(data, at)
@@ -242,7 +248,10 @@ class Netlink:
 class LinkEvents:
     """News of links; `fileno` for a selector."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters | None = None) -> None:
+        counters = counters or Counters()
+        self._received = counters.counter("netlink_received")
+        self._overflow = counters.counter("netlink_overflow")
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -263,7 +272,9 @@ class LinkEvents:
             except BlockingIOError:
                 return events
             except OSError:
-                return None  # ENOBUFS
+                self._overflow.total += 1  # ENOBUFS
+                return None
+            self._received.total += 1
             at = 0
             while at + _HEADER.size <= len(data):
                 length, kind, _, _, _ = _HEADER.unpack_from(data, at)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
 from trunkline.base.clock import Clock
+from trunkline.base.counters import Counters
 from trunkline.bridge.devices import Device, DeviceError, UnknownTypeError
 from trunkline.io.netdev.dummy import DummyDevice, commands
 from trunkline.io.netdev.kernel import (
@@ -39,7 +40,9 @@ class MachineDevices:
         *,
         dummy: Dummy = "no",
         system: bool = True,
+        counters: Counters | None = None,
     ) -> None:
+        self._counters = counters
         self.dummies: dict[str, DummyDevice] = {}
         self._readers = readers
         self._run_directory = run_directory
@@ -79,7 +82,7 @@ class MachineDevices:
             return self._open_dummy(name, type)
         if self._dummy == "override" or (self._dummy == "system" and type == "system"):
             return self._open_dummy(name, "dummy-internal" if type == "internal" else type)
-        kernel = self._kernel = self._kernel or Kernel(self._readers)
+        kernel = self._kernel = self._kernel or Kernel(self._readers, self._counters)
         if type == "internal":
             return InternalDevice(name, kernel, self._run_directory)
         return TapDevice(name, kernel) if type == "tap" else SystemDevice(name, kernel)
@@ -97,7 +100,7 @@ class MachineDevices:
         self._changed = changed
         if self._events is None and self._system:
             try:
-                self._events = LinkEvents()
+                self._events = LinkEvents(self._counters)
             except OSError:
                 return  # no netlink here: then there are no devices either
             self._readers.add_reader(self._events.fileno(), self._read_events)
@@ -127,7 +130,7 @@ class MachineDevices:
     def forget_others(self, names: frozenset[str]) -> None:
         if not self._system or self._dummy == "override":
             return
-        kernel = self._kernel = self._kernel or Kernel(self._readers)
+        kernel = self._kernel = self._kernel or Kernel(self._readers, self._counters)
         prefix = hidden_prefix(self._run_directory)
         kept = {hidden_name(self._run_directory, name) for name in names}
         for link in kernel.netlink.links():

@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from trunkline.base.counters import Counters
 from trunkline.bridge.devices import DeviceError, DeviceState, NoPortError
 from trunkline.io.files import error_text
 from trunkline.io.netdev.ethtool import Ethtool
@@ -41,9 +42,9 @@ class Readers(Protocol):
 class Kernel:
     """What devices share: the loop, and the sockets for questions and orders."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Readers, counters: Counters | None = None) -> None:
         self.readers = readers
-        self.netlink = Netlink()
+        self.netlink = Netlink(counters)
         self.ethtool = Ethtool()
 
     def close(self) -> None:
