@@ -330,6 +330,7 @@ class Remotes:
         timing = Timing(max_backoff=running.settings.max_backoff)
         running.state = running.state.happened("enable", timing, env.clock.monotonic())
         while True:
+            timing = Timing(max_backoff=running.settings.max_backoff)  # the row may have changed
             deadline = running.state.deadline(timing)
             if deadline is not None:
                 await asyncio.sleep(max(0.0, deadline - env.clock.monotonic()))

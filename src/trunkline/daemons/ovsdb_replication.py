@@ -8,11 +8,10 @@ replication meets an error that no other attempt can mend.
 import asyncio
 from typing import TYPE_CHECKING
 
-from trunkline.io.streams import Stream
-from trunkline.jsonrpc.reconnect import Event, Reconnect, Timing
+from trunkline.daemons.ovsdb_peer import Peer
+from trunkline.jsonrpc.reconnect import Timing
 from trunkline.ovsdb.database import Changes
 from trunkline.ovsdb.replication import (
-    BrokenConversation,
     Excluded,
     Follower,
     ReplicationError,
@@ -37,11 +36,9 @@ class Replication:
         self.timing = Timing(probe_interval=PROBE_SECONDS)
         self._follower: Follower | None = None
         self._server = ""  # that is followed now
-        self._state = Reconnect()
         self._task: asyncio.Task[None] | None = None
         self._log = daemon.env.log.module("replication")
         self._error_log = daemon.env.log.module("ovsdb_error")
-        self._reconnect_log = daemon.env.log.module("reconnect")
 
     @property
     def is_backup(self) -> bool:
@@ -91,60 +88,24 @@ class Replication:
 
     # -- the connection -------------------------------------------------------------------------------------
 
-    def _happened(self, event: Event) -> None:
-        self._state = self._state.happened(event, self.timing, self.daemon.env.clock.monotonic())
-
     async def _run(self) -> None:
-        self._state = Reconnect()
-        self._happened("enable")
-        while True:
-            deadline = self._state.deadline(self.timing)
-            if deadline is not None:
-                await asyncio.sleep(max(0.0, deadline - self.daemon.env.clock.monotonic()))
-            try:
-                await self._connection()
-            except ReplicationError as error:
-                if str(error):
-                    self._error_log.err("%s", error)
-                self._task = None
-                self.stop()
-                return
-
-    async def _connection(self) -> None:
-        env = self.daemon.env
-        self._happened("connecting")
-        self._reconnect_log.info("%s: connecting...", self._server)
+        peer = Peer(self.daemon.env, [self._server], lambda: self.timing, self._begin, self._ended)
         try:
-            async with asyncio.timeout(max(1.0, self._state.backoff)):
-                stream = await env.dial(self._server)
-        except (OSError, TimeoutError) as error:
-            reason = getattr(error, "strerror", None) or "Connection timed out"
-            self._happened("disconnected")
-            text = "%s: connection attempt failed (%s)"
-            self._reconnect_log.info(text, self._server, reason)
-        else:
-            self._happened("connected")
-            self._reconnect_log.info("%s: connected", self._server)
-            try:
-                reason = await self._follow(stream)
-            finally:
-                self._follower = None
-                stream.abort()
-                self._happened("disconnected")
-            self._reconnect_log.info("%s: connection dropped (%s)", self._server, reason)
-        if self._state.backoff > 1:
-            text = "%s: waiting %g seconds before reconnect"
-            self._reconnect_log.info(text, self._server, self._state.backoff)
+            await peer.run()
+        except ReplicationError as error:
+            if str(error):
+                self._error_log.err("%s", error)
+            self._task = None
+            self.stop()
 
-    async def _follow(self, stream: Stream) -> str:
-        """Copies until the connection ends; says why it did.  Raises ReplicationError."""
+    def _begin(self) -> Follower:
         server = self.daemon.server
         databases = {
             name: hosted.database
             for name, hosted in server.databases.items()
             if name != SERVER and hosted.forward is None
         }
-        follower = self._follower = Follower(
+        self._follower = Follower(
             server.id,
             databases,
             self.excluded,
@@ -152,36 +113,10 @@ class Replication:
             commit=self._commit,
             log=self._log,
         )
-        stream.write(follower.take_output())
-        reading = asyncio.ensure_future(stream.read())
-        try:
-            while True:
-                deadline = self._state.deadline(self.timing)
-                now = self.daemon.env.clock.monotonic()
-                wait = None if deadline is None else max(0.0, deadline - now)
-                done, _ = await asyncio.wait((reading,), timeout=wait)
-                if not done:
-                    action = self._state.due(self.timing, self.daemon.env.clock.monotonic())
-                    if action == "disconnect":
-                        return "no response to inactivity probe"
-                    if action == "probe":
-                        follower.probe()
-                        stream.write(follower.take_output())
-                        self._state = self._state.probing(self.daemon.env.clock.monotonic())
-                    continue
-                data = reading.result()
-                if not data:
-                    return "connection closed by peer"
-                follower.receive(data)
-                stream.write(follower.take_output())
-                self._happened("activity")
-                reading = asyncio.ensure_future(stream.read())
-        except OSError as error:
-            return error.strerror or "Connection reset by peer"
-        except BrokenConversation as error:
-            return str(error)
-        finally:
-            reading.cancel()
+        return self._follower
+
+    def _ended(self) -> None:
+        self._follower = None
 
     def _commit(self, name: str, changes: Changes) -> None:
         if changes:
