@@ -1,5 +1,6 @@
 """ovsdb-server compacts while clients write; killed in the middle, it loses nothing that it acknowledged."""
 
+import asyncio
 import signal
 import subprocess
 import time
@@ -8,6 +9,11 @@ from pathlib import Path
 import pytest
 
 from support.database_servers import BIN, DB, OURS, Client, Running
+from trunkline.daemons.env import embedded
+from trunkline.daemons.ovsdb_compaction import SIZE, SOONEST
+from trunkline.daemons.ovsdb_server import Daemon
+from trunkline.io.loop import run, settle
+from trunkline.io.memory import MemoryNetwork
 from trunkline.io.ovsdb_file import load_file
 from trunkline.model.schemas import schema_path
 
@@ -79,3 +85,45 @@ def test_a_conversion_or_removal_ends_a_compaction() -> None:
         assert not Path(server.directory, "conf.db.tmp").exists()
     finally:
         server.remove()
+
+
+def test_a_file_that_has_grown_is_compacted_by_itself(tmp_path: Path) -> None:
+    """Ten minutes, a hundred transactions and ten megabytes later, on virtual time."""
+    path = tmp_path / "db"
+    subprocess.run([BIN / "ovsdb-tool", "create", path, schema_path(DB)], check=True)
+
+    async def main() -> None:
+        daemon = Daemon(embedded("ovsdb-server", MemoryNetwork()))
+        daemon.open(str(path))
+        file = daemon.files[DB]
+        daemon.server.transact(DB, [{"op": "insert", "table": "Open_vSwitch", "row": {}}])
+        for number in range(120):
+            row = {"external_ids": ["map", [["filling", f"{number}" * 50_000]]]}
+            daemon.server.transact(DB, [{"op": "update", "table": "Open_vSwitch", "where": [], "row": row}])
+            daemon.turn()
+        grown = file.size
+        assert grown > SIZE
+        await asyncio.sleep(SOONEST - 1)
+        daemon.server.transact(DB, [{"op": "insert", "table": "Queue", "row": {}}])
+        daemon.turn()
+        await settle()
+        assert file.size > grown
+        await asyncio.sleep(2)
+        daemon.server.transact(DB, [{"op": "insert", "table": "Queue", "row": {}}])
+        daemon.turn()
+        for _ in range(10_000):
+            if file.size < grown:
+                break
+            await asyncio.sleep(0)
+        assert file.size == file.compacted_size < grown / 10
+        assert file.commits == 0
+        daemon.server.transact(DB, [{"op": "insert", "table": "Queue", "row": {}}])
+        daemon.turn()
+        daemon.close()
+
+    run(main(), "virtual")
+    database, _, damage = load_file(str(path))
+    assert damage is None
+    assert len(database.rows("Queue")) == 3
+    (row,) = database.rows("Open_vSwitch").values()
+    assert dict(row["external_ids"])["filling"] == "119" * 50_000
