@@ -6,6 +6,7 @@ connections are compared, with the states of both ends and the seconds that are 
 """
 
 import random
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from support.conntrack_conversations import answer, fragments, natted_packet, pi
 from support.conntrack_pair import ConntrackPair, Crash, held
 from support.originals import Originals
 from support.switches import OriginalSwitch
+from trunkline.jsonrpc.unixctl import CommandError
 
 pytestmark = pytest.mark.oracle
 
@@ -264,3 +266,54 @@ COMMANDS: list[tuple[str, ...]] = [
     *many("ipf-set-disabled", "v6", "v7"),
     *many("ipf-get-status", "", "-m", "xx"),
 ]  # fmt: skip
+
+
+# ---- traces
+
+TRACED = (
+    "table=0,ip,actions=ct(table=1,zone=5)",
+    "table=1,ct_state=+new+trk,ip,actions=ct(commit,zone=5,table=2,exec(load:7->NXM_NX_CT_MARK[],load:3->NXM_NX_CT_LABEL[0..63]))",
+    "table=1,ct_state=+est+trk,ip,actions=ct(commit,zone=NXM_NX_REG1[0..15],nat(src=10.0.0.1-10.0.0.9:5-9,random)),output:2",
+    "table=1,ct_state=+rel+trk,ip,actions=load:9->NXM_NX_REG1[],ct(commit,zone=NXM_NX_REG1[0..15],table=3,nat(dst=10.0.0.3))",
+    "table=1,ct_state=+inv+trk,ip,actions=ct_clear,ct_clear,mod_dl_src:50:54:00:00:00:0c,ct(table=2,nat),output:3",
+    "table=2,ip,ct_mark=7,actions=ct_clear,output:2",
+    "table=2,priority=1,tcp,actions=ct(table=3,alg=ftp,commit,force,exec(move:NXM_NX_CT_MARK[]->NXM_NX_CT_LABEL[0..31])),output:3",
+    "table=3,ip,actions=output:1,ct(commit,nat(src=10.0.0.4),exec(load:1->NXM_NX_CT_MARK[]))",
+)
+FLOW = "in_port=1,{},nw_src=10.0.0.1,nw_dst=10.0.0.2"
+STATES = (
+    *("trk", "new", "est", "rel", "rpl", "inv", "snat", "dnat", "foo", "trk,est", "trk,new", "trk,rel,new"),
+    *("trk,rel,est", "trk,inv", "trk,new,est", "trk,new,rpl", "trk,snat,new", "trk,inv,new", "", "trk|est"),
+)
+
+
+def test_traces(pair: ConntrackPair) -> None:
+    """ofproto/trace with every kind of --ct-next: the same words, but for numbers of recirculations."""
+    pair.flows(TRACED)
+    rnd = random.Random(1)
+    calls: list[list[str]] = [[], ["--ct-next"], ["--ct-next=trk"], ["-ct-next", "trk"]]
+    calls += [["--ct-next", state] for state in STATES]
+    for _ in range(60):
+        calls.append(
+            [word for _ in range(rnd.randrange(4)) for word in ("--ct-next", rnd.choice(STATES[8:]))]
+        )
+    for options in calls:
+        words = ("ofproto/trace", "br0", FLOW.format(rnd.choice(("tcp,tcp_src=7", "udp", "icmp"))), *options)
+        want = pair.original.control(*words)
+        try:
+            got = pair.commands.run(words[0], list(words[1:]))
+        except CommandError as error:
+            got = f"error: {error}"
+        assert isinstance(got, str)
+        assert numbered(got) == numbered(want), words
+
+
+def numbered(trace: str) -> str:
+    """Without megaflows; recirculations numbered as they are met."""
+    numbers: dict[str, str] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return found[1] + numbers.setdefault(found[2], str(len(numbers)))
+
+    trace = re.sub(r"\nMegaflow: .*", "", trace.strip())
+    return re.sub(r"(recirc\(|recirc_id=)(0x[0-9a-f]+)", number, trace)

@@ -603,6 +603,8 @@ def flow_mask(key: int) -> int:
         place = VIEW[name].mask
         if key & place:
             mask |= place
+    if get(key, "recirc_id"):  # then it is said of what type the packet is
+        mask |= VIEW["packet_type"].mask
     whole = Match(key, -1)
     kind = ethernet_type(whole) or 0
     mask |= _PACKET.get(kind, 0)

@@ -1,8 +1,8 @@
 """Connection tracking: the actions ct and ct_clear.
 
 What is known of a connection is only found when the datapath does it.  So ct(table=N) recirculates:
-the rest of the pipeline sees the packet again with its ct_* fields filled in, in a walk of its own, while this one
-goes on with a packet whose ct_* fields are all 0.  Without a table nothing sees what was found.
+the rest of the pipeline sees the packet again with its ct_* fields filled in, in a walk of its own, while
+this one goes on with a packet whose ct_* fields are all 0.  Without a table nothing sees what was found.
 
 exec() sets the mark and label of the connection, not of the packet: its actions are walked like others, and
 what they have changed becomes part of the datapath's action.
@@ -14,8 +14,9 @@ from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.ofproto.fabric import timeouts_token
 from trunkline.openflow import actions as a
+from trunkline.translate.explain import action_text
 from trunkline.translate.frozen import fork
-from trunkline.translate.result import CONNTRACK
+from trunkline.translate.result import ACTION, CONNTRACK, Node
 from trunkline.translate.run import run
 from trunkline.translate.walk import Walk
 
@@ -60,7 +61,16 @@ def conntrack(x: Walk, action: a.Ct, _: Any) -> None:
         x.conntracked = False
     else:
         x.conntracked = True
+        for view, found in ((_MARK, mark), (_LABEL, label)):  # a trace takes it that they are set
+            if found is not None:
+                x.key = x.key & ~(found[1] << view.shift) | found[0] << view.shift
         fork(x, action.table, CONNTRACK, zone=zone)
+        if x.why is not None:
+            x.followed[-1] = x.followed[-1]._replace(nat=x.out[-2].nat)
+        x.note(
+            "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table "
+            f"{action.table}."
+        )
     x.note(_CLEARED)
     clear_fields(x)
 
@@ -80,7 +90,10 @@ def _marks(x: Walk, action: a.Ct) -> tuple[tuple[int, int] | None, tuple[int, in
     looked, fresh, key = x.wild & _MARKS, x.fresh & _MARKS, x.key & _MARKS
     x.wild &= ~_MARKS
     x.fresh |= _MARKS
-    run(x, x.compile(action.actions), action.actions)
+    if action.nat is not None and x.why is not None:
+        x.why.append(Node(ACTION, action_text(action.nat), action.nat))
+    if action.nat is None or action.actions:
+        run(x, x.compile(action.actions), action.actions)
     changed, now = x.wild & _MARKS, x.key
     x.wild = x.wild & ~_MARKS | looked
     for inner in action.actions:

@@ -98,13 +98,14 @@ class SendToController(NamedTuple):
 class Recirculation(NamedTuple):
     """A part of the walk that goes on elsewhere, for a trace to follow: `key` is what goes in there.
 
-    `kind` is CONNTRACK or another of the kinds below.
+    `kind` is CONNTRACK or another of the kinds below; `zone` and `nat` (dp.Nat) are those of a ct action.
     """
 
     kind: str
     id: int
     key: int
     zone: int = 0
+    nat: Any = None
 
 
 SLOW_ACTION = 1  # bits of `Result.slow`: the datapath has no such action

@@ -20,6 +20,7 @@ from trunkline.translate.action_set import UNSET
 from trunkline.translate.explain import lines
 from trunkline.translate.result import CONNTRACK, SLOW_ACTION, Node, Recirculation, Result
 from trunkline.translate.translate import translate
+from trunkline.upcall import ct_next
 from trunkline.upcall.commands import Datapaths, find_bridge
 from trunkline.upcall.datapath import Datapath
 from trunkline.upcall.dpctl import shown_actions
@@ -31,11 +32,10 @@ _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _DP_PORT_MASK: Final = layout.MASK["dp_in_port"]
 _DOT1Q: Final = 0x8100
 _FRAGMENT: Final = layout.MASK["nw_frag"]
-_TRACKED_NEW: Final = 0x21
 _SLOW: Final = ((SLOW_ACTION, "Uses action(s) not supported by datapath."),)
 _ACTSET_MASK: Final = layout.MASK["actset_output"]
 _RULE: Final = "=" * 79
-_NOT_YET: Final = ("-ct-next", "--ct-next", "-consistent")
+_NOT_YET: Final = ("-consistent",)
 
 
 class Request(NamedTuple):
@@ -44,6 +44,8 @@ class Request(NamedTuple):
     bridge: Bridge
     key: int
     effective: bool
+    states: list[int]
+    """ct_state after each recirculation by ct, as long as they last."""
 
 
 def trace_commands(datapaths: Datapaths) -> list[Command]:
@@ -57,11 +59,13 @@ def _trace(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     waiting = [Recirculation("", 0, request.key)]
     while waiting:
         part = waiting.pop(0)
-        key = part.key if not part.kind else _resumed(part)
+        tracked = part.kind == CONNTRACK
+        state = request.states.pop(0) if tracked and request.states else None
+        key = (_resumed(part, state) if tracked else part.key) & ~_ACTSET_MASK
         why: list[Node] = []
         result = translate(request.bridge, key, why, telling=request.effective)
         if part.kind:
-            parts.append(_heading(part))
+            parts.append(_heading(part, state))
         parts.append(render(request.bridge, key, result, why, told=request.effective))
         if request.effective:
             apply_learning(result.effects, request.bridge.clock.monotonic())
@@ -69,18 +73,20 @@ def _trace(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def _resumed(part: Recirculation) -> int:
-    """The key with which a recirculated packet comes back, as far as a trace knows."""
-    key = part.key
-    if part.kind == CONNTRACK:
-        key = layout.put(layout.put(key, "ct_state", _TRACKED_NEW), "ct_zone", part.zone)
-    return key
+def _resumed(part: Recirculation, state: int | None) -> int:
+    """The key with which a packet comes back from ct, as far as a trace knows."""
+    key = layout.put(part.key, "ct_state", ct_next.DEFAULT if state is None else state)
+    return ct_next.translated(layout.put(key, "ct_zone", part.zone), part.nat)
 
 
-def _heading(part: Recirculation) -> str:
+def _heading(part: Recirculation, state: int | None) -> str:
     text = f"recirc({part.id:#x})"
-    if part.kind == CONNTRACK:
+    if state is not None:
+        text += f" - resume conntrack with ct_state={ct_next.state_text(state)}"
+    elif part.kind == CONNTRACK:
         text += " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)"
+    if part.nat is not None:
+        text += "\n" + ct_next.translation_text(part.key, part.nat)
     return f"{_RULE}\n{text}\n{_RULE}\n"
 
 
@@ -114,13 +120,12 @@ def render(bridge: Bridge, key: int, result: Result, why: list[Node], *, told: b
 def _parse(datapaths: Datapaths, arguments: list[str]) -> Request:
     generate = False
     rest = []
+    states, arguments = ct_next.take_states(arguments)
     for word in arguments:
         if word in ("-generate", "--generate"):
             generate = True
         elif word.startswith(_NOT_YET):
-            raise CommandError(
-                f"ofproto/trace {word} is not implemented yet: connection tracking comes later"
-            )
+            raise CommandError(f"ofproto/trace {word} is not implemented yet")
         else:
             rest.append(word)
     packet = None
@@ -142,7 +147,7 @@ def _parse(datapaths: Datapaths, arguments: list[str]) -> Request:
     except TextError as error:
         reason = str(error).replace("unknown keyword", "unknown field")  # a key is made of fields alone
         raise CommandError(f"Bad openflow flow syntax: {flow}: {reason}") from None
-    return Request(bridge, _key(datapath, bridge, match, packet), generate or packet is not None)
+    return Request(bridge, _key(datapath, bridge, match, packet), generate or packet is not None, states)
 
 
 def _is_hex(word: str) -> bool:
