@@ -12,7 +12,7 @@ packets chooses the keys, and only the hash of bytes is keyed.)  Masks that hit 
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from trunkline.base.clock import Clock
@@ -33,8 +33,7 @@ from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
 from trunkline.packet.parse import parse
 from trunkline.sim.execute import Executor, unknown
-
-Transmit = Callable[[Packet], None]
+from trunkline.sim.parts import SimFlow, SimPort, Transmit
 
 _PORT: Final = layout.OFFSET["dp_in_port"]
 _TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
@@ -52,47 +51,6 @@ _MAX_DUMMY: Final = 1 << 16
 _ACTIONS: Final = frozenset(
     ("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop", "ct", "ct_clear")
 )
-
-
-class SimPort:
-    """A port and its counters, as the datapath sees it."""
-
-    __slots__ = (
-        "bytes_in",
-        "bytes_out",
-        "dropped",
-        "name",
-        "number",
-        "packets_in",
-        "packets_out",
-        "transmit",
-        "type",
-    )
-
-    def __init__(self, number: int, name: str, type: str) -> None:
-        self.number = number
-        self.name = name
-        self.type = type
-        self.transmit: Transmit | None = None
-        self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = self.dropped = 0
-
-
-class SimFlow:
-    """A megaflow."""
-
-    __slots__ = ("actions", "bytes", "key", "mask", "packets", "tcp_flags", "touched", "ufid", "used")
-
-    def __init__(self, ufid: int, key: int, mask: int, actions: tuple[Any, ...]) -> None:
-        self.ufid = ufid
-        self.key = key
-        self.mask = mask
-        self.actions = actions
-        self.packets = self.bytes = self.tcp_flags = 0
-        self.used: float | None = None
-        self.touched = False  # it waits in `Sim.touched`
-
-    def statistics(self) -> Statistics:
-        return Statistics(self.packets, self.bytes, self.used, self.tcp_flags)
 
 
 class _Table:

@@ -5,7 +5,7 @@ is kept beside it only where something needs it: a masked set, a recirculation, 
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from trunkline.conntrack.tracker import FIELDS, Known
 from trunkline.dpif import actions as dp
@@ -13,9 +13,7 @@ from trunkline.flow import key as layout
 from trunkline.flow.hashes import flow_hash
 from trunkline.packet.packet import Packet
 from trunkline.packet.rewrite import pop_mpls, pop_vlan, push_mpls, push_vlan, set_fields
-
-if TYPE_CHECKING:
-    from trunkline.sim.datapath import Sim
+from trunkline.sim.parts import Owner
 
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 _RECIRC_MASK: Final = layout.MASK["recirc_id"]
@@ -35,7 +33,7 @@ class _Run:
 
     __slots__ = ("_key", "_stale", "depth", "known", "packet", "sim", "truncate")
 
-    def __init__(self, sim: "Sim", packet: Packet, key: int, depth: int, known: Known | None = None) -> None:
+    def __init__(self, sim: Owner, packet: Packet, key: int, depth: int, known: Known | None = None) -> None:
         self.sim = sim
         self.packet = packet
         self._key = key
@@ -69,11 +67,11 @@ class _Run:
 
 
 class Executor:
-    """Runs actions on behalf of a `Sim`."""
+    """Runs actions on behalf of a datapath."""
 
     __slots__ = ("_sim",)
 
-    def __init__(self, sim: "Sim") -> None:
+    def __init__(self, sim: Owner) -> None:
         self._sim = sim
 
     def run(
@@ -117,7 +115,7 @@ def _conntrack_clear(state: _Run, action: dp.ConntrackClear) -> None:
     state.restore(state.packet, state.sim.conntrack.clear(state.key))
 
 
-def _send(sim: "Sim", packet: Packet, number: int) -> None:
+def _send(sim: Owner, packet: Packet, number: int) -> None:
     port = sim.port(number)
     if port is None or port.transmit is None:
         if port is not None:

@@ -1,0 +1,79 @@
+"""What the datapath in Python consists of: its ports and its flows, and what actions may ask of the whole.
+
+`execute` runs actions for a datapath that it knows by the protocol `Owner` only; `datapath` is the one there
+is.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from trunkline.base.clock import Clock
+from trunkline.conntrack.tracker import Tracker
+from trunkline.dpif.provider import Statistics
+from trunkline.packet.packet import Packet
+
+Transmit = Callable[[Packet], None]
+
+
+class SimPort:
+    """A port and its counters, as the datapath sees it."""
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "dropped",
+        "name",
+        "number",
+        "packets_in",
+        "packets_out",
+        "transmit",
+        "type",
+    )
+
+    def __init__(self, number: int, name: str, type: str) -> None:
+        self.number = number
+        self.name = name
+        self.type = type
+        self.transmit: Transmit | None = None
+        self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = self.dropped = 0
+
+
+class SimFlow:
+    """A megaflow."""
+
+    __slots__ = ("actions", "bytes", "key", "mask", "packets", "tcp_flags", "touched", "ufid", "used")
+
+    def __init__(self, ufid: int, key: int, mask: int, actions: tuple[Any, ...]) -> None:
+        self.ufid = ufid
+        self.key = key
+        self.mask = mask
+        self.actions = actions
+        self.packets = self.bytes = self.tcp_flags = 0
+        self.used: float | None = None
+        self.touched = False  # it waits in `Sim.touched`
+
+    def statistics(self) -> Statistics:
+        return Statistics(self.packets, self.bytes, self.used, self.tcp_flags)
+
+
+class Owner(Protocol):
+    """The datapath that a packet is in, as actions see it.
+
+    `touched` are the flows that were used since they were last asked for.
+    """
+
+    hits: int
+    misses: int
+    clock: Clock
+    conntrack: Tracker
+    touched: list[SimFlow]
+
+    def port(self, number: int) -> SimPort | None: ...
+
+    def key_of(self, frame: bytes, number: int) -> int: ...
+
+    def lookup(self, key: int) -> SimFlow | None: ...
+
+    def upcall(self, packet: Packet, key: int, action: Any, known: Any = None) -> None: ...
+
+    def draw(self) -> int: ...
