@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.lab import Lab, lab
 
@@ -62,6 +62,12 @@ def write_database(path: str, rows: int) -> None:
     Path(path).write_bytes(_record(SCHEMA) + _record(contents))
 
 
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    socket: str
+
+
 class Server:
     """A running server; `took` is how long it took until it answered, in seconds."""
 
@@ -98,7 +104,7 @@ def server(original: bool, rows: int, *options: str) -> Iterator[Server]:
 class Client:
     """A connection to a server."""
 
-    def __init__(self, to: Server) -> None:
+    def __init__(self, to: "Address | Server") -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(120)
         self.socket.connect(to.socket)

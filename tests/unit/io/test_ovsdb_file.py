@@ -1,6 +1,8 @@
 """Database files on disk: locks, damaged tails, failed writes, replacement."""
 
+import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from support.transactions import SCHEMA
 from trunkline.io.ovsdb_file import DatabaseFile, Lock, LockError, create_file, lock_path
 from trunkline.io.uuids import random_uuid
-from trunkline.ovsdb.errors import OvsdbError
+from trunkline.ovsdb.errors import FileError, OvsdbError
 from trunkline.ovsdb.log import change_record
 from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.transaction import execute
@@ -126,3 +128,92 @@ def test_a_database_is_created_where_a_link_leads(tmp_path: Path) -> None:
     assert file.stat().st_size > 0
     with pytest.raises(OvsdbError, match="create failed"):
         create_file(str(link), [])
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("written", [0, 1, 40, 100])
+def test_every_error_of_a_write_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, written: int
+) -> None:
+    path = tmp_path / "db"
+    file = DatabaseFile.create(str(path), RICH)
+    insert(file, 1)
+    before = path.read_bytes()
+    honest = os.pwrite
+    calls = []
+
+    def failing(descriptor: int, data: bytes, offset: int) -> int:
+        calls.append(offset)
+        if len(calls) == 1 and written:
+            return honest(descriptor, data[:written], offset)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pwrite", failing)
+    with pytest.raises(FileError, match=re.escape(f"write failed ({os.strerror(number)})")) as caught:
+        insert(file, 2)
+    assert not caught.value.fatal
+    assert len(calls) == (2 if written else 1)
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    insert(file, 3)
+    file.sync()
+    file.close()
+    file = DatabaseFile.open(str(path))
+    assert file.damage is None
+    assert names(file) == {"n1", "n3"}
+    file.close()
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "ftruncate"])
+def test_what_cannot_be_taken_back_is_fatal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def failing(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    file = DatabaseFile.create(str(tmp_path / "db"), RICH)
+    insert(file, 1)
+    monkeypatch.setattr(os, call, failing)
+    if call == "ftruncate":
+        monkeypatch.setattr(os, "pwrite", failing)
+    if call == "fdatasync":
+        insert(file, 2)
+    with pytest.raises(FileError) as caught:
+        file.sync() if call == "fdatasync" else insert(file, 2)
+    assert caught.value.fatal
+    monkeypatch.undo()
+    file.close()
+
+
+@pytest.mark.parametrize("call", ["open", "write", "pwrite", "fsync", "rename"])
+def test_a_replacement_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def failing(*_: object, **__: object) -> int:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    path = tmp_path / "db"
+    file = DatabaseFile.create(str(path), RICH)
+    insert(file, 1)
+    file.sync()
+    before = path.read_bytes()
+    used = []
+    honest = getattr(os, call)
+    monkeypatch.setattr(os, call, lambda *a, **k: used.append(a) or failing())
+    said = ""
+    try:
+        file.replace(file.database, "comment", 1)
+    except OvsdbError as error:
+        said = str(error)
+    monkeypatch.undo()
+    assert bool(used) == bool(said)
+    if said:
+        assert os.strerror(errno.EDQUOT) in said
+        assert path.read_bytes() == before
+    assert getattr(os, call) is honest
+    insert(file, 2)
+    file.sync()
+    file.close()
+    file = DatabaseFile.open(str(path))
+    assert names(file) == {"n1", "n2"}
+    file.close()
