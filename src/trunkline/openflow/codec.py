@@ -125,7 +125,14 @@ def _decode_bundle_add(envelope: Envelope) -> m.BundleAdd:
         raise DecodeError("OFPBFC_MSG_BAD_XID")
     if inner.kind.name not in _BUNDLED:
         raise DecodeError("OFPBFC_MSG_UNSUP", inner.kind.name)
-    return m.BundleAdd(bundle, flags, inner.xid, _decode_body(inner, True))
+    try:
+        message = _decode_body(inner, True)
+    except (DecodeError, StructError) as error:
+        problem = error if isinstance(error, DecodeError) else DecodeError("OFPBRC_BAD_LEN", inner.kind.name)
+        unread = m.Opaque(inner.kind.name, inner.body)
+        problem.partial, problem.note = m.BundleAdd(bundle, flags, inner.xid, unread), ""
+        raise problem from None
+    return m.BundleAdd(bundle, flags, inner.xid, message)
 
 
 def encode(protocol: Protocol, message: m.Message, xid: int) -> list[bytes]:

@@ -32,13 +32,16 @@ _NO_GENERATION: Final = 0xFFFFFFFFFFFFFFFF
 # ---- hello: an element of type 1 holds a bitmap of versions; without one the header says it ----
 
 
+_BITMAP: Final = 8  # bytes of the element, for versions below 32
+
+
 def decode_hello(envelope: Envelope) -> m.Hello:
     body, position, versions = envelope.body, 0, 0
     while len(body) - position >= 4:
         kind, length = _HH.unpack_from(body, position)
         if length < 4 or position + length > len(body):
             break
-        if kind == 1 and length >= 8:
+        if kind == 1 and length == _BITMAP:
             versions = int.from_bytes(body[position + 4 : position + 8], "big")
         position += (length + 7) // 8 * 8
     return m.Hello(versions or (1 << envelope.version + 1) - 2)
@@ -57,7 +60,7 @@ def hello_is_whole(body: bytes) -> bool:
         if len(body) - position < 4:
             return False
         kind, length = _HH.unpack_from(body, position)
-        if kind != 1 or length < 8 or position + length > len(body):
+        if kind != 1 or length != _BITMAP or position + length > len(body):
             return False
         position += (length + 7) // 8 * 8
     return True

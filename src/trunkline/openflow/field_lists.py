@@ -26,10 +26,10 @@ def decode_masks(data: bytes) -> tuple[tuple[str, int], ...]:
         if data[at + 2] & 1:
             raise DecodeError("OFPBMC_BAD_MASK", field.name)
         end = at + 4 + data[at + 3]
-        if end - start != field.octets:
-            raise DecodeError("OFPBMC_BAD_LEN" if end > start else "OFPBMC_BAD_FIELD", field.name)
         if end > len(data):
             raise DecodeError("OFPBMC_BAD_LEN", field.name)
+        if end - start != field.octets:
+            raise DecodeError("OFPBMC_BAD_FIELD", field.name)
         mask = int.from_bytes(data[start:end], "big")
         ones = (1 << field.bits) - 1
         if not field.maskable and mask != ones:

@@ -4,7 +4,6 @@
 instructions.  1.5 replaced counters by a list of typed values (OXS)."""
 
 from struct import Struct
-from struct import error as StructError
 from typing import Final
 
 from trunkline.model import openflow as of
@@ -14,6 +13,7 @@ from trunkline.openflow.actions_decode import decode_actions
 from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
 from trunkline.openflow.control import Encoded
+from trunkline.openflow.entries import read_entries
 from trunkline.openflow.flow_parts import decode_match11, encode_match11, flags_to, nxm, packets_of, pull_nxm
 from trunkline.openflow.wire import DecodeError, Envelope, Protocol, nameless
 
@@ -26,6 +26,8 @@ _STATS11: Final = Struct("!HBxIIHHHHH2xQQQ")
 _STATS15: Final = Struct("!H2xBxHHHHHQ")
 
 
+_FLAGS: Final = 31  # the flags that a flow may have
+_OLD_ENTRY: Final = 88  # bytes of an entry of 1.0 before its actions
 _AGGREGATE: Final = Struct("!QQI4x")
 _REMOVED10: Final = Struct("!QHBxIIH2xQQ")
 _NX_REMOVED: Final = Struct("!QHBBIIHHQQ")
@@ -37,24 +39,29 @@ _REMOVED15: Final = Struct("!BBHHHQ")
 
 
 def decode_flow_stats(envelope: Envelope) -> m.FlowStatsReply:
-    body, position = envelope.body, 0
-    read = (
-        _read_stats15 if envelope.version >= 6 else _read_stats11 if envelope.version > 1 else _read_stats10
-    )
+    version = envelope.version
     if envelope.kind.name.startswith("NXST"):
-        read = _read_nx_stats
-    flows = []
-    size = len(body)
-    while position < size:
-        length = int.from_bytes(body[position : position + 2], "big")
-        if length < 24 or position + length > size:
+        read, least = _read_nx_stats, _NX_STATS.size
+    elif version == 1:
+        read, least = _read_stats10, _OLD_ENTRY
+    elif version < 6:
+        read, least = _read_stats11, _STATS11.size
+    else:
+        read, least = _read_stats15, _STATS15.size
+
+    def entry(body: bytes, at: int, version: int) -> tuple[m.FlowStats, int]:
+        if len(body) - at < least:
+            raise DecodeError("OFPBRC_BAD_LEN")
+        end = at + int.from_bytes(body[at : at + 2], "big")
+        if end > len(body):
+            if version > 1:
+                decode_match11(body, at + least, version)  # its errors come first
+            raise DecodeError("OFPBIC_BAD_LEN" if version > 1 else "OFPBRC_BAD_LEN")
+        if end - at < least:
             raise nameless("OFPBRC_BAD_LEN")
-        try:
-            flows.append(read(body[position : position + length], envelope.version))
-        except StructError:
-            raise DecodeError("OFPBRC_BAD_LEN") from None
-        position += length
-    return m.FlowStatsReply(tuple(flows), envelope.more)
+        return read(body[at:end], version), end
+
+    return read_entries(envelope, entry, lambda flows: m.FlowStatsReply(flows, envelope.more))
 
 
 def _counter(value: int) -> int | None:
@@ -62,8 +69,6 @@ def _counter(value: int) -> int | None:
 
 
 def _read_stats10(data: bytes, version: int) -> m.FlowStats:
-    if len(data) < 88:
-        raise DecodeError("OFPBRC_BAD_LEN")
     match = match10.decode(data, 4)
     _, table, seconds, nanoseconds, priority, idle, hard, cookie, packets, octets = _STATS10.unpack(
         data[:4] + data[44:88]
@@ -102,7 +107,7 @@ def _read_nx_stats(data: bytes, version: int) -> m.FlowStats:
         packets,
         octets,
     ) = _NX_STATS.unpack_from(data)
-    match, _, _, end = pull_nxm(data, 48, length, True)
+    match, _, _, end = pull_nxm(data, 48, length)
     duration = seconds * 1_000_000_000 + nanoseconds
     return m.FlowStats(
         match,
@@ -124,7 +129,8 @@ def _read_stats11(data: bytes, version: int) -> m.FlowStats:
     _, table, seconds, nanoseconds, priority, idle, hard, flags, importance, cookie, packets, octets = (
         _STATS11.unpack_from(data)
     )
-    match, end = decode_match11(data, 48, version, True)
+    _check_flags(flags, version)
+    match, end = decode_match11(data, 48, version)
     duration = seconds * 1_000_000_000 + nanoseconds
     return m.FlowStats(
         match,
@@ -144,9 +150,15 @@ def _read_stats11(data: bytes, version: int) -> m.FlowStats:
     )
 
 
+def _check_flags(flags: int, version: int) -> None:
+    if version >= 4 and flags & ~_FLAGS:
+        raise DecodeError("OFPFMFC_BAD_FLAGS")
+
+
 def _read_stats15(data: bytes, version: int) -> m.FlowStats:
     _, table, priority, idle, hard, flags, importance, cookie = _STATS15.unpack_from(data)
-    match, end = oxm.decode_oxm_match(data, 24, loose=True)
+    _check_flags(flags, version)
+    match, end = oxm.decode_oxm_match(data, 24)
     oxs, end = _decode_oxs(data, end)
     return m.FlowStats(
         match,
@@ -169,18 +181,18 @@ def _read_stats15(data: bytes, version: int) -> m.FlowStats:
 def _decode_oxs(data: bytes, position: int) -> tuple[dict[int, int], int]:
     """Typed values of 1.5 by number: durations (0, 1) in nanoseconds; 3 flows, 4 packets, 5 bytes."""
     if len(data) - position < 4:
-        raise DecodeError("OFPBRC_BAD_LEN")
+        raise DecodeError("OFPBMC_BAD_LEN")
     length = int.from_bytes(data[position + 2 : position + 4], "big")
     end = position + (length + 7) // 8 * 8
     if length < 4 or end > len(data):
-        raise DecodeError("OFPBRC_BAD_LEN")
+        raise DecodeError("OFPBMC_BAD_LEN")
     values: dict[int, int] = {}
     at, stop = position + 4, position + length
     while at + 4 <= stop:
         number, size = data[at + 2] >> 1, data[at + 3]
         raw = data[at + 4 : at + 4 + size]
         if at + 4 + size > stop:
-            raise DecodeError("OFPBRC_BAD_LEN")
+            raise DecodeError("OFPBMC_BAD_LEN")
         if data[at : at + 2] == b"\x80\x02":
             value = int.from_bytes(raw, "big")
             if number in (0, 1) and size == 8:

@@ -278,11 +278,10 @@ def _decode_option(header: bytes, body: bytes, options: list[TunnelOption]) -> t
 
 def _why_unknown(header: bytes) -> tuple[str, str]:
     field = _BY_NUMBER.get(_number_of(header))
-    if field is None or not header[3]:
-        return "OFPBMC_BAD_FIELD", f"field {header.hex()}"
-    if header[2] & 1 and not field.maskable:
+    size = header[3] - len(header) + 4
+    if field is not None and header[2] & 1 and not field.maskable and size == 2 * field.octets:
         return "OFPBMC_BAD_MASK", field.name
-    return "OFPBMC_BAD_LEN", field.name
+    return "OFPBMC_BAD_FIELD", f"field {header.hex()}"
 
 
 # ---- writing ----

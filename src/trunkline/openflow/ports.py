@@ -144,14 +144,6 @@ def encode_port(version: int, port: m.Port) -> bytes:
     return _PORT14.pack(number, length, mac, name, config, state) + _ETHERNET.pack(0, 32, *features)
 
 
-def decode_ports(envelope: Envelope, position: int = 0) -> tuple[m.Port, ...]:
-    ports = []
-    while position < len(envelope.body):
-        port, position = decode_port(envelope.version, envelope.body, position)
-        ports.append(port)
-    return tuple(ports)
-
-
 def port_description_text(port: m.Port, style: Style) -> str:
     label = f"{port_text(port.number)}({port.name})"
     lines = [
@@ -190,15 +182,14 @@ def _decode_features(envelope: Envelope) -> m.FeaturesReply:
     capabilities = bits & known
     if version == 1 and bits & of.CAPABILITY_GROUP_STATS:
         capabilities = capabilities & ~of.CAPABILITY_GROUP_STATS | of.CAPABILITY_STP
-    ports = decode_ports(envelope, _FEATURES.size) if version < 4 else None
-    return m.FeaturesReply(
-        datapath_id,
-        buffers,
-        tables,
-        capabilities,
-        last & 0xFFF if version == 1 else 0,
-        auxiliary if version >= 4 else 0,
-        ports,
+    actions = last & 0xFFF if version == 1 else 0
+    if version >= 4:
+        return m.FeaturesReply(datapath_id, buffers, tables, capabilities, actions, auxiliary, None)
+    return read_entries(
+        envelope,
+        lambda body, at, version: decode_port(version, body, at),
+        lambda ports: m.FeaturesReply(datapath_id, buffers, tables, capabilities, actions, 0, ports),
+        start=_FEATURES.size,
     )
 
 

@@ -79,9 +79,11 @@ def _text_bundle_add(add: m.BundleAdd, version: int, style: Style) -> str:
 
     flags = flags_text(BUNDLE_FLAG_NAMES, add.flags)
     name = _BUNDLED.get(type(add.message), "OFPT_GROUP_MOD")
+    if isinstance(add.message, m.Opaque):
+        name = add.message.name
     head = f"\n bundle_id={c_hex(add.bundle)} flags={flags}\n"
     head += f"{name}{version_suffix(version)} (xid=0x{add.xid:x}):"
-    return head + _body(add.message, version, style)
+    return head if isinstance(add.message, m.Opaque) else head + _body(add.message, version, style)
 
 
 def _text_opaque(message: m.Opaque, version: int, style: Style) -> str:
@@ -146,11 +148,16 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
         if error.partial is not None:
             shown = _body(error.partial, data[0], style)
             body += (shown.rstrip(" ") if shown.strip() else "") + error.note
+        if isinstance(error.partial, m.BundleAdd):
+            body += " "  # what is wrong is wrong with the message within
+            return f"{head.rstrip()}{body}***decode error: {error.shown}***\n" + hex_dump(data)
         if body:
             head = head.rstrip() + body + ("" if body.endswith("\n") else "\n")
         return f"{head}***decode error: {error.shown}***\n" + hex_dump(data)
     if isinstance(incoming.message, m.Error) and not incoming.message.error:
         return f"{title(incoming)} ***decode error: OFPBRC_BAD_LEN***\n" + hex_dump(data)
+    if isinstance(incoming.message, m.Hello) and not control.hello_is_whole(data[8:]):
+        return f"{title(incoming)}{body_text(incoming, style)} unknown data in hello:\n" + hex_dump(data)
     text = (title(incoming) + _flags(data) + body_text(incoming, style)).rstrip(" ")
     if style.verbosity > 3:
         text = text.rstrip("\n") + "\n" + hex_dump(data)
