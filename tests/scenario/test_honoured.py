@@ -15,6 +15,7 @@ ELSEWHERE = {
     ("Open_vSwitch", "manager_options"): "support/database_servers.py",
     ("Open_vSwitch", "other_config:flow-restore-wait"): "scenario/test_configuration.py",
     ("Open_vSwitch", "other_config:enable-statistics"): "oracle/test_switch_tails.py",
+    ("Open_vSwitch", "datapaths"): "scenario/test_tracked_zones.py",
     ("Bridge", "controller"): "oracle/test_controllers.py",
     ("Bridge", "fail_mode"): "oracle/test_configuration_outcomes.py",
     ("Bridge", "other_config:hwaddr"): "scenario/test_configuration.py",

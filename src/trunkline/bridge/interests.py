@@ -34,6 +34,9 @@ INTERESTS: Final = (
             *("ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst"),
         ),
     ),
+    Interest("Datapath", ("ct_zones",)),
+    Interest("CT_Zone", ("timeout_policy",)),
+    Interest("CT_Timeout_Policy", ("timeouts",)),
     Interest(
         "Controller",
         (

@@ -47,6 +47,7 @@ from trunkline.bridge.settings import (
     usable_mac,
 )
 from trunkline.bridge.settling import Settling, wanted_mac
+from trunkline.bridge.tracking import TimeoutPolicies
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.primaries import ControllerSettings
@@ -102,6 +103,7 @@ class Switch:
         self._port_names: dict[str, PortPart] = {}
         self._bridge_names: dict[str, BridgePart] = {}
         self._routes = Routes(log.module("bridge"))
+        self._timeout_policies = TimeoutPolicies()
         self._statistics_read = counters.counter("netdev_get_stats")
         self._run_directory = run_directory
         self._whole_log = log
@@ -118,8 +120,10 @@ class Switch:
     def apply(self, replica: Replica) -> None:
         """Brings the bridges in line with the rows that changed since the last call."""
         root = self._routes.root
-        for change in replica.take_changes():
+        changes = replica.take_changes()
+        for change in changes:
             self._routes.take(change)
+        self._timeout_policies.look(changes)
         self._routes.find_controlled()
         self._replica = replica
         if self._routes.root is not root:
@@ -131,6 +135,7 @@ class Switch:
         self._set_ports()
         self._settling.settle()
         self._drop_lanes()
+        self._timeout_policies.apply(replica, self._routes.root, self.lanes)
 
     def _configure_all(self) -> None:
         if self._routes.root is not None:

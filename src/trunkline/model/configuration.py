@@ -38,7 +38,7 @@ _BOND = "a port of several interfaces stays down, and forwards nothing"
 
 SETTINGS: Final = (
     Settings("Open_vSwitch", _H, "bridges ssl next_cfg manager_options"),
-    Settings("Open_vSwitch", _Y, "datapaths", "there is no connection tracking, so zones have no time-outs"),
+    Settings("Open_vSwitch", _H, "datapaths"),
     Settings("Open_vSwitch", _H, "other_config:stats-update-interval other_config:flow-restore-wait "
              "other_config:flow-limit other_config:max-idle other_config:vlan-limit"),
     Settings("Open_vSwitch", _D, "external_ids external_ids:system-id external_ids:hostname external_ids:rundir "
@@ -190,7 +190,7 @@ SETTINGS: Final = (
     Settings("NetFlow", _Y, "targets engine_id engine_type active_timeout add_id_to_interface",
              "nothing is exported"),
     Settings("NetFlow", _D, "external_ids"),
-    Settings("Datapath", _Y, "ct_zones", "there is no connection tracking"),
+    Settings("Datapath", _H, "ct_zones"),
     Settings("Datapath", _R, "datapath_version"),
     Settings("Datapath", _E, "capabilities:max_vlan_headers capabilities:recirc capabilities:lb_output_action "
              "capabilities:ct_state capabilities:ct_state_nat capabilities:ct_zone capabilities:ct_mark "
@@ -200,13 +200,14 @@ SETTINGS: Final = (
              "capabilities:ct_clear capabilities:max_hash_alg capabilities:check_pkt_len capabilities:ct_timeout "
              "capabilities:explicit_drop_action capabilities:ct_zero_snat"),
     Settings("Datapath", _D, "external_ids"),
-    Settings("CT_Zone", _Y, "timeout_policy", "there is no connection tracking"),
+    Settings("CT_Zone", _H, "timeout_policy"),
     Settings("CT_Zone", _D, "external_ids"),
-    Settings("CT_Timeout_Policy", _Y, "timeouts timeouts:tcp_syn_sent timeouts:tcp_syn_recv "
-             "timeouts:tcp_established timeouts:tcp_fin_wait timeouts:tcp_close_wait timeouts:tcp_last_ack "
-             "timeouts:tcp_time_wait timeouts:tcp_close timeouts:tcp_syn_sent2 timeouts:tcp_retransmit "
-             "timeouts:tcp_unack timeouts:udp_first timeouts:udp_single timeouts:udp_multiple "
-             "timeouts:icmp_first timeouts:icmp_reply", "there is no connection tracking"),
+    Settings("CT_Timeout_Policy", _H, "timeouts timeouts:tcp_syn_sent timeouts:tcp_syn_recv "
+             "timeouts:tcp_established timeouts:tcp_fin_wait timeouts:tcp_time_wait timeouts:tcp_close "
+             "timeouts:udp_first timeouts:udp_single timeouts:udp_multiple timeouts:icmp_first "
+             "timeouts:icmp_reply"),
+    Settings("CT_Timeout_Policy", _N, "timeouts:tcp_close_wait timeouts:tcp_last_ack timeouts:tcp_syn_sent2 "
+             "timeouts:tcp_retransmit timeouts:tcp_unack", "only the Linux kernel's tracker has these states"),
     Settings("CT_Timeout_Policy", _D, "external_ids"),
     Settings("SSL", _H, "private_key certificate ca_cert bootstrap_ca_cert"),
     Settings("SSL", _D, "external_ids"),
