@@ -47,9 +47,7 @@ OPTIONS: Final = (
     Option("certificate", "required", "c"),
     Option("ca-cert", "required", "C"),
 )
-_NOT_YET_OPTIONS: Final = frozenset(
-    ["detach", "monitor", "user", "pidfile", "overwrite-pidfile", "unixctl", "packet-in-format", "timestamp"]
-)
+_NOT_YET_OPTIONS: Final = frozenset(["user"])
 
 
 class Command(NamedTuple):
@@ -66,8 +64,8 @@ class Command(NamedTuple):
 _MANY: Final = 1 << 30
 COMMANDS: Final = (
     Command("show", 1, 1, "inspect", "show"),
-    Command("monitor", 1, 3, "", ""),
-    Command("snoop", 1, 1, "", ""),
+    Command("monitor", 1, 3, "monitor", "monitor"),
+    Command("snoop", 1, 1, "monitor", "snoop"),
     Command("dump-desc", 1, 1, "inspect", "dump_description"),
     Command("dump-tables", 1, 1, "inspect", "dump_tables"),
     Command("dump-table-features", 1, 1, "tables", "dump_table_features"),

@@ -32,6 +32,13 @@ from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import HEADER, DecodeError, EncodeError, Envelope, Framer, Protocol, kind_named
 
 AnyMessage = tuple[Any, ...]  # a record of openflow/: those of `messages`, or of a family's module
+_PACKET_IN_FORMATS: Final = {
+    "standard": 0,
+    "openflow10": 0,
+    "nxt_packet_in": 1,
+    "nxm": 1,
+    "nxt_packet_in2": 2,
+}
 _BUNDLE_VERSIONS: Final = 1 << 4 | 1 << 5 | 1 << 6
 
 
@@ -49,8 +56,18 @@ class Tool:
         self.statistics = True
         self.sort: list[tuple[str, bool]] = []  # (field, descending)
         self.tls: dict[str, str] = {}
+        self.packet_in_format: int | None = None
+        self.timestamp = False
+        self.process: dict[str, str] = {}  # the options of daemons, as given
+        self._monitors = 0
         self.xid = 0
+        self.tables: dict[str, dict[int, str]] = {}  # names of tables likewise
         self.ports: dict[str, tuple[m.Port, ...]] = {}  # of switches that were asked already
+
+    def next_monitor(self) -> int:
+        """A number for a flow monitor."""
+        self._monitors += 1
+        return self._monitors - 1
 
     def next_xid(self) -> int:
         self.xid += 1
@@ -100,7 +117,15 @@ def _check_formats(tool: Tool) -> None:
 
 
 def _apply(tool: Tool, name: str, argument: str) -> None:
-    if name == "may-create":
+    if name in ("detach", "no-chdir", "pidfile", "overwrite-pidfile", "monitor", "unixctl"):
+        tool.process[name] = argument
+    elif name == "timestamp":
+        tool.timestamp = True
+    elif name == "packet-in-format":
+        if argument not in _PACKET_IN_FORMATS:
+            raise Failure(f"unknown packet-in format `{argument}'")
+        tool.packet_in_format = _PACKET_IN_FORMATS[argument]
+    elif name == "may-create":
         tool.may_create = True
     elif name == "protocols":
         tool.versions = _versions(argument)
@@ -161,6 +186,18 @@ def run_command(tool: Tool, run: Callable[[Tool, Sequence[str]], int | None], ar
 # ---- connections ----
 
 
+class _Lost(Failure):
+    """The connection is gone."""
+
+    def __init__(self, name: str, doing: str, reason: str) -> None:
+        super().__init__(f"{name}: {doing} failed ({reason})")
+        self.reason = reason
+
+
+def _versions_named(versions: int) -> str:
+    return f"version{'s' if versions & versions - 1 else ''} {versions_text(versions)}"
+
+
 class Switch:
     """A connection to a switch with its version agreed upon."""
 
@@ -194,8 +231,15 @@ class Switch:
     def _greet(self, versions: int) -> None:
         top = versions.bit_length() - 1
         self.protocol = Protocol(top)
-        self.send(m.Hello(versions))
-        raw = self._read()
+        try:
+            self.send(m.Hello(versions))
+        except _Lost as error:
+            path = self.target.removeprefix("unix:")
+            raise Failure(f"{path}: failed to open socket ({error.reason})") from None
+        try:
+            raw = self._read()
+        except _Lost as error:
+            raise Failure(f"{self.name}: failed to connect to socket ({error.reason})") from None
         version, kind, _, xid = HEADER.unpack_from(raw)
         if kind != 0:
             raise Failure(f"{self.name}: OpenFlow peer sent type {kind} before its hello")
@@ -204,12 +248,17 @@ class Switch:
         common = versions & theirs
         if not common:
             self._log.warn(
-                "%s: version negotiation failed (we support versions %s, peer supports versions %s)",
+                "%s: version negotiation failed (we support %s, peer supports %s)",
                 self.target,
-                versions_text(versions),
-                versions_text(theirs),
+                _versions_named(versions),
+                _versions_named(theirs),
             )
-            raise Failure(f"{self.target}: failed to connect (Protocol error)")
+            reason = "Protocol error"
+            try:  # the peer may have hung up over it already, which is then the reason given
+                self.send(m.Error("OFPHFC_INCOMPATIBLE", b"no common version"))
+            except _Lost as error:
+                reason = error.reason
+            raise Failure(f"{self.name}: failed to connect to socket ({reason})")
         self.protocol = Protocol(common.bit_length() - 1)
 
     @property
@@ -228,7 +277,7 @@ class Switch:
         try:
             self._stream.write(data)
         except OSError as error:
-            raise Failure(f"{self.name}: send failed ({_reason(error)})") from None
+            raise _Lost(self.name, "send", _reason(error)) from None
         if self._log.enabled(DBG):
             self._log.dbg("%s: sent (Success): %s", self.target, message_text(data).rstrip("\n"))
 
@@ -237,9 +286,9 @@ class Switch:
             try:
                 data = self._stream.read(1 << 18)
             except OSError as error:
-                raise Failure(f"{self.name}: receive failed ({_reason(error)})") from None
+                raise _Lost(self.name, "receive", _reason(error)) from None
             if not data:
-                raise Failure(f"{self.name}: receive failed (End of file)")
+                raise _Lost(self.name, "receive", "End of file")
             self._ready = self._framer.feed(data)
             if self._framer.broken and not self._ready:
                 raise Failure(f"{self.name}: receive failed (Protocol error)")
@@ -293,6 +342,32 @@ class Switch:
 
     def close(self) -> None:
         self._stream.close()
+
+    # ---- for those that watch it
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def poll(self) -> list[bytes]:
+        """The messages that have come.  Raises OSError, and EOFError at the end of the connection."""
+        ready, self._ready = self._ready, []
+        self._stream.settimeout(0)
+        try:
+            while not self._framer.broken:
+                data = self._stream.read(1 << 18)
+                if not data:
+                    if ready:
+                        break
+                    raise EOFError
+                ready += self._framer.feed(data)
+        except (BlockingIOError, TimeoutError):
+            pass
+        except OSError as error:
+            if type(error).__name__ != "SSLWantReadError":
+                raise
+        finally:
+            self._stream.settimeout(None)
+        return ready
 
 
 def _reason(error: OSError) -> str:
@@ -353,7 +428,14 @@ def _ask_ports(tool: Tool, name: str, versions: int) -> tuple[m.Port, ...]:
 
 
 def table_names(tool: Tool, name: str) -> dict[int, str]:
-    """The names of tables: 1.0 to 1.2 tell them with statistics, later versions with features."""
+    """The names of a switch's tables, asked for once and on a connection of its own."""
+    if name not in tool.tables:
+        tool.tables[name] = _ask_table_names(tool, name)
+    return tool.tables[name]
+
+
+def _ask_table_names(tool: Tool, name: str) -> dict[int, str]:
+    """1.0 to 1.2 tell them with statistics, later versions with features."""
     switch = Switch(tool, name)
     try:
         found: dict[int, str] = {}
