@@ -43,11 +43,16 @@ def datum_from_json(type: ColumnType, json: Json, named: NamedUuids | None = Non
 
     `named` resolves named-uuids (see atoms.py).  Raises OvsdbError.
     """
+    key = type.key
     if type.value is not None:
-        return _map_from_json(type, type.key, type.value, json, named)
+        return _map_from_json(type, key, type.value, json, named)
+    if json.__class__ is str and key.type is AtomicType.STRING and key.enum is None:
+        if key.minimum is not None or key.maximum is not None:
+            key.check(json)
+        return (json,)
     if json.__class__ is list and json and json[0] == "set":
         return _set_from_json(type, json, named)
-    return (_element(type.key, json, named),)
+    return (_element(key, json, named),)
 
 
 def unchecked_datum_from_json(type: ColumnType, json: Json, named: NamedUuids | None = None) -> Datum:

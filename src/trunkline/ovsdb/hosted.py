@@ -87,7 +87,7 @@ class Hosted:
         self.database.apply(changes)
         self.generation += 1
         self.last_id = txn_id or self._new_id()
-        rows = sum(len(table) for table in changes.values())
+        rows = sum(map(len, changes.values()))
         self.history.append(Past(self.last_id, changes, rows))
         self.history_rows += rows
         while self.history and (len(self.history) > HISTORY or self.history_rows > HISTORY_ROWS):
