@@ -9,6 +9,7 @@ of changes, which the upcall layer drains to find the megaflows that have read w
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from trunkline.conntrack.tracker import Tracker
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.recirculation import Recirculations
 from trunkline.openflow.actions import Action
@@ -89,6 +90,7 @@ class Fabric:
         "bridges",
         "by_datapath_port",
         "changes",
+        "conntrack",
         "execute",
         "host",
         "patches",
@@ -104,6 +106,7 @@ class Fabric:
         self.patches: dict[str, Place] = {}
         self.changes: list[Change] = []
         self.recirculations = Recirculations()
+        self.conntrack: Tracker | None = None  # of the datapath; installed by the upcall layer
         self.timeout_policies: dict[int, str] = {}  # zone -> name of a policy that the datapath has
         self.execute: Execute | None = None
         self.refresh: Callable[[], None] = lambda: None

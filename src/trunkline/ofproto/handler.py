@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
-from trunkline.ofproto import bundles
+from trunkline.ofproto import bundles, connections
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
@@ -18,6 +18,7 @@ from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
 from trunkline.ofproto.table_features import table_features
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received
+from trunkline.openflow.flushes import CtFlush, CtFlushZone
 from trunkline.openflow.table_abilities import TableFeaturesRequest
 from trunkline.openflow.wire import EncodeError
 from trunkline.packet.packet import Packet
@@ -110,6 +111,14 @@ def _unknown(message: m.Message) -> str:
 
 def _barrier(bridge: Bridge, client: Client, message: m.BarrierRequest) -> m.Message:
     return m.BarrierReply()
+
+
+def _flush_zone(bridge: Bridge, client: Client, message: CtFlushZone) -> None:
+    connections.flush_zone(bridge, message)
+
+
+def _flush_tuple(bridge: Bridge, client: Client, message: CtFlush) -> None:
+    connections.flush_tuple(bridge, message)
 
 
 def _nothing(bridge: Bridge, client: Client, message: m.Message) -> None:
@@ -430,4 +439,6 @@ _HANDLERS: Final[dict[type, Handler]] = {
     m.TableDescriptionRequest: _table_descriptions,
     m.TableMod: _table_mod,
     m.BundleControl: _bundle_control,
+    CtFlushZone: _flush_zone,
+    CtFlush: _flush_tuple,
 }

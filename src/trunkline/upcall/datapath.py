@@ -91,6 +91,7 @@ class Datapath:
         self._ages: dict[int, None] = {}  # all ufids, those first that have not been used for longest
         fabric.execute = self._packet_out
         fabric.refresh = self.fetch_statistics
+        fabric.conntrack = provider.conntrack
 
     # ---- driving
 
