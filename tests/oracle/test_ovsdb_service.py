@@ -4,8 +4,10 @@ order of updates and replies, remotes with settings of their own, control comman
 
 import json
 import re
+import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -202,6 +204,102 @@ def test_remotes_with_settings_of_their_own() -> None:
         finally:
             server.remove()
     assert outcomes[1] == outcomes[0]
+
+
+@pytest.mark.skipif(shutil.which("ss") is None, reason="needs ss of iproute2")
+def test_packets_to_remotes_are_marked() -> None:
+    outcomes = []
+    for program in (ORIGINAL, OURS):
+        plain, *others = ports = [free_port() for _ in range(4)]
+        server = Running(program, f"--remote=ptcp:{plain}:127.0.0.1")
+        connections = []
+        try:
+            configured: list[list[list[str]]] = [[], [["dscp", "10"]], [["dscp", "64"]]]
+            rows = [
+                {
+                    "op": "insert", "table": "Manager", "uuid-name": f"m{port}",
+                    "row": {"target": f"ptcp:{port}:127.0.0.1", "other_config": ["map", pairs]},
+                }
+                for port, pairs in zip(others, configured)
+            ]  # fmt: skip
+            root = {"manager_options": ["set", [["named-uuid", f"m{port}"] for port in others]]}
+            Client(server).call(
+                "transact", [DB, *rows, {"op": "insert", "table": "Open_vSwitch", "row": root}]
+            )
+            for port in ports:
+                until(lambda p=port, c=connections: connect(p, c), "it listens")  # type: ignore[misc]
+            found: list[Any] = []
+            until(lambda s=server, p=ports, f=found: marks(s, p, f), "all are accepted")  # type: ignore[misc]
+            outcomes.append(found)
+        finally:
+            for connection in connections:
+                connection.close()
+            server.remove()
+    assert outcomes[1] == outcomes[0] == [["0", "0xc0", "0x28", "0xc0"]]
+
+
+def connect(port: int, connections: list[socket.socket]) -> bool:
+    try:
+        connections.append(socket.create_connection(("127.0.0.1", port)))
+    except OSError:
+        return False
+    return True
+
+
+def marks(server: Running, ports: list[int], found: list[Any]) -> bool:
+    """The TOS of the server's end of each connection, as soon as all are there."""
+    done = subprocess.run(["ss", "-tnpeiHO", "--tos"], capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if f"pid={server.process.pid}," in line]
+    own = {line.split()[3]: re.findall(r"tos:(\S+)", line)[0] for line in lines}
+    found[:] = [[own.get(f"127.0.0.1:{port}", "") for port in ports]]
+    return all(found[0])
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        return port
+
+
+def test_locks_stand_in_the_status_of_a_remote_that_is_dialled() -> None:
+    outcomes = []
+    for program in (ORIGINAL, OURS):
+        server = Running(program)
+        with socket.socket(socket.AF_UNIX) as listening:
+            try:
+                path = f"{server.directory}/dialled"
+                listening.bind(path)
+                listening.listen(3)
+                listening.settimeout(20)
+                client = Client(server)
+                insert = {
+                    "op": "insert", "table": "Manager", "uuid-name": "m", "row": {"target": f"unix:{path}"}
+                }  # fmt: skip
+                root = {"manager_options": ["named-uuid", "m"]}
+                client.call("transact", [DB, insert, {"op": "insert", "table": "Open_vSwitch", "row": root}])
+                dialled = Client(listening.accept()[0])
+                steps = (
+                    (dialled, "lock", "a"), (dialled, "lock", "b"), (client, "lock", "c"),
+                    (dialled, "lock", "c"), (client, "steal", "b"), (dialled, "steal", "d"), (client, "steal", "d"),
+                )  # fmt: skip
+                for who, method, name in steps:
+                    who.call(method, [name])
+                shown: dict[str, str] = {}
+                until(lambda c=client, s=shown: locks_shown(c, s), "the status is written")  # type: ignore[misc]
+                outcomes.append(shown)
+            finally:
+                server.remove()
+    assert outcomes[1] == outcomes[0] == {"held": "a", "waiting": "b c", "lost": "d"}
+
+
+def locks_shown(client: Client, shown: dict[str, str]) -> bool:
+    """What the only manager's status says of locks, once it does."""
+    (row,) = managers(client)
+    for name, value in row["status"][1]:
+        if name.startswith("locks_"):
+            shown[name.removeprefix("locks_")] = " ".join(sorted(value.split()))
+    return len(shown) == 3
 
 
 def managers(client: Client) -> list[dict[str, Any]]:

@@ -16,12 +16,14 @@ from trunkline.io.streams import Listener, Stream
 from trunkline.io.tls import TlsFiles
 from trunkline.jsonrpc.reconnect import Reconnect, Timing
 from trunkline.ovsdb.database import Row, TableState
+from trunkline.ovsdb.locks import Locks
 from trunkline.ovsdb.rbac import Access
 
 if TYPE_CHECKING:
     from trunkline.daemons.ovsdb_server import Connection, Daemon
 
 STATUS_SECONDS: Final = 2.5
+DSCP: Final = 48  # of remotes that have a row which does not say
 
 
 class RemoteSettings(NamedTuple):
@@ -31,6 +33,7 @@ class RemoteSettings(NamedTuple):
     max_backoff: float = 8.0
     read_only: bool = False
     role: str = ""
+    dscp: int | None = None
 
 
 class Reference(NamedTuple):
@@ -95,7 +98,7 @@ def default_settings(target: str) -> RemoteSettings:
 
 
 def _settings(state: TableState, row: Row, target: str) -> RemoteSettings:
-    settings = default_settings(target)
+    settings = default_settings(target)._replace(dscp=DSCP)
     probe = datum(state, row, "inactivity_probe")
     if probe:
         # No shorter than a second; 0 is never.
@@ -106,6 +109,9 @@ def _settings(state: TableState, row: Row, target: str) -> RemoteSettings:
     read_only = datum(state, row, "read_only")
     if read_only:
         settings = settings._replace(read_only=bool(read_only[0]))
+    dscp = dict(datum(state, row, "other_config")).get("dscp", "")
+    if dscp.isascii() and dscp.isdigit() and int(dscp) < 64:
+        settings = settings._replace(dscp=int(dscp))
     role = datum(state, row, "role")
     if role:
         settings = settings._replace(role=str(role[0]))
@@ -178,8 +184,8 @@ class Running:
         self.connected_at: float | None = None
         self.disconnected_at: float | None = None
 
-    def status(self, now: float) -> dict[str, str]:
-        """The map that the row's `status` shows."""
+    def status(self, now: float, locks: Locks) -> dict[str, str]:
+        """The map that the row's `status` shows.  Locks stand there for a remote that is dialled."""
         shown = {}
         if is_passive(self.target):
             count = len(self.connections)
@@ -195,6 +201,10 @@ class Running:
                 shown["sec_since_connect"] = _since(self.connected_at, now)
             if self.disconnected_at is not None:
                 shown["sec_since_disconnect"] = _since(self.disconnected_at, now)
+            for connection in self.connections:
+                for what, names in zip(("held", "waiting", "lost"), locks.of(connection.session)):
+                    if names:
+                        shown[f"locks_{what}"] = " ".join(names)
         if self.error and not self.connections:
             shown["last_error"] = self.error
         return shown
@@ -287,6 +297,8 @@ class Remotes:
         for connection in running.connections:
             connection.session.probe_interval = settings.probe_interval
             connection.session.read_only = settings.read_only
+            if settings.dscp is not None:
+                connection.stream.mark(settings.dscp)
             peer = connection.stream.peer_id
             connection.session.access = Access(settings.role, peer) if settings.role else None
         self.daemon.server.reschedule()
@@ -375,7 +387,7 @@ class Remotes:
             connected = bool(running.connections)
             if "is_connected" in state.layout.places and datum(state, row, "is_connected") != (connected,):
                 wanted["is_connected"] = connected
-            status = tuple(sorted(running.status(now).items()))
+            status = tuple(sorted(running.status(now, self.daemon.server.locks).items()))
             if "status" in state.layout.places and datum(state, row, "status") != status:
                 wanted["status"] = ["map", [list(pair) for pair in status]]
             if wanted:

@@ -188,6 +188,8 @@ class Daemon:
         session = self.server.connect(
             stream.name, read_only=settings.read_only, probe_interval=settings.probe_interval
         )
+        if settings.dscp is not None:
+            stream.mark(settings.dscp)
         if settings.role:
             session.access = Access(settings.role, stream.peer_id)
         connection = Connection(stream, session, remote, self.env.clock.monotonic())

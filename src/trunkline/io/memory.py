@@ -40,6 +40,9 @@ class MemoryStream:
     def peer_id(self) -> str | None:
         return None
 
+    def mark(self, dscp: int) -> None:
+        """There is no IP here."""
+
     async def read(self, most: int = 65536) -> bytes:
         while not self._incoming and not self._peer_ended and not self._closed:
             self._waiter = asyncio.get_running_loop().create_future()

@@ -42,6 +42,10 @@ class Stream(Protocol):
         """The common name in the certificate that the peer showed and that was checked; None without TLS."""
         ...
 
+    def mark(self, dscp: int) -> None:
+        """Sends what follows with this DSCP (0 to 63; RFC 2474), where there is IP below."""
+        ...
+
     async def read(self, most: int = 65536) -> bytes:
         """The bytes that have come, at least one; b"" when the peer has ended.  Raises OSError."""
         ...
@@ -185,6 +189,16 @@ class TransportStream(asyncio.Protocol):
         certificate = self._transport.get_extra_info("peercert") if self._transport is not None else None
         subject = certificate.get("subject", ()) if certificate else ()
         return next((value for part in subject for name, value in part if name == "commonName"), None)
+
+    def mark(self, dscp: int) -> None:
+        below = self._transport.get_extra_info("socket") if self._transport is not None else None
+        try:
+            if below is not None and below.family == socket.AF_INET:
+                below.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+            elif below is not None and below.family == socket.AF_INET6:
+                below.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
+        except OSError:
+            pass  # the connection is gone already, which its reader will hear
 
     async def read(self, most: int = 65536) -> bytes:
         while not self._buffer and not self._ended:

@@ -181,8 +181,8 @@ SETTINGS: Final = (
     Settings("Controller", _R, "is_connected status:last_error status:state status:packet-in-TYPE-bypassed "
              "status:packet-in-TYPE-queued status:packet-in-TYPE-dropped status:packet-in-TYPE-backlog role "
              "status:sec_since_connect status:sec_since_disconnect"),
-    Settings("Manager", _H, "target inactivity_probe max_backoff"),
-    Settings("Manager", _Y, "connection_mode other_config:dscp", "the connection is made in the usual way"),
+    Settings("Manager", _H, "target inactivity_probe max_backoff other_config:dscp"),
+    Settings("Manager", _Y, "connection_mode", "the connection is made in the usual way"),
     Settings("Manager", _R, "is_connected status:last_error status:state status:sec_since_connect "
              "status:sec_since_disconnect status:locks_held status:locks_waiting status:locks_lost "
              "status:n_connections status:bound_port"),

@@ -39,6 +39,13 @@ class Locks:
         queue = self._queues.get(name)
         return queue[0] if queue else None
 
+    def of(self, session: Session) -> tuple[list[str], list[str], list[str]]:
+        """The names of the locks that a session holds, waits for, and was robbed of, each sorted."""
+        mine = sorted(name for name, queue in self._queues.items() if session in queue)
+        held = [name for name in mine if self._queues[name][0] == session]
+        waiting = [name for name in mine if self._queues[name][0] != session]
+        return held, waiting, sorted(name for robbed, name in self._lost if robbed == session)
+
     def lock(self, session: Session, name: str, *, steal: bool = False) -> tuple[bool, list[Notice]]:
         """Whether the session owns the lock now, and whom to tell what.  Raises LockError."""
         queue = self._queues.setdefault(name, [])
