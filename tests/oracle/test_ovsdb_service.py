@@ -281,7 +281,8 @@ def test_locks_stand_in_the_status_of_a_remote_that_is_dialled() -> None:
                 dialled = Client(listening.accept()[0])
                 steps = (
                     (dialled, "lock", "a"), (dialled, "lock", "b"), (client, "lock", "c"),
-                    (dialled, "lock", "c"), (client, "steal", "b"), (dialled, "steal", "d"), (client, "steal", "d"),
+                    (dialled, "lock", "c"), (client, "steal", "b"),
+                    (dialled, "steal", "d"), (client, "steal", "d"),
                 )  # fmt: skip
                 for who, method, name in steps:
                     who.call(method, [name])
