@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from trunkline.base.counters import SAMPLE_SECONDS, Counters
 from trunkline.base.directories import Directories, from_environment
-from trunkline.base.log import INFO, Log
+from trunkline.base.log import INFO, WARN, Log, RateLimit
 from trunkline.base.options import Found, Option, OptionError, Parsed, parse_options
 from trunkline.base.targets import absolute
 from trunkline.base.version import version_text
@@ -218,7 +218,8 @@ def _serve(program: str, run: Run, log: Log, directories: Directories, settings:
     with asyncio.Runner(loop_factory=Loop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, Loop)
-        loop.set_exception_handler(lambda _, context: log_failure(log, context))
+        accepting = RateLimit(5, 5)
+        loop.set_exception_handler(lambda _, context: log_failure(log, context, accepting))
         collector.install(loop)
         try:
             return runner.run(_supervise(loop, program, run, log, directories, settings, collector))
@@ -226,9 +227,18 @@ def _serve(program: str, run: Run, log: Log, directories: Directories, settings:
             gc.enable()
 
 
-def log_failure(log: Log, context: dict[str, Any]) -> None:
-    """An exception in a callback or a forgotten task: our error, which must not touch other clients."""
+def log_failure(log: Log, context: dict[str, Any], accepting: RateLimit | None = None) -> None:
+    """An exception in a callback or a forgotten task: our error, which must not touch other clients.
+
+    A connection that could not be accepted, for want of descriptors, is none of ours; the loop tries again
+    after a second, and logs no more of it than `accepting` allows.
+    """
     error = context.get("exception")
+    if "accept()" in str(context.get("message")) and isinstance(error, OSError) and "socket" in context:
+        address = context["socket"].getsockname()
+        name = f"punix:{address}" if isinstance(address, str) else f"ptcp:{address[1]}:{address[0]}"
+        log.module("stream").message(WARN, "%s: accept failed: %s", (name, error_text(error)), accepting)
+        return
     logger = log.module("util")
     logger.err("internal error: %s", context.get("message"))
     for line in "".join(traceback.format_exception(error)).splitlines() if error is not None else ():
