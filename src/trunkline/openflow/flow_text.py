@@ -57,13 +57,15 @@ from trunkline.openflow.style import PLAIN, Style, duration_text, flags_text, in
 # ---- writing ----
 
 
-def format_flow_mod(mod: m.FlowMod, style: Style = PLAIN, version: int = 6) -> str:
-    """A flow-mod as ofp-print shows it."""
+def format_flow_mod(
+    mod: m.FlowMod, style: Style = PLAIN, version: int = 6, raw_match: str | None = None
+) -> str:
+    """A flow-mod as ofp-print shows it; `raw_match` stands for its match where it is given."""
     command = of.FLOW_COMMAND_NAMES[mod.command]
     words = [command]
     if mod.table:
         words[0] += f" table:{table_text(mod.table, style)}"
-    match = format_match(mod.match, style.context, mod.priority)
+    match = format_match(mod.match, style.context, mod.priority) if raw_match is None else raw_match
     if match:
         words.append(match)
     if mod.new_cookie:
@@ -74,6 +76,8 @@ def format_flow_mod(mod: m.FlowMod, style: Style = PLAIN, version: int = 6) -> s
         words.append(f"idle:{mod.idle_timeout}")
     if mod.hard_timeout:
         words.append(f"hard:{mod.hard_timeout}")
+    if raw_match is not None and mod.priority != of.DEFAULT_PRIORITY:
+        words.append(f"pri:{mod.priority}")
     if mod.importance:
         words.append(f"importance:{mod.importance}")
     if mod.buffer is not None:

@@ -22,6 +22,8 @@ _CFI: Final = 0x1000
 _MAC: Final = 0xFFFFFFFFFFFF
 _IPV4: Final = 0xFFFFFFFF
 _EVERY_BIT: Final = (1 << 64) - 1
+_IPV4_TYPE: Final = 0x0800
+_ICMP: Final = 1
 _IP_TYPES: Final = (0x0800, 0x86DD)
 _ADDRESS_TYPES: Final = (0x0800, 0x0806, 0x8035)
 _PORT_PROTOCOLS: Final = (6, 17, 132)
@@ -53,15 +55,15 @@ def decode(data: bytes, position: int) -> tuple[Match, int]:
         _add_vlan(add, vid, pcp, wild)
     if not wild & _TYPE:
         add("dl_type", kind, 0xFFFF)
-        ip = kind in _IP_TYPES
+        ip = kind == _IPV4_TYPE  # of IPv6 it says nothing but the type
         if ip and not wild & _TOS:
             if tos & 3:
                 raise DecodeError("OFPBMC_BAD_VALUE")
             add("nw_tos", tos, 0xFC)
-        if (ip or kind == 0x0806) and not wild & _PROTOCOL:
+        if kind in _ADDRESS_TYPES and not wild & _PROTOCOL:
             add("nw_proto", protocol, 0xFF)
             if ip:
-                _add_ports(add, protocol, kind, wild, tp_src, tp_dst)
+                _add_ports(add, protocol, wild, tp_src, tp_dst)
         if kind in _ADDRESS_TYPES:
             add("nw_src", nw_src, ~nw_src_wild & _IPV4)
             add("nw_dst", nw_dst, ~nw_dst_wild & _IPV4)
@@ -89,13 +91,11 @@ def _add_vlan(add: Callable[[str, int, int], None], vid: int, pcp: int, wild: in
 
 
 def _add_ports(
-    add: Callable[[str, int, int], None], protocol: int, kind: int, wild: int, tp_src: int, tp_dst: int
+    add: Callable[[str, int, int], None], protocol: int, wild: int, tp_src: int, tp_dst: int
 ) -> None:
-    """Ports, or type and code of ICMP; other protocols have none, and to match on them is wrong."""
-    icmp = protocol == (1 if kind == 0x0800 else 58)
+    """Ports, or type and code of ICMP; other protocols have none, and what is said of them is left out."""
+    icmp = protocol == _ICMP
     if not icmp and protocol not in _PORT_PROTOCOLS:
-        if wild & (_TP_SRC | _TP_DST) != _TP_SRC | _TP_DST:
-            raise DecodeError("OFPBMC_BAD_FIELD")
         return
     for bit, name, number in ((_TP_SRC, "tp_src", tp_src), (_TP_DST, "tp_dst", tp_dst)):
         if wild & bit:

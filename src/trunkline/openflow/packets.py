@@ -16,7 +16,7 @@ from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.flow_parts import ALL_COOKIE
 from trunkline.openflow.properties import number, pack_property, properties
-from trunkline.openflow.style import Style, hex_dump, port_text, table_text
+from trunkline.openflow.style import Style, plain_hex_dump, port_text, table_text
 from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol, port_from_wire, port_to_wire
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def packet_text(data: bytes, style: Style) -> str:
         if len(segment) >= least:
             text += f" {name}_csum:{int.from_bytes(segment[offset : offset + octets], 'big'):x}"
     text += "\n"
-    return text + hex_dump(data) if style.verbosity > 2 else text
+    return text + plain_hex_dump(data) if style.verbosity > 2 else text
 
 
 def _segment(data: bytes, key: int) -> bytes:

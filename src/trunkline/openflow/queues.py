@@ -74,7 +74,7 @@ def encode_queue_stats(version: int, q: m.QueueStats) -> bytes:
 
 
 def _text_queue_request(request: m.QueueStatsRequest, version: int, style: Style) -> str:
-    port = "ALL" if request.port == of.OFPP_ANY and version == 1 else port_text(request.port, style)
+    port = port_text(request.port, style)
     queue = "ALL" if request.queue == of.OFPQ_ALL else str(request.queue)
     return f" port={port} queue={queue}"
 

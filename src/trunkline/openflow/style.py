@@ -105,6 +105,18 @@ def hex_dump(data: bytes, start: int = 0) -> str:
     return "".join(lines)
 
 
+def plain_hex_dump(data: bytes) -> str:
+    """As hex_dump, without the column of characters."""
+    lines = []
+    for offset in range(0, len(data), 16):
+        row = data[offset : offset + 16]
+        text = "".join(f"{byte:02x}{'-' if index == 7 else ' '}" for index, byte in enumerate(row)).rstrip(
+            " "
+        )
+        lines.append(f"{offset:08x}  {text}\n")
+    return "".join(lines)
+
+
 def printable(data: bytes) -> str:
     """Bytes as the original shows a text of unknown origin: escapes for what is not printable ASCII."""
     named = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}

@@ -12,7 +12,7 @@ from trunkline.model import openflow as of
 from trunkline.openflow.action_bits import action_bits_text
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.entries import read_entries
-from trunkline.openflow.field_lists import decode_names, encode_names, names_text
+from trunkline.openflow.field_lists import decode_names, encode_names, in_order, names_text
 from trunkline.openflow.properties import pack_property, properties
 from trunkline.openflow.style import Style
 from trunkline.openflow.wire import DecodeError, Envelope, Protocol
@@ -137,9 +137,10 @@ def _decode_property(kind: int, value: bytes, version: int) -> Any:
     if number in (_WRITE_ACTIONS, _APPLY_ACTIONS):
         return _decode_ids(value, 31)
     if number == _MATCH:
-        return decode_names(value, masks=True)
+        found = dict(decode_names(value, masks=True))
+        return tuple((name, found[name]) for name in in_order(found))
     if number in (_WILDCARDS, _WRITE_FIELDS, _APPLY_FIELDS):
-        return tuple(name for name, _ in decode_names(value))
+        return tuple(in_order(name for name, _ in decode_names(value)))
     return None
 
 
@@ -302,18 +303,25 @@ def _ranges(numbers: tuple[int, ...]) -> str:
     return ",".join(words)
 
 
+def _matching(features: TableFeatures) -> tuple[tuple[str, ...], ...]:
+    """Fields matched with any mask, those matched or left out, those that must be matched."""
+    masked, optional = set(features.mask), set(features.wildcard)
+    return (
+        tuple(name for name in features.match if name in masked),
+        tuple(name for name in features.match if name not in masked and name in optional),
+        tuple(name for name in features.match if name not in masked and name not in optional),
+    )
+
+
 def _match_text(features: TableFeatures, previous: TableFeatures | None) -> str:
     if not features.match:
         return ""
-    if previous is not None and features[7:10] == previous[7:10]:
+    if previous is not None and _matching(features) == _matching(previous):
         return "    (same matching)\n"
-    masked, optional = set(features.mask), set(features.wildcard)
-    kinds = (
-        ("arbitrary mask", [name for name in features.match if name in masked]),
-        ("exact match or wildcard", [n for n in features.match if n not in masked and n in optional]),
-        ("must exact match", [n for n in features.match if n not in masked and n not in optional]),
-    )
-    lines = [f"      {title}: {names_text(names)}\n" for title, names in kinds if names]
+    titles = ("arbitrary mask", "exact match or wildcard", "must exact match")
+    lines = [
+        f"      {title}: {names_text(names)}\n" for title, names in zip(titles, _matching(features)) if names
+    ]
     return "    matching:\n" + "".join(lines)
 
 
@@ -377,10 +385,13 @@ def _alike(features: TableFeatures, previous: TableFeatures) -> bool:
             name="",
             on_match=_after(x.on_match, features.table),
             on_miss=_after(x.on_miss, features.table),
+            match=(),
+            mask=(),
+            wildcard=(),
         )
         for x in (features, previous)
     )
-    return one == other
+    return one == other and _matching(features) == _matching(previous)
 
 
 def _text(tables: tuple[TableFeatures, ...], version: int, style: Style) -> str:

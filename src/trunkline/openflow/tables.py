@@ -153,7 +153,7 @@ def _table_features(t: m.TableStats, version: int) -> "TableFeatures | None":
     if version == 2:
         instructions = t.instructions & _INSTRUCTIONS
         side = InstructionFeatures((), instructions, t.write_actions, t.write_actions)  # as the original
-        fields = _names(_FIELDS11, t.match)
+        fields = _names(_FIELDS11, t.match | t.wildcards)
         return TableFeatures(
             t.table,
             max_entries=t.max_entries,

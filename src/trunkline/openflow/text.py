@@ -125,6 +125,22 @@ def _body(message: object, version: int, style: Style) -> str:
     return writer(message, version, style)
 
 
+_RAW_MATCHES: Final = 3  # from this verbosity on, matches of 1.0 are shown as they stand on the wire
+
+
+def _raw_match(data: bytes, incoming: Incoming, style: Style) -> str:
+    from trunkline.openflow.raw_matches import match10_text, nxm_text
+
+    if incoming.kind == "OFPT_FLOW_MOD":
+        return match10_text(data[8:48], style)
+    length = int.from_bytes(data[_NX_MATCH_LENGTH : _NX_MATCH_LENGTH + 2], "big")
+    return nxm_text(data[_NX_MATCH : _NX_MATCH + length])
+
+
+_NX_MATCH_LENGTH: Final = 40  # where NXT_FLOW_MOD says how long its match is
+_NX_MATCH: Final = 48  # where the match begins
+
+
 def title(incoming: Incoming) -> str:
     return f"{incoming.kind}{version_suffix(incoming.version)} (xid=0x{incoming.xid:x}):"
 
@@ -158,6 +174,9 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
         return f"{title(incoming)} ***decode error: OFPBRC_BAD_LEN***\n" + hex_dump(data)
     if isinstance(incoming.message, m.Hello) and not control.hello_is_whole(data[8:]):
         return f"{title(incoming)}{body_text(incoming, style)} unknown data in hello:\n" + hex_dump(data)
+    if style.verbosity >= _RAW_MATCHES and incoming.version == 1 and isinstance(incoming.message, m.FlowMod):
+        shown = flow_text.format_flow_mod(incoming.message, style, 1, _raw_match(data, incoming, style))
+        return f"{title(incoming)} {shown}\n"
     text = (title(incoming) + _flags(data) + body_text(incoming, style)).rstrip(" ")
     if style.verbosity > 3:
         text = text.rstrip("\n") + "\n" + hex_dump(data)
