@@ -17,7 +17,7 @@ ALL_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 # ---- cookies within NXM: the pseudo field 30 of class 1, with eight bytes  ----
 
 
-def _pull_cookie(data: bytes) -> tuple[bytes, int, int]:
+def pull_cookie(data: bytes) -> tuple[bytes, int, int]:
     """NXM without its cookie entry, and the cookie and its mask."""
     if b"\0\1\x3c" not in data and b"\0\1\x3d" not in data:
         return data, 0, 0
@@ -50,13 +50,17 @@ def pull_nxm(body: bytes, start: int, length: int, loose: bool = False) -> tuple
     end = start + (length + 7) // 8 * 8
     if end > len(body):
         raise DecodeError("OFPBMC_BAD_LEN")
-    data, cookie, mask = _pull_cookie(body[start : start + length])
+    data, cookie, mask = pull_cookie(body[start : start + length])
     return oxm.decode(data, loose=loose), cookie, mask, end
+
+
+def nxm_with_cookie(match: Match, cookie: int = 0, mask: int = 0) -> bytes:
+    return oxm.encode(match, oxm.NXM) + _cookie_entry(cookie, mask)
 
 
 def nxm(match: Match, cookie: int = 0, mask: int = 0) -> tuple[int, bytes]:
     """(length, padded bytes)."""
-    data = oxm.encode(match, oxm.NXM) + _cookie_entry(cookie, mask)
+    data = nxm_with_cookie(match, cookie, mask)
     return len(data), data + bytes(-len(data) % 8)
 
 
