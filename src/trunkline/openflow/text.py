@@ -178,7 +178,7 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
         shown = flow_text.format_flow_mod(incoming.message, style, 1, _raw_match(data, incoming, style))
         return f"{title(incoming)} {shown}\n"
     text = (title(incoming) + _flags(data) + body_text(incoming, style)).rstrip(" ")
-    if style.verbosity > 3:
+    if style.verbosity > 4:
         text = text.rstrip("\n") + "\n" + hex_dump(data)
     return text if text.endswith("\n") else text + "\n"
 
