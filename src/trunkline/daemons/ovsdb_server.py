@@ -464,7 +464,7 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
     options = dict(parsed.options)
     remotes = [value or "" for name, value in parsed.options if name == "remote"]
     if "record" in options or "replay" in options:
-        raise Fatal("--record and --replay are not supported")
+        raise Fatal("--record and --replay are not supported (in a test the server runs on virtual time)")
     excluded = options.get("sync-exclude-tables") or ""
     sync = Sync(options.get("sync-from") or "", excluded, "active" in options)
     files = list(parsed.arguments)
