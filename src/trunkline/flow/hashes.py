@@ -171,7 +171,8 @@ def _swapped(word: int) -> int:
 
 def _symmetric_l2(key: int, basis: int) -> int:
     hardware = int.from_bytes(_hardware(key), "little")
-    words = [_swapped(layout.get(key, "dl_type")), hardware & _ALL, hardware >> 32]
+    kind = _swapped(layout.get(key, "dl_type")) | _swapped(_tags(key)) << 16
+    words = [kind, hardware & _ALL, hardware >> 32]
     return murmur(words, basis, basis)
 
 

@@ -12,6 +12,7 @@ from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.flow.hashes import flow_hash
 from trunkline.packet.packet import Packet
+from trunkline.packet.parse import parse
 from trunkline.packet.rewrite import pop_mpls, pop_vlan, push_mpls, push_vlan, set_fields
 from trunkline.sim.parts import Owner
 
@@ -24,6 +25,8 @@ _KEPT: Final = FIELDS | layout.bits(
 """What a packet has beside its frame."""
 _HASH: Final = layout.OFFSET["dp_hash"]
 _HASH_MASK: Final = layout.MASK["dp_hash"]
+_TYPE: Final = layout.OFFSET["dl_type"]
+_TAGGED: Final = (0x8100, 0x88A8)
 _TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
 _MAX_RECIRCULATIONS: Final = 6
 
@@ -31,7 +34,7 @@ _MAX_RECIRCULATIONS: Final = 6
 class _Run:
     """One packet under a list of actions."""
 
-    __slots__ = ("_key", "_stale", "depth", "known", "packet", "sim", "truncate")
+    __slots__ = ("_key", "_stale", "cutting", "depth", "known", "packet", "sim")
 
     def __init__(self, sim: Owner, packet: Packet, key: int, depth: int, known: Known | None = None) -> None:
         self.sim = sim
@@ -40,7 +43,7 @@ class _Run:
         self._stale = False
         self.depth = depth
         self.known = known  # what connection tracking knows of the packet
-        self.truncate: int | None = None
+        self.cutting = 0  # bytes to leave out of what is sent next
 
     def change(self, packet: Packet) -> None:
         self.packet = packet
@@ -60,9 +63,9 @@ class _Run:
 
     def cut(self) -> Packet:
         """The packet to be sent, cut if a truncation came before; that holds for one output."""
-        if self.truncate is None:
+        if not self.cutting:
             return self.packet
-        frame, self.truncate = self.packet.frame[: self.truncate], None
+        frame, self.cutting = self.packet.frame[: max(len(self.packet.frame) - self.cutting, 0)], 0
         return Packet(frame, self.packet.offload if len(frame) == len(self.packet.frame) else None)
 
 
@@ -143,7 +146,10 @@ def _set(state: _Run, action: dp.Set) -> None:
     if beside:
         state.restore(state.packet, state.key & ~beside | action.value & beside)
     if action.mask != beside:
-        state.change(set_fields(state.packet, state.key, action.value, action.mask))
+        key = state.key
+        if key >> _TYPE & 0xFFFF in _TAGGED:  # it knows nothing of what is behind more tags than it looks for
+            key = parse(state.packet.frame)
+        state.change(set_fields(state.packet, key, action.value, action.mask))
 
 
 def _push_mpls(state: _Run, action: dp.PushMpls) -> None:
@@ -175,7 +181,8 @@ def _userspace(state: _Run, action: dp.Userspace) -> None:
 
 
 def _truncate(state: _Run, action: dp.Truncate) -> None:
-    state.truncate = action.max_len
+    """So many bytes of the end of the packet as it is now are not sent."""
+    state.cutting = max(len(state.packet.frame) - action.max_len, 0)
 
 
 def _recirculate(state: _Run, action: dp.Recirc) -> None:
@@ -200,10 +207,10 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
 
 
 def _clone(state: _Run, action: dp.Clone) -> None:
-    packet, key, truncate, known = state.packet, state.key, state.truncate, state.known
+    packet, key, cutting, known = state.packet, state.key, state.cutting, state.known
     _run(state, action.actions)
     state.restore(packet, key)
-    state.truncate, state.known = truncate, known
+    state.cutting, state.known = cutting, known
 
 
 def _drop(state: _Run, action: dp.Drop) -> None:

@@ -5,7 +5,7 @@ transport, labels, tags, and at last what is not in the packet at all.  A field 
 whole; of a field that is written in part, only the bits that were looked at or written.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
@@ -22,6 +22,7 @@ _TYPE_MASK: Final = layout.MASK["dl_type"]
 _PROTOCOL: Final = layout.OFFSET["nw_proto"]
 _BOTTOM: Final = 0x100
 _MPLS: Final = (0x8847, 0x8848)
+_IPV4: Final = 0x0800
 _ARP: Final = (0x0806, 0x8035)
 _ICMP: Final = (1, 58)
 
@@ -33,8 +34,9 @@ def _masks(*names: str) -> tuple[int, ...]:
 _HARDWARE: Final = ("arp_sha", "arp_tha")
 _ETHERNET: Final = _masks("dl_src", "dl_dst")
 _NSH: Final = tuple(layout.MASK[name] for name in layout.OFFSET if name.startswith("nsh_"))
-_ADDRESSES: Final = _masks("net_src", "net_dst", "nw_tos", "nw_ttl", "ipv6_label")
-_ARP_FIELDS: Final = _masks("net_src", "net_dst", "nw_proto", *_HARDWARE)
+_IPV4_FIELDS: Final = _masks("nw_src", "nw_dst", "nw_tos", "nw_ttl")
+_IPV6_FIELDS: Final = _masks("ipv6_src", "ipv6_dst", "nw_tos", "nw_ttl", "ipv6_label")
+_ARP_FIELDS: Final = _masks("arp_spa", "arp_tpa", "nw_proto", *_HARDWARE)
 _PORTS: Final = _masks("tp_src", "tp_dst")
 _NEIGHBOUR: Final = _masks("nd_target", *_HARDWARE)
 _EXTENSION: Final = _masks("nd_reserved", "nd_options_type")
@@ -65,7 +67,7 @@ def commit(x: "Walk") -> None:
             if _set(x, changed, _ARP_FIELDS):
                 x.slow |= SLOW_ACTION
         else:
-            _set(x, changed, _ADDRESSES)
+            _set(x, changed, _IPV4_FIELDS if new == _IPV4 else _IPV6_FIELDS)
             _commit_transport(x, changed)
     if labelled and changed & (LABELS | _TYPE_MASK):
         _commit_labels(x, old)
@@ -104,6 +106,13 @@ def _commit_transport(x: "Walk", changed: int) -> None:
         neighbour = _set(x, changed, _NEIGHBOUR)
         if _set(x, changed, _EXTENSION) or neighbour:
             x.slow |= SLOW_ACTION
+
+
+def flat(out: list[Any]) -> tuple[Any, ...]:
+    """A finished list of datapath actions: the last needs no copy, for nothing comes after it."""
+    while out and type(out[-1]) is dp.Clone:
+        out[-1:] = out[-1].actions
+    return tuple(out)
 
 
 # ---- labels

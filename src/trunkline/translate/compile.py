@@ -47,19 +47,8 @@ def compile_actions(actions: tuple[Any, ...]) -> tuple[Step, ...]:
             step: Step = nesting.check_length, (action.length, target), rest
         else:
             step = _EVERY[type(action)](action)
-        steps.append((_midway, step, None) if steps and isinstance(action, _GOING_ON) else step)
+        steps.append(step)
     return tuple(reversed(steps))
-
-
-_GOING_ON: Final = (a.Clone, a.Resubmit, a.Group)
-
-
-def _midway(x: Walk, step: Step, _: object) -> Any:
-    """A step that has steps of its own, and is not the last of its list."""
-    before, x.last = x.last, False
-    result = step[0](x, step[1], step[2])
-    x.last = before
-    return result
 
 
 def _nothing(x: Walk, _: object, __: object) -> None:
@@ -96,6 +85,9 @@ def _field(name: str, value: int, function: Callable[[Walk, int, int], None]) ->
 def _write(name: str, mask: int, value: int) -> Step:
     """Bits of a field, if the packet has it."""
     field = FIELD[name]
+    if field.matched is not None:  # the rest of its octet is another field's
+        mask &= field.matched << layout.VIEW[name].shift
+        value &= mask
     conditions = fields.needs(field.prerequisite)
     if field.slot in fields.WRITERS:
         return fields.WRITERS[field.slot], mask, value

@@ -14,7 +14,7 @@ ALL_OF_IT: Final = 0xFFFF
 def punt(x: Walk, max_length: int, reason: int, controller_id: int = 0, userdata: bytes = b"") -> None:
     """A packet-in for the controllers with that id."""
     x.commit()
-    number = freeze(x, x.table, ())
+    number = freeze(x, x.table, (), userdata)
     metadata = x.key & CARRIED
     x.out.append(
         dp.Userspace(

@@ -40,9 +40,10 @@ class Frozen(NamedTuple):
     stack: tuple[int, ...]
     metadata: int  # the key's bits of `CARRIED`
     conntracked: bool
+    userdata: bytes = b""  # of the controller action that froze it
 
 
-def freeze(x: Walk, table: int, actions: tuple[Any, ...] | None) -> int:
+def freeze(x: Walk, table: int, actions: tuple[Any, ...] | None, userdata: bytes = b"") -> int:
     """The number under which the walk can be resumed with `actions`, or with a lookup in `table`."""
     frozen = Frozen(
         x.bridge.name,
@@ -54,6 +55,7 @@ def freeze(x: Walk, table: int, actions: tuple[Any, ...] | None) -> int:
         tuple(x.stack),
         x.key & CARRIED,
         x.conntracked,
+        userdata,
     )
     return x.bridge.fabric.recirculations.id_of(frozen)
 
@@ -89,7 +91,8 @@ def finish(x: Walk) -> None:
     x.freezing = False
     x.table, x.cookie = x.stopped_at
     pause = x.pause
-    number = freeze(x, x.table, tuple(x.left))
+    userdata = pause.userdata or b"" if isinstance(pause, Controller) else b""
+    number = freeze(x, x.table, tuple(x.left), userdata)
     x.commit()
     if not isinstance(pause, Controller):
         x.out += [dp.Recirc(number)] if pause is None else [pause, dp.Recirc(number)]
@@ -101,7 +104,7 @@ def finish(x: Walk) -> None:
         x.cookie,
         pause.controller_id,
         pause.max_len,
-        pause.userdata or b"",
+        userdata,
         x.key & CARRIED,
         number,
         True,

@@ -54,12 +54,9 @@ def group(x: Walk, number: int, _: object) -> bool | int:
 
 
 def _every(x: Walk, found: Group) -> None:
-    last = x.last
     for i, bucket in enumerate(found.buckets):
-        if bucket_alive(x, bucket):
-            x.last = last and i == len(found.buckets) - 1
+        if bucket_alive(x, i, bucket):
             _bucket(x, found, i)
-    x.last = last
 
 
 def _one(x: Walk, found: Group, number: int | None) -> None:
@@ -70,21 +67,26 @@ def _one(x: Walk, found: Group, number: int | None) -> None:
     _bucket(x, found, number)
 
 
-def bucket_alive(x: Walk, bucket: Bucket, depth: int = 0) -> bool:
-    """A bucket that watches nothing is always alive."""
-    if bucket.watch_port == of.OFPP_ANY and bucket.watch_group == of.OFPG_ANY:
+def bucket_alive(x: Walk, number: int, bucket: Bucket, *, told: bool = True, depth: int = 0) -> bool:
+    """A bucket that watches nothing is always alive; `told`: the explanation says why one is not."""
+    port, watched = bucket.watch_port, bucket.watch_group
+    if port == of.OFPP_ANY and watched == of.OFPG_ANY:
         return True
-    if bucket.watch_port != of.OFPP_ANY and alive(x, bucket.watch_port):
+    if port != of.OFPP_ANY and alive(x, port):
         return True
-    if bucket.watch_group == of.OFPG_ANY or depth >= MAX_DEPTH:
-        return False
-    x.reads.append(group_token(x.bridge.name, bucket.watch_group))
-    other = x.bridge.groups.get(bucket.watch_group)
-    return other is not None and any(bucket_alive(x, one, depth + 1) for one in other.buckets)
+    if watched != of.OFPG_ANY and depth < MAX_DEPTH:
+        x.reads.append(group_token(x.bridge.name, watched))
+        other = x.bridge.groups.get(watched)
+        buckets = other.buckets if other is not None else ()
+        if any(bucket_alive(x, i, one, told=told, depth=depth + 1) for i, one in enumerate(buckets)):
+            return True
+    if told:
+        x.note(f"bucket {number}: not live due to port {port if port != of.OFPP_ANY else watched}")
+    return False
 
 
 def _first_alive(x: Walk, found: Group) -> int | None:
-    return next((i for i, bucket in enumerate(found.buckets) if bucket_alive(x, bucket)), None)
+    return next((i for i, bucket in enumerate(found.buckets) if bucket_alive(x, i, bucket)), None)
 
 
 def _bucket(x: Walk, found: Group, number: int) -> None:
@@ -94,18 +96,15 @@ def _bucket(x: Walk, found: Group, number: int) -> None:
         actions = ordered(found.buckets[number].actions)
         steps = found.steps[number] = (x.compile(actions), actions)
     x.effects.append(CountGroup(found, number))
-    saved = x.key, x.fresh, x.why, x.was_mpls, x.reason, x.conntracked, x.stack, x.action_set
+    saved = x.key, x.fresh, x.why, x.was_mpls, x.reason, x.conntracked
     if x.why is not None:
         node = Node(BUCKET, f"bucket {number}", found)
         x.why.append(node)
         x.why = node.children
     x.reason = of.OFPR_GROUP
-    x.stack, x.action_set = list(x.stack), list(x.action_set)
-    x.depth += 1
     run(x, *steps)
     finish(x)
-    x.depth -= 1
-    x.key, x.fresh, x.why, x.was_mpls, x.reason, x.conntracked, x.stack, x.action_set = saved
+    x.key, x.fresh, x.why, x.was_mpls, x.reason, x.conntracked = saved
     if not x.failure:
         x.exit = False
 
@@ -141,8 +140,10 @@ def _field_hash(x: Walk, found: Group) -> int:
 def _best(x: Walk, found: Group, value: int) -> int | None:
     best, chosen = 0, None
     for i, bucket in enumerate(found.buckets):
-        if not bucket_alive(x, bucket):
-            x.note(f"bucket {i}: not live, skipping")
+        if not bucket.weight:
+            x.note(f"bucket {i}: not live due to ")
+            continue
+        if not bucket_alive(x, i, bucket):
             continue
         score = (hashes.two_words(i, value) & _LOW) * bucket.weight
         x.note(f"bucket {i}: score {score}")
@@ -163,7 +164,7 @@ def _by_datapath_hash(x: Walk, found: Group, slots: tuple[int, ...]) -> bool | i
     x.look(len(slots) - 1 << _HASH.shift)
     for step in range(len(slots)):
         number = slots[(value + step) % len(slots)]
-        if bucket_alive(x, found.buckets[number]):
+        if bucket_alive(x, number, found.buckets[number], told=False):
             _one(x, found, number)
             return bool(x.failure)
     _one(x, found, None)

@@ -53,7 +53,7 @@ def bundle(x: Walk, action: Bundle, target: Part | None) -> None:
         value = hash_of(x, action.fields, action.basis)
         best = -1
         for i, member in enumerate(action.members):
-            score = hashes.two_words(value, i)
+            score = hashes.two_words(i, value)
             if score > best and alive(x, member):
                 best, chosen = score, member
     if target is not None:

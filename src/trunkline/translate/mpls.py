@@ -31,7 +31,7 @@ def push(x: Walk, kind: int, _: object) -> bool:
     if labels:
         x.look(LABELS)
         if len(labels) >= _MOST:
-            return x.fail("Too many MPLS labels")
+            return _too_many(x, "push action can't be performed as it would have")
         entry = labels[0] & ~_BOTTOM
     else:
         x.commit()
@@ -41,6 +41,11 @@ def push(x: Walk, kind: int, _: object) -> bool:
     x.fresh &= ~(LABELS | _TYPE_MASK)
     x.key = x.key & ~(LABELS | _TYPE_MASK) | kind << _TYPE | label_bits([entry, *labels])
     return False
+
+
+def _too_many(x: Walk, what: str) -> bool:
+    text = f"dropping packet on which an MPLS {what} more MPLS LSEs than the {_MOST} supported."
+    return x.fail("Too many MPLS labels", text if x.telling else "")
 
 
 def _first_label(x: Walk) -> int:
@@ -62,7 +67,7 @@ def pop(x: Walk, kind: int, _: object) -> int | bool:
     if not labels:
         return False
     if len(labels) == _MOST and not labels[-1] & _BOTTOM:
-        return x.fail("Too many MPLS labels")
+        return _too_many(x, "pop action can't be performed as it has")
     x.fresh &= ~(LABELS | _TYPE_MASK)
     x.key &= ~(LABELS | _TYPE_MASK)
     x.key |= kind << _TYPE

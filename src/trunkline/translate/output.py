@@ -42,9 +42,9 @@ def send(x: Walk, port: int) -> None:
     if interface.datapath_port is None:
         _cross(x, port, interface.peer)
         return
-    x.commit()
     if x.truncate:
         x.out.append(dp.Truncate(x.truncate))
+    x.commit()
     x.out.append(dp.Output(interface.datapath_port))
 
 

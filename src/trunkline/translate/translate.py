@@ -24,6 +24,7 @@ from trunkline.ofproto.fabric import bridge_token
 from trunkline.ofproto.rules import TABLES, Rule
 from trunkline.openflow.actions import Action
 from trunkline.translate.action_set import UNSET, end
+from trunkline.translate.commit import flat
 from trunkline.translate.compile import compile_actions
 from trunkline.translate.controller import ALL_OF_IT, punt
 from trunkline.translate.explain import rule_text
@@ -98,9 +99,9 @@ def _within_table(x: Walk) -> None:
 def _finish(x: Walk) -> Result:
     if x.action_set or x.freezing:
         end(x)
-    actions = tuple(x.out) if not x.failure else ()
+    actions, slow = (flat(x.out), x.slow) if not x.failure else ((), 0)
     return Result(
-        actions, x.wild, tuple(x.effects), tuple(x.reads), x.key, tuple(x.followed), x.slow, x.failure
+        actions, x.wild, tuple(x.effects), tuple(x.reads), x.key, tuple(x.followed), slow, x.failure
     )
 
 

@@ -61,7 +61,6 @@ class Walk:
         "freezing",
         "fresh",
         "key",
-        "last",
         "left",
         "left_of",
         "lookups",
@@ -115,7 +114,6 @@ class Walk:
         self.visit = visit
         self.compile = compile
         self.priority = key & layout.MASK["skb_priority"]  # what the packet came with
-        self.last = True  # nothing follows the list that is being done
         self.truncate = 0  # what is sent next is cut to so many bytes
         self.followed: list[Recirculation] = []
         self.why = why

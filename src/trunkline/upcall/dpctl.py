@@ -12,7 +12,7 @@ from trunkline.dpif import actions as dp
 from trunkline.dpif.action_text import format_actions
 from trunkline.dpif.actions import Cookie
 from trunkline.dpif.provider import DatapathFlow, Statistics
-from trunkline.dpif.text import format_key
+from trunkline.dpif.text import format_key, short_hex
 from trunkline.flow import key as layout
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.translate.result import SendToController
@@ -276,7 +276,7 @@ def _shown_action(action: Any, told: bool) -> Any:
         ("dont_send", int(not told)),
         ("continuation", int(what.paused)),
         ("recirc_id", what.frozen),
-        ("rule_cookie", what.cookie),
+        ("rule_cookie", short_hex(what.cookie)),
         ("controller_id", what.controller_id),
         ("max_len", what.max_length),
     )
