@@ -41,5 +41,5 @@ def _parts(connection: Connection, now: float, verbose: bool, timed: bool) -> It
         yield f"protoinfo=({information(connection.state, verbose)})"
     if connection.helper:
         yield f"helper={connection.helper}"
-    if connection.parent is not None:
+    if verbose and connection.parent is not None:
         yield f"parent=({connection.parent})"

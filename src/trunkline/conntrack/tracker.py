@@ -118,7 +118,7 @@ class Tracker:
         zone = action.zone
         state = key >> _STATE & 0xFF
         if known is not None and known.connection.original.zone == zone and not action.force:
-            helper = helpers.of_packet(packet.frame, key, action.helper)
+            helper = helpers.of_packet(key, action.helper)
             if not helper:
                 return self._again(packet, key, action, known, state)
         found = extract(packet, zone)
@@ -314,7 +314,7 @@ class _Passage:
     def run(self) -> Outcome:
         tracker, action = self.tracker, self.action
         connection = self._lookup()
-        helper = helpers.of_packet(self.packet.frame, self.key, action.helper)
+        helper = helpers.of_packet(self.key, action.helper)
         if connection is not None and action.force and self.reply:
             tracker.remove(connection)
             connection = None
@@ -322,7 +322,7 @@ class _Passage:
         expected: helpers.Expectation | None = None
         again = True
         if connection is not None:
-            again = self._update(connection)
+            again = self._update_with(connection, helper)
             if action.nat is not None and not again:
                 self.packet, self.state = tracker._translated(
                     self.packet, self.key, self.found, connection, self.reply, action, self.state
@@ -342,8 +342,8 @@ class _Passage:
             shown = expected.parent
             key = tracker._written(self.key, self.state, action.zone, None, shown)
             key |= expected.mark << _MARK | expected.label << _LABEL
-        if connection is not None and helper:
-            self.packet = helpers.control(self, connection, helper)
+        if connection is not None and helper and connection.helper:
+            key = self._announce(connection, helper, key)
         known = None
         if connection is not None and action.nat is None:
             known = Known(connection, self.reply, self.found.related)
@@ -365,6 +365,37 @@ class _Passage:
         self.reply = not backwards
         self.found = self.found._replace(tuple=connection.reply if self.reply else connection.original)
         return connection
+
+    def _update_with(self, connection: Connection, helper: str) -> bool:
+        """As `_update`; it sees the sequence numbers that the end which a helper has misled uses itself."""
+        if helper != helpers.FTP or not connection.skew[0]:
+            return self._update(connection)
+        before = self.reply != connection.skew[1]
+        if before:
+            self.packet = helpers.put_right(self.packet, self.found, connection, self.reply)
+        again = self._update(connection)
+        if not before:
+            self.packet = helpers.put_right(self.packet, self.found, connection, self.reply)
+        return again
+
+    def _announce(self, connection: Connection, helper: str, key: int) -> int:
+        """Looks for connections that the packet announces; the key, invalid if it must not."""
+        tracker = self.tracker
+        found = self.found
+        try:
+            self.packet = helpers.announce(
+                tracker.expectations,
+                helper,
+                connection,
+                self.packet,
+                found,
+                bool(self.state & CT_RPL),
+                self.action.nat is not None,
+            )
+        except helpers.Refused:
+            return key | (CT_INV | CT_TRK) << _STATE
+        tracker.store.save(connection)
+        return key
 
     def _by_original(self) -> Connection | None:
         """The connection that an earlier ct has noted in the key: the packet has been translated since."""
