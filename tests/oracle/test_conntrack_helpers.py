@@ -1,7 +1,8 @@
 """FTP and TFTP helpers and timeout policies against the original.
 
 The original's dummy datapath gives packets no room to grow, so there it never replaces an address in FTP's
-text; conversations in which it would have to are left out here, tests/unit/conntrack/test_helpers.py has them.
+text; conversations in which it would have to are left out, tests/unit/conntrack/test_helpers.py has them.
+them.
 """
 
 import random

@@ -255,7 +255,7 @@ class Maker:
                 fields["tcp_flags"] = r.choice((0x10, 0x10, 0x11, 0x02))
             if protocol in (1, 58):
                 fields |= {"tp_src": r.choice((8, 3)), "tp_dst": r.choice((0, 1))}
-        return self._sized(build(pack({name: value for name, value in fields.items()})[0]))
+        return self._sized(build(pack(**fields)[0]))
 
     def _labelled(self, fields: dict[str, int]) -> bytes:
         """MPLS over IPv4."""

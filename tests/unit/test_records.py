@@ -16,7 +16,7 @@ def test_records_of_different_kinds_are_never_equal(module: object) -> None:
         shared = range(max(len(one._fields), len(other._fields)))  # type: ignore[attr-defined]
         a, b = (tuple.__new__(kind, shared) for kind in (one, other))
         assert a != b
-        assert not a == b
+        assert (a == b) is False
         assert (a,) != (b,)
         assert len({a, b}) == 2
         assert a == tuple.__new__(one, shared)

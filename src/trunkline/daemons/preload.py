@@ -13,18 +13,53 @@ from typing import Final
 
 from trunkline.model.schemas import schema_text
 
-PACKAGES: Final = tuple(
-    (
-        "base model flow packet jsonrpc openflow ovsdb dpif proto conntrack ofproto translate upcall sim "
-        "bridge ovn io bpf daemons"
-    ).split()
+PACKAGES: Final = (
+    "base",
+    "model",
+    "flow",
+    "packet",
+    "jsonrpc",
+    "openflow",
+    "ovsdb",
+    "dpif",
+    "proto",
+    "conntrack",
+    "ofproto",
+    "translate",
+    "upcall",
+    "sim",
+    "bridge",
+    "ovn",
+    "io",
+    "bpf",
+    "daemons",
 )
-LIBRARY: Final = tuple(
-    (
-        "_ssl asyncio.sslproto asyncio.staggered base64 concurrent.futures.thread ctypes datetime "
-        "encodings.ascii encodings.idna encodings.latin_1 encodings.unicode_escape getpass hashlib "
-        "json.decoder linecache locale queue random socket ssl stringprep syslog tempfile traceback zlib"
-    ).split()
+LIBRARY: Final = (
+    "_ssl",
+    "asyncio.sslproto",
+    "asyncio.staggered",
+    "base64",
+    "concurrent.futures.thread",
+    "ctypes",
+    "datetime",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "encodings.unicode_escape",
+    "getpass",
+    "hashlib",
+    "json.decoder",
+    "linecache",
+    "locale",
+    "queue",
+    "random",
+    "socket",
+    "ssl",
+    "stringprep",
+    "syslog",
+    "tempfile",
+    "traceback",
+    "zlib",
 )
 """Of the standard library: what modules of PACKAGES, or the library itself, import within functions."""
 
