@@ -16,18 +16,20 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+from trunkline.base.counters import Counters
 from trunkline.conntrack import helpers, nat
 from trunkline.conntrack.connection import DESTINATION, SOURCE, Connection
 from trunkline.conntrack.fragments import Fragments, split
 from trunkline.conntrack.protocols import protocol_of
 from trunkline.conntrack.store import Store
+from trunkline.conntrack.tcp import impossible
 from trunkline.conntrack.timeouts import TIMEOUTS
 from trunkline.conntrack.tuples import REVERSED_TYPE, Extract, Tuple, extract
 from trunkline.conntrack.verdict import FRESH, INVALID, NEW
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
-from trunkline.packet.parse import IPV4
+from trunkline.packet.parse import IPV4, TCP
 
 CT_NEW, CT_EST, CT_REL, CT_RPL, CT_INV, CT_TRK, CT_SNAT, CT_DNAT = (1 << i for i in range(8))
 
@@ -77,7 +79,7 @@ class Tracker:
         self.policies: dict[str, Mapping[str, int]] = {}  # timeout policies: name -> timeouts
         self.fragments = Fragments()
         self.expectations = helpers.Expectations()
-        self.counters = {"conntrack_full": 0, "conntrack_tcp_seq_chk_failed": 0, "conntrack_zone_full": 0}
+        self.count_in(Counters())
         self._seed = seed.to_bytes(16, "big", signed=True)
         self._draws = 0
         self._admitted: dict[Connection, Limit] = {}
@@ -222,10 +224,9 @@ class Tracker:
         """False: a limit says no; else the limit that counts the connection, if there is one."""
         limit = self.limits.get(zone, self.default_limit)
         if limit is not None and limit.count >= limit.limit:
-            self.counters["conntrack_zone_full"] += 1
             return False
         if len(self.store) >= self.maximum:
-            self.counters["conntrack_full"] += 1
+            self._full.total += 1
             return False
         return limit
 
@@ -243,6 +244,11 @@ class Tracker:
             limit.count -= 1
         self.expectations.forget(connection.original)
         self.store.delete(connection)
+
+    def count_in(self, counters: Counters) -> None:
+        """Where events are counted, under the original's names."""
+        self._full = counters.counter("conntrack_full")
+        self.out_of_window = counters.counter("conntrack_tcp_seq_chk_failed")
 
     # ---- limits
 
@@ -438,6 +444,8 @@ class _Passage:
             tracker.live(connection, timeout, self.now)
         tracker.store.save(connection)
         if verdict == INVALID:
+            if found.tuple.protocol == TCP and not impossible(layout.get(self.key, "tcp_flags")):
+                tracker.out_of_window.total += 1
             self.state = CT_INV
         elif verdict == NEW:
             tracker.remove(connection)
@@ -488,9 +496,9 @@ class _Passage:
         if expected is not None:
             connection.nat, connection.reply = expected.translation(connection.reply)
             return True
-        if not wanted.kind:
-            return True
         original = connection.original
+        if not wanted.kind or (wanted.address_min is not None and wanted.family != original.family):
+            return True  # nothing to translate, or nothing that fits
         data = original.src if wanted.persistent else original.name()
         hashed = tracker.choose(1 << 32) if wanted.random else tracker.hashed(data)
         now = self.now

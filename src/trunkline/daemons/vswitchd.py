@@ -109,7 +109,7 @@ class Switchd:
         if type == "system" and not self.dummy and not self._warned:
             self._warned = True
             self.log.warn("%s", _ON_SIM)
-        sim = Sim(f"ovs-{type}", self.env.clock)
+        sim = Sim(f"ovs-{type}", self.env.clock, seed=self.env.random.getrandbits(96))
         note = _NOTE if type == "system" and not self.dummy else ""
         datapath = Datapath(type, sim, Fabric(self), self.env.clock, note, self.env.counters)
         self.datapaths[type] = datapath

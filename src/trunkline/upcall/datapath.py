@@ -92,6 +92,7 @@ class Datapath:
         fabric.execute = self._packet_out
         fabric.refresh = self.fetch_statistics
         fabric.conntrack = provider.conntrack
+        provider.conntrack.count_in(counters)
 
     # ---- driving
 
