@@ -610,6 +610,8 @@ def flow_mask(key: int) -> int:
     mask |= _PACKET.get(kind, 0)
     if get(key, "vlan_tci"):
         mask |= VIEW["vlan1_tci"].mask
+    else:
+        mask &= ~VIEW["vlan1_tci"].mask
     if kind in (_MPLS, _MPLS_MULTICAST):
         mask |= _label_stack(key)
     if get(key, "nw_frag") & FRAG_LATER or kind not in (_IPV4, _IPV6):

@@ -51,7 +51,7 @@ def freeze(x: Walk, table: int, actions: tuple[Any, ...] | None, userdata: bytes
         x.cookie,
         actions is None,
         actions or (),
-        tuple(x.action_set),
+        tuple(x.action_set) if actions != () or x.freezing else (),
         tuple(x.stack),
         x.key & CARRIED,
         x.conntracked,

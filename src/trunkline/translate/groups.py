@@ -28,7 +28,7 @@ from trunkline.translate.walk import MAX_DEPTH, Walk
 
 _HASH: Final = layout.VIEW["dp_hash"]
 _L4, _SYMMETRIC_L4 = 0, 1
-_ORDER: Final = {field.name: i for i, field in enumerate(FIELDS)}
+_ORDER: Final = {field.name: i for i, field in enumerate(FIELDS)} | {"metadata": -1}
 _LOW: Final = 0xFFFF
 
 

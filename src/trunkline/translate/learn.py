@@ -107,14 +107,17 @@ def _text(mod: FlowMod) -> str:
 def _has_room(x: Walk, action: a.Learn, mod: FlowMod) -> bool:
     """Whether the table may have one more flow with that cookie, or has this one already."""
     tables = x.bridge.flows.tables
-    classifier = tables.tables.get(action.table)
-    if classifier is None:
-        return True
-    value, mask, _ = mod.match
-    if classifier.find(value, mask, mod.priority, tables.version) is not None:
-        return True
-    have = sum(1 for rule in classifier.visible(tables.version) if rule.cookie == action.cookie)
-    return have < action.limit
+    have = {
+        (rule.value, rule.mask, rule.priority)
+        for rule in tables.rules(action.table)
+        if rule.cookie == action.cookie
+    }
+    for effect in x.effects:  # what this very packet has taught so far counts
+        if type(effect) is LearnFlow and effect.bridge is x.bridge:
+            told = effect.mod
+            if (told.table, told.new_cookie) == (mod.table, mod.new_cookie):
+                have.add((told.match.value, told.match.mask, told.priority))
+    return (mod.match.value, mod.match.mask, mod.priority) in have or len(have) < action.limit
 
 
 def fin_timeout(x: Walk, idle: int, hard: int) -> None:
