@@ -40,6 +40,20 @@ def streams(name: str, *, active: bool = True, passive: bool = True, bootstrap: 
     return text + _SSL + (_BOOTSTRAP if bootstrap else "") + _SSL_OPTIONS
 
 
+def openflow_streams() -> str:
+    """As `streams`, for OpenFlow, where a port may be left out."""
+    return (
+        "\nActive OpenFlow connection methods:\n"
+        "  tcp:HOST[:PORT]         PORT (default: 6653) at remote HOST\n"
+        "  ssl:HOST[:PORT]         SSL PORT (default: 6653) at remote HOST\n"
+        "  unix:FILE               Unix domain socket named FILE\n"
+        "Passive OpenFlow connection methods:\n"
+        "  ptcp:[PORT][:IP]        listen to TCP PORT (default: 6653) on IP\n"
+        "  pssl:[PORT][:IP]        listen for SSL on PORT (default: 6653) on IP\n"
+        "  punix:FILE              listen on Unix domain socket FILE\n" + _SSL
+    )
+
+
 def daemon(program: str, run_directory: str) -> str:
     return f"""
 Daemon options:

@@ -28,6 +28,10 @@ MODULES: Final[dict[str, frozenset[str]]] = {
     | frozenset(
         ["db_ctl_base", "process", "vtep_ctl"]
     ),
+    "ovs-testcontroller": COMMON
+    | frozenset(
+        ["controller", "daemon", "daemon_unix", "learning_switch", "lockfile", "process", "rconn", "vconn", "vconn_stream"]
+    ),
     "ovs-ofctl": COMMON
     | frozenset(
         ["daemon", "daemon_unix", "lockfile", "ofctl", "pcap", "process", "vconn", "vconn_stream"]
