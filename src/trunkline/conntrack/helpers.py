@@ -19,7 +19,7 @@ from trunkline.conntrack.connection import DESTINATION, SOURCE, Connection
 from trunkline.conntrack.tuples import Extract, Tuple
 from trunkline.flow import key as layout
 from trunkline.packet.checksum import checksum, pseudo_header, updated
-from trunkline.packet.packet import Packet
+from trunkline.packet.packet import NEEDS_CHECKSUM, Packet
 from trunkline.packet.parse import TCP, UDP
 
 FTP, TFTP = "ftp", "tftp"
@@ -224,7 +224,9 @@ def _summed(packet: Packet, frame: bytearray, found: Extract, end: int) -> Packe
     source = bytes(frame[begin : begin + octets])
     target = bytes(frame[begin + octets : begin + 2 * octets])
     segment = bytes(frame[start:end])
-    total = checksum(segment, pseudo_header(source, target, TCP, len(segment)))
+    total = pseudo_header(source, target, TCP, len(segment))
+    if packet.offload is None or not packet.offload.flags & NEEDS_CHECKSUM:  # else hardware does the rest
+        total = checksum(segment, total)
     frame[start + 16 : start + 18] = total.to_bytes(2, "big")
     return Packet(bytes(frame), packet.offload)
 

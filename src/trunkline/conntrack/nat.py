@@ -14,7 +14,7 @@ from trunkline.conntrack.tuples import PORTS, Extract, Tuple
 from trunkline.dpif import actions as dp
 from trunkline.flow.key import OFFSET, VIEW
 from trunkline.packet.checksum import checksum, pseudo_header, updated
-from trunkline.packet.packet import Packet
+from trunkline.packet.packet import NEEDS_CHECKSUM, Packet
 from trunkline.packet.parse import ICMP, ICMPV6, TCP, UDP
 from trunkline.packet.rewrite import set_fields
 
@@ -132,7 +132,10 @@ def translate(packet: Packet, key: int, extract: Extract, connection: Connection
     done = set_fields(packet, key, value, mask)
     if extract.related:
         frame = _translate_quoted(bytearray(done.frame), extract, target, kind)
-        return Packet(bytes(frame), packet.offload)
+        offload = packet.offload
+        if offload is not None:  # its checksum is finished now
+            offload = offload._replace(flags=offload.flags & ~NEEDS_CHECKSUM)
+        return Packet(bytes(frame), offload)
     return done
 
 
