@@ -126,6 +126,7 @@ class Controller:
             client,
             stream,
             clock=self._env.clock,
+            log=self._env.log.module("ofproto"),
             timing=primary.settings.timing,
             state=primary.state,
             remote=primary.settings.target,

@@ -266,6 +266,7 @@ class OpenFlowServer:
             client,
             stream,
             clock=self._env.clock,
+            log=self._env.log.module("ofproto"),
             timing=timing,
             state=Reconnect("ACTIVE", now, now),
             remote=settings.target,

@@ -6,28 +6,35 @@ silent peer is probed, and whoever snoops on the bridge gets copies.
 A peer may send 100,000 messages at once, or ask for a dump as long.  They are carried out in slices of a few
 milliseconds, between which packets and the other connections have their turn; until all is done nothing more
 is read from that peer, and a dump waits for a peer that does not read it.
+
+An exception is an error of ours.  It costs the message that it came from, never the connection: one line in
+the log says what and where (all of the traceback at level dbg), and the peer gets an OpenFlow error.
 """
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 from typing import Final
 
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counter
+from trunkline.base.log import Logger
 from trunkline.io.streams import Stream
 from trunkline.jsonrpc.reconnect import Reconnect, Timing
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.clients import Client
 from trunkline.ofproto.handler import start
 from trunkline.openflow import messages as m
-from trunkline.openflow.connection import Received
-from trunkline.openflow.wire import Framer
+from trunkline.openflow.connection import Received, unexpected
+from trunkline.openflow.wire import DecodeError, Framer, split
 
 _HELLO: Final = 0
 _PROBE_XID: Final = 0
 _SLICE: Final = 0.004  # seconds
 _MOST_UNSENT: Final = 1 << 20  # bytes, beyond which a peer gets no more until it has read some
+_NOTHING: Final = Received(0, m.Hello(0), b"")
 _PATIENCE: Final = 0.005  # seconds between two looks whether it has
 
 
@@ -66,6 +73,7 @@ class Session:
         stream: Stream,
         *,
         clock: Clock,
+        log: Logger,
         timing: Timing,
         state: Reconnect,
         remote: str,
@@ -85,6 +93,7 @@ class Session:
         self._tap = _Tap(snoop) if snoop is not None else None
         self._received, self._sent = received, sent
         self._clock = clock
+        self._log = log
         self._timing = timing
         self._agreed = agreed
         self._heard = heard
@@ -96,6 +105,7 @@ class Session:
         self._unread: deque[bytes] = deque()
         self._messages: Iterator[Received] | None = None  # of what was read last
         self._answer: Iterator[None] | None = None  # that is being given
+        self._asked = _NOTHING  # the message last carried out
         self._next: asyncio.Handle | None = None  # slice
 
     def start(self) -> None:
@@ -119,7 +129,10 @@ class Session:
         if self.stream.backlog < _MOST_UNSENT:
             while self._step() and self._clock.monotonic() < end:
                 pass
-        self._carried_out()
+        try:
+            self._carried_out()
+        except Exception as error:
+            self._report("what its messages changed", error)
         self.flush()
         connection = self.client.connection
         if self._is_over:
@@ -147,8 +160,12 @@ class Session:
     def _step(self) -> bool:
         """One message, or a part of a long answer; False if there is nothing to do."""
         if self._answer is not None:
-            if next(self._answer, self) is self:
+            try:
+                if next(self._answer, self) is self:
+                    self._answer = None
+            except Exception as error:
                 self._answer = None
+                self._failed(self._asked, error)
             return True
         if self._messages is None:
             if not self._unread:
@@ -161,13 +178,36 @@ class Session:
                 self._tap.received(data)
             self._messages = self._signs_of_life(self.client.connection.messages(data))
         one = next(self._messages, None)
+        fault = self.client.connection.fault
+        if fault is not None:
+            self.client.connection.fault = None
+            self._report(_kind_name(fault[0]), fault[1])
         if one is None:
             self._messages = None
             return True
         self._received.total += 1
-        self._heard(one.message)
-        self._answer = start(self.bridge, self.client, one)
+        self._asked = one
+        try:
+            self._heard(one.message)
+            self._answer = start(self.bridge, self.client, one)
+        except Exception as error:
+            self._failed(one, error)
         return True
+
+    def _failed(self, received: Received, error: Exception) -> None:
+        """The message could not be carried out for an error of ours."""
+        self._report(_kind_name(received.raw), error)
+        connection = self.client.connection
+        connection.refuse(received, unexpected(connection.version, received.message))
+
+    def _report(self, what: str, error: Exception) -> None:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "somewhere"
+        text = "%s<->%s: internal error in %s: %s: %s (%s)"
+        kind = type(error).__name__
+        self._log.err(text, self.bridge.name, self.stream.name, what, kind, error, where)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            self._log.dbg("%s", line)
 
     def _signs_of_life(self, messages: Iterator[Received]) -> Iterator[Received]:
         """Notes when the peer has been heard, and when a version has been agreed upon."""
@@ -244,3 +284,10 @@ class Session:
             self.end("connection timed out", "Connection timed out")
             return
         self._schedule()
+
+
+def _kind_name(raw: bytes) -> str:
+    try:
+        return split(raw).kind.name
+    except DecodeError:
+        return f"a message of type {raw[1]}"

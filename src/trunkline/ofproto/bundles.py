@@ -86,11 +86,13 @@ def _commit(bridge: Bridge, client: Client, bundle: Bundle, step: Step) -> None:
             ports.append((message.port, _port_bits(bridge, message.port)))
         try:
             told += step(bridge, client, message)
-        except Refused as refused:
+        except Exception as error:
             bridge.flows.roll_back()
             for port, bits in reversed(ports):
                 bridge.set_port_bits(port, bits, 0xFFFFFFFF)
-            client.connection.refuse(received, refused.error)
+            if not isinstance(error, Refused):  # one of ours
+                raise
+            client.connection.refuse(received, error.error)
             raise Refused("OFPBFC_MSG_FAILED") from None
     bridge.flows.commit()
     for removed in told:

@@ -37,6 +37,20 @@ _ERROR_DATA: Final = 0xFFFF - 64  # bytes of a refused message that its error ca
 _HELLO: Final = kind_named(1, "OFPT_HELLO")
 
 
+_UNKNOWN: Final = {  # families with an error that gives no reason, and the first version that has it
+    "FlowMod": (2, "OFPFMFC_UNKNOWN"),
+    "MeterMod": (4, "OFPMMFC_UNKNOWN"),
+    "BundleControl": (5, "OFPBFC_UNKNOWN"),
+    "BundleAdd": (5, "OFPBFC_UNKNOWN"),
+}
+
+
+def unexpected(version: int, message: Message | None) -> str:
+    """The error for a message that the switch fails on by an error of its own."""
+    since, name = _UNKNOWN.get(type(message).__name__, (7, ""))
+    return name if version >= since else "OFPBRC_EPERM"
+
+
 class Received(NamedTuple):
     """A decoded message.  `raw` is its bytes as they came, header included, for an Error's `data`."""
 
@@ -59,6 +73,7 @@ class Connection:
         self.flow_format = 0  # of 1.0: 0, or 2 since NXT_SET_FLOW_FORMAT asked for NXM
         self.flow_mod_table_id = False  # as NXT_FLOW_MOD_TABLE_ID set it
         self.packet_in_format = 0  # as NXT_SET_PACKET_IN_FORMAT set it
+        self.fault: tuple[bytes, Exception] | None = None  # what decoding broke on: our error
         self._framer = Framer()
         self._out: list[bytes] = []
         self._next_xid = 1
@@ -157,6 +172,11 @@ class Connection:
         except DecodeError as error:
             if kind != _ERROR_TYPE:  # an error never answers an error
                 self._refuse(raw, xid, error.error)
+            return None
+        except Exception as error:  # an error of ours, which is no reason to lose the connection
+            self.fault = raw, error
+            if kind != _ERROR_TYPE:
+                self._refuse(raw, xid, unexpected(version, None))
             return None
         message = incoming.message
         if incoming.kind.endswith(" request"):
