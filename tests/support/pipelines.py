@@ -160,7 +160,7 @@ class Maker:
         fields = self.one("eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst", "symmetric_l3")
         basis = r.randint(0, 50)
         return self.one(
-            "note:01.02.03", "exit" if r.random() < 0.3 else "note:05", "fin_timeout(idle_timeout=60,hard_timeout=90)" if kind == "tcp" else "note:06",
+            "exit" if r.random() < 0.3 else self._plain(kind), "fin_timeout(idle_timeout=60,hard_timeout=90)" if kind == "tcp" else self._plain(kind),
             f"multipath({fields},{basis},{self.one('modulo_n', 'hash_threshold', 'hrw', 'iter_hash')},{r.randint(1, 9)},0,NXM_NX_REG1[0..7])",
             f"bundle({fields},{basis},{self.one('active_backup', 'hrw')},ofport,members:{r.randint(1, 4)},{r.randint(1, 9)},3)",
             f"bundle_load({fields},{basis},{self.one('active_backup', 'hrw')},ofport,NXM_NX_REG6[0..15],members:{r.randint(1, 4)},{r.randint(1, 9)},3)",
@@ -168,6 +168,10 @@ class Maker:
             f"learn(table={TABLES - 1},priority={r.randint(600, 620)},hard_timeout=300,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_OF_IN_PORT[]->NXM_NX_REG6[0..15],output:NXM_OF_IN_PORT[])",
             f"learn(table={TABLES - 1},priority={r.randint(621, 640)},cookie=0x77,limit=2,result_dst=NXM_NX_REG2[0],NXM_OF_ETH_SRC[],reg1={r.randint(0, 2)},load:0x5->NXM_NX_REG2[],output:NXM_NX_REG6[0..15])",
         )
+
+    def _plain(self, kind: str) -> str:
+        """A note; but not where the original might be resumed with nothing but it, for then it starts anew."""
+        return "note:01.02.03" if kind != "mpls" else "output:3"
 
     def actions(self, kind: str, table: int, depth: int = 0, most: int = 5) -> str:
         return ",".join(self.action(kind, table, depth) for _ in range(self.rnd.randint(1, most)))

@@ -125,7 +125,7 @@ def _execute(x: Walk, actions: tuple[a.Action, ...]) -> None:
         node = Node(TABLE, EXECUTING)
         outer.append(node)
         x.why = node.children
-    if x.reason == of.OFPR_ACTION:
+    if x.reason != of.OFPR_PACKET_OUT:
         x.reason = of.OFPR_ACTION_SET
     if not x.exit:
         run(x, x.compile(actions), actions)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from trunkline.dpif import actions as dp
+from trunkline.model.openflow import OFPR_GROUP, OFPR_PACKET_OUT
 from trunkline.openflow.actions import Controller
 from trunkline.translate.frozen import CARRIED, freeze, stop
 from trunkline.translate.result import SendToController
@@ -26,8 +27,9 @@ def punt(x: Walk, max_length: int, reason: int, controller_id: int = 0, userdata
 
 
 def output_controller(x: Walk, max_length: int, _: object) -> None:
-    """output:CONTROLLER."""
-    punt(x, max_length, x.reason)
+    """output:CONTROLLER; in a table that a bucket goes on to it counts as any other."""
+    grouped = x.depth == x.group_depth and x.reason != OFPR_PACKET_OUT
+    punt(x, max_length, OFPR_GROUP if grouped else x.reason)
 
 
 def controller(x: Walk, action: Controller, _: object) -> bool:

@@ -1,7 +1,7 @@
 """Output to a port whose number is learned on the way: from a register, or as a bundle's member."""
 
 from trunkline.model import openflow as of
-from trunkline.translate.controller import punt
+from trunkline.translate.controller import output_controller
 from trunkline.translate.fields import Part, read
 from trunkline.translate.normal import normal
 from trunkline.translate.output import flood, in_port_of, output, resubmit, send
@@ -21,7 +21,7 @@ def to_any(x: Walk, port: int, max_length: int) -> bool | int:
     elif port in (of.OFPP_FLOOD, of.OFPP_ALL):
         flood(x, port == of.OFPP_ALL, None)
     elif port == of.OFPP_CONTROLLER:
-        punt(x, max_length, x.reason)
+        output_controller(x, max_length, None)
     return False
 
 

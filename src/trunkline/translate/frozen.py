@@ -72,6 +72,12 @@ def fork(x: Walk, table: int, kind: str, *, zone: int = 0) -> None:
         x.followed.append(Recirculation(kind, number, x.key & ~_RECIRC_MASK | number << _RECIRC, zone))
 
 
+def again(x: Walk, table: int) -> None:
+    """The packet goes through the tables from `table` on once the datapath has looked at it anew."""
+    x.commit()
+    x.out.append(dp.Recirc(freeze(x, table, None)))
+
+
 def stop(x: Walk, pause: Controller | dp.Hash | None = None) -> None:
     """The walk stops here; the step that calls this returns True, or AGAIN if it is itself yet to be done.
 

@@ -40,7 +40,7 @@ def group(x: Walk, number: int, _: object) -> bool | int:
         x.error(f"output to nonexistent group {number}")
         return True
     if x.depth >= MAX_DEPTH:
-        return x.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
+        return x.fail("Recursion too deep")
     if found.type == wire.OFPGT_ALL:
         _every(x, found)
     elif found.type == wire.OFPGT_INDIRECT:
@@ -96,15 +96,15 @@ def _bucket(x: Walk, found: Group, number: int) -> None:
         actions = ordered(found.buckets[number].actions)
         steps = found.steps[number] = (x.compile(actions), actions)
     x.effects.append(CountGroup(found, number))
-    saved = x.key, x.fresh, x.why, x.was_mpls, x.reason, x.conntracked
+    saved = x.key, x.fresh, x.why, x.was_mpls, x.group_depth, x.conntracked
     if x.why is not None:
         node = Node(BUCKET, f"bucket {number}", found)
         x.why.append(node)
         x.why = node.children
-    x.reason = of.OFPR_GROUP
+    x.group_depth = x.depth
     run(x, *steps)
     finish(x)
-    x.key, x.fresh, x.why, x.was_mpls, x.reason, x.conntracked = saved
+    x.key, x.fresh, x.why, x.was_mpls, x.group_depth, x.conntracked = saved
     if not x.failure:
         x.exit = False
 

@@ -7,6 +7,7 @@ from trunkline.ofproto.fabric import patch_token, port_token, ports_token
 from trunkline.openflow.style import port_text
 from trunkline.translate.action_set import UNSET, end
 from trunkline.translate.fields import write
+from trunkline.translate.frozen import again
 from trunkline.translate.result import BRIDGE, CountPatch, Node
 from trunkline.translate.run import CAREFUL
 from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, NO_COOKIE, PACKET, Walk
@@ -66,7 +67,9 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
     x.bridge = bridge
     x.stack, x.action_set, x.exit, x.cookie = [], [], False, NO_COOKIE
     x.key = x.key & PACKET | ofport << _IN_PORT_SHIFT | UNSET
-    if x.depth < MAX_DEPTH:
+    if mpls:  # what the peer's tables want to know of the packet must be found out first
+        again(x, 0)
+    elif x.depth < MAX_DEPTH:
         x.depth += 1
         receive(x)
         end(x)

@@ -87,7 +87,7 @@ _OUTSIDE: Final = (
 def looks_inside(action: a.Action | Unroll) -> bool:
     """Whether an action may need to know what is behind the Ethernet type."""
     if isinstance(action, a.SetField | a.Load):
-        return FIELD[action.field].prerequisite not in ("", "eth", "vlan")
+        return FIELD[action.field].prerequisite not in ("", "eth", "vlan", "mpls")
     return not isinstance(action, _OUTSIDE)
 
 

@@ -60,6 +60,7 @@ class Walk:
         "followed",
         "freezing",
         "fresh",
+        "group_depth",
         "key",
         "left",
         "left_of",
@@ -107,6 +108,7 @@ class Walk:
         self.action_set: list[Action] = []
         self.conntracked = False
         self.reason = OFPR_ACTION  # why controllers get what is output to them
+        self.group_depth = -1  # of the bucket that is being done
         self.slow = 0  # why the slow path is to handle such packets: bits of result.SLOW_*
         self.failure = ""  # why the whole translation has failed
         self.was_mpls = False  # the last label is off, and what is under it is not known
