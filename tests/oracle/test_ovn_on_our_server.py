@@ -22,6 +22,7 @@ from support.vsctl import UUID, transact
 NORTHD = "/usr/bin/ovn-northd"
 pytestmark = [
     pytest.mark.oracle,
+    pytest.mark.xdist_group("ovn"),  # the network takes long to make
     pytest.mark.skipif(not os.path.exists(NORTHD), reason="NO ORIGINAL ovn-northd"),
 ]
 DATABASES = (("nb", "OVN_Northbound"), ("sb", "OVN_Southbound"))
@@ -111,10 +112,24 @@ class Central:
 
 @pytest.fixture(scope="module")
 def centrals() -> Iterator[tuple[Central, Central]]:
+    """One on the original server, one on ours, with the same network."""
     both = Central(ORIGINAL), Central(OURS)
-    yield both
-    for central in both:
-        central.remove()
+    try:
+        for central in both:
+            fixed = (
+                'options:svc_monitor_mac="02:00:00:00:00:01"',
+                'options:mac_prefix="0a:00:00"',
+            )  # else by chance
+            central.tool("ovn-nbctl", "init", "--", "set", "NB_Global", ".", *fixed)
+            central.start_northd()
+            for line in NETWORK.strip().splitlines():
+                central.tool(
+                    "ovn-nbctl", "--wait=sb", *shlex.split(line)
+                )  # one after the other: numbers are given out in the order of arrival
+        yield both
+    finally:
+        for central in both:
+            central.remove()
 
 
 def southbound(central: Central) -> dict[str, list[str]]:
@@ -149,17 +164,6 @@ def unordered(value: Any) -> Any:
 
 
 def test_the_same_southbound_database(centrals: tuple[Central, Central]) -> None:
-    for central in centrals:
-        fixed = (
-            'options:svc_monitor_mac="02:00:00:00:00:01"',
-            'options:mac_prefix="0a:00:00"',
-        )  # else by chance
-        central.tool("ovn-nbctl", "init", "--", "set", "NB_Global", ".", *fixed)
-        central.start_northd()
-        for line in NETWORK.strip().splitlines():
-            central.tool(
-                "ovn-nbctl", "--wait=sb", *shlex.split(line)
-            )  # one after the other: numbers are given out in the order of arrival
     theirs, mine = map(southbound, centrals)
     for table, rows in theirs.items():
         assert mine[table] == rows, table
@@ -194,5 +198,6 @@ def test_northd_follows_our_server_through_a_restart(centrals: tuple[Central, Ce
     names = (f"{ours.directory}/{name}.db" for name, _ in DATABASES)
     ours.running[0] = ours.start(OURS, f"--remote=punix:{ours.socket}", *names)
     ours.until(ours.socket.exists)
-    ours.tool("ovn-nbctl", "--wait=sb", "ls-add", "after", "--", "lsp-add", "after", "port-after")
+    for central in centrals:  # both, so that the other tests find them alike
+        central.tool("ovn-nbctl", "--wait=sb", "ls-add", "after", "--", "lsp-add", "after", "port-after")
     assert "port-after" in ours.tool("ovn-sbctl", "--bare", "--columns=logical_port", "list", "Port_Binding")
