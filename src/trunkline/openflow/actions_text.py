@@ -167,7 +167,7 @@ def _read_set_field(value: str, context: ActionContext) -> a.Action:
         raise TextError(f": bad syntax for {field.name} value")
     number, mask = parse_value(field, text, context.text)
     ones = (1 << field.bits) - 1
-    if number & ~ones:
+    if number & ~(ones if field.matched is None else field.matched):
         raise TextError(f"{text} is not a valid value for field {name}")
     return a.SetField(field.name, number & mask & ones, mask & ones)
 

@@ -88,7 +88,7 @@ class _State:
         self.mask |= _TYPE.mask
 
     def reads(self, name: str) -> None:
-        if not satisfied(self.known, FIELD[name].prerequisite):
+        if FIELD[name].ids and not satisfied(self.known, FIELD[name].prerequisite):
             self.warn("meta_flow", f"source field {name} lacks correct prerequisites")
             raise _Wrong(_INCONSISTENT)
 
@@ -192,7 +192,8 @@ def _set_field(x: a.SetField, state: _State) -> None:
 
 def _load(x: a.Load, state: _State) -> None:
     field = FIELD[x.field]
-    if field.ids and not satisfied(state.known, field.prerequisite):
+    tag_missing = field.name == "vlan_vid" and not state.tags
+    if tag_missing or (field.ids and not satisfied(state.known, field.prerequisite)):
         state.warn("ofp_actions", f"set_field {field.name} lacks correct prerequisites")
         raise _Wrong(_INCONSISTENT)
     _tag_written(field.name, x.value << x.offset, state)

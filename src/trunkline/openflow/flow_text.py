@@ -8,7 +8,7 @@ negotiates by.
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from trunkline.flow.match import Match, exact_value
+from trunkline.flow.match import Match, exact_value, fields
 from trunkline.flow.text import (
     SHORTHANDS,
     Draft,
@@ -19,9 +19,9 @@ from trunkline.flow.text import (
     normalize,
     set_word,
 )
-from trunkline.flow.values import TextError
+from trunkline.flow.values import TextError, parse_value
 from trunkline.model import openflow as of
-from trunkline.model.fields import FIELD
+from trunkline.model.fields import FIELD, Field
 from trunkline.openflow import actions as a
 from trunkline.openflow import match10
 from trunkline.openflow import messages as m
@@ -216,8 +216,11 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
         return
     if key in ("no_readonly_table",):
         return
-    if key in FIELD:
+    field = FIELD.get(key)
+    if field is not None:
         set_word(draft.match, key, value, context.text)
+        if value and value != "*":
+            draft.formats &= _word_formats(field, value, context)
         return
     if not value:
         raise TextError(f"field {key} missing value")
@@ -226,6 +229,23 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
         reader(draft, value, command, context)
     elif key not in _IGNORED:
         raise TextError(f"unknown keyword {key}")
+
+
+def _word_formats(field: Field, value: str, context: ActionContext) -> int:
+    """The formats whose matches have the field, under the mask that the word has."""
+    formats = ANY_NXM | ANY_OXM
+    kinds: tuple[str, ...] = ("exact", "cidr", "yes")
+    if "/" in value:
+        _, mask = parse_value(field, value, context.text)
+        ones = (1 << field.bits) - 1
+        free = ~mask & ones
+        if free:
+            kinds = ("yes",) if free & free + 1 else ("cidr", "yes")
+    if field.of10 in kinds:
+        formats |= ANY_OF10
+    if field.of11 in kinds:
+        formats |= OF11
+    return formats
 
 
 def _read_table(draft: _Draft, value: str, command: int, context: ActionContext) -> None:
@@ -329,7 +349,32 @@ def match_formats(match: Match) -> int:
     """The flow formats that can say all of `match`."""
     if match10.expressible(match) and not exact_value(match, "packet_type"):
         return ANY
-    return ANY_NXM | ANY_OXM
+    return ANY_NXM | ANY_OXM | (OF11 if _in_match11(match) else 0)
+
+
+def _in_match11(match: Match) -> bool:
+    """Whether the fixed match of OpenFlow 1.1, which knows MPLS and metadata too, says all of `match`."""
+    if match.options or exact_value(match, "packet_type"):
+        return False
+    ipv6 = exact_value(match, "dl_type") == 0x86DD
+    for field, _, mask in fields(match):
+        if field.name == "packet_type":
+            continue
+        if field.name == "vlan_tci":
+            if mask not in (0xFFFF, 0x1FFF, 0xF000):
+                return False
+            continue
+        exact = mask == (1 << field.bits) - 1 or mask == field.matched
+        if field.of11 == "no" or (field.of11 == "exact" and not exact):
+            return False
+        if field.of11 == "cidr" and ~mask & 0xFFFFFFFF & (~mask + 1):
+            return False
+        if ipv6 and field.name not in _BEFORE_NETWORK:
+            return False
+    return True
+
+
+_BEFORE_NETWORK: Final = frozenset(("in_port", "in_port_oxm", "eth_src", "eth_dst", "eth_type", "metadata"))
 
 
 def parse_request(text: str, context: ActionContext = NO_NAMES, command: int = -1) -> ParsedFlow:

@@ -127,13 +127,18 @@ def encode(match: Match) -> bytes:
     return MATCH.pack(wild, port, *macs, vid, pcp, kind, tos, protocol, nw_src, nw_dst, tp_src, tp_dst)
 
 
+_IP_FIELDS: Final = (
+    MASK["nw_src"] | MASK["nw_dst"] | MASK["nw_proto"] | MASK["nw_tos"] | MASK["tp_src"] | MASK["tp_dst"]
+)
+
+
 def expressible(match: Match) -> bool:
     """Whether the fixed match says all of `match`: exact values, and prefixes of IPv4 addresses."""
     mask = match.mask
     if mask & ~_EXPRESSIBLE or match.options:
         return False
     family = ethernet_type(match)
-    if family == 0x86DD and mask & (MASK["nw_src"] | MASK["nw_dst"]):
+    if family == 0x86DD and mask & _IP_FIELDS:
         return False
     for name in ("dl_src", "dl_dst"):
         if mask & MASK[name] not in (0, MASK[name]):
