@@ -94,7 +94,8 @@ def pipeline(rnd: random.Random, shown: str) -> list[str]:
         clear = rnd.choice(("", "ct_clear,"))
         third = f"ct(table=3,zone={rnd.choice((zone, second, 7))}{rnd.choice(('', ',nat'))})"
         lines.append(f"table=2,ct_state=+trk,{kind},actions=output:3,{shown},{clear}{third}")
-        lines.append(f"table=3,{kind},actions={shown},output:2")
+        fourth = rnd.choice(("", f"ct(commit,zone={rnd.choice((zone, second, 7))}),"))
+        lines.append(f"table=3,{kind},actions={shown},{fourth}output:2")
     return lines
 
 

@@ -20,7 +20,10 @@ class Store(Protocol):
         """The connection that a direction's name belongs to; true if it is the reply's."""
 
     def insert(self, connection: Connection) -> bool:
-        """Adds it under its two names if both are free; false: one is taken, nothing is changed."""
+        """Adds it under both names if the original direction's is free; false: it is not, nothing is changed.
+
+        Where another has the reply's name, answers go to the newer one as long as it lives.
+        """
 
     def delete(self, connection: Connection) -> None: ...
 
@@ -39,10 +42,11 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    __slots__ = ("_by_name", "_connections", "_queues")
+    __slots__ = ("_by_name", "_connections", "_queues", "_shadowed")
 
     def __init__(self) -> None:
         self._by_name: dict[bytes, tuple[Connection, bool]] = {}
+        self._shadowed: dict[bytes, list[tuple[Connection, bool]]] = {}  # behind the newer of a name
         self._connections: dict[Connection, float] = {}  # with the lifetime, which names its queue
         self._queues: dict[float, OrderedDict[Connection, None]] = {}
 
@@ -51,9 +55,11 @@ class MemoryStore:
 
     def insert(self, connection: Connection) -> bool:
         there, back = connection.original.name(), connection.reply.name()
-        if there in self._by_name or back in self._by_name:
+        if there in self._by_name:
             return False
         # One whose directions have the same name is found as its own original direction.
+        if back in self._by_name:
+            self._shadowed.setdefault(back, []).append(self._by_name[back])
         self._by_name[back] = connection, True
         self._by_name[there] = connection, False
         self._connections[connection] = connection.lifetime
@@ -65,7 +71,13 @@ class MemoryStore:
         if lifetime is None:
             return
         for name in (connection.original.name(), connection.reply.name()):
-            self._by_name.pop(name, None)
+            older = [one for one in self._shadowed.pop(name, ()) if one[0] is not connection]
+            if name in self._by_name and self._by_name[name][0] is connection:
+                del self._by_name[name]
+                if older:
+                    self._by_name[name] = older.pop()
+            if older:
+                self._shadowed[name] = older
         self._leave(connection, lifetime)
 
     def _leave(self, connection: Connection, lifetime: float) -> None:

@@ -118,7 +118,7 @@ class Tracker:
         self, packet: Packet, key: int, action: dp.Conntrack, now: float, known: Known | None
     ) -> Outcome:
         zone = action.zone
-        state = key >> _STATE & 0xFF
+        state = key >> _STATE & 0xFF if key >> _ZONE & 0xFFFF == zone else 0
         if known is not None and known.connection.original.zone == zone and not action.force:
             helper = helpers.of_packet(key, action.helper)
             if not helper:

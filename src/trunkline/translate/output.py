@@ -6,6 +6,8 @@ from trunkline.model import openflow as of
 from trunkline.ofproto.fabric import patch_token, port_token, ports_token
 from trunkline.openflow.style import port_text
 from trunkline.translate.action_set import UNSET, end
+from trunkline.translate.commit import flat
+from trunkline.translate.conntrack import FIELDS, clear_fields
 from trunkline.translate.fields import write
 from trunkline.translate.frozen import again
 from trunkline.translate.result import BRIDGE, CountPatch, Node
@@ -16,6 +18,8 @@ _IN_PORT_SHIFT = layout.OFFSET["in_port"]
 _PRIORITY = layout.MASK["skb_priority"]
 _PRIORITY_SHIFT = layout.OFFSET["skb_priority"]
 _CURRENT_TABLE = 255
+_IRREVERSIBLE = frozenset((dp.Conntrack, dp.ConntrackClear))
+"""What another bridge does to the datapath's packet for good: it gets a copy."""
 
 
 def in_port_of(x: Walk) -> int:
@@ -67,6 +71,10 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
     x.bridge = bridge
     x.stack, x.action_set, x.exit, x.cookie = [], [], False, NO_COOKIE
     x.key = x.key & PACKET | ofport << _IN_PORT_SHIFT | UNSET
+    tracked = x.fresh & FIELDS  # to the peer the packet is untracked
+    x.conntracked = False
+    clear_fields(x)
+    out, base, x.out = x.out, x.base, []
     if mpls:  # what the peer's tables want to know of the packet must be found out first
         again(x, 0)
     elif x.depth < MAX_DEPTH:
@@ -77,6 +85,13 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
     else:
         x.error(f"over max translation depth {MAX_DEPTH}")
     x.failure = ""  # what fails there ends there
+    if any(type(action) in _IRREVERSIBLE for action in x.out):
+        out.append(dp.Clone(flat(x.out)))
+        x.base = base
+    else:
+        out += x.out
+    x.out = out
+    x.fresh = x.fresh & ~FIELDS | tracked
     x.was_mpls, x.reason = mpls, reason
     x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.conntracked, x.exit = saved
 

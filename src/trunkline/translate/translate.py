@@ -23,7 +23,7 @@ from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import bridge_token
 from trunkline.ofproto.rules import TABLES, Rule
 from trunkline.openflow.actions import Action
-from trunkline.translate.action_set import UNSET, end
+from trunkline.translate.action_set import UNSET, end, mark
 from trunkline.translate.commit import flat
 from trunkline.translate.compile import compile_actions
 from trunkline.translate.controller import ALL_OF_IT, punt
@@ -66,7 +66,7 @@ def translate_actions(
 def _resume(bridge: Bridge, key: int, frozen: Frozen | None, why: list[Node] | None, telling: bool) -> Result:
     """The packet comes back with the number of a walk that stopped; `bridge` is where it first came in."""
     place = bridge.fabric.bridges.get(frozen.bridge) if frozen is not None else None
-    x = _start(place or bridge, key, why)
+    x = _start(place or bridge, key, why, bridge.name)
     x.telling = telling
     if frozen is None or place is None:
         x.error(
@@ -74,6 +74,8 @@ def _resume(bridge: Bridge, key: int, frozen: Frozen | None, why: list[Node] | N
         )
         return _finish(x)
     thaw(x, frozen)
+    if x.action_set:
+        mark(x)
     if frozen.lookup:
         visit(x, frozen.table, x.key)
         _within_table(x)
@@ -82,9 +84,11 @@ def _resume(bridge: Bridge, key: int, frozen: Frozen | None, why: list[Node] | N
     return _finish(x)
 
 
-def _start(bridge: Bridge, key: int, why: list[Node] | None) -> Walk:
+def _start(bridge: Bridge, key: int, why: list[Node] | None, named: str = "") -> Walk:
+    """`named`: the bridge that the explanation begins with, if that is another."""
     if why is not None:
-        node = Node(BRIDGE, f'bridge("{bridge.name}")', bridge.name)
+        name = named or bridge.name
+        node = Node(BRIDGE, f'bridge("{name}")', name)
         why.append(node)
         why = node.children
     return Walk(bridge, key & ~_ACTSET | UNSET, visit, compile_actions, why)

@@ -28,11 +28,36 @@ def test_both_directions_lead_to_it() -> None:
 def test_a_name_that_is_taken_changes_nothing() -> None:
     store = MemoryStore()
     one, other = connection(1, 30), connection(2, 30)
-    other.reply = one.reply
+    other.original = one.original
     assert store.insert(one)
     assert not store.insert(other)
-    assert store.lookup(other.original.name()) is None
+    assert store.lookup(other.reply.name()) is None or other.reply == one.reply
     assert list(store.connections()) == [one]
+
+
+def test_a_reply_that_two_have_goes_to_the_newer() -> None:
+    store = MemoryStore()
+    one, other = connection(1, 30), connection(2, 30)
+    other.reply = one.reply
+    assert store.insert(one)
+    assert store.insert(other)
+    assert store.lookup(other.reply.name()) == (other, True)
+    store.delete(other)
+    assert store.lookup(one.reply.name()) == (one, True)
+    store.delete(one)
+    assert store.lookup(one.reply.name()) is None
+
+
+def test_the_older_of_a_shared_reply_may_go_first() -> None:
+    store = MemoryStore()
+    one, other = connection(1, 30), connection(2, 30)
+    other.reply = one.reply
+    assert store.insert(one)
+    assert store.insert(other)
+    store.delete(one)
+    assert store.lookup(one.reply.name()) == (other, True)
+    store.delete(other)
+    assert store.lookup(one.reply.name()) is None
 
 
 def test_both_directions_may_have_one_name() -> None:
