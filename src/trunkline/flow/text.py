@@ -477,7 +477,6 @@ def _written_type(match: Match) -> tuple[list[str], str]:
     elif packet_type is not None:
         text = f"{packet_type & 0xFFFF:#x}" if packet_type & 0xFFFF else "0"
         words.append(f"packet_type=({packet_type >> 16},{text})")
-        return words, ""
     called = _CALLED.get((kind, exact_value(match, "nw_proto"))) or _CALLED.get((kind, None)) or ""
     return words + ([called] if called else []), called
 
@@ -596,6 +595,9 @@ def _label_stack(key: int) -> int:
     return mask
 
 
+_LAYER2: Final = bits("dl_src", "dl_dst", "dl_type", "vlan_tci", "vlan1_tci")
+
+
 def flow_mask(key: int) -> int:
     """The bits of a packet's key that say something: what it has, by its types, and metadata that is set."""
     mask = _ALWAYS
@@ -612,6 +614,8 @@ def flow_mask(key: int) -> int:
         mask |= VIEW["vlan1_tci"].mask
     else:
         mask &= ~VIEW["vlan1_tci"].mask
+    if get(key, "packet_type"):  # no Ethernet header
+        mask = mask & ~_LAYER2 | VIEW["packet_type"].mask
     if kind in (_MPLS, _MPLS_MULTICAST):
         mask |= _label_stack(key)
     if get(key, "nw_frag") & FRAG_LATER or kind not in (_IPV4, _IPV6):

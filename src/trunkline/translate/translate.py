@@ -54,10 +54,16 @@ def translate(bridge: Bridge, key: int, why: list[Node] | None = None, *, tellin
 
 
 def translate_actions(
-    bridge: Bridge, key: int, actions: tuple[Action, ...], why: list[Node] | None = None
+    bridge: Bridge,
+    key: int,
+    actions: tuple[Action, ...],
+    why: list[Node] | None = None,
+    *,
+    telling: bool = False,
 ) -> Result:
     """What these actions do to a packet: packet-out."""
     x = _start(bridge, key, why)
+    x.telling = telling
     x.reason = OFPR_PACKET_OUT
     run(x, compile_actions(actions), actions)
     return _finish(x)
