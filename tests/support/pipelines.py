@@ -153,7 +153,7 @@ class Maker:
             return f"clone({self.actions(kind, table, depth + 1, 3)})"
         if choice < 0.8:
             return f"check_pkt_larger({r.choice((50, 100))})->NXM_NX_REG1[{r.randint(0, 1)}]" if not depth else None
-        return f"group:{r.choice(self.groups)}" if self.groups else None
+        return f"group:{r.choice(self.groups)}" if table < 3 else None  # buckets go on to tables 3 and 4
 
     def _odd(self, kind: str, table: int, depth: int) -> str | None:
         r = self.rnd
@@ -174,14 +174,16 @@ class Maker:
         return "note:01.02.03" if kind != "mpls" else "output:3"
 
     def actions(self, kind: str, table: int, depth: int = 0, most: int = 5) -> str:
-        return ",".join(self.action(kind, table, depth) for _ in range(self.rnd.randint(1, most)))
+        """The length is not checked at the end: with nothing to do in either case the original loses outputs."""
+        found = [self.action(kind, table, depth) for _ in range(self.rnd.randint(1, most))]
+        return ",".join(found) + (",output:1" if found[-1].startswith("check") else "")
 
-    def action_set(self, kind: str) -> str:
+    def action_set(self, kind: str, table: int) -> str:
         r = self.rnd
         words = [f"output:{r.randint(1, 4)}", "set_field:0x2->reg1", "set_field:50:54:00:00:00:03->eth_src", "push_vlan:0x8100", "set_queue:2", "load:0x1->NXM_NX_REG7[]"]
         if kind in _IP:
             words += ["dec_ttl", "set_field:10.0.0.9->ip_src", "push_mpls:0x8847"]
-        if self.groups:
+        if table < 3:
             words.append(f"group:{r.choice(self.groups)}")
         return ",".join(r.sample(words, r.randint(1, 3)))
 
@@ -196,7 +198,7 @@ class Maker:
         if r.random() < 0.15:
             if r.random() < 0.3:
                 actions.append("clear_actions")
-            actions.append(f"write_actions({self.action_set(kind)})")
+            actions.append(f"write_actions({self.action_set(kind, table)})")
         if r.random() < 0.1:
             actions.append(f"write_metadata:{r.randint(0, 255):#x}/0xff")
         if table + 1 < TABLES and r.random() < 0.2:

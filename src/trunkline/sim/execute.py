@@ -26,6 +26,7 @@ _KEPT: Final = FIELDS | layout.bits(
 _HASH: Final = layout.OFFSET["dp_hash"]
 _HASH_MASK: Final = layout.MASK["dp_hash"]
 _TYPE: Final = layout.OFFSET["dl_type"]
+_ETHERNET: Final = 14  # bytes that a frame has at least
 _TAGGED: Final = (0x8100, 0x88A8)
 _TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
 _MAX_RECIRCULATIONS: Final = 6
@@ -130,7 +131,9 @@ def _send(sim: Owner, packet: Packet, number: int) -> None:
 
 
 def _output(state: _Run, action: dp.Output) -> None:
-    _send(state.sim, state.cut(), action.port)
+    packet = state.cut()
+    if len(packet.frame) >= _ETHERNET:
+        _send(state.sim, packet, action.port)
 
 
 def _push_vlan(state: _Run, action: dp.PushVlan) -> None:
@@ -166,8 +169,8 @@ def _hash(state: _Run, action: dp.Hash) -> None:
 
 
 def _check_length(state: _Run, action: dp.CheckLength) -> None:
-    """The rest is in the two lists: what they do to the packet nobody sees afterwards."""
-    _run(state, action.greater if len(state.packet.frame) > action.size else action.less_equal)
+    """What either list does to the packet nobody sees afterwards."""
+    _clone(state, dp.Clone(action.greater if len(state.packet.frame) > action.size else action.less_equal))
 
 
 def _sample(state: _Run, action: dp.Sample) -> None:

@@ -83,7 +83,7 @@ def write(x: Walk, actions: tuple[a.Action, ...], _: object) -> None:
     x.action_set += actions
     if x.why is not None:
         x.note(f"action set is{_text(x)}")
-    _mark(x)
+    mark(x)
 
 
 def clear(x: Walk, _: object, __: object) -> None:
@@ -91,7 +91,7 @@ def clear(x: Walk, _: object, __: object) -> None:
     if x.why is not None:
         x.note(f"action set was{_text(x)}")
     x.action_set = []
-    _mark(x)
+    mark(x)
 
 
 def _text(x: Walk) -> str:
@@ -99,8 +99,8 @@ def _text(x: Walk) -> str:
     return f": {format_actions(actions)}" if actions else " empty"
 
 
-def _mark(x: Walk) -> None:
-    """actset_output: the port that the set will output to, as far as it is known."""
+def mark(x: Walk) -> None:
+    """Sets actset_output: the port that the set will output to, as far as it is known."""
     port = UNSET
     if not any(isinstance(action, a.Group) for action in x.action_set):
         for action in x.action_set:

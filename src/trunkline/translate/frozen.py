@@ -19,7 +19,7 @@ from trunkline.translate.explain import actions_text
 from trunkline.translate.result import TABLE, THAW, Node, Recirculation, SendToController, Unroll
 from trunkline.translate.walk import TUNNEL, Walk
 
-CARRIED: Final = layout.PIPELINE | TUNNEL
+CARRIED: Final = layout.PIPELINE & ~layout.MASK["actset_output"] | TUNNEL
 """What a frozen walk keeps of the key; the rest is the packet's."""
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 _RECIRC_MASK: Final = layout.MASK["recirc_id"]

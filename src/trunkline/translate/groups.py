@@ -113,6 +113,10 @@ def _bucket(x: Walk, found: Group, number: int) -> None:
 
 
 def _select(x: Walk, found: Group) -> bool | int:
+    if x.was_mpls:  # what is to be hashed is not known yet
+        x.note("no live bucket")
+        stop(x)
+        return AGAIN
     method = found.selection.method
     if method != "hash" and found.slots is not None:
         return _by_datapath_hash(x, found, found.slots)

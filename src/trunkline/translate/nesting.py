@@ -32,6 +32,7 @@ def clone(x: Walk, program: tuple[Any, Actions], undone: bool) -> bool | int:
     """
     saved = x.key, x.fresh, x.stack, x.action_set, x.conntracked
     x.stack, x.action_set = list(x.stack), list(x.action_set)
+    x.depth += 1
     if undone:
         run(x, *program)
         end(x)
@@ -43,6 +44,7 @@ def clone(x: Walk, program: tuple[Any, Actions], undone: bool) -> bool | int:
         if x.out:
             out.append(dp.Clone(flat(x.out)))
         x.out, x.base = out, base
+    x.depth -= 1
     x.key, x.fresh, x.stack, x.action_set, x.conntracked = saved
     return x.exit or (CAREFUL if x.was_mpls else False)
 
@@ -57,7 +59,7 @@ def check_length(x: Walk, what: tuple[int, Part], rest: tuple[Any, Actions]) -> 
     x.commit()
     saved = x.key, x.base, x.fresh, x.stack, x.action_set, x.was_mpls, x.conntracked, x.out
     stack, action_set = list(x.stack), list(x.action_set)
-    found = []
+    found, ended = [], False
     for larger in (1, 0):
         x.out, x.stack, x.action_set = [], stack, action_set
         write(x, target.mask, larger << target.shift)
@@ -66,7 +68,8 @@ def check_length(x: Walk, what: tuple[int, Part], rest: tuple[Any, Actions]) -> 
         found.append(flat(x.out))
         stack, action_set = x.stack, x.action_set
         x.key, x.base, x.fresh, x.stack, x.action_set, x.was_mpls, x.conntracked, x.out = saved
-        if larger and not x.failure:
-            x.exit = False
+        ended = ended or x.exit
+        x.exit = bool(x.failure)
+    x.exit = ended
     x.out.append(dp.CheckLength(length, *found))
     return True
