@@ -15,9 +15,9 @@ import pytest
 
 from support import conntrack_packets as packets
 from support.conntrack_conversations import answer, fragments, natted_packet, pipeline, strange_packet
-from support.conntrack_pair import ConntrackPair, Crash, held
+from support.conntrack_pair import LAB, ConntrackPair, Crash, held
 from support.originals import Originals
-from support.switches import OriginalSwitch
+from support.switches import Lab, OriginalSwitch, PortSpec
 from trunkline.jsonrpc.unixctl import CommandError
 
 pytestmark = pytest.mark.oracle
@@ -29,9 +29,9 @@ SHOWN = (
 IP = ("ip", "ipv6")
 
 
-def start() -> ConntrackPair:
+def start(lab: Lab = LAB) -> ConntrackPair:
     directory = tempfile.TemporaryDirectory(prefix="ct")
-    pair = ConntrackPair(OriginalSwitch(Originals(Path(directory.name))))
+    pair = ConntrackPair(OriginalSwitch(Originals(Path(directory.name))), lab)
     pair.directory = directory  # type: ignore[attr-defined]
     return pair
 
@@ -317,3 +317,63 @@ def numbered(trace: str) -> str:
 
     trace = re.sub(r"\nMegaflow: .*", "", trace.strip())
     return re.sub(r"(recirc\(|recirc_id=)(0x[0-9a-f]+)", number, trace)
+
+
+# ---- patch ports
+
+TWO_BRIDGES = Lab(
+    ("br0", "br1"),
+    (
+        PortSpec("br0", "p1", 1),
+        PortSpec("br0", "pa", 2, peer="pb"),
+        PortSpec("br1", "pb", 3, peer="pa"),
+        PortSpec("br1", "p3", 4),
+    ),
+)
+BEHIND = (
+    (
+        (
+            "table=0,ip,actions=ct(table=1,zone=5)",
+            "table=1,ip,actions=ct(commit,zone=5),ct(table=2,zone=5)",
+            f"table=2,ip,actions={SHOWN},output:2",
+        ),
+        (
+            "table=0,ip,ct_state=-trk,actions=mod_dl_src:00:00:00:00:00:01,output:4",
+            "table=0,ip,priority=1,actions=ct_clear,output:4",
+        ),
+    ),
+    (
+        (
+            "table=0,ip,actions=ct(table=1,zone=5)",
+            f"table=1,ip,actions=output:2,{SHOWN},ct(commit,zone=5),output:2",
+        ),
+        ("table=0,ip,actions=ct_clear,ct(table=1,zone=6),output:4", f"table=1,ip,actions={SHOWN},output:4"),
+    ),
+    (
+        (
+            "table=0,ip,actions=ct(table=1,zone=5,nat)",
+            "table=1,ip,actions=ct(commit,zone=5,nat(src=10.0.1.1),table=2)",
+            "table=2,ip,actions=output:2,ct_clear,output:2",
+        ),
+        ("table=0,ip,actions=ct(table=1,zone=6)", f"table=1,ip,actions={SHOWN},ct(commit,zone=6),output:4"),
+    ),
+)
+
+
+def test_behind_a_patch_port() -> None:
+    """The bridge behind it sees an untracked packet; what it tracks the first bridge does not see."""
+    pair = start(TWO_BRIDGES)
+    try:
+        for number, (before, behind) in enumerate(BEHIND):
+            pair.reset()
+            pair.flows(before)
+            pair.flows(behind, "br1")
+            there, back = ("10.0.0.1", "10.0.0.2"), ("10.0.0.2", "10.0.0.1")
+            for ends, ports in ((there, (1, 2)), (there, (1, 2)), (back, (2, 1))):
+                pair.step("p1", packets.udp(*ends, ports), number)
+            words = ("ofproto/trace", "br0", "in_port=1,udp", "--ct-next", "trk,est")
+            want, got = pair.original.control(*words), pair.commands.run(words[0], list(words[1:]))
+            assert isinstance(got, str)
+            assert numbered(got) == numbered(want), number
+    finally:
+        stop(pair)

@@ -24,19 +24,21 @@ class Crash(Exception):
 
 
 class ConntrackPair:
-    def __init__(self, original: OriginalSwitch) -> None:
+    def __init__(self, original: OriginalSwitch, lab: Lab = LAB) -> None:
         self.original = original
-        self.lines: Sequence[str] = ()
-        original.build(LAB)
+        self.lab = lab
+        self.lines: dict[str, Sequence[str]] = {}
+        original.build(lab)
         original.control("time/stop")
         self.reset()
 
     def reset(self) -> None:
         """Both without connections."""
         self.ours = OurSwitch()
-        self.ours.build(LAB)
+        self.ours.build(self.lab)
         self.original.control("dpctl/flush-conntrack")
-        self._install()
+        for bridge in self.lines:
+            self._install(bridge)
         self.commands = Commands()
         self.commands.add(*every_command({"dummy": self.ours.datapath}))
 
@@ -44,20 +46,20 @@ class ConntrackPair:
     def tracker(self):  # type: ignore[no-untyped-def]
         return self.ours.sim.conntrack
 
-    def flows(self, lines: Sequence[str]) -> None:
+    def flows(self, lines: Sequence[str], bridge: str = "br0") -> None:
         """Flows in the text of ovs-ofctl; in ours the match has no spaces and comes before the actions."""
         originals = self.original.originals
-        target = f"unix:{originals.directory}/br0.mgmt"
+        target = f"unix:{originals.directory}/{bridge}.mgmt"
         assert originals.run("ovs-ofctl", "del-flows", target).returncode == 0
         done = originals.run("ovs-ofctl", "add-flows", target, "-", input="\n".join(lines))
         assert done.returncode == 0, done.stderr
-        self.lines = lines
-        self._install()
+        self.lines[bridge] = lines
+        self._install(bridge)
 
-    def _install(self) -> None:
-        flows = self.ours.bridges["br0"].flows
+    def _install(self, bridge: str) -> None:
+        flows = self.ours.bridges[bridge].flows
         flows.clear()
-        for text in self.lines:
+        for text in self.lines[bridge]:
             head, _, actions = text.partition(",actions=")
             words = dict(word.split("=", 1) if "=" in word else (word, "") for word in head.split(","))
             table, priority = int(words.pop("table", "0")), int(words.pop("priority", "32768"))
