@@ -187,7 +187,7 @@ class OpenFlowServer:
         versions = sum(1 << version for version in bridge.config.protocols)
         client = bridge.clients.attach(Connection(versions), service=settings.service, origin=origin)
         if not settings.asynchronous:
-            client.asynchronous = NOTHING_UNASKED
+            client.chosen = NOTHING_UNASKED
         self._set_limit(client, settings)
         return client
 

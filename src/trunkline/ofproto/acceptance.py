@@ -47,17 +47,27 @@ _QUEUED: Final = frozenset((of.OFPP_IN_PORT, of.OFPP_LOCAL))
 
 
 def refusal(
-    actions: Sequence[a.Action], table: int, groups: Container[int] = (), *, packet_out: bool = False
+    actions: Sequence[a.Action],
+    table: int,
+    groups: Container[int] = (),
+    meters: Container[int] = (),
+    *,
+    packet_out: bool = False,
 ) -> str | None:
-    """The name of the error with which these actions are refused, or None.  `groups`: those there are."""
+    """The name of the error with which these actions are refused, or None.
+
+    `groups` and `meters`: those there are.
+    """
     for action in actions:
-        error = _refusal(action, table, groups, packet_out)
+        error = _refusal(action, table, groups, meters, packet_out)
         if error is not None:
             return error
     return None
 
 
-def _refusal(action: a.Action, table: int, groups: Container[int], packet_out: bool) -> str | None:
+def _refusal(
+    action: a.Action, table: int, groups: Container[int], meters: Container[int], packet_out: bool
+) -> str | None:
     match action:
         case a.Output(port=port):
             return None if port < of.OFPP_MAX or port in _OUTPUTS else "OFPBAC_BAD_OUT_PORT"
@@ -75,8 +85,8 @@ def _refusal(action: a.Action, table: int, groups: Container[int], packet_out: b
             return None if FIELD[field].writable else "OFPBAC_BAD_SET_ARGUMENT"
         case a.Group(group=number):
             return None if number in groups else "OFPBAC_BAD_OUT_GROUP"
-        case a.Meter():
-            return "OFPMMFC_INVALID_METER"
+        case a.Meter(meter=number):
+            return None if number in meters else "OFPMMFC_INVALID_METER"
         case a.Enqueue(port=port):
             return None if port < of.OFPP_MAX or port in _QUEUED else "OFPBAC_BAD_OUT_PORT"
         case a.OutputTruncated(port=port):
@@ -84,9 +94,9 @@ def _refusal(action: a.Action, table: int, groups: Container[int], packet_out: b
         case a.WriteActions(actions=nested):
             if any(type(one) not in IN_ACTION_SET for one in nested):
                 return "OFPBAC_BAD_TYPE"
-            return refusal(nested, table, groups, packet_out=packet_out)
+            return refusal(nested, table, groups, meters, packet_out=packet_out)
         case a.Clone(actions=nested):
-            return refusal(nested, table, groups, packet_out=packet_out)
+            return refusal(nested, table, groups, meters, packet_out=packet_out)
         case a.Learn(table=target):
             return "OFPBRC_BAD_TABLE_ID" if target >= HIDDEN_TABLE else None
     return None if type(action) in SUPPORTED else "OFPBAC_BAD_TYPE"

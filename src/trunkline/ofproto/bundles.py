@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from trunkline.model import openflow as of
+from trunkline.ofproto import group_mods
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.clients import Bundle, Client
 from trunkline.ofproto.flow_mods import Refused
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received
+from trunkline.openflow.groups import GroupMod
 
 Step = Callable[[Bridge, Client, m.Message], list[m.FlowRemoved]]
 """Carries out one message and returns what controllers are to be told; raises Refused."""
@@ -67,10 +69,10 @@ def add(bridge: Bridge, client: Client, received: Received, message: m.BundleAdd
     elif bundle.flags != message.flags:
         del client.bundles[message.bundle]
         raise Refused("OFPBFC_BAD_FLAGS")
-    if not isinstance(message.message, m.FlowMod | m.PortMod | m.PacketOut):
+    if not isinstance(message.message, m.FlowMod | m.PortMod | m.PacketOut | GroupMod):
         raise Refused("OFPBFC_MSG_UNSUP")
     if isinstance(message.message, m.FlowMod):
-        bridge.flows.check(message.message, client.connection.version)
+        bridge.flows.check(message.message, client.connection.version, bundled=True)
     bundle.messages.append(Received(message.xid, message.message, received.raw[_ADD_HEADER:]))
 
 
@@ -78,6 +80,7 @@ def _commit(bridge: Bridge, client: Client, bundle: Bundle, step: Step) -> None:
     told: list[m.FlowRemoved] = []
     ports: list[tuple[int, int]] = []
     bridge.flows.begin()
+    groups = dict(bridge.groups)
     for received in bundle.messages:
         message = received.message
         if isinstance(message, m.PacketOut):
@@ -88,6 +91,7 @@ def _commit(bridge: Bridge, client: Client, bundle: Bundle, step: Step) -> None:
             told += step(bridge, client, message)
         except Exception as error:
             bridge.flows.roll_back()
+            group_mods.restore(bridge, groups)
             for port, bits in reversed(ports):
                 bridge.set_port_bits(port, bits, 0xFFFFFFFF)
             if not isinstance(error, Refused):  # one of ours
@@ -95,6 +99,9 @@ def _commit(bridge: Bridge, client: Client, bundle: Bundle, step: Step) -> None:
             client.connection.refuse(received, error.error)
             raise Refused("OFPBFC_MSG_FAILED") from None
     bridge.flows.commit()
+    for received in bundle.messages:
+        if isinstance(received.message, GroupMod):
+            bridge.clients.forward(client, received.message)
     for removed in told:
         bridge.clients.tell(removed)
     for received in bundle.messages:

@@ -5,6 +5,7 @@ who came by, such as ovs-ofctl.  A controller has a role among its kind: one tha
 change the switch and is told of ports only.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from trunkline.base.clock import Clock
@@ -12,12 +13,16 @@ from trunkline.flow import key as layout
 from trunkline.model import openflow as of
 from trunkline.ofproto.packet_in_limit import PacketInLimiter
 from trunkline.openflow.connection import Connection, Received
+from trunkline.openflow.groups import GroupMod
 from trunkline.openflow.messages import AsyncConfig, FlowRemoved, Message, PacketIn, PortStatus, RoleStatus
+from trunkline.openflow.meters import MeterMod
+from trunkline.openflow.notices import RequestForward
+from trunkline.openflow.wire import EncodeError
 
-_OPENFLOW14: Final = 5
-_PRIMARY: Final = AsyncConfig(
-    packet_in=(0x3B, 0), port_status=(7, 7), flow_removed=(0x3F, 0), role_status=(7, 7)
-)
+_OPENFLOW13, _OPENFLOW14 = 4, 5
+_DEFAULT: Final = AsyncConfig(packet_in=(0x3B, 0), port_status=(7, 7), flow_removed=(0x7, 0))
+_DEFAULT13: Final = _DEFAULT._replace(flow_removed=(0xF, 0))
+_DEFAULT14: Final = _DEFAULT._replace(flow_removed=(0x3F, 0))
 NOTHING_UNASKED: Final = AsyncConfig((0, 0), (0, 0), (0, 0), (0, 0))
 _REASON_PRIMARY_REQUEST: Final = 0
 UNASKED: Final = 0  # the xid of messages that answer none
@@ -38,8 +43,8 @@ class Client:
     """A connection of a bridge: its role, what it is told, how much of a packet it is sent."""
 
     __slots__ = (
-        "asynchronous",
         "bundles",
+        "chosen",
         "config",
         "connection",
         "controller_id",
@@ -54,11 +59,19 @@ class Client:
         self.service = service
         self.origin = origin
         self.role = of.OFPCR_ROLE_EQUAL
-        self.asynchronous = _PRIMARY
+        self.chosen: AsyncConfig | None = None  # what it has asked to be told
         self.controller_id = 0
         self.limiter: PacketInLimiter | None = None
         self.bundles: dict[int, Bundle] = {}
         self.config = (of.OFPC_FRAG_NORMAL, 0 if service else 128, False)  # fragments, miss_send_len, bad ttl
+
+    @property
+    def asynchronous(self) -> AsyncConfig:
+        """What it is told unasked: what it chose, or what its version has."""
+        if self.chosen is not None:
+            return self.chosen
+        version = self.connection.version
+        return _DEFAULT14 if version >= _OPENFLOW14 else _DEFAULT13 if version == _OPENFLOW13 else _DEFAULT
 
     def wants(self, message: Message) -> bool:
         """Whether it is to be sent this message unasked."""
@@ -74,9 +87,8 @@ class Client:
                 wanted = self.asynchronous.port_status
             case FlowRemoved(reason=reason):
                 wanted = self.asynchronous.flow_removed
-            case RoleStatus(reason=reason):
-                wanted = self.asynchronous.role_status
-                return bool(self.connection.version >= _OPENFLOW14 and wanted[secondary] >> reason & 1)
+            case RoleStatus():
+                return self.connection.version >= _OPENFLOW13  # asked for or not
             case _:
                 return False
         return bool(wanted[secondary] >> reason & 1)
@@ -106,6 +118,18 @@ class Clients:
             wanted = client.connection.version and client.wants(message)
             if wanted and (not isinstance(message, PacketIn) or self._admit(client, message)):
                 client.connection.send(message, xid=UNASKED)
+
+    def forward(self, sender: Client, message: GroupMod | MeterMod) -> None:
+        """Tells the other controllers what one of them has changed, where they want to know (1.4)."""
+        bit = isinstance(message, MeterMod)
+        for client in self.all:
+            wanted = client.asynchronous.requestforward[client.role == of.OFPCR_ROLE_SECONDARY]
+            if client is sender or not client.connection.version or not wanted >> bit & 1:
+                continue
+            if client.service and not client.config[1]:
+                continue
+            with suppress(EncodeError):  # its version has no such message
+                client.connection.send(RequestForward(message, UNASKED), xid=UNASKED)  # type: ignore[arg-type]
 
     def _admit(self, client: Client, message: PacketIn) -> bool:
         """Whether a packet may go to this client now; if not it waits, if its rate is limited."""

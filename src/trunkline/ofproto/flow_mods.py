@@ -20,7 +20,9 @@ from trunkline.model import openflow as of
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.fabric import Fabric, RuleChange
 from trunkline.ofproto.groups import Group
-from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule, age_nanoseconds
+from trunkline.ofproto.meters import Meter
+from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule, age_nanoseconds, references
+from trunkline.openflow import actions
 from trunkline.openflow.actions import Learn
 from trunkline.openflow.consistency import consistent
 from trunkline.openflow.messages import FlowMod, FlowRemoved
@@ -37,6 +39,9 @@ _OPENFLOW11: Final = 2
 _OPENFLOW12: Final = 3
 MAX_PRIORITY: Final = 0xFFFF  # that OpenFlow can give; flows above are hidden
 MAX_FLOWS: Final = 1_000_000  # in a table, as table statistics say
+
+
+_ANY_NUMBER: Final = range(1 << 32)
 
 
 class Refused(Exception):
@@ -69,13 +74,17 @@ class Flows:
         "_serial",
         "_teachers",
         "_timers",
+        "_users",
         "groups",
+        "meters",
         "tables",
     )
 
     def __init__(self, bridge: str, fabric: Fabric, clock: Clock) -> None:
         self.tables = FlowTables()
         self.groups: dict[int, Group] = {}
+        self.meters: dict[int, Meter] = {}
+        self._users: dict[tuple[type, int], set[Rule]] = {}  # which flows name a group or a meter
         self._teachers: Counter[tuple[int, int]] = (
             Counter()
         )  # flows that learn and take back, by table, cookie
@@ -133,13 +142,18 @@ class Flows:
 
     # ---- flow-mods
 
-    def check(self, message: FlowMod, version: int) -> None:
-        """What can be said of a flow-mod without looking at the tables.  Raises Refused."""
+    def check(self, message: FlowMod, version: int, *, bundled: bool = False) -> None:
+        """What can be said of a flow-mod without looking at the tables.  Raises Refused.
+
+        In a bundle, groups and meters may still come to be before the flow.
+        """
         if message.table != 255 and message.table >= TABLES:
             raise Refused("OFPBRC_EPERM")
         if message.command in _DELETES:
             return
-        error = refusal(message.actions, 0 if message.table == 255 else message.table, self.groups)
+        table = 0 if message.table == 255 else message.table
+        known = (_ANY_NUMBER, _ANY_NUMBER) if bundled else (self.groups, self.meters)
+        error = refusal(message.actions, table, *known)
         if error is not None:
             raise Refused(error)
         if not consistent(message.actions, message.match, version):
@@ -154,8 +168,6 @@ class Flows:
         """
         self.check(message, version)
         deletes = message.command in _DELETES
-        if deletes and message.out_group != of.OFPG_ANY:
-            return []  # there are no groups, and so no flow that sends to one
         if message.command == of.OFPFC_ADD:
             self._add(message, version, origin)
             return []
@@ -165,13 +177,14 @@ class Flows:
             message.cookie,
             message.cookie_mask,
             message.out_port if deletes else of.OFPP_ANY,
+            message.out_group if deletes else of.OFPG_ANY,
         )
         if message.command in (of.OFPFC_MODIFY_STRICT, of.OFPFC_DELETE_STRICT):
             rules = list(self._select_strict(selection, message.priority))
         else:
             rules = list(self.select(selection))
         if deletes:
-            return self._delete(rules)
+            return self._delete(rules, of.OFPRR_DELETE)
         if rules:
             # In 1.1 the cookie of a modify is for the flow that it adds, should it meet none.
             self._modify(rules, message._replace(new_cookie=None) if version == _OPENFLOW11 else message)
@@ -241,12 +254,21 @@ class Flows:
             new.append(rule)
         self._replace(rules, new)
 
-    def _delete(self, rules: list[Rule]) -> list[FlowRemoved]:
-        removed = [
-            self._removed(rule, of.OFPRR_DELETE) for rule in rules if rule.flags & of.OFPFF_SEND_FLOW_REM
-        ]
+    def _delete(self, rules: list[Rule], reason: int) -> list[FlowRemoved]:
+        removed = [self._removed(rule, reason) for rule in rules if rule.flags & of.OFPFF_SEND_FLOW_REM]
         self._replace(rules, ())
         return removed
+
+    def users(self, kind: type, number: int) -> int:
+        """How many flows name a group (actions.Group) or a meter (actions.Meter)."""
+        return len(self._users.get((kind, number), ()))
+
+    def delete_users(self, kind: type, number: int) -> list[FlowRemoved]:
+        """A group or meter goes, and with it the flows that name it; returns what controllers are told."""
+        rules = sorted(self._users.get((kind, number), ()), key=lambda rule: (rule.table, -rule.priority))
+        if not rules:
+            return []
+        return self._delete(rules, of.OFPRR_GROUP_DELETE if kind is actions.Group else of.OFPRR_METER_DELETE)
 
     def learn(self, mod: FlowMod, used: float, origin: str) -> None:
         """Makes the flow that a packet has taught at `used`, or makes it last on."""
@@ -301,7 +323,8 @@ class Flows:
                             gone.add(name)
         for table, cookie in gone:
             if (table, cookie) not in self._teachers:
-                self._delete([rule for rule in self.tables.rules(table) if rule.cookie == cookie])
+                gone_too = [rule for rule in self.tables.rules(table) if rule.cookie == cookie]
+                self._delete(gone_too, of.OFPRR_DELETE)
 
     def install(self, rule: Rule) -> None:
         """A flow of the switch's own."""
@@ -322,9 +345,16 @@ class Flows:
             self._done.append((tuple(old), tuple(new)))
         for rule in old:
             tables.retire(rule)
+            for name in references(rule.actions):
+                users = self._users[name]
+                users.discard(rule)
+                if not users:
+                    del self._users[name]
         for rule in new:
             tables.insert(rule)
             self._watch(rule)
+            for name in references(rule.actions):
+                self._users.setdefault(name, set()).add(rule)
         tables.version += 1
         for rule in old:
             tables.discard(rule)  # nobody holds on to an older version yet
@@ -399,4 +429,6 @@ def _chosen(rule: Rule, selection: Selection) -> bool:
         return False
     if selection.out_port != of.OFPP_ANY and not rule.outputs_to(selection.out_port):
         return False
-    return selection.out_group == of.OFPG_ANY
+    return selection.out_group == of.OFPG_ANY or (actions.Group, selection.out_group) in references(
+        rule.actions
+    )

@@ -9,13 +9,14 @@ from typing import Any, Final, TypeAlias
 
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
-from trunkline.ofproto import bundles, connections
+from trunkline.ofproto import bundles, connections, group_mods
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
 from trunkline.ofproto.flow_mods import MAX_FLOWS, Refused, Selection
 from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
 from trunkline.ofproto.table_features import table_features
+from trunkline.openflow import groups as groups_wire
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received
 from trunkline.openflow.flushes import CtFlush, CtFlushZone
@@ -27,6 +28,7 @@ _CAPABILITIES: Final = (
     of.CAPABILITY_FLOW_STATS
     | of.CAPABILITY_TABLE_STATS
     | of.CAPABILITY_PORT_STATS
+    | of.CAPABILITY_GROUP_STATS
     | of.CAPABILITY_QUEUE_STATS
     | of.CAPABILITY_ARP_MATCH_IP
     | of.CAPABILITY_BUNDLES
@@ -35,7 +37,17 @@ _ACTIONS10: Final = 0xFFF
 _EVICTION_ORDERS: Final = 7  # by anything, by importance, by lifetime
 _OPENFLOW13: Final = 4
 _FLOWS_AT_ONCE: Final = 150
-_CHANGES: Final = frozenset((m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, m.BundleAdd, m.BundleControl))
+_CHANGES: Final = frozenset(
+    (
+        m.FlowMod,
+        m.PacketOut,
+        m.PortMod,
+        m.TableMod,
+        m.BundleAdd,
+        m.BundleControl,
+        groups_wire.GroupMod,
+    )
+)
 
 Answer: TypeAlias = "m.Message | list[m.Message] | Iterator[m.Message | None] | None"
 Handler = Callable[[Bridge, Client, Any], Answer]
@@ -156,7 +168,7 @@ def _set_async(bridge: Bridge, client: Client, message: m.SetAsync) -> None:
         tuple(before if given is None else given for before, given in zip(have, want, strict=True))
         for have, want in zip(old, message, strict=True)
     ]
-    client.asynchronous = m.AsyncConfig(*merged)  # type: ignore[arg-type]
+    client.chosen = m.AsyncConfig(*merged)  # type: ignore[arg-type]
 
 
 def _get_async(bridge: Bridge, client: Client, message: m.GetAsyncRequest) -> m.Message:
@@ -170,6 +182,24 @@ def _set_controller_id(bridge: Bridge, client: Client, message: m.SetControllerI
 def _flow_mod(bridge: Bridge, client: Client, message: m.FlowMod) -> None:
     for removed in _change_flows(bridge, client, message):
         bridge.clients.tell(removed)
+
+
+def _group_mod(bridge: Bridge, client: Client, message: groups_wire.GroupMod) -> None:
+    for removed in group_mods.apply(bridge, message):
+        bridge.clients.tell(removed)
+    bridge.clients.forward(client, message)
+
+
+def _group_stats(bridge: Bridge, client: Client, message: groups_wire.GroupStatsRequest) -> Any:
+    return group_mods.statistics(bridge, message)
+
+
+def _group_descriptions(bridge: Bridge, client: Client, message: groups_wire.GroupDescriptionRequest) -> Any:
+    return group_mods.descriptions(bridge, message)
+
+
+def _group_features(bridge: Bridge, client: Client, message: groups_wire.GroupFeaturesRequest) -> Any:
+    return group_mods.features(client.connection.version)
 
 
 def _change_flows(bridge: Bridge, client: Client, message: m.FlowMod) -> list[m.FlowRemoved]:
@@ -187,6 +217,8 @@ def _bundle_step(bridge: Bridge, client: Client, message: m.Message) -> list[m.F
     match message:
         case m.FlowMod():
             return _change_flows(bridge, client, message)
+        case groups_wire.GroupMod():
+            return group_mods.apply(bridge, message)
         case m.PortMod():
             _port_mod(bridge, client, message)
         case m.PacketOut():
@@ -425,6 +457,10 @@ _HANDLERS: Final[dict[type, Handler]] = {
     m.SetAsync: _set_async,
     m.GetAsyncRequest: _get_async,
     m.FlowMod: _flow_mod,
+    groups_wire.GroupMod: _group_mod,
+    groups_wire.GroupStatsRequest: _group_stats,
+    groups_wire.GroupDescriptionRequest: _group_descriptions,
+    groups_wire.GroupFeaturesRequest: _group_features,
     m.PacketOut: _packet_out,
     m.FlowStatsRequest: _flow_stats,
     m.AggregateStatsRequest: _aggregate,

@@ -17,8 +17,11 @@ from trunkline.flow.match import Match
 from trunkline.model.openflow import OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
 from trunkline.openflow.actions import (
     Action,
+    Clone,
     Conjunction,
     Enqueue,
+    Group,
+    Meter,
     Note,
     Output,
     OutputTruncated,
@@ -135,6 +138,21 @@ def _outputs_to(action: Action, port: int) -> bool:
     return isinstance(action, (Output, OutputTruncated, Enqueue)) and action.port == port
 
 
+def references(actions: tuple[Action, ...]) -> list[tuple[type, int]]:
+    """The groups and meters that actions name: (Group or Meter, number) of each."""
+    found: list[tuple[type, int]] = []
+    for action in actions:
+        kind = type(action)
+        if kind in _NESTING:
+            found += references(action.actions)  # type: ignore[union-attr]
+        elif isinstance(action, Group):
+            found.append((Group, action.group))
+        elif isinstance(action, Meter):
+            found.append((Meter, action.meter))
+    return found
+
+
+_NESTING: Final = frozenset((Clone, WriteActions))
 _EPSILON: Final = 1e-3  # of a millisecond: 10.4 - 10.0 is a little less than 0.4
 
 

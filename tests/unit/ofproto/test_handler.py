@@ -140,6 +140,7 @@ def test_roles(bench: Bench) -> None:
     assert bench(m.RoleRequest(of.OFPCR_ROLE_PRIMARY, 5)) == [m.RoleReply(of.OFPCR_ROLE_PRIMARY, 5)]
     assert bench(m.RoleRequest(of.OFPCR_ROLE_PRIMARY, 4), other) == ["OFPRRFC_STALE"]
     assert bench(m.RoleRequest(of.OFPCR_ROLE_PRIMARY, 6), other) == [m.RoleReply(of.OFPCR_ROLE_PRIMARY, 6)]
+    assert bench.client.connection.take() == [m.RoleStatus(of.OFPCR_ROLE_SECONDARY, 0, 6)]  # type: ignore[attr-defined]
     assert bench(m.FlowMod(of.OFPFC_ADD, match())) == ["OFPBRC_IS_SECONDARY"]
     assert bench(m.RoleRequest(of.OFPCR_ROLE_NOCHANGE)) == [m.RoleReply(of.OFPCR_ROLE_SECONDARY, 6)]
 

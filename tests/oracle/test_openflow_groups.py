@@ -1,0 +1,167 @@
+"""Groups, meters and flow monitors of the switch beside those of the original: the same messages to both."""
+
+import random
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.switch_pair import Pair, Peer
+from trunkline.model import openflow as of
+from trunkline.openflow import groups as g
+from trunkline.openflow import messages as m
+from trunkline.openflow.codec import encode
+from trunkline.openflow.flow_text import parse_flow
+from trunkline.openflow.groups_text import parse_group
+from trunkline.openflow.text import message_text
+from trunkline.openflow.wire import EncodeError, Protocol
+
+pytestmark = pytest.mark.oracle
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    directory = Path(tempfile.mkdtemp(prefix="tl.", dir="/tmp"))
+    pair = Pair(directory)
+    try:
+        assert pair.control("time/stop") == ("", "")
+        yield pair
+    finally:
+        pair.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def texts(replies: list[bytes]) -> list[str]:
+    """Answers as text; what lists groups, meters or flows in an order of its own choice, sorted."""
+    shown = []
+    for raw in replies:
+        text = re.sub(r"duration[=:]?[\d.]+s", "duration", message_text(raw))
+        first, _, rest = text.partition("\n")
+        listed = raw[1] in (17, 19) and " reply" in first
+        shown.append(first + "\n" + ("\n".join(sorted(rest.splitlines())) if listed else rest))
+    return shown
+
+
+class Talk:
+    """Both switches are told and asked the same, and must say the same; the unasked may come late."""
+
+    def __init__(self, pair: Pair, version: int) -> None:
+        self.version = version
+        self.peers = pair.peers(version)
+        self.unasked: tuple[list[str], list[str]] = ([], [])
+
+    def ask(self, message: Any, context: object = "") -> list[str]:
+        data = b"".join(encode(Protocol(self.version, self.version == 1, True), message, 9))
+        theirs, ours = (self._answers(peer, told, data) for peer, told in zip(self.peers, self.unasked))
+        assert sorted(ours) == sorted(theirs), f"{message_text(data)}after {context}"
+        return theirs
+
+    def _answers(self, peer: Peer, told: list[str], data: bytes) -> list[str]:
+        replies = peer.ask(data)
+        told += texts([raw for raw in replies if raw[4:8] == bytes(4)])
+        return texts([raw for raw in replies if raw[4:8] != bytes(4)])
+
+    def compare_unasked(self) -> list[str]:
+        deadline = time.monotonic() + 10
+        while sorted(self.unasked[0]) != sorted(self.unasked[1]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            for peer, told in zip(self.peers, self.unasked):
+                self._answers(peer, told, b"")
+        assert sorted(self.unasked[1]) == sorted(self.unasked[0])
+        return self.unasked[0]
+
+    def close(self) -> None:
+        for peer in self.peers:
+            peer.close()
+
+
+COMMANDS = ("add",) * 6 + ("modify", "add_or_mod", "delete", "insert_bucket", "remove_bucket")
+BUCKETS = (
+    "output:1", "output:2", "group:2", "mod_dl_src:00:00:00:00:00:01,output:3", "controller",
+    "set_queue:1,output:2", "drop", "resubmit(,3)", "normal",
+)  # fmt: skip
+
+
+def group_mod(r: random.Random) -> str:
+    command = r.choice(COMMANDS)
+    number = r.randrange(5)
+    text = f"{command} group_id={r.choice((number, number, 'all')) if command == 'delete' else number}"
+    kind = r.choice(("all", "select", "indirect", "ff"))
+    if command in ("add", "modify", "add_or_mod"):
+        text += f",type={kind}"
+        if kind == "select" and r.random() < 0.5:
+            text += r.choice(
+                (
+                    ",selection_method=dp_hash",
+                    ",selection_method=hash,fields(ip_src,tcp_dst)",
+                    ",selection_method=hash,selection_method_param=7",
+                )
+            )
+    elif command == "insert_bucket":
+        text += f",command_bucket_id={r.choice(('first', 'last', 0, 1, 9))}"
+    elif command == "remove_bucket":
+        return text + f",command_bucket_id={r.choice(('first', 'last', 'all', 0, 1, 9))}"
+    if command == "delete":
+        return text
+    for _ in range(1 if kind == "indirect" else r.randrange(4)):
+        words = [r.choice(BUCKETS)]
+        if command == "insert_bucket":
+            words.append(f"bucket_id:{r.randrange(4)}")
+        elif kind == "select":
+            words.append(f"weight:{r.randrange(5)}")
+        elif kind == "ff":
+            words.append(r.choice(("watch_port:1", "watch_group:2", "watch_port:77")))
+        text += ",bucket=" + ",".join(words)
+    return text
+
+
+FLOWS = (
+    "in_port=1,send_flow_rem,actions=group:1",
+    "in_port=2,send_flow_rem,actions=group:1,group:2",
+    "priority=3,actions=write_actions(group:2)",
+    "priority=4,actions=clone(group:3),1", "priority=5,send_flow_rem,actions=group:4", "priority=6,actions=1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
+def test_random_group_mods_leave_the_same_groups_and_flows(pair: Pair, version: int) -> None:
+    r = random.Random(f"groups {version}")
+    for switch in pair.both:
+        assert switch.ofctl("-OOpenFlow15", "del-groups", "br0").returncode == 0
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+    talk = Talk(pair, version)
+    talk.ask(m.SetConfig(m.SwitchConfig(0, 128, False)))
+    if version == 1:
+        talk.ask(m.SetFlowFormat(of.NXFF_NXM))
+    talk.ask(g.GroupFeaturesRequest())
+    for step in range(150):
+        text = group_mod(r)
+        message: Any
+        if r.random() < 0.3:
+            text = r.choice(FLOWS)
+            message = parse_flow(text, of.OFPFC_ADD).mod._replace(table=0)
+        elif r.random() < 0.05:
+            message = parse_flow("", of.OFPFC_DELETE).mod._replace(out_group=r.randrange(5))
+        else:
+            message = parse_group(text, None).mod
+        try:
+            talk.ask(message, f"step {step}: {text}")
+        except EncodeError:
+            continue  # 1.0 cannot say it
+        if step % 5 == 4:
+            for request in (
+                g.GroupDescriptionRequest(r.choice((1, 2)) if version in (1, 6) else of.OFPG_ALL),
+                g.GroupDescriptionRequest(),
+                g.GroupStatsRequest(),
+                g.GroupStatsRequest(r.randrange(6)),
+                m.FlowStatsRequest(parse_flow("", of.OFPFC_DELETE).mod.match),
+            ):
+                talk.ask(request, f"step {step}: {text}")
+    told = talk.compare_unasked()
+    assert any("reason=group_delete" in text for text in told) == (version >= 4)
+    talk.close()
