@@ -212,8 +212,9 @@ def _encode_load(action: a.Load, version: int) -> bytes:
     field = FIELD[action.field]
     value, mask = action.value << action.offset, (1 << action.bits) - 1 << action.offset
     if version >= 6:
-        whole = action.bits == field.octets * 8
-        return _encode_set_field(a.SetField(action.field, value, mask, not whole), version)
+        if action.bits == field.octets * 8:
+            return _encode_set_field(a.SetField(action.field, value, (1 << field.bits) - 1), version)
+        return _encode_set_field(a.SetField(action.field, value, mask, True), version)
     if _needs_entry(action.field):
         whole = action.bits == field.octets * 8
         whole = whole or (action.bits == field.bits and action.field.startswith("tun_metadata"))
@@ -264,7 +265,8 @@ def _encode_controller(action: a.Controller, version: int) -> bytes:
     ):
         if value is not None:
             size = 4 + len(value)
-            body += HH.pack(kind, size) + value + bytes(-size % 8)
+            said = 8 if kind in (0, 1) else size  # those two count their padding
+            body += HH.pack(kind, said) + value + bytes(-size % 8)
     return _nicira(37, body)
 
 

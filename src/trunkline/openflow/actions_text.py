@@ -114,7 +114,7 @@ def _read_controller(value: str, context: ActionContext) -> a.Action:
         elif key == "id":
             fields["controller_id"] = limited_number(word, 0xFFFF, "id")
         elif key == "userdata":
-            fields["userdata"] = hex_bytes(word, "bad hex digit in `controller' action `userdata'")
+            fields["userdata"] = hex_bytes(word, "bad hex digit in `controller' action `userdata'") or None
         elif key == "pause":
             fields["pause"] = True
         elif key == "meter_id":
@@ -122,7 +122,7 @@ def _read_controller(value: str, context: ActionContext) -> a.Action:
         else:
             raise TextError(f'unknown key "{key}" parsing controller action')
     action = a.Controller(**fields)
-    if action == a.Controller(action.max_len):
+    if action == a.Controller(action.max_len) and "userdata" not in fields:
         return a.Output(of.OFPP_CONTROLLER, action.max_len)
     return action
 
