@@ -55,13 +55,17 @@ def tracked(first: str, second: str) -> list[str]:
     ]
 
 
-def test_tcp_conversations(pair: ConntrackPair) -> None:
+@pytest.mark.parametrize("check", [True, False], ids=["checked", "unchecked"])
+def test_tcp_conversations(pair: ConntrackPair, check: bool) -> None:
     """Segments of two ends with odd flags, sequence numbers, windows and options, and time between them."""
+    if not check:
+        pair.original.control("dpctl/ct-disable-tcp-seq-chk")
     pair.flows(tracked("ct(table=1,zone=5)", "ct(commit,zone=5,exec(load:7->NXM_NX_CT_MARK[]))"))
     states = set()
-    for seed in range(60):
+    for seed in range(60 if check else 20):
         rnd = random.Random(seed)
         pair.reset()
+        pair.tracker.check_sequences = check
         sequences = [rnd.getrandbits(32), rnd.getrandbits(32)]
         options = [rnd.choice((b"", b"\3\3\7\0", b"\2\4\5\xb4\1\3\3\2", b"\1\1\1\0")) for _ in range(2)]
         for number in range(50):
@@ -278,7 +282,8 @@ TRACED = (
     "table=1,ct_state=+inv+trk,ip,actions=ct_clear,ct_clear,mod_dl_src:50:54:00:00:00:0c,ct(table=2,nat),output:3",
     "table=2,ip,ct_mark=7,actions=ct_clear,output:2",
     "table=2,priority=1,tcp,actions=ct(table=3,alg=ftp,commit,force,exec(move:NXM_NX_CT_MARK[]->NXM_NX_CT_LABEL[0..31])),output:3",
-    "table=3,ip,actions=output:1,ct(commit,nat(src=10.0.0.4),exec(load:1->NXM_NX_CT_MARK[]))",
+    "table=3,udp,actions=output:1,ct(commit,exec(load:1->NXM_NX_CT_MARK[]),nat(src=10.0.0.4))",
+    "table=3,priority=1,ip,actions=output:1,ct(commit,nat(src=10.0.0.4),exec(load:1->NXM_NX_CT_MARK[]))",
 )
 FLOW = "in_port=1,{},nw_src=10.0.0.1,nw_dst=10.0.0.2"
 STATES = (

@@ -40,7 +40,9 @@ def conntrack(x: Walk, action: a.Ct, _: Any) -> None:
     """The step of ct."""
     x.commit()
     zone = _zone(x, action)
-    mark, label = _marks(x, action)
+    inner = action.actions if action.nat is None else (action.nat, *action.actions)
+    translation = next((one for one in reversed(inner) if isinstance(one, a.Nat)), None)
+    mark, label = _marks(x, inner)
     timeout = ""
     if action.commit:
         x.reads.append(timeouts_token())
@@ -54,7 +56,7 @@ def conntrack(x: Walk, action: a.Ct, _: Any) -> None:
             label,
             _HELPERS[action.alg],
             timeout,
-            None if action.nat is None else nat(action.nat),
+            None if translation is None else nat(translation),
         )
     )
     if action.table is None:
@@ -85,18 +87,22 @@ def _zone(x: Walk, action: a.Ct) -> int:
     return x.key >> shift & ones
 
 
-def _marks(x: Walk, action: a.Ct) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-    """What exec() makes of mark and label, as (value, mask); None where it leaves them alone."""
+def _marks(x: Walk, actions: tuple[a.Action, ...]) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """What the actions within make of mark and label, as (value, mask); None where they leave them alone."""
     looked, fresh, key = x.wild & _MARKS, x.fresh & _MARKS, x.key & _MARKS
     x.wild &= ~_MARKS
     x.fresh |= _MARKS
-    if action.nat is not None and x.why is not None:
-        x.why.append(Node(ACTION, action_text(action.nat), action.nat))
-    if action.nat is None or action.actions:
-        run(x, x.compile(action.actions), action.actions)
+    if not any(isinstance(inner, a.Nat) for inner in actions):
+        run(x, x.compile(actions), actions)
+    else:
+        for inner in actions:
+            if not isinstance(inner, a.Nat):
+                run(x, x.compile((inner,)), (inner,))
+            elif x.why is not None:
+                x.why.append(Node(ACTION, action_text(inner), inner))
     changed, now = x.wild & _MARKS, x.key
     x.wild = x.wild & ~_MARKS | looked
-    for inner in action.actions:
+    for inner in actions:
         if isinstance(inner, a.Move):  # the connection's own bits may have been read
             x.wild |= layout.MASK[inner.source] & _MARKS & fresh
     x.fresh = x.fresh & ~_MARKS | fresh

@@ -35,6 +35,7 @@ from trunkline.translate.result import Result, SendToController
 from trunkline.translate.translate import translate, translate_actions
 from trunkline.upcall.effects import apply, sort
 from trunkline.upcall.megaflows import Index, Megaflow
+from trunkline.upcall.tracked import tracked_fields
 
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _IN_PORT: Final = layout.OFFSET["in_port"]
@@ -224,10 +225,11 @@ class Datapath:
         if metadata & _ACTSET_MASK == UNSET:
             metadata &= ~_ACTSET_MASK
         mask = _IN_PORT_MASK | (layout.PIPELINE if metadata & ~_IN_PORT_MASK else 0)
+        tracked, tracked_mask = tracked_fields(upcall.key)
         data = frame[: what.max_length]
         message = PacketIn(
             data,
-            Match(metadata & mask, mask),
+            Match(metadata & mask | tracked, mask | tracked_mask),
             what.reason,
             what.table,
             what.cookie,
