@@ -120,6 +120,8 @@ class Fragments:
         if found is None:
             return False
         place, fragment, size = found
+        if not fragment.start and fragment.last:
+            return False  # all of it, and yet a fragment
         family = self.families[place.family]
         if not family.enabled:
             return False
