@@ -151,12 +151,7 @@ def update(state: TcpState, reply: bool, segment: Segment, check: bool = True) -
         if source.state <= SYN_SENT:
             source.state = SYN_SENT
             return FRESH, "tcp_syn_sent"
-    source_scale = target_scale = 0
-    if not flags & SYN:
-        if source.scale & target.scale & _SCALE_KNOWN:
-            source_scale, target_scale = source.scale & _SCALE, target.scale & _SCALE
-        elif source.scale & target.scale & _SCALE_UNKNOWN:
-            source_scale = target_scale = _MAX_SCALE
+    source_scale, target_scale = (0, 0) if flags & SYN else _scales(source, target)
     window = segment.window
     begins = segment.sequence
     ends = begins + segment.length + (flags & SYN != 0) + (flags & FIN != 0)
@@ -173,16 +168,11 @@ def update(state: TcpState, reply: bool, segment: Segment, check: bool = True) -
         begins = ends = source.low
     ends &= _WORD
     skew = 0 if moved else _signed(target.low - acknowledged)
-    reset_fits = not flags & RST or segment.sequence in (
-        source.low,
-        source.low + 1 & _WORD,
-        source.low - 1 & _WORD,
-    )
     fits = (
         _not_before(source.high, ends)
         and _not_before(begins, source.low - (target.max_window << target_scale))
         and -_SLACK <= skew <= _SLACK << source_scale
-        and reset_fits
+        and (not flags & RST or _signed(segment.sequence - source.low) in (-1, 0, 1))
     )
     if fits or not check:
         _slide(source, target, ends, acknowledged, window, source_scale)
@@ -194,12 +184,25 @@ def update(state: TcpState, reply: bool, segment: Segment, check: bool = True) -
     ):
         # Before both have spoken, and after both have said good-bye, a wider window will do.
         _slide(source, target, ends, acknowledged, window, source_scale)
-        if flags & FIN and source.state < CLOSING:
-            source.state = CLOSING
-        if flags & RST:
-            source.state = target.state = TIME_WAIT
+        _close(source, target, flags)
         return VALID, ""
     return INVALID, ""
+
+
+def _scales(source: Side, target: Side) -> tuple[int, int]:
+    """The scales of both windows: as both ends have said, or the largest where nobody knows."""
+    if source.scale & target.scale & _SCALE_KNOWN:
+        return source.scale & _SCALE, target.scale & _SCALE
+    if source.scale & target.scale & _SCALE_UNKNOWN:
+        return _MAX_SCALE, _MAX_SCALE
+    return 0, 0
+
+
+def _close(source: Side, target: Side, flags: int) -> None:
+    if flags & FIN and source.state < CLOSING:
+        source.state = CLOSING
+    if flags & RST:
+        source.state = target.state = TIME_WAIT
 
 
 def _signed(number: int) -> int:
