@@ -269,9 +269,9 @@ class Maker:
         return "note:01.02.03" if kind != "mpls" else "output:3"
 
     def actions(self, kind: str, table: int, depth: int = 0, most: int = 5) -> str:
-        """The length is not checked at the end: with nothing to do in either case the original loses outputs."""
+        """After a length is checked there is an output: where one case has none, the original loses others."""
         found = [self.action(kind, table, depth) for _ in range(self.rnd.randint(1, most))]
-        return ",".join(found) + (",output:1" if found[-1].startswith("check") else "")
+        return ",".join(found) + (",output:1" if "check" in "".join(found) else "")
 
     def action_set(self, kind: str, table: int) -> str:
         r = self.rnd
@@ -347,7 +347,9 @@ class Maker:
             flow = self.flow(len(found) % TABLES, 500 - len(found))
             if sensible(flow):
                 found.append(flow)
-        return Pipeline(groups, found)
+        for table in range(TABLES):  # for what matches nothing else
+            found.append(f"table={table},priority=1,actions={self.actions('', table)}")
+        return Pipeline(groups, [flow for flow in found if sensible(flow)])
 
     # ---- packets
 

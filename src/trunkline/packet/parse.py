@@ -168,6 +168,25 @@ def network(frame: bytes, at: int, kind: int) -> int:
     return 0
 
 
+def whole_length(frame: bytes) -> int:
+    """The bytes of a frame without what pads an IP packet at its end."""
+    at = 12
+    while len(frame) >= at + 6 and frame[at] << 8 | frame[at + 1] in (VLAN, QINQ):
+        at += 4
+    if len(frame) < at + 8:
+        return len(frame)
+    kind, at = payload_type(frame, at)
+    if len(frame) < at + 6:
+        return len(frame)
+    if kind == IPV4:
+        length = at + (frame[at + 2] << 8 | frame[at + 3])
+    elif kind == IPV6:
+        length = at + 40 + (frame[at + 4] << 8 | frame[at + 5])
+    else:
+        return len(frame)
+    return min(length, len(frame))
+
+
 def _ipv4(frame: bytes, at: int) -> int:
     room = len(frame) - at
     if room < 20:

@@ -33,6 +33,7 @@ from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
 from trunkline.packet.parse import parse
 from trunkline.sim.execute import Executor, unknown
+from trunkline.sim.meters import Meters
 from trunkline.sim.parts import SimFlow, SimPort, Transmit
 
 _PORT: Final = layout.OFFSET["dp_in_port"]
@@ -49,7 +50,19 @@ _SEED: Final = 0x853C49E6748FEA9B
 _SWEEP: Final = 1.0  # seconds
 _MAX_DUMMY: Final = 1 << 16
 _ACTIONS: Final = frozenset(
-    ("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop", "ct", "ct_clear")
+    (
+        "output",
+        "push_vlan",
+        "pop_vlan",
+        "set",
+        "userspace",
+        "recirc",
+        "trunc",
+        "drop",
+        "ct",
+        "ct_clear",
+        "meter",
+    )
 )
 
 
@@ -87,6 +100,7 @@ class Sim:
         self._upcalls: deque[Upcall] = deque()
         self._lookups = 0
         self.conntrack = Tracker(MemoryStore(), seed)
+        self.meters = Meters()
         self._random = _SEED
         self._next_sweep = 0.0
         self._executor = Executor(self)

@@ -12,7 +12,7 @@ from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.flow.hashes import flow_hash
 from trunkline.packet.packet import Packet
-from trunkline.packet.parse import parse
+from trunkline.packet.parse import parse, whole_length
 from trunkline.packet.rewrite import pop_mpls, pop_vlan, push_mpls, push_vlan, set_fields
 from trunkline.sim.parts import Owner
 
@@ -93,6 +93,10 @@ def _run(state: _Run, actions: tuple[Any, ...]) -> None:
         if type(action) is dp.Conntrack:
             if not _conntrack(state, action, actions[i + 1 :]):
                 return
+        elif type(action) is dp.Meter:
+            sim = state.sim
+            if not sim.meters.admit(action.id, len(state.packet.frame), sim.clock.monotonic()):
+                return
         else:
             _ACTIONS[type(action)](state, action)
 
@@ -169,8 +173,9 @@ def _hash(state: _Run, action: dp.Hash) -> None:
 
 
 def _check_length(state: _Run, action: dp.CheckLength) -> None:
-    """What either list does to the packet nobody sees afterwards."""
-    _clone(state, dp.Clone(action.greater if len(state.packet.frame) > action.size else action.less_equal))
+    """What either list does to the packet nobody sees afterwards.  Padding behind IP does not count."""
+    longer = whole_length(state.packet.frame) > action.size
+    _clone(state, dp.Clone(action.greater if longer else action.less_equal))
 
 
 def _sample(state: _Run, action: dp.Sample) -> None:
@@ -232,7 +237,7 @@ def nested_actions(action: Any) -> tuple[tuple[Any, ...], ...]:
 def unknown(actions: tuple[Any, ...]) -> str | None:
     """The name of an action that is not in the table, or None."""
     for action in actions:
-        if type(action) is dp.Conntrack:
+        if type(action) is dp.Conntrack or type(action) is dp.Meter:
             continue
         if type(action) not in _ACTIONS:
             return type(action).__name__

@@ -11,6 +11,7 @@ from trunkline.base.clock import Clock
 from trunkline.conntrack.tracker import Tracker
 from trunkline.dpif.provider import Statistics
 from trunkline.packet.packet import Packet
+from trunkline.sim.meters import Meters
 
 Transmit = Callable[[Packet], None]
 
@@ -66,6 +67,7 @@ class Owner(Protocol):
     misses: int
     clock: Clock
     conntrack: Tracker
+    meters: Meters
     touched: list[SimFlow]
 
     def port(self, number: int) -> SimPort | None: ...

@@ -8,6 +8,7 @@ table; the actions that ofproto/acceptance.py lets in are exactly those of the t
 from collections.abc import Callable
 from typing import Any, Final
 
+from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
@@ -58,6 +59,13 @@ def _nothing(x: Walk, _: object, __: object) -> None:
 def _exit(x: Walk, _: object, __: object) -> bool:
     x.exit = True
     return True
+
+
+def _meter(x: Walk, number: int, _: object) -> None:
+    """The datapath's meter; a flow goes with its meter, and a meter keeps its number there."""
+    meter = x.bridge.flows.meters.get(number)
+    if meter is not None:
+        x.out.append(dp.Meter(meter.number))
 
 
 def _output(action: a.Output) -> Step:
@@ -181,6 +189,7 @@ COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
     a.Learn: lambda action: (learn.learn, action, _part(action.result)),
     a.FinTimeout: lambda action: (learn.fin_timeout, action.idle, action.hard),
     a.Sample: lambda action: (_nothing, None, None),
+    a.Meter: lambda action: (_meter, action.meter, None),
     a.Conjunction: lambda action: (_nothing, None, None),  # the classifier does it
     a.WriteActions: lambda action: (action_set.write, action.actions, None),
     a.ClearActions: lambda action: (action_set.clear, None, None),

@@ -24,7 +24,7 @@ from trunkline.translate.frozen import finish, stop
 from trunkline.translate.hashing import alive
 from trunkline.translate.result import BUCKET, CountGroup, Node
 from trunkline.translate.run import AGAIN, run
-from trunkline.translate.walk import MAX_DEPTH, Walk
+from trunkline.translate.walk import MAX_DEPTH, RECURSION, Walk
 
 _HASH: Final = layout.VIEW["dp_hash"]
 _L4, _SYMMETRIC_L4 = 0, 1
@@ -105,7 +105,8 @@ def _bucket(x: Walk, found: Group, number: int) -> None:
     run(x, *steps)
     finish(x)
     x.key, x.fresh, x.why, x.was_mpls, x.group_depth, x.conntracked = saved
-    if not x.failure:
+    if x.failure not in RECURSION:
+        x.failure = ""
         x.exit = False
 
 

@@ -105,19 +105,18 @@ def _text(mod: FlowMod) -> str:
 
 
 def _has_room(x: Walk, action: a.Learn, mod: FlowMod) -> bool:
-    """Whether the table may have one more flow with that cookie, or has this one already."""
-    tables = x.bridge.flows.tables
+    """Whether the table may have one more flow with that cookie, or has this very one already."""
     have = {
-        (rule.value, rule.mask, rule.priority)
-        for rule in tables.rules(action.table)
+        (rule.match, rule.priority): rule.actions
+        for rule in x.bridge.flows.tables.rules(action.table)
         if rule.cookie == action.cookie
     }
     for effect in x.effects:  # what this very packet has taught so far counts
         if type(effect) is LearnFlow and effect.bridge is x.bridge:
             told = effect.mod
             if (told.table, told.new_cookie) == (mod.table, mod.new_cookie):
-                have.add((told.match.value, told.match.mask, told.priority))
-    return (mod.match.value, mod.match.mask, mod.priority) in have or len(have) < action.limit
+                have[told.match, told.priority] = told.actions
+    return have.get((mod.match, mod.priority)) == mod.actions or len(have) < action.limit
 
 
 def fin_timeout(x: Walk, idle: int, hard: int) -> None:

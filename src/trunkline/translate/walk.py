@@ -32,6 +32,8 @@ COMMITTED: Final = PACKET & ~(
 """What is put out when a packet leaves: not what tunnels, tracking and recirculation put out themselves."""
 NO_COOKIE: Final = (1 << 64) - 1
 MAX_DEPTH: Final = 64
+RECURSION: Final = ("Recursion too deep", "Too many resubmits")
+"""Failures that end the whole; another one ends the bucket of a group that it happens in."""
 MAX_LOOKUPS: Final = 4096
 
 _TCI, _TPID = layout.OFFSET["vlan_tci"], layout.OFFSET["vlan_tpid"]
