@@ -1,6 +1,7 @@
 """The original's dummy datapath and ours side by side, with the same flows, packets, commands and clock."""
 
 import re
+import socket
 import time
 from collections.abc import Sequence
 
@@ -100,6 +101,14 @@ class ConntrackPair:
             if time.monotonic() >= deadline:
                 raise Crash("the original keeps connections that are over")
             time.sleep(0.002)
+
+    def original_lives(self) -> bool:
+        """Whether the original still listens on its control socket."""
+        directory = self.original.originals.directory
+        file = directory / "ovs-vswitchd.pid"
+        pid = file.read_text().strip() if file.exists() else ""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(f"{directory}/ovs-vswitchd.{pid}.ctl") == 0
 
     def forget_fragments(self) -> None:
         """Until neither holds a fragment any more."""
