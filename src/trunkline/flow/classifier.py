@@ -268,11 +268,12 @@ def _satisfied(rules: Iterable[Entry]) -> Iterator[int]:
 class Classifier(Generic[E]):
     """Rules by match and priority.  `grain`: a proof of a miss is cut at a multiple of that many bits."""
 
-    __slots__ = ("_grain", "_plan", "_subtables", "_widened", "size", "soft")
+    __slots__ = ("_grain", "_plan", "_subtables", "_tops", "_widened", "size", "soft")
 
     def __init__(self, grain: int = 1) -> None:
         self._subtables: dict[int, _Subtable[E]] = {}
-        self._plan: tuple[_Step[E], ...] = ()
+        self._plan: list[_Step[E]] = []  # by falling priority
+        self._tops: list[int] = []  # of the plan's steps, with the sign turned: they rise
         self._widened: list[_Subtable[E]] = []
         self._grain = grain
         self.size = 0
@@ -328,13 +329,25 @@ class Classifier(Generic[E]):
                 self._replan(subtable)
 
     def _replan(self, subtable: _Subtable[E]) -> None:
+        """Puts a subtable where its priorities want it; also those whose windows are others now."""
+        for one in {id(one): one for one in (subtable, *self._widened)}.values():
+            self._take_out(one)
+            if one.count and self._subtables.get(one.mask) is one:
+                one.top = max(one.count)
+                at = bisect_right(self._tops, -one.top)
+                step = (one.top, one.mask, one.rules.get, one.first.window, one.first.known.get, one.miss)
+                self._plan.insert(at, step)
+                self._tops.insert(at, -one.top)
         self._widened.clear()
-        subtable.top = max(subtable.count, default=-1)
-        ordered = sorted(self._subtables.values(), key=lambda one: -one.top)
-        self._plan = tuple(
-            (one.top, one.mask, one.rules.get, one.first.window, one.first.known.get, one.miss)
-            for one in ordered
-        )
+
+    def _take_out(self, subtable: _Subtable[E]) -> None:
+        """Of the plan, if it is there."""
+        at = bisect_left(self._tops, -subtable.top)
+        while at < len(self._plan) and self._tops[at] == -subtable.top:
+            if self._plan[at][1] == subtable.mask:
+                del self._plan[at], self._tops[at]
+                break
+            at += 1
 
     def lookup(self, key: int, version: int) -> tuple[E | None, int]:
         """The rule of highest priority that matches `key` in `version`, and the bits that decided."""

@@ -47,6 +47,7 @@ _KIND: Final = bits("packet_type", "dl_type", "nw_proto", "ct_state") | 0x1000 <
 _NEIGHBOUR: Final = bits("icmpv6_type", "icmpv6_code")
 _PROTOCOL: Final = OFFSET["nw_proto"]
 _ICMPV6: Final = 58
+_IPV4, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
 _CT_NEW, _CT_EST, _CT_REL, _CT_INV, _CT_TRK = 1, 2, 4, 16, 32
 
 
@@ -173,3 +174,50 @@ _VIEWS: Final = frozenset(
     | {f"xxreg{i}" for i in range(4)}
 )
 _CANONICAL: Final = tuple(f for f in FIELDS if f.slot in OFFSET and f.name not in _VIEWS)
+
+
+# ---- leaving out what makes no sense
+
+_L3 = (
+    ("ip/ipv6", ("nw_tos", "nw_ttl", "nw_frag")),
+    ("ipv6", ("ipv6_label",)),
+    ("nsh", tuple(name for name in OFFSET if name.startswith("nsh_"))),
+    ("mpls", ("mpls0", "mpls1", "mpls2")),
+)
+
+
+def normalize(match: Match) -> Match:
+    """`match` without the L3 and L4 fields whose prerequisites it lacks."""
+    keep = _sensible(kind(match))
+    if keep & match.mask == match.mask:
+        return match
+    return Match(match.value & keep, match.mask & keep, match.options)
+
+
+@lru_cache(maxsize=1024)
+def _sensible(match: Match) -> int:
+    """The bits that a match for this kind of packet may constrain."""
+    keep = -1
+    family = ethernet_type(match)
+    for prerequisite, slots in _L3:
+        if not satisfied(match, prerequisite):
+            keep &= ~bits(*slots)
+    if family not in (_IPV4, _IPV6, _ARP, _RARP):
+        keep &= ~bits("net_src", "net_dst", "nw_proto")
+    protocol = exact_value(match, "nw_proto")
+    ip = family in (_IPV4, _IPV6)
+    has_ports = ip and protocol in (6, 17, 132, 1 if family == _IPV4 else 58)
+    if not has_ports:
+        keep &= ~bits("tp_src", "tp_dst")
+    neighbour = satisfied(match, "nd")
+    if not neighbour:
+        keep &= ~bits("nd_target", "igmp_group")
+    if not ((ip and protocol == 6) or neighbour):
+        keep &= ~bits("tcp_flags")
+    if family not in (_ARP, _RARP):
+        keep &= -1 if satisfied(match, "nd solicit") else ~bits("arp_sha")
+        keep &= -1 if satisfied(match, "nd advert") else ~bits("arp_tha")
+    packet_type = exact_value(match, "packet_type")
+    if packet_type:
+        keep &= ~bits("dl_src", "dl_dst", "vlan_tci")
+    return keep

@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW, VLAN_CFI, WIDTH, View, bits, get
+from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW, VLAN_CFI, View, bits, get
 from trunkline.flow.match import Match, TunnelOption, ethernet_type, exact_value, satisfied
 from trunkline.flow.match import kind as kind_of
 from trunkline.flow.values import (
@@ -246,58 +246,7 @@ def parse_match(text: str, context: TextContext = NO_CONTEXT) -> Match:
     return finish(draft)
 
 
-# ---- leaving out what makes no sense
-
-_L3 = (
-    ("ip/ipv6", ("nw_tos", "nw_ttl", "nw_frag")),
-    ("ipv6", ("ipv6_label",)),
-    ("nsh", tuple(name for name in OFFSET if name.startswith("nsh_"))),
-    ("mpls", ("mpls0", "mpls1", "mpls2")),
-)
-
-
-def normalize(match: Match) -> Match:
-    """`match` without the L3 and L4 fields whose prerequisites it lacks."""
-    keep = _sensible(kind_of(match))
-    if keep & match.mask == match.mask:
-        return match
-    return Match(match.value & keep, match.mask & keep, match.options)
-
-
-@lru_cache(maxsize=1024)
-def _sensible(match: Match) -> int:
-    """The bits that a match for this kind of packet may constrain."""
-    keep = -1
-    kind = ethernet_type(match)
-    for prerequisite, slots in _L3:
-        if not satisfied(match, prerequisite):
-            keep &= ~_bits(slots)
-    if kind not in (_IPV4, _IPV6, _ARP, _RARP):
-        keep &= ~_bits(("net_src", "net_dst", "nw_proto"))
-    protocol = exact_value(match, "nw_proto")
-    ip = kind in (_IPV4, _IPV6)
-    has_ports = ip and protocol in (6, 17, 132, 1 if kind == _IPV4 else 58)
-    if not has_ports:
-        keep &= ~_bits(("tp_src", "tp_dst"))
-    neighbour = satisfied(match, "nd")
-    if not neighbour:
-        keep &= ~_bits(("nd_target", "igmp_group"))
-    if not ((ip and protocol == 6) or neighbour):
-        keep &= ~_bits(("tcp_flags",))
-    if kind not in (_ARP, _RARP):
-        keep &= ~_bits(("arp_sha",) if not satisfied(match, "nd solicit") else ())
-        keep &= ~_bits(("arp_tha",) if not satisfied(match, "nd advert") else ())
-    packet_type = exact_value(match, "packet_type")
-    if packet_type:
-        keep &= ~_bits(("dl_src", "dl_dst", "vlan_tci"))
-    return keep
-
-
-def _bits(slots: tuple[str, ...]) -> int:
-    mask = 0
-    for slot in slots:
-        mask |= ((1 << WIDTH[slot]) - 1) << OFFSET[slot]
-    return mask
+# ---- what was left out
 
 
 def normalization_notes(before: Match, after: Match, context: TextContext = NO_CONTEXT) -> tuple[str, ...]:

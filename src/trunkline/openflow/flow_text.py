@@ -8,7 +8,7 @@ negotiates by.
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from trunkline.flow.match import Match, exact_value, fields
+from trunkline.flow.match import Match, exact_value, fields, normalize
 from trunkline.flow.text import (
     SHORTHANDS,
     Draft,
@@ -16,7 +16,6 @@ from trunkline.flow.text import (
     format_match,
     key_values,
     normalization_notes,
-    normalize,
     set_word,
 )
 from trunkline.flow.values import TextError, parse_value

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
 
-from trunkline.flow.match import Match
-from trunkline.flow.text import normalize
+from trunkline.flow.match import Match, normalize
 from trunkline.model import openflow as of
 from trunkline.openflow import match10
 from trunkline.openflow import messages as m

@@ -8,8 +8,7 @@ from struct import Struct
 from typing import Final
 
 from trunkline.flow.key import MASK, VIEW
-from trunkline.flow.match import Match, ethernet_type, exact_value
-from trunkline.flow.text import normalize
+from trunkline.flow.match import Match, ethernet_type, exact_value, normalize
 
 MATCH: Final = Struct("!IH6s6sHBxHBB2xIIHH")
 _IN_PORT, _VLAN, _SRC, _DST, _TYPE, _PROTOCOL, _TP_SRC, _TP_DST = (1 << bit for bit in range(8))

@@ -9,8 +9,7 @@ from struct import Struct
 from typing import Final
 
 from trunkline.flow.key import MASK, VIEW
-from trunkline.flow.match import Match, ethernet_type, exact_value
-from trunkline.flow.text import normalize
+from trunkline.flow.match import Match, ethernet_type, exact_value, normalize
 from trunkline.openflow.wire import DecodeError, port_from_wire, port_to_wire
 
 SIZE: Final = 88

@@ -2,8 +2,8 @@
 
 import pytest
 
-from trunkline.flow.match import Match, match
-from trunkline.flow.text import format_match, key_values, normalize, parse_match
+from trunkline.flow.match import Match, match, normalize
+from trunkline.flow.text import format_match, key_values, parse_match
 from trunkline.flow.values import TextContext, TextError, format_port, parse_port
 
 # As the original prints them with --names.
