@@ -1,12 +1,14 @@
 """packet-out: sends packets through actions."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, reading
 from trunkline.flow.match import match
-from trunkline.flow.text import key_values
+from trunkline.flow.text import Draft, finish, key_values, set_word
 from trunkline.flow.values import TextError, parse_port
+from trunkline.model.fields import FIELD
 from trunkline.model.openflow import OFPP_NONE
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import ActionContext, parse_actions
@@ -50,22 +52,30 @@ def _packet(text: str) -> bytes:
 
 
 def parse_packet_out(text: str, context: ActionContext) -> m.PacketOut:
+    """A packet-out as text: in_port, pipeline fields, the packet in hexadecimal, and actions at the end."""
     head, found, actions = text.partition("actions=")
     port, data = None, None
+    draft = Draft()
     for key, value in key_values(head):
+        if not value:
+            raise TextError(f"field {key} missing value")
         if key == "in_port":
-            port = _in_port(value or "", context)
+            port = _in_port(value, context)
         elif key == "packet":
             try:
-                data = _packet(value or "")
+                data = _packet(value)
             except TextError as error:
                 raise TextError(f"packet: {error}") from None
+        elif key in FIELD:
+            if not FIELD[key].name.startswith(_PIPELINE):
+                raise TextError(f"{key} is not a valid pipeline field for PACKET_OUT")
+            set_word(draft, key, value, context.text)
         else:
             raise TextError(f"unknown keyword {key}")
     if data is None:
         raise TextError("must specify packet")
-    return m.PacketOut(
-        data,
-        match(in_port=OFPP_NONE if port is None else port),
-        parse_actions(actions, context) if found else (),
-    )
+    draft.assign("in_port", OFPP_NONE if port is None else port, 0xFFFF)
+    return m.PacketOut(data, finish(draft), parse_actions(actions, context) if found else ())
+
+
+_PIPELINE: Final = ("reg", "xreg", "xxreg", "tun_", "metadata", "in_port", "packet_type")

@@ -31,6 +31,7 @@ from trunkline.openflow.style import Style
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import HEADER, DecodeError, EncodeError, Envelope, Framer, Protocol, kind_named
 
+_MULTIPART_REPLY: Final = 19  # since 1.1
 AnyMessage = tuple[Any, ...]  # a record of openflow/: those of `messages`, or of a family's module
 _PACKET_IN_FORMATS: Final = {
     "standard": 0,
@@ -321,6 +322,19 @@ class Switch:
             if not incoming.more:
                 return
 
+    def raw_replies(self, request: AnyMessage) -> Iterator[bytes]:
+        """As `replies`, of a multipart request of 1.3 and later, undecoded; nothing when an error comes."""
+        xid = self.send(request)
+        while True:
+            raw = self._read()
+            if int.from_bytes(raw[4:8], "big") != xid:
+                continue
+            if raw[1] != _MULTIPART_REPLY or len(raw) < 16:
+                return
+            yield raw
+            if not raw[11] & 1:
+                return
+
     def ask(self, request: AnyMessage) -> tuple[bytes, Incoming]:
         return next(self.replies(request))
 
@@ -438,18 +452,31 @@ def _ask_table_names(tool: Tool, name: str) -> dict[int, str]:
     """1.0 to 1.2 tell them with statistics, later versions with features."""
     switch = Switch(tool, name)
     try:
-        found: dict[int, str] = {}
-        request: AnyMessage = m.TableStatsRequest()
         if switch.version >= 4:
             from trunkline.openflow.table_abilities import TableFeaturesRequest
 
-            request = TableFeaturesRequest()
-        for _, part in switch.replies(request):
-            tables: Any = getattr(part.message, "tables", ())  # an error has none
-            found.update({t.table: t.name for t in tables if t.name})
+            return _names_in_features(switch.raw_replies(TableFeaturesRequest()))
+        found: dict[int, str] = {}
+        for _, part in switch.replies(m.TableStatsRequest()):
+            if isinstance(part.message, m.TableStatsReply):
+                found.update({t.table: t.name for t in part.message.tables if t.name})
         return found
     finally:
         switch.close()
+
+
+def _names_in_features(replies: Iterator[bytes]) -> dict[int, str]:
+    """Just the names: a switch tells hundreds of properties of 254 tables, which take long to read."""
+    found: dict[int, str] = {}
+    for raw in replies:
+        at = 16
+        while at + 40 <= len(raw):
+            length = int.from_bytes(raw[at : at + 2], "big")
+            name = raw[at + 8 : at + 40].partition(b"\0")[0].decode(errors="replace")
+            if name:
+                found[raw[at + 2]] = name
+            at += max(length, 8)
+    return found
 
 
 def names_of(tool: Tool, name: str) -> Names:
