@@ -460,3 +460,7 @@ PROGRAM: Final = Program("ovs-testcontroller", _usage, ("OpenFlow versions 0x1:0
 
 def main() -> None:
     process_main(PROGRAM)
+
+
+if __name__ == "__main__":
+    main()
