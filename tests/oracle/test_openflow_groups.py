@@ -15,9 +15,11 @@ from support.switch_pair import Pair, Peer
 from trunkline.model import openflow as of
 from trunkline.openflow import groups as g
 from trunkline.openflow import messages as m
+from trunkline.openflow import meters as me
 from trunkline.openflow.codec import encode
 from trunkline.openflow.flow_text import parse_flow
 from trunkline.openflow.groups_text import parse_group
+from trunkline.openflow.style import Style
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import EncodeError, Protocol
 
@@ -165,3 +167,95 @@ def test_random_group_mods_leave_the_same_groups_and_flows(pair: Pair, version: 
     told = talk.compare_unasked()
     assert any("reason=group_delete" in text for text in told) == (version >= 4)
     talk.close()
+
+
+def meter_mod(r: random.Random) -> me.MeterMod:
+    bands = tuple(
+        me.Band(
+            2 if r.random() < 0.03 else 1,
+            0 if r.random() < 0.03 else r.choice((1, 2, 5, 9)),
+            r.choice((0, 0, 3)),
+        )
+        for _ in range(r.choice((0, 1, 1, 1, 2, 2, 3, 8, 9)))
+    )
+    return me.MeterMod(
+        r.choice((0, 0, 1, 2)),
+        r.choice((0, 1, 2, 3, 4, 0xFFFF0000, 0xFFFF0001, 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF)),
+        r.choice((0, 1, 1, 1, 2, 2, 2, 5, 9, 14, 16)),
+        bands,
+    )
+
+
+@pytest.mark.parametrize("version", [4, 5, 6])
+def test_random_meter_mods_leave_the_same_meters_and_flows(pair: Pair, version: int) -> None:
+    r = random.Random(f"meters {version}")
+    for switch in pair.both:
+        assert switch.ofctl("-OOpenFlow15", "del-meters", "br0").returncode == 0
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+    talk = Talk(pair, version)
+    talk.ask(m.SetConfig(m.SwitchConfig(0, 128, False)))
+    talk.ask(me.MeterFeaturesRequest())
+    for step in range(150):
+        if r.random() < 0.3:
+            number, port = r.randrange(1, 5), r.randrange(3)
+            text = f"in_port={port},send_flow_rem,actions=meter:{number},1"
+            talk.ask(parse_flow(text, of.OFPFC_ADD).mod._replace(table=0), f"step {step}: {text}")
+        else:
+            mod = meter_mod(r)
+            talk.ask(mod, f"step {step}: {mod}")
+        if step % 5 == 4:
+            for request in (
+                me.MeterStatsRequest(),
+                me.MeterConfigRequest(),
+                me.MeterStatsRequest(r.randrange(6)),
+                me.MeterConfigRequest(r.randrange(6)),
+                m.FlowStatsRequest(parse_flow("", of.OFPFC_DELETE).mod.match),
+            ):
+                talk.ask(request, f"step {step}")
+    told = talk.compare_unasked()
+    assert any("reason=meter_delete" in text for text in told) == (version >= 5)
+    talk.close()
+
+
+METERS = (
+    me.MeterMod(0, 1, me.OFPMF_PKTPS | me.OFPMF_STATS, (me.Band(1, 5), me.Band(1, 10, 3))),
+    me.MeterMod(0, 2, me.OFPMF_KBPS | me.OFPMF_BURST, (me.Band(1, 3, 2), me.Band(1, 1, 9))),
+    me.MeterMod(0, 3, me.OFPMF_PKTPS, (me.Band(1, 1),)),
+)
+METERED = (
+    "in_port=1,actions=meter:1,2", "in_port=2,actions=meter:2,3", "in_port=3,actions=meter:3,1",
+)  # fmt: skip
+
+
+def test_meters_drop_the_same_packets(pair: Pair) -> None:
+    r = random.Random("metered")
+    for switch in pair.both:
+        assert switch.ofctl("-OOpenFlow15", "del-meters", "br0").returncode == 0
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+    talk = Talk(pair, 6)
+    for mod in METERS:
+        talk.ask(mod)
+    for text in METERED:
+        talk.ask(parse_flow(text, of.OFPFC_ADD).mod._replace(table=0), text)
+    sent = dict.fromkeys((1, 2, 3), 0)
+    for _ in range(120):
+        port = r.randrange(1, 4)
+        frame = "505400000002505400000001" + "88b5" + "00" * r.choice((46, 86, 186))
+        assert pair.control("netdev-dummy/receive", f"p{port}", frame) == ("", "")
+        sent[port] += 1
+        wait_for_packets(talk, port, sent[port])
+        talk.ask(me.MeterStatsRequest(), sent)
+        pair.control("time/warp", str(r.choice((1, 20, 100, 300))))
+    stats = talk.ask(me.MeterStatsRequest())[0]
+    assert re.search(r"0: packet_count:[1-9]", stats)
+    assert re.search(r"1: packet_count:[1-9]", stats)
+    talk.close()
+
+
+def wait_for_packets(talk: Talk, port: int, count: int) -> None:
+    request = b"".join(encode(Protocol(6, False, True), m.PortStatsRequest(port), 9))
+    deadline = time.monotonic() + 5
+    for peer in talk.peers:
+        while f"rx pkts={count}," not in message_text(peer.ask(request)[0], Style(verbosity=1)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)

@@ -85,9 +85,38 @@ class DatapathError(Exception):
     """A call failed; the text says what, with the port or flow by name."""
 
 
+class MeterBand(NamedTuple):
+    """In kilobits or packets, a second and at once; a burst of 0 is that of a second."""
+
+    rate: int
+    burst: int = 0
+
+
+class MeterStatistics(NamedTuple):
+    """What came to a meter, and for each band what that dropped: (packets, bytes)."""
+
+    packets: int
+    bytes: int
+    bands: tuple[tuple[int, int], ...]
+
+
+class Meters(Protocol):
+    """The meters of a datapath, under numbers that the switch gives them."""
+
+    def put(self, number: int, bands: tuple[MeterBand, ...], now: float, *, by_packets: bool) -> None:
+        """Makes a meter, or makes it anew, its counters too."""
+
+    def delete(self, number: int) -> None: ...
+
+    def statistics(self, number: int) -> MeterStatistics: ...
+
+
 class Provider(Protocol):
     conntrack: Any
     """The connection tracker (conntrack/tracker.py, which lies below this layer)."""
+
+    @property
+    def meters(self) -> Meters: ...
 
     def capabilities(self) -> Capabilities: ...
 

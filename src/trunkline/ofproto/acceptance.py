@@ -20,7 +20,7 @@ SUPPORTED: Final = frozenset((
     a.SetMplsLabel, a.SetMplsTc, a.SetMplsTtl, a.PushMpls, a.PopMpls, a.DecTtl, a.DecMplsTtl, a.DecNshTtl,
     a.SetField, a.Load, a.Move, a.StackPush, a.StackPop, a.Resubmit, a.GotoTable, a.WriteMetadata,
     a.WriteActions, a.ClearActions, a.Note, a.Exit, a.Ct, a.CtClear, a.Clone, a.CheckPacketLarger, a.Group,
-    a.Multipath, a.Bundle, a.Learn, a.FinTimeout, a.Sample, a.Conjunction,
+    a.Multipath, a.Bundle, a.Learn, a.FinTimeout, a.Sample, a.Conjunction, a.Meter,
 ))  # fmt: skip
 
 IN_ACTION_SET: Final = frozenset((

@@ -7,9 +7,10 @@ of changes, which the upcall layer drains to find the megaflows that have read w
 """
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from trunkline.conntrack.tracker import Tracker
+from trunkline.dpif.provider import Meters
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.recirculation import Recirculations
 from trunkline.openflow.actions import Action
@@ -17,6 +18,9 @@ from trunkline.openflow.actions import Action
 if TYPE_CHECKING:
     from trunkline.ofproto.bridge import Bridge
     from trunkline.packet.packet import Packet
+
+
+MAX_METERS: Final = 1 << 18
 
 
 class Place(NamedTuple):
@@ -74,6 +78,31 @@ def timeouts_token() -> Hashable:
     return ("timeouts",)
 
 
+class MeterNumbers:
+    """The numbers of meters in the datapath: the next one after the last or after the lowest that is free."""
+
+    __slots__ = ("_next", "_taken")
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._taken: set[int] = set()
+
+    def take(self) -> int | None:
+        """None: there are no more."""
+        if len(self._taken) == MAX_METERS:
+            return None
+        while self._next in self._taken:
+            self._next += 1
+        number = self._next
+        self._taken.add(number)
+        self._next += 1
+        return number
+
+    def give_back(self, number: int) -> None:
+        self._taken.discard(number)
+        self._next = min(self._next, number)
+
+
 class Host(Protocol):
     """What the switch asks of whoever owns the devices."""
 
@@ -93,6 +122,8 @@ class Fabric:
         "conntrack",
         "execute",
         "host",
+        "meter_numbers",
+        "meters",
         "patches",
         "recirculations",
         "refresh",
@@ -107,6 +138,8 @@ class Fabric:
         self.changes: list[Change] = []
         self.recirculations = Recirculations()
         self.conntrack: Tracker | None = None  # of the datapath; installed by the upcall layer
+        self.meters: Meters | None = None  # of the datapath; installed by the upcall layer
+        self.meter_numbers = MeterNumbers()
         self.timeout_policies: dict[int, str] = {}  # zone -> name of a policy that the datapath has
         self.execute: Execute | None = None
         self.refresh: Callable[[], None] = lambda: None

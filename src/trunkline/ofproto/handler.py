@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
-from trunkline.ofproto import bundles, connections, group_mods
+from trunkline.ofproto import bundles, connections, group_mods, meter_mods
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
@@ -18,6 +18,7 @@ from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
 from trunkline.ofproto.table_features import table_features
 from trunkline.openflow import groups as groups_wire
 from trunkline.openflow import messages as m
+from trunkline.openflow import meters as meters_wire
 from trunkline.openflow.connection import Received
 from trunkline.openflow.flushes import CtFlush, CtFlushZone
 from trunkline.openflow.table_abilities import TableFeaturesRequest
@@ -46,6 +47,7 @@ _CHANGES: Final = frozenset(
         m.BundleAdd,
         m.BundleControl,
         groups_wire.GroupMod,
+        meters_wire.MeterMod,
     )
 )
 
@@ -202,6 +204,24 @@ def _group_features(bridge: Bridge, client: Client, message: groups_wire.GroupFe
     return group_mods.features(client.connection.version)
 
 
+def _meter_mod(bridge: Bridge, client: Client, message: meters_wire.MeterMod) -> None:
+    for removed in meter_mods.apply(bridge, message):
+        bridge.clients.tell(removed)
+    bridge.clients.forward(client, message)
+
+
+def _meter_stats(bridge: Bridge, client: Client, message: meters_wire.MeterStatsRequest) -> Any:
+    return meter_mods.statistics(bridge, message)
+
+
+def _meter_config(bridge: Bridge, client: Client, message: meters_wire.MeterConfigRequest) -> Any:
+    return meter_mods.descriptions(bridge, message)
+
+
+def _meter_features(bridge: Bridge, client: Client, message: meters_wire.MeterFeaturesRequest) -> Any:
+    return meter_mods.features()
+
+
 def _change_flows(bridge: Bridge, client: Client, message: m.FlowMod) -> list[m.FlowRemoved]:
     if message.flags & of.OFPFF_EMERG:
         raise Refused(
@@ -236,7 +256,7 @@ def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
     in_port = layout.get(message.metadata.value, "in_port")
     if in_port >= of.OFPP_MAX and in_port not in (of.OFPP_LOCAL, of.OFPP_NONE, of.OFPP_CONTROLLER):
         raise Refused("OFPBRC_BAD_PORT")
-    error = refusal(message.actions, 0, bridge.groups, packet_out=True)
+    error = refusal(message.actions, 0, bridge.groups, bridge.flows.meters, packet_out=True)
     if error is not None:
         raise Refused(error)
     execute = bridge.fabric.execute
@@ -461,6 +481,10 @@ _HANDLERS: Final[dict[type, Handler]] = {
     groups_wire.GroupStatsRequest: _group_stats,
     groups_wire.GroupDescriptionRequest: _group_descriptions,
     groups_wire.GroupFeaturesRequest: _group_features,
+    meters_wire.MeterMod: _meter_mod,
+    meters_wire.MeterStatsRequest: _meter_stats,
+    meters_wire.MeterConfigRequest: _meter_config,
+    meters_wire.MeterFeaturesRequest: _meter_features,
     m.PacketOut: _packet_out,
     m.FlowStatsRequest: _flow_stats,
     m.AggregateStatsRequest: _aggregate,

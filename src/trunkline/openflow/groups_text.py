@@ -58,7 +58,6 @@ _RESERVED: Final = {"all": BUCKET_ALL, "first": BUCKET_FIRST, "last": BUCKET_LAS
 _LONGEST_METHOD: Final = 15
 _BUCKET: Final = re.compile(r"(?:^|(?<=[,\s]))bucket[=:]")
 _INSTRUCTIONS: Final[dict[type, str]] = {
-    a.Meter: "meter",
     a.ClearActions: "clear_actions",
     a.WriteActions: "write_actions",
     a.WriteMetadata: "write_metadata",

@@ -93,6 +93,7 @@ class Datapath:
         fabric.execute = self._packet_out
         fabric.refresh = self.fetch_statistics
         fabric.conntrack = provider.conntrack
+        fabric.meters = provider.meters
         provider.conntrack.count_in(counters)
 
     # ---- driving
