@@ -17,6 +17,7 @@ from trunkline.openflow.actions import Action
 
 if TYPE_CHECKING:
     from trunkline.ofproto.bridge import Bridge
+    from trunkline.openflow.messages import PacketIn
     from trunkline.packet.packet import Packet
 
 
@@ -127,6 +128,7 @@ class Fabric:
         "patches",
         "recirculations",
         "refresh",
+        "resume",
         "timeout_policies",
     )
 
@@ -142,6 +144,8 @@ class Fabric:
         self.meter_numbers = MeterNumbers()
         self.timeout_policies: dict[int, str] = {}  # zone -> name of a policy that the datapath has
         self.execute: Execute | None = None
+        self.resume: Callable[[Bridge, PacketIn], None] | None = None
+        """Has a packet go on that waited at a controller (DecodeError: not ours); of the upcall layer."""
         self.refresh: Callable[[], None] = lambda: None
         """Brings statistics from the datapath to the rules; installed by the upcall layer."""
 

@@ -20,9 +20,10 @@ from trunkline.openflow import groups as groups_wire
 from trunkline.openflow import messages as m
 from trunkline.openflow import meters as meters_wire
 from trunkline.openflow.connection import Received
+from trunkline.openflow.continuations import Resume
 from trunkline.openflow.flushes import CtFlush, CtFlushZone
 from trunkline.openflow.table_abilities import TableFeaturesRequest
-from trunkline.openflow.wire import EncodeError
+from trunkline.openflow.wire import DecodeError, EncodeError
 from trunkline.packet.packet import Packet
 
 _CAPABILITIES: Final = (
@@ -461,7 +462,19 @@ def _table_mod(bridge: Bridge, client: Client, message: m.TableMod) -> None:
         bridge.set_table_miss(tables, message.miss)
 
 
+def _resume(bridge: Bridge, client: Client, message: Resume) -> None:
+    """A controller sends back a packet that was to wait for it (controller(pause))."""
+    resume = bridge.fabric.resume
+    if resume is None:
+        raise Refused("OFPBRC_BAD_SUBTYPE")
+    try:
+        resume(bridge, message.packet)
+    except DecodeError as error:
+        raise Refused(error.error) from None
+
+
 _HANDLERS: Final[dict[type, Handler]] = {
+    Resume: _resume,
     m.BarrierRequest: _barrier,
     m.Hello: _nothing,
     m.Error: _nothing,

@@ -21,6 +21,7 @@ from typing import Final
 
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
+from trunkline.conntrack.tracker import FIELDS
 from trunkline.dpif.provider import DatapathError, FlowDelete, FlowPut, Provider, Statistics, Upcall
 from trunkline.flow import key as layout
 from trunkline.flow.match import Match
@@ -32,9 +33,10 @@ from trunkline.packet.packet import Packet
 from trunkline.translate.action_set import UNSET
 from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
-from trunkline.translate.translate import translate, translate_actions
+from trunkline.translate.translate import translate, translate_actions, translate_frozen
 from trunkline.upcall.effects import apply, sort
 from trunkline.upcall.megaflows import Index, Megaflow
+from trunkline.upcall.resuming import continuation, thawed
 from trunkline.upcall.tracked import tracked_fields
 
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
@@ -91,6 +93,7 @@ class Datapath:
         self._round: Iterator[tuple[int, Statistics]] | None = None  # statistics that are being pushed
         self._ages: dict[int, None] = {}  # all ufids, those first that have not been used for longest
         fabric.execute = self._packet_out
+        fabric.resume = self._resume
         fabric.refresh = self.fetch_statistics
         fabric.conntrack = provider.conntrack
         fabric.meters = provider.meters
@@ -237,7 +240,21 @@ class Datapath:
             len(frame),
             what.userdata,
         )
+        if what.paused:
+            frozen = self.fabric.recirculations.get(what.frozen)
+            if frozen is None:
+                return  # it has waited too long for somebody to look at it
+            message = message._replace(continuation=continuation(what, frozen, upcall.key))
         what.bridge.clients.tell(message)
+
+    def _resume(self, bridge: Bridge, message: PacketIn) -> None:
+        """The packet goes on where its walk stopped for a controller.  Raises DecodeError."""
+        frozen, port = thawed(bridge, message)
+        packet = Packet(message.data)
+        key = self.provider.key_of(packet.frame, port) | message.metadata.value & FIELDS
+        result = translate_frozen(bridge, key, frozen)
+        self._translations.total += 1
+        self.carry_out(packet, key, result)
 
     def _packet_out(self, bridge: Bridge, metadata: int, packet: Packet, actions: tuple[Action, ...]) -> None:
         in_port = (metadata & _IN_PORT_MASK) >> _IN_PORT
