@@ -29,10 +29,11 @@ from trunkline.io.ovsdb_file import DatabaseFile, LockError
 from trunkline.io.streams import Stream
 from trunkline.io.uuids import uuid_text
 from trunkline.model.schemas import schema_text
+from trunkline.ovsdb.conversion import convert
 from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.errors import FileError, OvsdbError
 from trunkline.ovsdb.hosted import Hosted
-from trunkline.ovsdb.log import change_record, changes_of, snapshot_record
+from trunkline.ovsdb.log import change_record
 from trunkline.ovsdb.rbac import Access
 from trunkline.ovsdb.relay import PREFIX, parse_relay
 from trunkline.ovsdb.schema import Schema
@@ -170,11 +171,8 @@ class Daemon:
         self._sync_now()
         self.compactor.stop(hosted.name)
         file = self.files[hosted.name]
-        converted = Database(new)
+        converted = convert(hosted.database, new, self._uuid)
         milliseconds = self._milliseconds()
-        record = snapshot_record(hosted.database, "", milliseconds)
-        found = changes_of(converted, record, self._uuid, converting=True)
-        converted.apply(found.changes)
         comment = f"converted to schema version {new.version}" if new.version else "converted to new schema"
         file.replace(converted, comment, milliseconds)
         return converted
