@@ -43,6 +43,7 @@ TOOLS: dict[str, tuple[str, list[str], Sequence[str], float]] = {
     "trunkline": ("trunkline.cli.trunkline", ["--version"], HEAVY, TOOL_SECONDS),
     "ovs-ctl": ("trunkline.cli.ovs_ctl", ["--version"], ("asyncio", "pyroute2", "rich"), 0.120),
     "ovsdb-server": ("trunkline.daemons.ovsdb_server", ["--version"], ("rich",), DAEMON_SECONDS),
+    "ovs-testcontroller": ("trunkline.daemons.testcontroller", ["--version"], ("rich",), DAEMON_SECONDS),
     "ovs-vswitchd": ("trunkline.daemons.vswitchd", ["--version"], ("rich",), DAEMON_SECONDS),
 }
 

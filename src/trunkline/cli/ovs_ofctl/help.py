@@ -15,6 +15,15 @@ Looking at a switch:
   dump-ports SWITCH [PORT]         counters of ports
   dump-ports-desc SWITCH [PORT]    what each port is
   queue-stats SWITCH [PORT [QUEUE]]  counters of queues
+  queue-get-config SWITCH [PORT [QUEUE]]  what queues are set to
+  dump-table-features SWITCH       what each table can do
+  dump-table-desc SWITCH           eviction and vacancy of tables
+  dump-groups SWITCH [GROUP]       groups; also dump-group-stats, dump-group-features
+  dump-meters SWITCH [METER]       meters; also meter-stats, meter-features
+  dump-tlv-map SWITCH              which tunnel options are which fields
+  dump-ipfix-bridge, dump-ipfix-flow SWITCH  statistics of IPFIX
+  monitor SWITCH [MISSLEN] [invalid_ttl] [watch:...]  messages as they come
+  snoop SWITCH                     what switch and controller say to each other
   get-frags SWITCH                 how fragments are treated
 
 Changing it:
@@ -25,6 +34,12 @@ Changing it:
   replace-flows SWITCH FILE        make the flows those of FILE
   diff-flows SOURCE1 SOURCE2       compare the flows of two switches or files
   packet-out SWITCH PACKET-OUT     send a packet through actions
+  add-group, mod-group, insert-buckets, remove-buckets SWITCH GROUP, add-groups SWITCH FILE
+  del-groups SWITCH [GROUP]        delete groups
+  add-meter, mod-meter SWITCH METER, del-meters SWITCH [METER]
+  bundle SWITCH FILE               changes of flows and groups, and packets, as one
+  add-tlv-map SWITCH MAP, del-tlv-map SWITCH [MAP]  tunnel options
+  ct-flush SWITCH [zone=N] [TUPLE [TUPLE]], ct-flush-zone SWITCH ZONE
   mod-port SWITCH PORT ACTION      change how a port behaves
   mod-table SWITCH TABLE SETTING   change how a table behaves
   set-frags SWITCH MODE            normal, drop, reassemble or nx-match
@@ -36,11 +51,12 @@ Any OpenFlow peer:
 
 Without a switch:
   ofp-parse FILE                   print the messages in FILE
+  ofp-parse-pcap FILE [PORT...]    print the messages in a capture
   ofp-print HEX [VERBOSITY]        print a message given in hexadecimal
   parse-flow FLOW, parse-flows FILE  print the message that a flow makes
 
 SWITCH is the name of a bridge, a socket's path, or unix:FILE, tcp:HOST[:PORT], ssl:HOST[:PORT].
-`ovs-ofctl list-commands` names all commands; one that is not there yet says so.
+`ovs-ofctl list-commands` names all commands.
 
 Options:
   -O, --protocols=VERSIONS         allowed versions, such as OpenFlow10,OpenFlow13
@@ -53,6 +69,10 @@ Options:
   --stats, --no-stats              with or without counters in dump-flows
   --sort[=FIELD], --rsort[=FIELD]  order of dump-flows
   -m, --more                       more detail
+  -P, --packet-in-format=FORMAT    of monitor: standard, nxt_packet_in or nxt_packet_in2
+  --timestamp                      when each message came
+  --may-create                     mod-group: add what is not there
+  --detach, --monitor, --pidfile[=FILE], --unixctl=SOCKET  of monitor and snoop
   -t, --timeout=SECS               give up after SECS seconds
   -p, --private-key=FILE  -c, --certificate=FILE  -C, --ca-cert=FILE   for ssl:
   -vSPEC, --verbose=SPEC           logging levels
