@@ -204,6 +204,7 @@ class OpenFlowServer:
     def _heard_of(self, bridge: Bridge) -> None:
         """Messages of a controller have been carried out."""
         bridge.look_at_controllers(self._env.clock.monotonic())
+        bridge.look_at_misses()
         self._after(bridge)
 
     def _controller_changed(self, party: _Party) -> None:
@@ -254,12 +255,17 @@ class OpenFlowServer:
         now = self._env.clock.monotonic()
         timing = settings.timing if settings.probe_interval else _NO_PROBES
 
+        def carried_out() -> None:
+            bridge.look_at_misses()
+            self._after(bridge)
+
         def ended(reason: str, error: str) -> None:
             if error == "Protocol error" or reason.startswith("no response"):
                 log = self._log.err if reason.startswith("no response") else self._log.warn
                 log("%s<->%s: %s", bridge.name, stream.name, reason)
             party.sessions.discard(session)
             bridge.clients.detach(client)
+            carried_out()
 
         session = Session(
             bridge,
@@ -272,7 +278,7 @@ class OpenFlowServer:
             remote=settings.target,
             received=self._received,
             sent=self._sent,
-            carried_out=lambda: self._after(bridge),
+            carried_out=carried_out,
             ended=ended,
         )
         party.sessions.add(session)

@@ -87,6 +87,7 @@ class Bridge:
         self.fail_open_changed: Callable[[Conclusion, int], None] = lambda conclusion, seconds: None
         self._open_rule: Rule | None = None  # while the bridge fails open
         self.fragments = of.OFPC_FRAG_NORMAL  # what is done with IP fragments, OFPC_FRAG_*
+        self.tells_misses = False  # whether controllers get packets that no flow matches
         self.table_miss: dict[int, int] = {}  # OFPTC11_TABLE_MISS_* where a table-mod said so
         fabric.bridges[config.name] = self
         self._flows_of_fail_mode()
@@ -202,6 +203,13 @@ class Bridge:
         of a packet has them)."""
         if mode != self.fragments:
             self.fragments = mode
+            self._changed(bridge_token(self.name))
+
+    def look_at_misses(self) -> None:
+        """To be called when a connection has come, gone or changed what it wants to be told."""
+        wanted = self.clients.want_misses()
+        if wanted != self.tells_misses:
+            self.tells_misses = wanted
             self._changed(bridge_token(self.name))
 
     def set_table_miss(self, tables: Iterable[int], config: int) -> None:

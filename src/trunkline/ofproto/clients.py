@@ -10,6 +10,7 @@ from typing import Final
 
 from trunkline.base.clock import Clock
 from trunkline.flow import key as layout
+from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.ofproto.packet_in_limit import PacketInLimiter
 from trunkline.openflow.connection import Connection, Received
@@ -25,6 +26,8 @@ _DEFAULT13: Final = _DEFAULT._replace(flow_removed=(0xF, 0))
 _DEFAULT14: Final = _DEFAULT._replace(flow_removed=(0x3F, 0))
 NOTHING_UNASKED: Final = AsyncConfig((0, 0), (0, 0), (0, 0), (0, 0))
 _REASON_PRIMARY_REQUEST: Final = 0
+_MISSES: Final = (of.OFPR_NO_MATCH, of.OFPR_EXPLICIT_MISS, of.OFPR_IMPLICIT_MISS)
+_MISS: Final = PacketIn(b"", Match(), of.OFPR_IMPLICIT_MISS)
 UNASKED: Final = 0  # the xid of messages that answer none
 
 
@@ -80,6 +83,11 @@ class Client:
         secondary = self.role == of.OFPCR_ROLE_SECONDARY
         match message:
             case PacketIn(reason=reason):
+                if reason == of.OFPR_IMPLICIT_MISS and self.connection.version >= _OPENFLOW13:
+                    return False  # misses are dropped unless a flow says otherwise
+                if reason >= of.OFPR_EXPLICIT_MISS:
+                    told = reason == of.OFPR_IMPLICIT_MISS or self.connection.version >= _OPENFLOW13
+                    reason = of.OFPR_NO_MATCH if told else of.OFPR_ACTION
                 wanted = self.asynchronous.packet_in
                 if self.config[2]:
                     wanted = (wanted[0] | 1 << of.OFPR_INVALID_TTL, wanted[1])
@@ -136,8 +144,12 @@ class Clients:
         if client.limiter is None:
             return True
         port = layout.get(message.metadata.value, "in_port")
-        miss = message.reason == of.OFPR_NO_MATCH
+        miss = message.reason in _MISSES
         return client.limiter.admit(message, port, miss=miss, now=self._clock.monotonic())
+
+    def want_misses(self) -> bool:
+        """Whether anybody is told of packets that no flow matches: up to 1.2, controllers are by default."""
+        return any(client.connection.version and client.wants(_MISS) for client in self.all)
 
     def send_waiting(self, now: float) -> None:
         """Sends the packets whose turn has come at connections with a limited rate."""

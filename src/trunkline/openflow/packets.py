@@ -151,6 +151,8 @@ def _reason_to(reason: int, version: int) -> int:
     """Reasons 3 to 5 came with 1.4; before, they are told as an action."""
     if version < 5 and reason in (of.OFPR_ACTION_SET, of.OFPR_GROUP, of.OFPR_PACKET_OUT):
         return of.OFPR_ACTION
+    if reason == of.OFPR_EXPLICIT_MISS and version < 4:  # that a flow for misses is one came with 1.3
+        return of.OFPR_ACTION
     if reason >= of.OFPR_EXPLICIT_MISS:
         return of.OFPR_NO_MATCH
     return reason
@@ -177,7 +179,16 @@ def encode_packet_properties(packet: m.PacketIn, version: int, *, resume: bool =
             (_COOKIE, None if packet.cookie is None else bytes(_PAD) + packet.cookie.to_bytes(8, "big")),
         ]
     values += [
-        (_REASON, bytes((packet.reason,))),
+        (
+            _REASON,
+            bytes(
+                (
+                    packet.reason
+                    if packet.reason < of.OFPR_EXPLICIT_MISS
+                    else _reason_to(packet.reason, version),
+                )
+            ),
+        ),
         (_METADATA, oxm.encode(packet.metadata, version)),
         (_USERDATA, packet.userdata or None),
         (_CONTINUATION, bytes(_PAD) + packet.continuation if packet.continuation else None),

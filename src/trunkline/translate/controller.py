@@ -3,7 +3,7 @@
 from typing import Final
 
 from trunkline.dpif import actions as dp
-from trunkline.model.openflow import OFPR_GROUP, OFPR_PACKET_OUT
+from trunkline.model.openflow import OFPR_ACTION, OFPR_EXPLICIT_MISS, OFPR_GROUP, OFPR_PACKET_OUT
 from trunkline.openflow.actions import Controller
 from trunkline.translate.frozen import CARRIED, freeze, stop
 from trunkline.translate.result import SendToController
@@ -30,6 +30,11 @@ def output_controller(x: Walk, max_length: int, _: object) -> None:
     """output:CONTROLLER; in a table that a bucket goes on to it counts as any other."""
     grouped = x.depth == x.group_depth and x.reason != OFPR_PACKET_OUT
     punt(x, max_length, OFPR_GROUP if grouped else x.reason)
+
+
+def output_miss(x: Walk, max_length: int, _: object) -> None:
+    """output:CONTROLLER in the flow for packets that no other flow matches."""
+    punt(x, max_length, OFPR_EXPLICIT_MISS if x.reason == OFPR_ACTION else x.reason)
 
 
 def controller(x: Walk, action: Controller, _: object) -> bool:

@@ -13,11 +13,11 @@ from trunkline.flow import key as layout
 from trunkline.model.openflow import (
     OFPC_FRAG_DROP,
     OFPC_FRAG_NORMAL,
+    OFPR_IMPLICIT_MISS,
     OFPR_NO_MATCH,
     OFPR_PACKET_OUT,
     OFPTC11_TABLE_MISS_CONTINUE,
     OFPTC11_TABLE_MISS_CONTROLLER,
-    OFPTC11_TABLE_MISS_DROP,
 )
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import bridge_token
@@ -26,7 +26,7 @@ from trunkline.openflow.actions import Action
 from trunkline.translate.action_set import UNSET, end, mark
 from trunkline.translate.commit import flat
 from trunkline.translate.compile import compile_actions
-from trunkline.translate.controller import ALL_OF_IT, punt
+from trunkline.translate.controller import ALL_OF_IT, output_controller, output_miss, punt
 from trunkline.translate.explain import rule_text
 from trunkline.translate.frozen import Frozen, thaw
 from trunkline.translate.output import receive
@@ -177,8 +177,10 @@ def _miss(x: Walk, table: int, key: int) -> None:
     x.cookie = NO_COOKIE
     x.effects.append(Missed(x.bridge.flows.tables.count(table)))
     x.reads.append(bridge_token(x.bridge.name))
-    config = x.bridge.table_miss.get(table, OFPTC11_TABLE_MISS_DROP)
-    if config == OFPTC11_TABLE_MISS_CONTROLLER:
+    config = x.bridge.table_miss.get(table)
+    if config is None and x.bridge.tells_misses:
+        punt(x, ALL_OF_IT, OFPR_IMPLICIT_MISS)
+    elif config == OFPTC11_TABLE_MISS_CONTROLLER:
         punt(x, ALL_OF_IT, OFPR_NO_MATCH)
     elif config == OFPTC11_TABLE_MISS_CONTINUE and table + 1 < TABLES:
         visit(x, table + 1, key)
@@ -186,4 +188,9 @@ def _miss(x: Walk, table: int, key: int) -> None:
 
 def _steps(rule: Rule) -> tuple[tuple[object, object, object], ...]:
     rule.ops = compile_actions(rule.actions)
+    if not rule.priority and not rule.mask:  # the flow for packets that no other matches
+        rule.ops = tuple(
+            (output_miss, a, b) if function is output_controller else (function, a, b)
+            for function, a, b in rule.ops
+        )
     return rule.ops
