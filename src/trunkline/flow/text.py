@@ -547,6 +547,13 @@ def _label_stack(key: int) -> int:
 _LAYER2: Final = bits("dl_src", "dl_dst", "dl_type", "vlan_tci", "vlan1_tci")
 
 
+_TUNNEL_ENDS: Final = bits("tun_dst", "tun_ipv6_dst")
+_TUNNEL_BITS: Final = _TUNNEL_ENDS | bits(
+    *("tun_src", "tun_ipv6_src", "tun_gbp_id", "tun_gbp_flags", "tun_tos", "tun_ttl"),
+    *("tun_erspan_ver", "tun_gtpu_flags", "tun_gtpu_msgtype", "tun_flags"),
+)
+
+
 def flow_mask(key: int) -> int:
     """The bits of a packet's key that say something: what it has, by its types, and metadata that is set."""
     mask = _ALWAYS
@@ -556,6 +563,11 @@ def flow_mask(key: int) -> int:
             mask |= place
     if get(key, "recirc_id"):  # then it is said of what type the packet is
         mask |= VIEW["packet_type"].mask
+    if key & _TUNNEL_ENDS:  # a tunnel is there whole, its id only if it was set by the packet's own header
+        mask |= _TUNNEL_BITS
+        mask &= ~VIEW["tun_id"].mask
+    else:
+        mask &= ~_TUNNEL_BITS
     whole = Match(key, -1)
     kind = ethernet_type(whole) or 0
     mask |= _PACKET.get(kind, 0)
@@ -584,4 +596,7 @@ def format_flow(
 ) -> str:
     """A packet's key as text, as in the output of parse-pcap and ofproto/trace."""
     mask = flow_mask(key)
-    return format_match(Match(key & mask, mask), context, options=options)
+    text = format_match(Match(key & mask, mask), context, options=options)
+    if mask & _TUNNEL_BITS:  # a packet's flags are all known, so they are named without signs
+        text = text.replace("tun_flags=-oam", "tun_flags=0").replace("tun_flags=+oam", "tun_flags=oam")
+    return text
