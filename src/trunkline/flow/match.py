@@ -48,7 +48,7 @@ _NEIGHBOUR: Final = bits("icmpv6_type", "icmpv6_code")
 _PROTOCOL: Final = OFFSET["nw_proto"]
 _ICMPV6: Final = 58
 _IPV4, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
-_CT_NEW, _CT_EST, _CT_REL, _CT_INV, _CT_TRK = 1, 2, 4, 16, 32
+_CT_NEW, _CT_EST, _CT_REL, _CT_RPL, _CT_INV, _CT_TRK = 1, 2, 4, 8, 16, 32
 
 
 def match(**fields: int | tuple[int, int]) -> Match:
@@ -145,10 +145,10 @@ def ethernet_type(a: Match) -> int | None:
 
 
 def _valid_connection(a: Match) -> bool:
-    """Tracked and not invalid: said outright, or implied by new, established or related."""
+    """Tracked and not invalid: said outright, or implied by new, established, related or reply."""
     shift, ones, _ = VIEW["ct_state"]
     value, mask = a.value >> shift & ones, a.mask >> shift & ones
-    if value & (_CT_NEW | _CT_EST | _CT_REL):
+    if value & (_CT_NEW | _CT_EST | _CT_REL | _CT_RPL):
         return True
     return bool(value & _CT_TRK and mask & _CT_INV and not value & _CT_INV)
 
