@@ -76,7 +76,7 @@ def commit(x: "Walk") -> None:
     if changed & (_PRIORITY | _MARK):
         _set(x, changed, (_PRIORITY,))
         _set(x, changed, (_MARK,))
-    x.base = x.key | x.base & _LAYER3 if labelled else x.key
+    x.base = x.key & ~_LAYER3 | x.base & _LAYER3 if labelled or x.was_mpls else x.key
 
 
 def _set(x: "Walk", changed: int, fields: tuple[int, ...]) -> bool:

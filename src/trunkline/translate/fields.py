@@ -58,7 +58,9 @@ def write_tci(x: Walk, mask: int, value: int) -> None:
     if not x.key >> _TCI & layout.VLAN_CFI:
         x.look(OUTER)
         x.fresh &= ~OUTER
-    elif not x.key >> _TPID & 0xFFFF:
+        return
+    x.look(0xFFFF << _TPID)
+    if not x.key >> _TPID & 0xFFFF:
         write(x, 0xFFFF << _TPID, 0x8100 << _TPID)
 
 
