@@ -69,6 +69,11 @@ def translate_actions(
     return _finish(x)
 
 
+def translate_frozen(bridge: Bridge, key: int, frozen: Frozen) -> Result:
+    """What happens to a packet whose walk a controller resumes."""
+    return _resume(bridge, key, frozen, None, False)
+
+
 def _resume(bridge: Bridge, key: int, frozen: Frozen | None, why: list[Node] | None, telling: bool) -> Result:
     """The packet comes back with the number of a walk that stopped; `bridge` is where it first came in."""
     place = bridge.fabric.bridges.get(frozen.bridge) if frozen is not None else None
