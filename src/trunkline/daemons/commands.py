@@ -14,7 +14,7 @@ def common_commands(program: str, commands: Commands, log: Log, counters: Counte
     """The commands over `log` and `counters`; `commands` is the table that ``list-commands`` shows."""
 
     def list_commands(_: Sequence[str]) -> str:
-        lines = [f"  {command.name:<23} {command.usage}" for command in commands]
+        lines = [f"  {command.name:<23} {command.usage}" for command in commands if not command.hidden]
         return "\n".join(["The available commands are:", *lines]) + "\n"
 
     def read_counter(arguments: Sequence[str]) -> str:

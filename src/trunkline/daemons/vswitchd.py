@@ -8,6 +8,7 @@ database server is away it goes on with what it knows.
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from trunkline.base import usage
@@ -272,13 +273,20 @@ class Switchd:
             self.env.stopping.set()
             return ""
 
+        def list_commands(arguments: Sequence[str]) -> str:
+            """Those about datapaths, each with its arguments."""
+            found = [one for one in self.env.commands if one.name.startswith("dpctl/")]
+            lines = [f"  {one.name:<29} {one.usage}\n" for one in found]
+            return "The available commands are:\n" + "".join(lines)
+
         def reconnect(arguments: Sequence[str]) -> str:
             if not self.openflow.reconnect(arguments[0] if arguments else None):
                 raise CommandError("Unknown bridge")
             return ""
 
         return [
-            *every_command(self.datapaths),
+            *every_command(self.datapaths, lambda path: Path(path).read_text(errors="replace")),
+            Command("dpctl/list-commands", "", 0, None, list_commands),
             Command("bridge/reconnect", "[bridge]", 0, 1, reconnect),
             exit_command(self.env.stopping)._replace(usage="[--cleanup]", most=1, handler=leave),
         ]

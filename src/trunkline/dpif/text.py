@@ -266,7 +266,7 @@ def _nested(name: str, key: int, mask: int, verbose: bool) -> tuple[str, ...]:
     parts = []
     for part, field, form in NESTED[name]:
         shift, ones, place = VIEW[field]
-        if verbose or mask & place:
+        if mask & place or (verbose and form is not _FRAGMENT):
             parts.append(f"{part}={form.write(key >> shift & ones, mask >> shift & ones, ones)}")
     return (f"{name}({','.join(parts)})",) if parts else ()
 
@@ -332,7 +332,7 @@ def _transport(key: int, mask: int, verbose: bool, kind: int) -> Iterator[str]:
         yield from _nested("icmp", key, mask, verbose)
     elif protocol == 58 and kind == 0x86DD:
         yield from _nested("icmpv6", key, mask, verbose)
-        if get(key, "icmp_type") in (135, 136) and mask & _ND:
+        if get(key, "icmp_type") in (135, 136) and (verbose or mask & _ND):
             yield from _nested("nd", key, mask, verbose)
 
 

@@ -19,13 +19,17 @@ Handler = Callable[[Sequence[str]], str | Awaitable[str]]
 
 
 class Command(NamedTuple):
-    """`usage` describes the arguments as ``list-commands`` shows them; `most` None means any number."""
+    """`usage` describes the arguments as ``list-commands`` shows them; `most` None means any number.
+
+    It does not show a `hidden` command.
+    """
 
     name: str
     usage: str
     least: int
     most: int | None
     handler: Handler
+    hidden: bool = False
 
 
 class Commands:

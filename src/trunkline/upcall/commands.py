@@ -215,7 +215,7 @@ def _upcall_show(datapaths: Datapaths, arguments: Sequence[str]) -> str:
             f"  flows         : (current {flows}) (avg {datapath.average_megaflows}) "
             f"(max {datapath.most_megaflows}) (limit {datapath.flow_limit})",
             f"  dump duration : {int(datapath.fetch_seconds * 1000)}ms",
-            "  ufid enabled : true",
+            f"  ufid enabled : {str(datapath.ufid_on).lower()}",
             "",
             f"  0: (keys {flows})",
         ]

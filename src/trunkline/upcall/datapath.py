@@ -22,9 +22,18 @@ from typing import Final
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
 from trunkline.conntrack.tracker import FIELDS
-from trunkline.dpif.provider import DatapathError, FlowDelete, FlowPut, Provider, Statistics, Upcall
+from trunkline.dpif.provider import (
+    DatapathError,
+    DatapathFlow,
+    FlowDelete,
+    FlowPut,
+    Provider,
+    Statistics,
+    Upcall,
+)
 from trunkline.flow import key as layout
 from trunkline.flow.match import Match
+from trunkline.flow.text import flow_mask
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import Fabric
 from trunkline.openflow.actions import Action
@@ -43,10 +52,19 @@ _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _IN_PORT: Final = layout.OFFSET["in_port"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
 _ACTSET_MASK: Final = layout.MASK["actset_output"]
+_METADATA: Final = layout.bits(
+    "dp_in_port", "recirc_id", "dp_hash", "pkt_mark", "skb_priority", "packet_type", "ct_state", "ct_zone",
+    "ct_mark", "ct_label", "vlan_tci", "dl_type",
+)  # fmt: skip
 _BATCH: Final = 64  # of anything, between two looks at the other queues
 _FRESH: Final = 8  # translations that a batch of upcalls is compared with
 _FETCH: Final = 0.5  # seconds between two fetches of statistics
 _EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
+
+
+def _exact(key: int) -> int:
+    """The bits of a packet that can tell it from others."""
+    return flow_mask(key) | _METADATA
 
 
 class Datapath:
@@ -81,6 +99,11 @@ class Datapath:
         self.upcalls = 0
         self._index = Index()
         self._next_ufid = 1
+        self._by_hand: dict[int, int] = {}  # flows that somebody else has put in
+        self._altered: set[int] = set()  # megaflows of ours whose actions somebody has changed
+        self.paused = False  # then nothing is revalidated, nothing expires
+        self.ufid_on = True  # as upcall/show says it
+        self.megaflows_on = True  # else each flow is for the very packet that made it
         self._next_fetch = clock.monotonic() + _FETCH
         self._most = 0
         self.average_megaflows = 0
@@ -110,6 +133,10 @@ class Datapath:
         now = self.clock.monotonic() if now is None else now
         end = math.inf if budget is None else now + budget
         self.provider.run(now)
+        if self.paused:
+            while self._handle_some(now) and self.clock.monotonic() < end:
+                pass
+            return
         if self._expiring is None and self._ripe(now):
             self._expiring = self._rounds + (2 if self._round is not None else 1)
             self._round = self._round or self._begin_round()
@@ -143,11 +170,13 @@ class Datapath:
 
     def next_timer(self) -> float | None:
         """When `run` is due again, if nothing happens before; None: not until something happens."""
+        if self.paused:
+            return self.clock.monotonic() if self.provider.waiting() else self.provider.next_timer()
         if self._concerned or self.fabric.changes or self._round is not None or self.provider.waiting():
             return self.clock.monotonic()
         timers = [bridge.next_timer() for bridge in self.fabric.bridges.values()]
         due = [max(when, self._expire_after) for when in timers if when is not None]
-        if self.megaflows or len(self.fabric.recirculations):
+        if self.megaflows or self._by_hand or len(self.fabric.recirculations):
             due.append(self._next_fetch)
         if (when := self.provider.next_timer()) is not None:
             due.append(when)
@@ -187,6 +216,8 @@ class Datapath:
         bridge, key = found
         packet_key = key & layout.PACKET
         known = [result for (mask, value), result in fresh.items() if packet_key & mask == value]
+        if not self.megaflows_on:
+            known = []
         if known:
             result = known[0]
         else:
@@ -207,7 +238,7 @@ class Datapath:
         self.provider.execute(packet, key & layout.PACKET, result.actions)
 
     def _put(self, bridge: Bridge, key: int, result: Result, now: float) -> None:
-        mask = result.wildcards & layout.PACKET
+        mask = (result.wildcards if self.megaflows_on else _exact(key)) & layout.PACKET
         ufid = self._next_ufid
         self._flow_puts.total += 1
         outcome = self.provider.change_flows([FlowPut(ufid, key & mask, mask, result.actions)])[0]
@@ -307,10 +338,12 @@ class Datapath:
             bridge, key = found
             result = translate(bridge, key)
             self._translations.total += 1
-            if result.wildcards & layout.PACKET != megaflow.mask:
+            mask = result.wildcards if self.megaflows_on else _exact(key)
+            if mask & layout.PACKET != megaflow.mask:
                 changes.append(FlowDelete(ufid))
                 continue
-            if result.actions != megaflow.actions:
+            if result.actions != megaflow.actions or ufid in self._altered:
+                self._altered.discard(ufid)
                 changes.append(
                     FlowPut(ufid, megaflow.key & megaflow.mask, megaflow.mask, result.actions, replace=True)
                 )
@@ -387,6 +420,7 @@ class Datapath:
         self.fetch_seconds = self.clock.monotonic() - self._round_began
         self._rounds += 1
         self._expire(now)
+        self._take_out_foreign()
         if self._expiring is not None:
             if self._rounds < self._expiring:
                 self._round = self._begin_round()
@@ -424,6 +458,51 @@ class Datapath:
     def purge(self) -> None:
         """Takes all megaflows out of the datapath; what they have counted is kept."""
         self._change([FlowDelete(ufid) for ufid in list(self.megaflows)])
+        self._take_out_foreign()
+
+    # ---- flows that somebody puts in by hand
+
+    def put_by_hand(self, put: FlowPut, key: int) -> Statistics | DatapathError:
+        """A flow that no translation stands behind; it is taken out at the end of the next round.
+
+        `key` is that of packets like those it is for, for showing it.
+        """
+        outcome = self.provider.change_flows([put])[0]
+        if isinstance(outcome, DatapathError):
+            return outcome
+        if put.ufid not in self.megaflows:
+            self._by_hand.setdefault(put.ufid, key)
+        else:  # translating it again puts its actions right
+            self._altered.add(put.ufid)
+            self._concerned[put.ufid] = None
+        return outcome
+
+    def delete_by_hand(self, ufid: int) -> Statistics | None:
+        """What the flow has counted; None: there is none of that name."""
+        flow = self.provider.flow(ufid)
+        if flow is None:
+            return None
+        if ufid in self.megaflows:
+            self._change([FlowDelete(ufid)])
+        else:
+            self._by_hand.pop(ufid, None)
+            self.provider.change_flows([FlowDelete(ufid)])
+        return flow.statistics
+
+    def whole_key(self, flow: DatapathFlow) -> int:
+        """A key of the packets of a flow; what its mask leaves open may say how the rest is to be shown."""
+        megaflow = self.megaflows.get(flow.ufid)
+        key = megaflow.key if megaflow is not None else self._by_hand.get(flow.ufid, flow.key)
+        return key & layout.PACKET
+
+    def _take_out_foreign(self) -> None:
+        self.provider.change_flows([FlowDelete(ufid) for ufid in self._by_hand])
+        self._by_hand.clear()
+
+    def use_megaflows(self, on: bool) -> None:
+        """Off: every flow is for packets that are alike in all bits.  The flows that there are go."""
+        self.megaflows_on = on
+        self.purge()
 
     @property
     def most_megaflows(self) -> int:

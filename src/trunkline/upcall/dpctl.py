@@ -14,15 +14,20 @@ from trunkline.dpif.actions import Cookie
 from trunkline.dpif.provider import DatapathFlow, Statistics
 from trunkline.dpif.text import format_key, short_hex
 from trunkline.flow import key as layout
+from trunkline.flow.match import Match
+from trunkline.flow.text import parse_match
+from trunkline.flow.values import TextContext, TextError
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.translate.result import SendToController
+from trunkline.upcall import dpctl_flows as hand
 from trunkline.upcall.commands import Datapaths, find_bridge, note_lines
 from trunkline.upcall.datapath import Datapath
+from trunkline.upcall.dpctl_actions import normalize_command, parse_commands
 
 _FRAGMENT: Final = layout.MASK["nw_frag"]
 _IN_PORT: Final = layout.OFFSET["dp_in_port"]
 _IP: Final = (0x0800, 0x86DD)
-_FLOW_TYPES: Final = ("ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded")
+_FLOW_TYPES: Final = ("ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded", "all")
 _FLAG_LETTERS: Final = (
     ("S", 1),
     ("F", 0),
@@ -36,14 +41,23 @@ _FLAG_LETTERS: Final = (
 )
 
 
-def dpctl_commands(datapaths: Datapaths, program: str = "ovs-vswitchd") -> list[Command]:
-    """`program` is named in error messages."""
+def dpctl_commands(
+    datapaths: Datapaths, program: str = "ovs-vswitchd", read_file: hand.ReadFile | None = None
+) -> list[Command]:
+    """`program` is named in error messages; files of flows are read with `read_file`."""
     table: tuple[tuple[str, str, int, int | None, Callable[..., str]], ...] = (
         ("dpctl/dump-dps", "", 0, 0, _dump_datapaths),
         ("dpctl/show", "[-s] [dp...]", 0, None, _show),
         ("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, _dump_flows),
         ("dpctl/get-flow", "[dp] ufid", 1, 3, _get_flow),
-        ("dpctl/del-flows", "[dp] [file]", 0, 2, _delete_flows),
+        ("dpctl/add-flow", "[dp] flow actions", 2, 3, partial(_put_flow, create=True, modify=False)),
+        ("dpctl/mod-flow", "[dp] flow actions", 2, 3, partial(_put_flow, create=False, modify=True)),
+        ("dpctl/del-flow", "[dp] flow", 1, 2, _delete_flow),
+        ("dpctl/add-flows", "[dp] file", 1, 2, partial(_flows_of_file, verb="add", read_file=read_file)),
+        ("dpctl/mod-flows", "[dp] file", 1, 2, partial(_flows_of_file, verb="modify", read_file=read_file)),
+        ("dpctl/del-flows", "[dp] [file]", 0, 2, partial(_delete_flows, read_file=read_file)),
+        ("dpctl/parse-actions", "actions", 1, None, parse_commands),
+        ("dpctl/normalize-actions", "actions", 2, None, normalize_command),
         ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, _dump_bridge_flows),
     )
     return [
@@ -60,12 +74,13 @@ def _by_title(datapaths: Datapaths) -> dict[str, Datapath]:
 
 
 def find_datapath(datapaths: Datapaths, words: Sequence[str], program: str) -> Datapath:
-    """The datapath that is named, by title or by name alone, or the only one."""
+    """The datapath that is named, or the only one; the type system may be left out."""
     titles = _by_title(datapaths)
-    if words:
+    for word in words[:1]:
         for title, datapath in titles.items():
-            if words[0] in (title, title.partition("@")[2]):
+            if word in (title, title.removeprefix("system@")):
                 return datapath
+    if len(words) == 1:
         raise CommandError(f"{program}: datapath not found (Invalid argument)\n")
     if len(titles) == 1:
         return next(iter(titles.values()))
@@ -74,14 +89,20 @@ def find_datapath(datapaths: Datapaths, words: Sequence[str], program: str) -> D
     raise CommandError(f"{program}: no datapaths exist (No such file or directory)\n")
 
 
-def _options(arguments: Sequence[str], *known: str) -> tuple[set[str], list[str]]:
-    """Options and the rest; raises for an option that is not known."""
+_OPTIONS: Final = ("--statistics", "--clear", "--may-create", "--more", "--names", "--no-names")
+_LETTERS: Final = MappingProxyType({"s": "--statistics", "m": "--more"})
+
+
+def _options(arguments: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Options by their long names, and the rest; raises for an option that is not known."""
     options, rest = set(), []
     for word in arguments:
-        if word in known:
+        if word in _OPTIONS:
             options.add(word)
-        elif word.startswith("-"):
-            raise CommandError(f"unknown option: {word}")
+        elif word.startswith("-") and word != "-":
+            if word.startswith("--") or set(word[1:]) - set(_LETTERS):
+                raise CommandError(f"Unrecognized option {word}")
+            options.update(_LETTERS[letter] for letter in word[1:])
         else:
             rest.append(word)
     return options, rest
@@ -99,7 +120,7 @@ def _dump_datapaths(datapaths: Datapaths, arguments: Sequence[str], program: str
 
 
 def _show(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
-    options, rest = _options(arguments, "-s", "--statistics")
+    options, rest = _options(arguments)
     titles = _by_title(datapaths)
     for word in rest:
         if not any(word in (title, title.partition("@")[2]) for title in titles):
@@ -107,7 +128,7 @@ def _show(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
     lines: list[str] = []
     for title, datapath in titles.items():
         if not rest or any(word in (title, title.partition("@")[2]) for word in rest):
-            lines += _shown(datapath, bool(options))
+            lines += _shown(datapath, "--statistics" in options)
     return "".join(line + "\n" for line in lines)
 
 
@@ -165,28 +186,116 @@ def _size(counters: object, name: str) -> str:
 # ---- flows
 
 
+def _take_filters(rest: list[str]) -> dict[str, str]:
+    """Takes filter=, type= and pmd=, one of each, off the end of the words."""
+    found: dict[str, str] = {}
+    while rest:
+        name, equals, value = rest[-1].partition("=")
+        if not equals or name not in ("filter", "type", "pmd") or name in found:
+            break
+        found[name] = value
+        rest.pop()
+    return found
+
+
 def _dump_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
-    options, rest = _options(arguments, "-m", "--more", "--names", "--no-names")
-    filters = [word for word in rest if "=" in word]
-    for word in filters:
-        name, _, kind = word.partition("=")
-        bad = [part for part in kind.split(",") if part not in _FLOW_TYPES]
-        if name == "type" and bad:
-            raise CommandError(f"{program}: Failed to parse type ({bad[0]}) (Invalid argument)\n")
-    if filters:
-        raise CommandError(
-            f"dpctl/dump-flows {filters[0]} is not implemented yet: all flows are shown without it"
-        )
+    options, rest = _options(arguments)
+    filters = _take_filters(rest)
     datapath = find_datapath(datapaths, rest, program)
-    flows = list(datapath.provider.dump_flows())
-    if not flows:
+    wanted = _filter(datapath, filters.get("filter", ""), program)
+    kinds = filters.get("type", "all").split(",")
+    for kind in kinds:
+        if kind and kind not in _FLOW_TYPES:
+            raise CommandError(f"{program}: Failed to parse type ({kind}) (Invalid argument)\n")
+    thread = filters.get("pmd")
+    if thread is not None and not thread.removeprefix("-").isdigit():
+        raise CommandError("")
+    if not set(kinds) & _OURS or thread not in (None, "-1"):
         return ""
+    flows = [
+        flow
+        for flow in datapath.provider.dump_flows()
+        if not (flow.key ^ wanted.value) & flow.mask & wanted.mask
+    ]
     lines = [_flow_line(datapath, flow, options, "dpctl") for flow in flows]
-    return "flow-dump from the main thread:\n" + "".join(line + "\n" for line in lines)
+    title = "flow-dump from the main thread:\n" if flows and thread is None else ""
+    return title + "".join(line + "\n" for line in lines)
+
+
+_OURS: Final = frozenset(("all", "ovs", "non-offloaded"))
+_WHOLE_PORT: Final = layout.MASK["in_port"]
+
+
+def _filter(datapath: Datapath, text: str, program: str) -> Match:
+    """The flows that are wanted; ports in it are the datapath's.  Raises CommandError."""
+    ports = {port.name: port.number for port in datapath.provider.ports()}
+    try:
+        match = parse_match(text, TextContext(ports, {}))
+    except TextError as error:
+        reason = str(error)
+        for words in ("unknown keyword ", "field "):
+            if reason.startswith(words):
+                name = reason.removeprefix(words).removesuffix(" missing value")
+                reason = f"{name}: unknown field {name}"
+        raise CommandError(f"{program}: Failed to parse filter ({reason})\n") from None
+    value, mask = match.value & ~_WHOLE_PORT, match.mask & ~_WHOLE_PORT
+    if match.mask & _WHOLE_PORT:
+        value = layout.put(value, "dp_in_port", layout.get(match.value, "in_port"))
+        mask |= layout.MASK["dp_in_port"]
+    return Match(value, mask)
+
+
+def _put_flow(
+    datapaths: Datapaths, arguments: Sequence[str], program: str, *, create: bool, modify: bool
+) -> str:
+    options, rest = _options(arguments)
+    *where, flow, actions = rest
+    datapath = find_datapath(datapaths, where, program)
+    create = create or "--may-create" in options
+    try:
+        counted = hand.put(
+            datapath, flow, actions, create=create, modify=modify, clear=modify and "--clear" in options
+        )
+    except hand.Failure as failure:
+        raise CommandError(f"{program}: {failure}\n") from None
+    if modify and "--statistics" in options:
+        return statistics_text(counted, datapath.clock.monotonic()) + "\n"
+    return ""
+
+
+def _delete_flow(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
+    options, rest = _options(arguments)
+    *where, flow = rest
+    datapath = find_datapath(datapaths, where, program)
+    try:
+        counted = hand.delete(datapath, flow)
+    except hand.Failure as failure:
+        raise CommandError(f"{program}: {failure}\n") from None
+    if "--statistics" in options:
+        return statistics_text(counted, datapath.clock.monotonic()) + "\n"
+    return ""
+
+
+def _flows_of_file(
+    datapaths: Datapaths,
+    arguments: Sequence[str],
+    program: str,
+    *,
+    verb: str,
+    read_file: hand.ReadFile | None,
+) -> str:
+    _, rest = _options(arguments)
+    *where, path = rest
+    try:
+        text = hand.read(path, read_file)
+        wrong = list(hand.carry_out(find_datapath(datapaths, where, program), text, verb))
+    except hand.Failure as failure:
+        wrong = [str(failure)]
+    return hand.lines(program, wrong)
 
 
 def _dump_bridge_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
-    options, rest = _options(arguments, "-m", "--more", "--names", "--no-names")
+    options, rest = _options(arguments)
     datapath, bridge = find_bridge(datapaths, rest[-1] if rest else "")
     lines = []
     for flow in datapath.provider.dump_flows():
@@ -197,10 +306,11 @@ def _dump_bridge_flows(datapaths: Datapaths, arguments: Sequence[str], program: 
 
 
 def _get_flow(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
-    options, rest = _options(arguments, "-m", "--more", "--names", "--no-names")
+    options, rest = _options(arguments)
     digits = rest[-1].removeprefix("ufid:").replace("-", "") if rest else ""
     if len(digits) != 32 or set(digits) - set("0123456789abcdefABCDEF"):
-        return f"{program}: parsing flow ufid\n"  # no error, as the original has it
+        why = " (Invalid argument)" if rest and rest[-1].startswith("ufid:") else ""
+        return f"{program}: parsing flow ufid{why}\n"  # no error, as the original has it
     datapath = find_datapath(datapaths, rest[:-1], program)
     flow = datapath.provider.flow(int(digits, 16))
     if flow is None:
@@ -208,35 +318,36 @@ def _get_flow(datapaths: Datapaths, arguments: Sequence[str], program: str) -> s
     return _flow_line(datapath, flow, options, "dpctl") + "\n"
 
 
-def _delete_flows(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
+def _delete_flows(
+    datapaths: Datapaths, arguments: Sequence[str], program: str, *, read_file: hand.ReadFile | None
+) -> str:
     _, rest = _options(arguments)
     if len(rest) > 1 or (rest and rest[0] not in datapath_names(datapaths)):
-        raise CommandError("dpctl/del-flows with a file is not implemented yet: without one, all flows go")
+        return _flows_of_file(datapaths, arguments, program, verb="delete", read_file=read_file)
     find_datapath(datapaths, rest, program).purge()
     return ""
 
 
 def datapath_names(datapaths: Datapaths) -> set[str]:
+    """How the datapaths may be called: the type may be left out if it is system."""
     titles = set(_by_title(datapaths))
-    return titles | {title.partition("@")[2] for title in titles}
+    return titles | {title.removeprefix("system@") for title in titles}
 
 
 def _flow_line(datapath: Datapath, flow: DatapathFlow, options: set[str], style: str) -> str:
     """A megaflow.  -m shows every field and names ports; the two commands differ in a comma and a tail."""
-    verbose = bool(options & {"-m", "--more"})
+    verbose = "--more" in options
     named = "--names" in options or (verbose and "--no-names" not in options)
     names: Mapping[int, str] = _port_names(datapath) if named else MappingProxyType({})
-    megaflow = datapath.megaflows.get(flow.ufid)
     mask = flow.mask
     if layout.get(flow.key, "dl_type") not in _IP:
         mask &= ~_FRAGMENT
-    key = (megaflow.key if megaflow is not None else flow.key) & layout.PACKET
-    text = format_key(key, mask, verbose=verbose, port_names=names)
+    text = format_key(datapath.whole_key(flow), mask, verbose=verbose, port_names=names)
     actions = format_actions(shown_actions(flow.actions), port_names=names)
     parts = []
     if verbose:
         parts.append(f"ufid:{_ufid_text(flow.ufid)}" + (", " if style == "dpctl" else " "))
-    parts.append(f"{text}, {_statistics_text(flow.statistics, datapath.clock.monotonic())}")
+    parts.append(f"{text}, {statistics_text(flow.statistics, datapath.clock.monotonic())}")
     if verbose and style == "dpctl":
         parts.append(", dp:ovs")
     return "".join(parts) + f", actions:{actions}"
@@ -247,7 +358,7 @@ def _ufid_text(ufid: int) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-def _statistics_text(statistics: Statistics, now: float) -> str:
+def statistics_text(statistics: Statistics, now: float) -> str:
     used = "never" if statistics.used is None else f"{max(now - statistics.used, 0):.3f}s"
     text = f"packets:{statistics.packets}, bytes:{statistics.bytes}, used:{used}"
     if statistics.tcp_flags:

@@ -42,6 +42,7 @@ _HEADERS: Final = ~layout.bits(
 ) & layout.PACKET  # fmt: skip
 _SHORTEST: Final = 14
 _MOST_PAYLOAD: Final = 64000
+_REGISTERS: Final = layout.PIPELINE & ~_IN_PORT_MASK  # a packet that comes in has none
 _MOST: Final = 3
 
 
@@ -246,7 +247,7 @@ def _bridge_key(datapath: Datapath, bridge: Bridge, text: str, packet: bytes | N
         raise CommandError(f"Bad openflow flow syntax: {text}: {reason}") from None
     key = match.value
     if packet is not None:
-        key = datapath.provider.key_of(Packet(packet).frame, 0) & _HEADERS | key & ~_HEADERS
+        key = datapath.provider.key_of(Packet(packet).frame, 0) & _HEADERS | key & ~_HEADERS & ~_REGISTERS
     for tci, tpid in (("vlan_tci", "vlan_tpid"), ("vlan1_tci", "vlan1_tpid")):
         if layout.get(key, tci) & layout.VLAN_CFI and not layout.get(key, tpid):
             key = layout.put(key, tpid, _DOT1Q)  # a flow in text does not say of which kind a tag is
