@@ -7,6 +7,7 @@ from the database itself (daemons/ovsdb_remotes.py); the control commands are in
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -25,7 +26,7 @@ from trunkline.daemons.ovsdb_replication import Replication
 from trunkline.daemons.process import Fatal, Program, Run
 from trunkline.daemons.process import main as run_program
 from trunkline.io.loop import Collector, Loop
-from trunkline.io.ovsdb_file import DatabaseFile, LockError
+from trunkline.io.ovsdb_file import DatabaseFile, LockError, lock_path
 from trunkline.io.streams import Stream
 from trunkline.io.uuids import uuid_text
 from trunkline.model.schemas import schema_text
@@ -123,7 +124,10 @@ class Daemon:
             self.env.counters.counter("lockfile_lock").add()
         except LockError as error:
             self.env.counters.counter("lockfile_error").add()
-            self.env.log.module("lockfile").warn("%s", error.warning)
+            logger = self.env.log.module("lockfile")
+            logger.warn("%s", error.warning)
+            if not error.opened:
+                logger.warn("%s: failed to lock file: %s", lock_path(path), os.strerror(error.number))
             raise
         if file.damage is not None:
             self.log.err("%s", file.damage)

@@ -6,6 +6,7 @@ The original heeds these options for monitor* and lock commands only; the others
 import os
 import signal
 from collections.abc import Callable
+from typing import NamedTuple
 
 from trunkline.base.directories import Directories
 from trunkline.base.log import Log
@@ -14,11 +15,19 @@ from trunkline.cli.ovsdb_client.context import Failure
 from trunkline.io.daemonize import Daemonize
 from trunkline.io.pidfile import PidfileError
 
+
+class Background(NamedTuple):
+    """`complete` is called when the first answer has been shown, `end` when the program ends by itself."""
+
+    complete: Callable[[], None]
+    end: Callable[[], None]
+
+
 ENDED_BY = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
 
 
-def start(log: Log, options: dict[str, str | None], directories: Directories) -> Callable[[], None]:
-    """Forks as asked; gives what to call when the first answer has been shown.  Raises Failure."""
+def start(log: Log, options: dict[str, str | None], directories: Directories) -> Background:
+    """Forks as asked.  Raises Failure."""
     pidfile = ""
     if "pidfile" in options:
         pidfile = absolute(options["pidfile"] or "ovsdb-client.pid", directories.run)
@@ -45,4 +54,4 @@ def start(log: Log, options: dict[str, str | None], directories: Directories) ->
 
     for number in ENDED_BY:
         signal.signal(number, end)
-    return daemonize.complete
+    return Background(daemonize.complete, daemonize.remove_pidfile)

@@ -20,7 +20,7 @@ class Context(NamedTuple):
     """`database` is "" for commands without one.
 
     `serving` is called when a command that goes on for ever has shown its first answer: the starter of
-    --detach may return.
+    --detach may return.  `controlled`: such a command has a control socket.
     """
 
     client: BlockingClient
@@ -31,6 +31,7 @@ class Context(NamedTuple):
     serving: Callable[[], None]
     arguments: list[str]
     ways: Ways
+    controlled: bool = False
 
     @property
     def log(self) -> Log:
@@ -42,6 +43,18 @@ class Context(NamedTuple):
             yield from self.client.notifications()
         except ConnectionClosed as error:
             raise Failure(f"{self.client.remote}: receive failed ({error})") from None
+
+    def follow(self, show: Callable[[Notification], None]) -> None:
+        """Lets the starter return and shows what the server says from now on, until the connection or, by a
+        control command, the program is to end.  Raises Failure."""
+        if self.controlled:
+            from trunkline.cli.ovsdb_client.control import serve
+
+            serve(self, show)
+            return
+        self.serving()
+        for notification in self.notifications():
+            show(notification)
 
     def call(self, method: str, params: list[Json]) -> Json:
         """The result of a request.  Raises Failure."""

@@ -4,6 +4,7 @@ from trunkline.base.json import Json, dumps
 from trunkline.cli.ovsdb_client.context import Context, Failure, out, parse_json
 from trunkline.dbctl.tables import DatumCell, Table, render
 from trunkline.io.ovsdb_client import ConnectionClosed, RpcError
+from trunkline.jsonrpc.message import Notification
 from trunkline.ovsdb.datum import datum_from_json
 from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.schema import Table as TableSchema
@@ -132,7 +133,9 @@ def lock(context: Context) -> None:
         pass  # as the original, which then waits for what happens to the lock
     except ConnectionClosed as error:
         raise Failure(f"{context.client.remote}: receive failed ({error})") from None
-    context.serving()
-    for notification in context.notifications():
+
+    def tell(notification: Notification) -> None:
         if notification.method in ("locked", "stolen"):
             out(f"{notification.method}\n")
+
+    context.follow(tell)

@@ -126,10 +126,11 @@ def main() -> None:
         _become(options["user"] or "")
     try:
         serving: Callable[[], None] = _nothing
+        end: Callable[[], None] = _nothing
         if command.endless and any(name in options for name in ("detach", "monitor", "pidfile")):
             from trunkline.cli.ovsdb_client.background import start
 
-            serving = start(log, options, directories)
+            serving, end = start(log, options, directories)
         _set_alarm(seconds, log)
         words = parsed.arguments[1:]
         ways, leads = _ways(options, directories, log), "no-leader-only" not in options
@@ -143,11 +144,13 @@ def main() -> None:
             serving,
             [command.name, *arguments],
             ways,
+            command.endless and "detach" in options,
         )
         try:
             function(context)
         finally:
             client.close()
+        end()
     except Failure as error:
         fail(str(error))
     except ConnectionClosed as error:
@@ -171,7 +174,13 @@ def _become(user: str) -> None:
 
     from trunkline.io.privileges import PrivilegeError, become
 
-    for name in ("cli.ovsdb_client.background", "io.blocking_listener", "io.tls", "io.files"):
+    for name in (
+        "cli.ovsdb_client.background",
+        "cli.ovsdb_client.control",
+        "io.blocking_listener",
+        "io.tls",
+        "io.files",
+    ):
         import_module(f"trunkline.{name}")
     try:
         become(user, datapath=False)

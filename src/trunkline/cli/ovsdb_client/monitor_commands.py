@@ -7,6 +7,7 @@ from trunkline.base.json import Json
 from trunkline.cli.ovsdb_client.context import Context, Failure, out, parse_json
 from trunkline.dbctl.tables import Cell, DatumCell, JsonCell, Printer, Table
 from trunkline.io.ovsdb_client import RpcError
+from trunkline.jsonrpc.message import Notification
 from trunkline.ovsdb.conditions import UUID_TYPE, parse_where
 from trunkline.ovsdb.datum import datum_from_json
 from trunkline.ovsdb.errors import OvsdbError
@@ -170,8 +171,8 @@ def _run(context: Context, method: str, tables: list[Watched], more: list[Json])
         found, last_id, first = first
         out(f"found: {'true' if found else 'false'}, last_id: {last_id}\n")
     show.updates(first, True)
-    context.serving()
-    for notification in context.notifications():
+
+    def tell(notification: Notification) -> None:
         if notification.method == "update3":
             out(f"\nlast_id: {notification.params[1]}")
             show.updates(notification.params[2], False)
@@ -179,3 +180,5 @@ def _run(context: Context, method: str, tables: list[Watched], more: list[Json])
             show.updates(notification.params[1], False)
         elif notification.method == "monitor_canceled":
             raise Failure(f"{context.client.remote}: {context.database} database was removed")
+
+    context.follow(tell)
