@@ -16,6 +16,7 @@ from trunkline.model import openflow as of
 from trunkline.openflow import groups as g
 from trunkline.openflow import messages as m
 from trunkline.openflow import meters as me
+from trunkline.openflow import monitors as mo
 from trunkline.openflow.codec import encode
 from trunkline.openflow.flow_text import parse_flow
 from trunkline.openflow.groups_text import parse_group
@@ -259,3 +260,44 @@ def wait_for_packets(talk: Talk, port: int, count: int) -> None:
         while f"rx pkts={count}," not in message_text(peer.ask(request)[0], Style(verbosity=1)):
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("version", [1, 3, 4, 5, 6])
+def test_flow_monitors_tell_the_same(pair: Pair, version: int) -> None:
+    r = random.Random(f"monitors {version}")
+    for switch in pair.both:
+        assert switch.ofctl("-OOpenFlow15", "del-groups", "br0").returncode == 0
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+    talks = [Talk(pair, version), Talk(pair, version)]
+    numbers: list[set[int]] = [set(), set()]
+    every = parse_flow("", of.OFPFC_DELETE).mod.match
+    for talk in talks:
+        if version == 1:
+            talk.ask(m.SetFlowFormat(of.NXFF_NXM))
+    commands = (of.OFPFC_ADD, of.OFPFC_ADD, of.OFPFC_MODIFY, of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT)
+    for step in range(250):
+        talk = r.choice(talks)
+        if step < 4 or r.random() < 0.2:
+            # In an error about a request for monitors, the original's xid and data are accidents.
+            number, had = r.randrange(4), numbers[talks.index(talk)]
+            if number in had or (version < 5 and r.random() < 0.2):
+                message: Any = mo.FlowMonitorCancel(number)
+                had.discard(number)
+            else:
+                had.add(number)
+                flags = r.choice((31, 31, 14, 2, 4, 8, 94))
+                match = every if r.random() < 0.7 else parse_flow("in_port=1", of.OFPFC_DELETE).mod.match
+                port = r.choice((of.OFPP_ANY, of.OFPP_ANY, 1))
+                message = mo.FlowMonitorRequest((mo.FlowMonitor(number, flags, match, 255, port),))
+        else:
+            command = r.choice(commands)
+            text = f"in_port={r.randrange(3)}"
+            if command in (of.OFPFC_ADD, of.OFPFC_MODIFY):
+                text += f",cookie={r.randrange(2)},actions={r.randrange(1, 3)}"
+            message = parse_flow(text, command).mod._replace(table=0)
+        talk.ask(message, f"step {step}: {message}")
+    told = [text for talk in talks for text in talk.compare_unasked()]
+    for event in ("ADDED", "MODIFIED", "DELETED", "ABBREV"):
+        assert any(f"event={event}" in text for text in told)
+    for talk in talks:
+        talk.close()

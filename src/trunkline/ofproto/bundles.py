@@ -87,6 +87,7 @@ def _commit(bridge: Bridge, client: Client, bundle: Bundle, step: Step) -> None:
             continue
         if isinstance(message, m.PortMod) and message.port in bridge.interfaces:
             ports.append((message.port, _port_bits(bridge, message.port)))
+        bridge.flows.author = client, received.xid
         try:
             told += step(bridge, client, message)
         except Exception as error:

@@ -17,6 +17,7 @@ from trunkline.openflow.connection import Connection, Received
 from trunkline.openflow.groups import GroupMod
 from trunkline.openflow.messages import AsyncConfig, FlowRemoved, Message, PacketIn, PortStatus, RoleStatus
 from trunkline.openflow.meters import MeterMod
+from trunkline.openflow.monitors import FlowMonitor
 from trunkline.openflow.notices import RequestForward
 from trunkline.openflow.wire import EncodeError
 
@@ -52,6 +53,7 @@ class Client:
         "connection",
         "controller_id",
         "limiter",
+        "monitors",
         "origin",
         "role",
         "service",
@@ -66,6 +68,7 @@ class Client:
         self.controller_id = 0
         self.limiter: PacketInLimiter | None = None
         self.bundles: dict[int, Bundle] = {}
+        self.monitors: dict[int, FlowMonitor] = {}
         self.config = (of.OFPC_FRAG_NORMAL, 0 if service else 128, False)  # fragments, miss_send_len, bad ttl
 
     @property

@@ -12,7 +12,7 @@ that meets nothing adds in 1.0 and 1.1.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from trunkline.base.clock import Clock
 from trunkline.flow.match import Match
@@ -26,6 +26,7 @@ from trunkline.openflow import actions
 from trunkline.openflow.actions import Learn
 from trunkline.openflow.consistency import consistent
 from trunkline.openflow.messages import FlowMod, FlowRemoved
+from trunkline.openflow.monitors import OFPFME_ADDED, OFPFME_MODIFIED, OFPFME_REMOVED
 
 _KEPT_FLAGS: Final = (
     of.OFPFF_SEND_FLOW_REM
@@ -63,6 +64,17 @@ class Selection(NamedTuple):
     out_group: int = of.OFPG_ANY
 
 
+class FlowChange(NamedTuple):
+    """What came of a flow: `event` is OFPFME_* (added, removed, modified), `old` the flow whose place this
+    one took with other actions, `author` the client and the xid of its message, if one did it."""
+
+    event: int
+    rule: Rule
+    reason: int
+    old: Rule | None
+    author: tuple[Any, int] | None
+
+
 class Flows:
     """The flow tables of the bridge named `bridge`, under flow-mods and timeouts."""
 
@@ -75,9 +87,12 @@ class Flows:
         "_teachers",
         "_timers",
         "_users",
+        "author",
+        "changes",
         "groups",
         "meters",
         "tables",
+        "watched",
     )
 
     def __init__(self, bridge: str, fabric: Fabric, clock: Clock) -> None:
@@ -93,6 +108,9 @@ class Flows:
         self._clock = clock
         self._timers: list[tuple[float, int, Rule]] = []
         self._serial = 0
+        self.watched = False  # whether somebody has monitors
+        self.author: tuple[Any, int] | None = None  # of the changes that are being made
+        self.changes: list[FlowChange] = []  # for whoever watches (flow_monitors.py)
         self._done: list[tuple[tuple[Rule, ...], tuple[Rule, ...]]] | None = None  # steps to be undone
 
     # ---- bundles
@@ -107,6 +125,7 @@ class Flows:
     def roll_back(self) -> None:
         """Puts the tables back to what they were at `begin`: the very rules, with their counters."""
         done, self._done = self._done, None
+        self.changes.clear()
         for old, new in reversed(done or ()):
             self._replace(new, old)
 
@@ -228,6 +247,7 @@ class Flows:
             counters=counters,
         )
         self._replace(() if old is None else (old,), (rule,))
+        self._note(OFPFME_ADDED, rule, old=old)
 
     def _modify(self, rules: list[Rule], message: FlowMod) -> None:
         now = self._clock.monotonic()
@@ -253,10 +273,22 @@ class Flows:
             rule.created = old.created
             new.append(rule)
         self._replace(rules, new)
+        for old, rule in zip(rules, new):
+            self._note(OFPFME_MODIFIED, rule, old=old)
+
+    def _note(self, event: int, rule: Rule, reason: int = 0, old: Rule | None = None) -> None:
+        """Keeps a change for those who watch; that a flow is made what it was is none."""
+        if not self.watched:
+            return
+        other = old is not None and old.actions != rule.actions
+        if event != OFPFME_MODIFIED or other or (old is not None and old.cookie != rule.cookie):
+            self.changes.append(FlowChange(event, rule, reason, old if other else None, self.author))
 
     def _delete(self, rules: list[Rule], reason: int) -> list[FlowRemoved]:
         removed = [self._removed(rule, reason) for rule in rules if rule.flags & of.OFPFF_SEND_FLOW_REM]
         self._replace(rules, ())
+        for rule in rules:
+            self._note(OFPFME_REMOVED, rule, reason)
         return removed
 
     def users(self, kind: type, number: int) -> int:
@@ -296,6 +328,7 @@ class Flows:
         if old is not None:
             rule.created = old.created
         self._replace(() if old is None else (old,), (rule,))
+        self._note(OFPFME_ADDED if old is None else OFPFME_MODIFIED, rule, old=old)
 
     def shorten(self, rule: Rule, idle: int, hard: int) -> None:
         """The timeouts of a flow whose connection has ended (fin_timeout); 0 leaves one as it is."""
@@ -385,6 +418,7 @@ class Flows:
                 self._watch(rule)
                 continue
             gone.append(rule)
+            self._note(OFPFME_REMOVED, rule, reason)
             if rule.flags & of.OFPFF_SEND_FLOW_REM:
                 told.append(self._removed(rule, reason))
         if gone:

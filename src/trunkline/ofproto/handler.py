@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
-from trunkline.ofproto import bundles, connections, group_mods, meter_mods
+from trunkline.ofproto import bundles, connections, flow_monitors, group_mods, meter_mods
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
@@ -19,6 +19,7 @@ from trunkline.ofproto.table_features import table_features
 from trunkline.openflow import groups as groups_wire
 from trunkline.openflow import messages as m
 from trunkline.openflow import meters as meters_wire
+from trunkline.openflow import monitors as monitors_wire
 from trunkline.openflow.connection import Received
 from trunkline.openflow.continuations import Resume
 from trunkline.openflow.flushes import CtFlush, CtFlushZone
@@ -112,7 +113,13 @@ def _carry_out(bridge: Bridge, client: Client, received: Received) -> Answer:
         bundles.add(bridge, client, received, message)
         return None
     assert handler is not None
-    return handler(bridge, client, message)
+    bridge.flows.author = client, received.xid
+    try:
+        return handler(bridge, client, message)
+    finally:
+        bridge.flows.author = None
+        if bridge.flows.changes:
+            flow_monitors.report(bridge)
 
 
 def _unknown(message: m.Message) -> str:
@@ -203,6 +210,14 @@ def _group_descriptions(bridge: Bridge, client: Client, message: groups_wire.Gro
 
 def _group_features(bridge: Bridge, client: Client, message: groups_wire.GroupFeaturesRequest) -> Any:
     return group_mods.features(client.connection.version)
+
+
+def _monitor(bridge: Bridge, client: Client, message: monitors_wire.FlowMonitorRequest) -> Any:
+    return flow_monitors.request(bridge, client, message)
+
+
+def _cancel_monitor(bridge: Bridge, client: Client, message: monitors_wire.FlowMonitorCancel) -> None:
+    flow_monitors.cancel(bridge, client, message.id)
 
 
 def _meter_mod(bridge: Bridge, client: Client, message: meters_wire.MeterMod) -> None:
@@ -494,6 +509,8 @@ _HANDLERS: Final[dict[type, Handler]] = {
     groups_wire.GroupStatsRequest: _group_stats,
     groups_wire.GroupDescriptionRequest: _group_descriptions,
     groups_wire.GroupFeaturesRequest: _group_features,
+    monitors_wire.FlowMonitorRequest: _monitor,
+    monitors_wire.FlowMonitorCancel: _cancel_monitor,
     meters_wire.MeterMod: _meter_mod,
     meters_wire.MeterStatsRequest: _meter_stats,
     meters_wire.MeterConfigRequest: _meter_config,

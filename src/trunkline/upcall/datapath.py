@@ -34,6 +34,7 @@ from trunkline.dpif.provider import (
 from trunkline.flow import key as layout
 from trunkline.flow.match import Match
 from trunkline.flow.text import flow_mask
+from trunkline.ofproto import flow_monitors
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import Fabric
 from trunkline.openflow.actions import Action
@@ -167,6 +168,8 @@ class Datapath:
         self._expire_after = now + _EXPIRY
         for bridge in self._ripe(math.inf):
             bridge.run(now)
+            if bridge.flows.changes:
+                flow_monitors.report(bridge)
 
     def next_timer(self) -> float | None:
         """When `run` is due again, if nothing happens before; None: not until something happens."""

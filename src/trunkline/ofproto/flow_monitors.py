@@ -1,0 +1,126 @@
+"""Flow monitors: a client is told of every change to the flows that it asked to watch.
+
+A change that it made itself is told in short (its xid), unless the monitor wants these in full too.  What one
+message changes is told together.  Source: OpenFlow 1.4.1 section 7.3.5.17, and what the original says.
+"""
+
+from typing import Any, Final
+
+from trunkline.model import openflow as of
+from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.clients import UNASKED, Client
+from trunkline.ofproto.flow_mods import FlowChange, Refused, Selection
+from trunkline.ofproto.rules import Rule, references
+from trunkline.openflow import actions as a
+from trunkline.openflow import monitors as wire
+from trunkline.openflow.wire import EncodeError
+
+_OPENFLOW14: Final = 5
+_FLAG: Final = {
+    wire.OFPFME_ADDED: wire.OFPFMF_ADD,
+    wire.OFPFME_REMOVED: wire.OFPFMF_REMOVED,
+    wire.OFPFME_MODIFIED: wire.OFPFMF_MODIFY,
+}
+
+
+def request(bridge: Bridge, client: Client, message: wire.FlowMonitorRequest) -> wire.FlowUpdates:
+    """Sets monitors up, or takes them away; the answer holds the flows there are.  Raises Refused."""
+    added: list[wire.FlowMonitor] = []
+    try:
+        for monitor in message.monitors:
+            if monitor.command == wire.OFPFMC_DELETE:
+                cancel(bridge, client, monitor.id)
+                continue
+            if monitor.table >= 255 and monitor.table != of.OFPTT_ALL:
+                raise Refused("OFPBRC_BAD_TABLE_ID")
+            if monitor.id in client.monitors:
+                raise Refused("OFPMOFC_MONITOR_EXISTS")
+            client.monitors[monitor.id] = monitor
+            added.append(monitor)
+    except Refused:
+        for monitor in added:
+            del client.monitors[monitor.id]
+        raise
+    bridge.flows.watched = any(one.monitors for one in bridge.clients.all)
+    return wire.FlowUpdates(tuple(_initial(bridge, client, added)))
+
+
+def cancel(bridge: Bridge, client: Client, number: int) -> None:
+    if client.monitors.pop(number, None) is None:
+        raise Refused("OFPMOFC_UNKNOWN_MONITOR")
+    bridge.flows.watched = any(one.monitors for one in bridge.clients.all)
+
+
+def _initial(bridge: Bridge, client: Client, monitors: list[wire.FlowMonitor]) -> list[wire.FlowUpdate]:
+    event = wire.OFPFME_INITIAL if client.connection.version >= _OPENFLOW14 else wire.OFPFME_ADDED
+    flags: dict[Rule, int] = {}
+    for monitor in monitors:
+        if monitor.flags & wire.OFPFMF_INITIAL:
+            wanted = Selection(
+                monitor.match, monitor.table, out_port=monitor.out_port, out_group=monitor.out_group
+            )
+            for rule in bridge.flows.select(wanted):
+                flags[rule] = flags.get(rule, 0) | monitor.flags
+    return [_update(event, rule, 0, bits) for rule, bits in flags.items()]
+
+
+def _update(event: int, rule: Rule, reason: int, flags: int) -> wire.FlowUpdate:
+    return wire.FlowUpdate(
+        event,
+        rule.match,
+        rule.priority,
+        rule.table,
+        rule.cookie,
+        reason,
+        rule.idle_timeout,
+        rule.hard_timeout,
+        rule.actions if flags & wire.OFPFMF_INSTRUCTIONS else (),
+    )
+
+
+def report(bridge: Bridge) -> None:
+    """Tells all who watch what has changed since this was last called."""
+    changes, bridge.flows.changes = bridge.flows.changes, []
+    for client in bridge.clients.all if changes else ():
+        if not client.monitors:
+            continue
+        updates = _updates(client, changes)
+        if updates:
+            try:
+                message: Any = wire.FlowUpdates(tuple(updates))
+                client.connection.send(message, xid=UNASKED)
+            except EncodeError:  # its version cannot say what the flows do
+                continue
+
+
+def _updates(client: Client, changes: list[FlowChange]) -> list[wire.FlowUpdate | wire.FlowUpdateAbbreviated]:
+    found: list[wire.FlowUpdate | wire.FlowUpdateAbbreviated] = []
+    abbreviated = False
+    for change in changes:
+        flags = 0
+        for monitor in client.monitors.values():
+            if _watches(monitor, change):
+                flags |= monitor.flags
+        if not flags:
+            continue
+        if flags & wire.OFPFMF_ONLY_OWN or change.author is None or change.author[0] is not client:
+            found.append(_update(change.event, change.rule, change.reason, flags))
+        elif not abbreviated:
+            found.append(wire.FlowUpdateAbbreviated(change.author[1]))
+            abbreviated = True
+    return found
+
+
+def _watches(monitor: wire.FlowMonitor, change: FlowChange) -> bool:
+    rule = change.rule
+    value, mask, _ = monitor.match
+    if not monitor.flags & _FLAG[change.event] or monitor.table not in (of.OFPTT_ALL, rule.table):
+        return False
+    if mask & ~rule.mask or (rule.value ^ value) & mask or rule.priority > 0xFFFF:
+        return False
+    if monitor.out_port != of.OFPP_ANY and not (
+        rule.outputs_to(monitor.out_port)
+        or (change.old is not None and change.old.outputs_to(monitor.out_port))
+    ):
+        return False
+    return monitor.out_group == of.OFPG_ANY or (a.Group, monitor.out_group) in references(rule.actions)
