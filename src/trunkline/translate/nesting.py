@@ -37,16 +37,12 @@ def clone(x: Walk, program: tuple[Any, Actions], undone: bool) -> bool | int:
         run(x, *program)
         end(x)
     else:
-        before, put_out = x.base, len(x.out)
         x.commit()
         out, base, x.out = x.out, x.base, []
         run(x, *program)
         end(x)
         if x.out:
             out.append(dp.Clone(flat(x.out)))
-        else:  # then nothing had to be put out for it
-            base = before
-            del out[put_out:]
         x.out, x.base = out, base
     x.depth -= 1
     x.key, x.fresh, x.stack, x.action_set, x.conntracked = saved
