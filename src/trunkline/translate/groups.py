@@ -24,7 +24,7 @@ from trunkline.translate.frozen import finish, stop
 from trunkline.translate.hashing import alive
 from trunkline.translate.result import BUCKET, CountGroup, Node
 from trunkline.translate.run import AGAIN, run
-from trunkline.translate.walk import MAX_DEPTH, RECURSION, Walk
+from trunkline.translate.walk import MAX_DEPTH, MAX_LOOKUPS, RECURSION, Walk
 
 _HASH: Final = layout.VIEW["dp_hash"]
 _L4, _SYMMETRIC_L4 = 0, 1
@@ -40,7 +40,9 @@ def group(x: Walk, number: int, _: object) -> bool | int:
         x.error(f"output to nonexistent group {number}")
         return True
     if x.depth >= MAX_DEPTH:
-        return x.fail("Recursion too deep")
+        return x.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
+    if x.lookups >= MAX_LOOKUPS:
+        return x.fail("Too many resubmits", f"over {MAX_LOOKUPS} resubmit actions")
     if found.type == wire.OFPGT_ALL:
         _every(x, found)
     elif found.type == wire.OFPGT_INDIRECT:
@@ -67,18 +69,26 @@ def _one(x: Walk, found: Group, number: int | None) -> None:
     _bucket(x, found, number)
 
 
-def bucket_alive(x: Walk, number: int, bucket: Bucket, *, told: bool = True, depth: int = 0) -> bool:
-    """A bucket that watches nothing is always alive; `told`: the explanation says why one is not."""
+def bucket_alive(
+    x: Walk, number: int, bucket: Bucket, *, told: bool = True, seen: set[int] | None = None
+) -> bool:
+    """A bucket that watches nothing is always alive; `told`: the explanation says why one is not.
+
+    `seen`: groups that have been looked at on behalf of one that watches them; they are looked at once, for
+    groups may watch each other in a circle.
+    """
     port, watched = bucket.watch_port, bucket.watch_group
     if port == of.OFPP_ANY and watched == of.OFPG_ANY:
         return True
     if port != of.OFPP_ANY and alive(x, port):
         return True
-    if watched != of.OFPG_ANY and depth < MAX_DEPTH:
+    seen = set() if seen is None else seen
+    if watched != of.OFPG_ANY and watched not in seen:
+        seen.add(watched)
         x.reads.append(group_token(x.bridge.name, watched))
         other = x.bridge.groups.get(watched)
         buckets = other.buckets if other is not None else ()
-        if any(bucket_alive(x, i, one, told=told, depth=depth + 1) for i, one in enumerate(buckets)):
+        if any(bucket_alive(x, i, one, told=told, seen=seen) for i, one in enumerate(buckets)):
             return True
     if told:
         x.note(f"bucket {number}: not live due to port {port if port != of.OFPP_ANY else watched}")
@@ -101,9 +111,13 @@ def _bucket(x: Walk, found: Group, number: int) -> None:
         node = Node(BUCKET, f"bucket {number}", found)
         x.why.append(node)
         x.why = node.children
+    x.depth += 1
+    x.lookups += 1  # buckets count towards the limit, or groups that go on to groups take for ever
     x.group_depth = x.depth
-    run(x, *steps)
-    finish(x)
+    if not x.failure:  # beyond the limits all ends
+        run(x, *steps)
+        finish(x)
+    x.depth -= 1
     x.key, x.fresh, x.why, x.was_mpls, x.group_depth, x.conntracked = saved
     if x.failure not in RECURSION:
         x.failure = ""
