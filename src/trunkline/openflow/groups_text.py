@@ -14,7 +14,7 @@ from trunkline.model.openflow import OFPG_ALL, OFPG_ANY, OFPG_MAX, OFPP_ANY, OFP
 from trunkline.openflow import actions as a
 from trunkline.openflow.actions_text import NO_NAMES, ActionContext, parse_actions, parse_u32, parse_u64
 from trunkline.openflow.consistency import text_formats
-from trunkline.openflow.formats import ANY
+from trunkline.openflow.formats import ANY, OF15
 from trunkline.openflow.groups import (
     BUCKET_ALL,
     BUCKET_FIRST,
@@ -247,7 +247,10 @@ def _parse_bucket(text: str, group_type: int, command: int, context: ActionConte
         raise TextError("Only select groups can have bucket weights.")
     if group_type == OFPGT_FF and port == OFPP_ANY and group == OFPG_ANY:
         raise TextError("fast failover bucket requires watch_port or watch_group")
-    return Bucket(actions, weight, port, group, number), text_formats(actions)
+    formats = text_formats(actions)
+    if any(isinstance(action, a.Meter) for action in actions):
+        formats &= OF15  # before it is an instruction, and a bucket has none
+    return Bucket(actions, weight, port, group, number), formats
 
 
 def _parts(text: str) -> list[tuple[str, str, str]]:
