@@ -11,6 +11,7 @@ from support.originals import PROGRAMS, environment
 
 pytestmark = pytest.mark.oracle
 
+FLOW = "in_port(1),eth(),eth_type(0x0800),ipv4(src=1.1.1.1,proto=6),tcp(src=1)"
 SAME = (
     ("--help",),
     ("help", "show"),
@@ -31,6 +32,12 @@ SAME = (
     ("parse-actions", "set(eth(src=aa:55:aa:55:00:01))", ""),
     ("parse-actions", "x"),
     ("normalize-actions", "1"),
+    ("normalize-actions", FLOW, "3,1,push_vlan(vid=5,pcp=0),2"),
+    ("normalize-actions", FLOW, "p1,2", "p1=7"),
+    ("normalize-actions", FLOW, "1", "p1=x"),
+    ("normalize-actions", FLOW, "foo"),
+    ("normalize-actions", "foo", "1"),
+    ("parse-actions", "1", "x", "2"),
 )
 
 

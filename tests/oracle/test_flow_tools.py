@@ -497,3 +497,90 @@ def test_without_megaflows(pair: Pair) -> None:
         time.sleep(0.02)
     assert ours == theirs
     assert len(set(pair.control("upcall/enable-megaflows"))) == 1
+
+
+def _random_nat(rng: random.Random) -> str:
+    kind = rng.choice(("src", "dst"))
+    if rng.random() < 0.3:
+        return rng.choice(("nat", f"nat({kind})"))
+    four = rng.random() < 0.6
+    text = "10.0.0.1-10.0.0.9" if four else "fe80::1-fe80::9"
+    if rng.random() < 0.5:
+        text = (
+            text if four else "[fe80::1]-[fe80::9]"
+        ) + f":{rng.randrange(1, 9000)}-{rng.randrange(9000, 65000)}"
+    return (
+        ",".join([f"nat({kind}={text}", *(one for one in ("persistent", "random") if rng.random() < 0.3)])
+        + ")"
+    )
+
+
+def _random_action(rng: random.Random, depth: int = 0) -> str:
+    number = lambda most: rng.choice((str, hex))(rng.randrange(most))  # noqa: E731
+    match rng.randrange(18 if depth < 2 else 14):
+        case 0:
+            return number(70000)
+        case 1:
+            kind = rng.choice(("0x88a8", "0x8100"))
+            return f"push_vlan(tpid={kind},vid={number(5000)},pcp={rng.randrange(9)})"
+        case 2:
+            return rng.choice(("pop_vlan", "ct_clear", f"trunc({number(70000)})"))
+        case 3:
+            return f"set(eth(src=00:00:00:00:00:{rng.randrange(16, 99)}))"
+        case 4:
+            return f"set(ipv4(dst=1.2.3.{rng.randrange(256)},tos={number(256)},ttl={number(256)}))"
+        case 5:
+            label = hex(rng.getrandbits(20))
+            return f"set(ipv6(src=fe80::{rng.randrange(99)},label={label},hlimit={number(256)}))"
+        case 6:
+            return f"set({rng.choice(('tcp', 'udp', 'sctp'))}(src={number(65536)},dst={number(65536)}))"
+        case 7:
+            return "set(arp(sip=1.2.3.4,tip=5.6.7.8,op=1,sha=00:00:00:00:00:01,tha=00:00:00:00:00:02))"
+        case 8:
+            return f"set(skb_mark({number(1 << 32)}))"
+        case 9:
+            flags = rng.choice(("key", "df|key", "csum|key", "df|csum|key"))
+            tunnel = hex(rng.getrandbits(24))
+            return f"set(tunnel(tun_id={tunnel},src=1.1.1.1,dst=2.2.2.2,ttl=64,flags({flags})))"
+        case 10 | 11:
+            parts = [rng.choice(("commit", "force_commit")), f"zone={rng.randrange(1, 65536)}"]
+            parts += [f"mark={number(1 << 32)}/{hex(rng.getrandbits(32))}"] if rng.random() < 0.5 else []
+            parts += (
+                [f"label={hex(rng.getrandbits(128))}/{hex(rng.getrandbits(128))}"]
+                if rng.random() < 0.4
+                else []
+            )
+            parts += ["helper=ftp"] if rng.random() < 0.3 else []
+            parts += [_random_nat(rng)] if rng.random() < 0.6 else []
+            return f"ct({','.join(parts)})"
+        case 12:
+            return rng.choice(
+                (f"meter({number(1 << 32)})", f"lb_output({rng.randrange(1 << 32)})", "tnl_pop(3)")
+            )
+        case 13:
+            return rng.choice(
+                (
+                    f"userspace(pid=7,sFlow(vid={rng.randrange(4096)},pcp=3,output={rng.randrange(9999)}))",
+                    f"userspace(pid=1,userdata({rng.randbytes(rng.randrange(8, 30)).hex()}))",
+                    f"userspace(pid=3,ipfix(output_port={rng.randrange(90)}),tunnel_out_port=7)",
+                    f"recirc({rng.randrange(1 << 32)})",
+                )
+            )
+        case 14 | 15:
+            return f"clone({_random_action(rng, depth + 1)})"
+        case 16:
+            share = rng.choice(("50", "33.3", "0.1", "100", "0"))
+            return f"sample(sample={share}%,actions({_random_action(rng, depth + 1)}))"
+        case _:
+            inner = [_random_action(rng, depth + 1) for _ in range(2)]
+            return f"check_pkt_len(size={rng.randrange(65536)},gt({inner[0]}),le({inner[1]}))"
+
+
+def test_random_actions_read_and_written(pair: Pair) -> None:
+    rng = random.Random(3)
+    cases = [
+        ("dpctl/parse-actions", ",".join(_random_action(rng) for _ in range(rng.randrange(1, 4))))
+        for _ in range(1500)
+    ]
+    assert differences(pair, list(cases)) == []
+    assert sum("error" not in pair.original.control(*case) for case in cases) > 1000

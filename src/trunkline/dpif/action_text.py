@@ -168,7 +168,7 @@ def _write_nat(nat: a.Nat) -> str:
         if nat.address_max not in (None, nat.address_min):
             text += f"-{write(nat.address_max or 0)}"
         if nat.port_min or nat.port_max:
-            text = f"[{text}]" if nat.family == 6 else text
+            text = "-".join(f"[{one}]" for one in text.split("-")) if nat.family == 6 else text
     if nat.port_min:
         text += f":{nat.port_min}" + (f"-{nat.port_max}" if nat.port_max not in (0, nat.port_min) else "")
     flags = [name for name in ("persistent", "hash", "random") if getattr(nat, name)]
@@ -219,6 +219,11 @@ def parse_actions(text: str, ports: Mapping[str, int] = _NO_NAMES) -> tuple[Any,
     return tuple(found)
 
 
+def pieces_of(text: str) -> list[str]:
+    """The text of each action of a list.  Raises TextError."""
+    return [name if body is None else f"{name}({body})" for name, body, _ in _words(text)]
+
+
 def _words(text: str) -> Iterator[tuple[str, str | None, str]]:
     """(name, what is in its parentheses or None, the rest of the text from there on)."""
     at, end = 0, len(text)
@@ -267,6 +272,17 @@ def _number(text: str, ones: int) -> int:
     if value is None or value > ones:
         raise ValueError(text)
     return value
+
+
+def _decimal(text: str, ones: int) -> int:
+    if not text.strip().isdecimal():
+        raise ValueError(text)
+    return _number(text, ones)
+
+
+def _hexadecimal(text: str) -> int:
+    """Digits are hexadecimal with or without 0x; the lowest 32 bits count."""
+    return int(text.strip(), 16) & 0xFFFFFFFF
 
 
 def _read_set(body: str) -> a.Set:
@@ -355,10 +371,13 @@ def _read_conntrack(body: str) -> a.Conntrack:
             given["commit"] = True
             given["force"] = key == "force_commit"
         elif key == "zone":
-            given["zone"] = _number(text, 0xFFFF)
-        elif key in ("mark", "label"):
+            given["zone"] = _decimal(text, 0xFFFF)
+        elif key == "mark":
             value, slash, mask = text.partition("/")
-            ones = 0xFFFFFFFF if key == "mark" else (1 << 128) - 1
+            given[key] = _hexadecimal(value), _hexadecimal(mask) if slash else 0xFFFFFFFF
+        elif key == "label":
+            value, slash, mask = text.partition("/")
+            ones = (1 << 128) - 1
             given[key] = _number(value, ones), _number(mask, ones) if slash else ones
         elif key in ("helper", "timeout") and text:
             given[key] = text
@@ -387,13 +406,19 @@ def _read_nat(body: str) -> a.Nat:
     return a.Nat(**given)
 
 
+_NO_BRACKETS: Final = str.maketrans("", "", "[]")
+
+
 def _read_target(text: str) -> dict[str, int]:
     """`address[-address][:port[-port]]`; IPv6 addresses in brackets where ports follow."""
-    found = re.fullmatch(r"(?:\[([^\]]*)\]|([0-9.]+(?:-[0-9.]+)?)|([0-9a-fA-F:.]+(?:-[0-9a-fA-F:.]+)?))"
-                         r"(?::(\d+)(?:-(\d+))?)?", text)  # fmt: skip
+    found = re.fullmatch(
+        r"(?:(\[[^\]]*\](?:-\[[^\]]*\])?)|([0-9.]+(?:-[0-9.]+)?)"
+        r"|([0-9a-fA-F:.]+(?:-[0-9a-fA-F:.]+)?))(?::(\d+)(?:-(\d+))?)?",
+        text,
+    )
     if found is None:
         raise ValueError(text)
-    addresses = (found[1] or found[2] or found[3]).split("-")
+    addresses = (found[1] or found[2] or found[3]).translate(_NO_BRACKETS).split("-")
     family = 6 if ":" in addresses[0] else 4
     numbers = [parse_ipv6(one) if family == 6 else parse_ipv4(one) for one in addresses]
     if None in numbers:
@@ -425,6 +450,6 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = MappingProxyType(
         "ct": _read_conntrack,
         "meter": lambda body: a.Meter(_number(body, 0xFFFFFFFF)),
         "tnl_pop": lambda body: a.TunnelPop(_number(body, 0xFFFFFFFF)),
-        "lb_output": lambda body: a.LoadBalance(_number(body, 0xFFFFFFFF)),
+        "lb_output": lambda body: a.LoadBalance(_decimal(body, 0xFFFFFFFF)),
     }
 )

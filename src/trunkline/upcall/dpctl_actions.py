@@ -1,12 +1,13 @@
 """``parse-actions`` and ``normalize-actions``: datapath actions read and written again, with no datapath."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from trunkline.dpif.action_text import format_actions, parse_actions
+from trunkline.dpif.action_text import format_actions, parse_actions, pieces_of
 from trunkline.dpif.fit import as_given
 from trunkline.dpif.normalize import normalized
 from trunkline.dpif.text import parse_key
+from trunkline.flow.key import pack
 from trunkline.flow.values import TextError
 from trunkline.jsonrpc.unixctl import CommandError
 
@@ -16,10 +17,50 @@ def parse_text(texts: Sequence[str]) -> tuple[str, str]:
     done = ""
     for text in texts:
         try:
-            done += format_actions(parse_actions(text)) + "\n"
+            done += _again(text) + "\n"
         except TextError:
             return done, "odp_actions_from_string (Invalid argument)"
     return done, ""
+
+
+def _again(text: str) -> str:
+    """The actions of a text as text.  Raises TextError.
+
+    Headers share places in a key; which is meant by `set(...)` shows in the text alone, there is no packet.
+    """
+    parse_actions(text)  # as a whole: drop stands alone
+    return ",".join(_piece(piece) for piece in pieces_of(text)) or "drop"
+
+
+def _piece(text: str) -> str:
+    """One action; those that hold others are gone through, for each of these may set another header."""
+    name, _, body = text.partition("(")
+    if name == "clone":
+        return f"clone({_again(body[:-1])})"
+    if name == "check_pkt_len":
+        size, *branches = pieces_of(body[:-1])
+        shown = [f"{branch[:2]}({_again(branch[3:-1])})" for branch in branches]
+        return f"check_pkt_len({size},{','.join(shown)})"
+    return format_actions(parse_actions(text), key=_key_for(text))
+
+
+def _key_for(piece: str) -> int:
+    """The key of a packet that has the header that is set."""
+    found = next((values for word, values in _HEADERS.items() if f"set({word}(" in piece), (0, 0))
+    return pack(dl_type=found[0], nw_proto=found[1])[0]
+
+
+_HEADERS: Final = {
+    "arp": (0x0806, 0),
+    "nd": (0x86DD, 58),
+    "icmpv6": (0x86DD, 58),
+    "icmp": (0x0800, 1),
+    "udp": (0x0800, 17),
+    "sctp": (0x0800, 132),
+    "ipv6": (0x86DD, 6),
+    "ipv4": (0x0800, 6),
+    "tcp": (0x0800, 6),
+}
 
 
 def normalize_text(words: Sequence[str]) -> tuple[str, str]:
@@ -40,7 +81,7 @@ def normalize_text(words: Sequence[str]) -> tuple[str, str]:
     done = f"input flow: {as_given(flow, ports)}\n"
     try:
         groups = normalized(key, parse_actions(text, ports))
-        return done + (f"{groups}\n" if groups else ""), ""
+        return done + groups, ""
     except TextError:
         return done, "odp_actions_from_string (Invalid argument)"
 
@@ -57,4 +98,4 @@ def _answer(result: tuple[str, str], program: str) -> str:
     text, wrong = result
     if wrong:
         raise CommandError(f"{text}{program}: {wrong}\n")
-    return text
+    return text if text.endswith("\n") else text + "\n"

@@ -82,8 +82,10 @@ def _run(parsed: Parsed) -> str:
     command, arguments = _command(parsed.arguments, "read-only" in given)
     if command in ("help", "list-commands"):
         return _help(directories) if command == "help" else _listing()
-    if command == "parse-actions":
-        return _parse_actions(arguments)
+    if command in ("parse-actions", "normalize-actions"):
+        return _shown_actions(command, arguments)
+    if command in ("add-flows", "mod-flows", "del-flows") and arguments:
+        arguments = [*arguments[:-1], _path(command, arguments[-1])]
     options = [f"--{name}" for name, _ in parsed.options if name in _PASSED_ON]
     return _ask(command, [*options, *arguments], directories, log)
 
@@ -106,22 +108,28 @@ def _command(arguments: Sequence[str], read_only: bool) -> tuple[str, list[str]]
         raise Refusal(f"'{name}' command does not work in read only mode")
     if name in INSTEAD:
         raise Refusal(f"'{name}' is not there: {INSTEAD[name]}")
-    if name == "normalize-actions":
-        raise Refusal("'normalize-actions' is not there yet; parse-actions shows actions as they are")
     return name, rest
 
 
-def _parse_actions(arguments: Sequence[str]) -> str:
-    from trunkline.dpif.action_text import format_actions, parse_actions
-    from trunkline.flow.values import TextError
+def _shown_actions(command: str, arguments: Sequence[str]) -> str:
+    from trunkline.upcall.dpctl_actions import normalize_text, parse_text
 
-    lines = []
-    for argument in arguments:
-        try:
-            lines.append(format_actions(parse_actions(argument)) + "\n")
-        except TextError:
-            raise Refusal("odp_actions_from_string (Invalid argument)") from None
-    return "".join(lines)
+    text, wrong = (parse_text if command == "parse-actions" else normalize_text)(arguments)
+    if wrong:
+        sys.stdout.write(text)
+        raise Refusal(wrong)
+    return text
+
+
+def _path(command: str, word: str) -> str:
+    """A file's name as the switch, which reads it, knows it; a datapath's name stays as it is."""
+    from pathlib import Path
+
+    if word == "-":
+        raise Refusal(f"'{command}' reads no standard input: the switch reads the file that is named")
+    if command == "del-flows" and "@" in word and not Path(word).exists():
+        return word
+    return str(Path(word).absolute())
 
 
 def _ask(command: str, arguments: Sequence[str], directories: "Directories", log: "Log") -> str:
@@ -133,7 +141,7 @@ def _ask(command: str, arguments: Sequence[str], directories: "Directories", log
         stream = control_client.connect(path, log)
         return control_client.call(stream, f"dpctl/{command}", arguments, log, SWITCH)
     except control_client.Refused as refused:
-        text = str(refused).rstrip("\n")
+        text = str(refused).rstrip("\n").replace(f"{SWITCH}: ", "")
         if "is not a valid command" in text:
             text = f"'{command}' is not there yet"
         raise Refusal(text.removeprefix(f"{PROGRAM}: ").replace("dpctl/", "")) from None
