@@ -6,7 +6,6 @@ out what it has not put in itself, unless ``revalidator/pause`` holds it back.
 A flow is found again by its ufid or by its key: without a ufid of its own it is named by a hash of its key.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -79,6 +78,8 @@ def _named(datapath: Datapath, text: str) -> _Named:
 
 def ufid_of(key: int) -> int:
     """The name of a flow that was given none; in the form of a random UUID."""
+    import hashlib  # seldom needed
+
     digest = hashlib.blake2b(key.to_bytes((layout.BITS + 7) // 8, "big"), digest_size=16).digest()
     value = int.from_bytes(digest, "big")
     return value & ~(0xF << 76) & ~(3 << 62) | 4 << 76 | 2 << 62

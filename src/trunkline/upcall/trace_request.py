@@ -18,7 +18,6 @@ from trunkline.jsonrpc.unixctl import CommandError
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow import actions as a
-from trunkline.openflow.actions_text import parse_actions
 from trunkline.openflow.consistency import check
 from trunkline.packet.packet import Packet
 from trunkline.upcall.commands import Datapaths, find_bridge
@@ -87,6 +86,8 @@ def parse_trace(datapaths: Datapaths, arguments: Sequence[str]) -> Request:
 
 def parse_packet_out(datapaths: Datapaths, arguments: Sequence[str]) -> Request:
     """Raises CommandError."""
+    from trunkline.openflow.actions_text import parse_actions  # only here: a daemon starts without it
+
     *words, text = arguments
     try:
         actions = parse_actions(text)
