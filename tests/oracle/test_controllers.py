@@ -3,6 +3,7 @@
 import re
 import socket
 import struct
+import subprocess
 import tempfile
 import threading
 import time
@@ -363,3 +364,16 @@ def test_a_bridge_listens_for_controllers(side: Side) -> None:
 
     until(refused)
     assert f'br0: removed service controller "ptcp:{port}:127.0.0.1"' in side.log()
+
+
+def test_packets_to_a_controller_are_marked(side: Side) -> None:
+    controller = Controller()
+    try:
+        side.vsctl("set-fail-mode", "br0", "secure")
+        columns = {"connection_mode": "out-of-band", "other_config:dscp": "34"}
+        set_controller(side, f"tcp:127.0.0.1:{controller.port}", **columns)
+        until(lambda: FEATURES_REPLY in controller.kinds())
+        show = ["ss", "-Htn", "--tos", "dst", f"127.0.0.1:{controller.port}"]
+        until(lambda: f"tos:{34 << 2:#x}" in subprocess.run(show, capture_output=True, text=True).stdout)
+    finally:
+        controller.stop()

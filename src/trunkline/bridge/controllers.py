@@ -43,7 +43,12 @@ def _settings(row: Row) -> ControllerSettings:
         row.enable_async_messages is not False,
         rate,
         row.controller_burst_limit or rate // 4,
+        _dscp(row.other_config.get("dscp", "")),
     )
+
+
+def _dscp(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and int(text) < 64 else None
 
 
 def _refused(bridge: str, target: str, run_directory: str) -> str | None:

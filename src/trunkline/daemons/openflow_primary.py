@@ -62,6 +62,7 @@ class Controller:
         self.primary.settings = settings
         if self.session is not None:
             self.session.set_timing(settings.timing)
+            self.session.stream.mark(settings.dscp or 0)
 
     def reconnect(self) -> None:
         """Ends the connection, if there is one, and makes it anew."""
@@ -120,6 +121,8 @@ class Controller:
 
     def _begin(self, stream: Stream) -> None:
         primary = self.primary
+        if primary.settings.dscp is not None:
+            stream.mark(primary.settings.dscp)
         primary.client = client = self._attach(primary.settings, primary.settings.target)
         self.session = Session(
             self._bridge,

@@ -172,6 +172,7 @@ class OpenFlowServer:
         sessions = [one for one in party.sessions if one.remote == settings.target]
         for session in sessions:
             session.set_timing(settings.timing)
+            session.stream.mark(settings.dscp or 0)
         for client in [session.client for session in sessions] + [
             one.session.client
             for one in ([controller] if controller is not None else [])
@@ -252,6 +253,8 @@ class OpenFlowServer:
         bridge = party.bridge
         settings = party.settings.get(settings.target, settings)
         client = self._attach(bridge, settings, stream.name)
+        if settings.dscp is not None:
+            stream.mark(settings.dscp)
         now = self._env.clock.monotonic()
         timing = settings.timing if settings.probe_interval else _NO_PROBES
 

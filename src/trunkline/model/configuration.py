@@ -173,10 +173,9 @@ SETTINGS: Final = (
     Settings("Mirror", _D, "external_ids"),
     Settings("Mirror", _E, "statistics:tx_packets statistics:tx_bytes"),
     Settings("Controller", _H, "type target max_backoff inactivity_probe enable_async_messages "
-             "controller_rate_limit controller_burst_limit"),
+             "controller_rate_limit controller_burst_limit other_config:dscp"),
     Settings("Controller", _Y, "connection_mode local_ip local_netmask local_gateway", _IN_BAND),
     Settings("Controller", _Y, "controller_queue_size", "packets to a controller wait without limit"),
-    Settings("Controller", _Y, "other_config:dscp", "the connection is made in the usual way"),
     Settings("Controller", _D, "external_ids other_config"),
     Settings("Controller", _R, "is_connected status:last_error status:state status:packet-in-TYPE-bypassed "
              "status:packet-in-TYPE-queued status:packet-in-TYPE-dropped status:packet-in-TYPE-backlog role "
