@@ -26,7 +26,7 @@ HEAVY = (
     "ssl",
 )
 TOOL_SECONDS = 0.060  # of processor time beyond a bare interpreter
-DAEMON_SECONDS = 0.400
+DAEMON_SECONDS = 0.600
 BARE_SECONDS = 0.020  # of a bare interpreter on a machine that is not busy; slower ones get more
 
 # command: (module, arguments, modules that it may not load, seconds)
