@@ -2,7 +2,7 @@
 
 One process of it serves both switches; what it sees of the two must be the same.  The applications of
 old releases of os-ken (simple_switch_13 and its kind; PyPI has them up to 1.x) are run where they are to be
-found: as os_ken.app.*, or in the directory that OS_KEN_APPS names.
+found: as os_ken.app.*, or where tools/setup.sh has put them; OS_KEN_APPS may name another directory.
 """
 
 import importlib.util
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.oracle
 pytest.importorskip("os_ken", reason="os-ken is not installed: pip install os-ken")
 
 HERE = Path(__file__).resolve().parent.parent / "support"
+APPLICATIONS = Path(os.environ.get("OS_KEN_APPS", f"{sys.prefix}/share/os-ken-applications"))
 VERSIONS = (1, 3, 4, 5, 6)
 NAMES = {1: "1.0", 3: "1.2", 4: "1.3", 5: "1.4", 6: "1.5"}
 IDENTIFIERS = (0xAA, 0xBB)
@@ -220,8 +221,7 @@ def test_every_question_is_answered_as_the_original_does(pair: Pair, version: in
 
 def application(name: str) -> str | None:
     """Where an application that os-ken once shipped is to be found."""
-    directory = os.environ.get("OS_KEN_APPS", "")
-    if directory and (Path(directory) / f"{name}.py").exists():
+    if (APPLICATIONS / f"{name}.py").exists():
         return f"os_ken.app.{name}"
     try:
         found = importlib.util.find_spec(f"os_ken.app.{name}")

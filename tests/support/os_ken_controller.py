@@ -33,8 +33,8 @@ def main() -> None:
     options = [f"--ofp-tcp-listen-port={port}", "--ofp-listen-host=127.0.0.1", "--verbose"]
     cfg.CONF(args=options, project="os_ken", default_config_files=[], default_config_dirs=[])
     log.init_log()
-    if "OS_KEN_APPS" in os.environ:  # applications that releases up to 1.x came with
-        app.__path__.append(os.environ["OS_KEN_APPS"])
+    # The applications that releases up to 1.x came with: tools/setup.sh has fetched them.
+    app.__path__.append(os.environ.get("OS_KEN_APPS", f"{sys.prefix}/share/os-ken-applications"))
     names = []
     for name in applications:
         path = Path(name)
