@@ -272,3 +272,52 @@ def test_a_message_of_many_megabytes(program: str) -> None:
             large.socket.sendall(data[at : at + 100_000])
             assert other.call("echo", [at])[-1]["result"] == [at]
         assert "uuid" in large.read()["result"][0]
+
+
+BEGINNING = b'{"method":"echo","id":1,"params":["'
+
+
+def resident_falls_to(server: Running, bound: int) -> None:
+    """Waits until the server has given memory back."""
+    deadline = time.monotonic() + 10
+    while memory(server) > bound:
+        assert time.monotonic() < deadline, f"{memory(server) // MEGABYTE} MB are resident"
+        time.sleep(0.05)
+
+
+def send_large(server: Running, end: bytes, megabytes: int = 24) -> Client:
+    """A client that has sent a request so long, with this end."""
+    client = Client(server)
+    client.socket.settimeout(20)
+    client.socket.sendall(BEGINNING)
+    for _ in range(megabytes):
+        client.socket.sendall(b"z" * MEGABYTE)
+    client.socket.sendall(end)
+    return client
+
+
+@pytest.mark.parametrize("program", [OURS])
+def test_memory_of_large_messages_is_given_back(program: str) -> None:
+    """Nothing stays of a message that its client never ended or that was wrong at its end, nor of an answer.
+
+    The bound is less than what one of these clients sends, and there are many.  (The original parses as the
+    bytes come and keeps its heap as its C library likes, up to 500 MB after a hundred such clients.)
+    """
+    with running(program) as server:
+        before = memory(server)
+        for _ in range(3):
+            send_large(server, b"").close()
+            broken = send_large(server, b'"}}')
+            assert broken.socket.recv(1) == b""  # it is refused
+            broken.close()
+            resident_falls_to(server, before + 16 * MEGABYTE)
+        many = [send_large(server, b"", 5) for _ in range(12)]
+        for client in many:
+            client.close()
+        resident_falls_to(server, before + 16 * MEGABYTE)
+        answered = send_large(server, b'"]}')
+        size = 0
+        while size < 24 * MEGABYTE:
+            size += len(answered.socket.recv(MEGABYTE))
+        resident_falls_to(server, before + 16 * MEGABYTE)
+        assert Client(server).call("echo", ["served"])[-1]["result"] == ["served"]

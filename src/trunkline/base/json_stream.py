@@ -39,7 +39,9 @@ class JsonStream:
     __slots__ = ("_depth", "_error", "_inside", "_kept", "_parts", "_quoted", "_tried")
 
     def __init__(self) -> None:
-        self._error: JsonError | None = None
+        # Its text only: an exception holds the frames that it passed through, so all that was read, and this
+        # stream among it. Nothing but the cyclic collector would ever free them.
+        self._error: str | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -69,15 +71,20 @@ class JsonStream:
             if data:
                 self._begin(data, values)
         except JsonError as error:
-            self._error = error
+            self.end(str(error))
             if not values:
                 raise
         return values
 
+    def end(self, why: str) -> None:
+        """Nothing more is taken: what was kept of an incomplete message goes, and `check` raises `why`."""
+        self._error = why
+        self._reset()
+
     def check(self) -> None:
         """Raises the error that ended the stream, if one did."""
         if self._error is not None:
-            raise self._error
+            raise JsonError(self._error)
 
     def _begin(self, data: bytes, values: list[Json]) -> None:
         """Whole messages from `data`; keeps an incomplete rest."""

@@ -27,6 +27,7 @@ from trunkline.daemons.process import Fatal, Program, Run
 from trunkline.daemons.process import main as run_program
 from trunkline.io.loop import Collector, Loop
 from trunkline.io.ovsdb_file import DatabaseFile, LockError, lock_path
+from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
 from trunkline.io.uuids import uuid_text
 from trunkline.model.schemas import schema_text
@@ -42,6 +43,8 @@ from trunkline.ovsdb.server import SERVER, Server
 from trunkline.ovsdb.session import Session
 
 BACKLOG: Final = 1 << 20  # unsent bytes beyond which a client's updates are merged
+LARGE: Final = 4 << 20  # bytes of a message after which free memory is given back to the system
+TRIM_SECONDS: Final = 0.5  # at least between two times of that
 OPTIONS: Final = (
     Option("remote", "required"),
     Option("run", "required"),
@@ -99,6 +102,7 @@ class Daemon:
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._trimming: asyncio.TimerHandle | None = None
         self.failure: Exception | None = None  # after which nothing is acknowledged any more
         self.ended = asyncio.Event()
 
@@ -201,11 +205,26 @@ class Daemon:
         return connection
 
     def _received(self, connection: Connection, data: bytes) -> None:
+        if connection.session.parser.backlog > LARGE and self._trimming is None:
+            self._trim_later()
         if data:
             self.server.receive(connection.session, data)
         else:
             self._gone(connection)
         self.schedule()
+
+    def _trim_later(self) -> None:
+        self._trimming = asyncio.get_running_loop().call_later(TRIM_SECONDS, self._trim)
+
+    def _trim(self) -> None:
+        """After a large message: the allocator would keep for ever what held the message and its answer."""
+        self._trimming = None
+        return_free_memory()
+        if any(
+            connection.session.parser.backlog > LARGE or connection.stream.backlog > LARGE
+            for connection in self.connections.values()
+        ):
+            self._trim_later()
 
     def _gone(self, connection: Connection) -> None:
         self.server.disconnect(connection.session)
@@ -379,6 +398,8 @@ class Daemon:
                 self._sync()
             except Fatal as error:
                 self.fail(error)
+        if self._trimming is not None:
+            self._trimming.cancel()
         self.compactor.close()
         for relay in self.relays.values():
             relay.close()

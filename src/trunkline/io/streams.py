@@ -154,8 +154,10 @@ class TransportStream(asyncio.Protocol):
             self._error = exc
         self._wake()
         self.resume_writing()
-        if self._receiver is not None:
-            self._receiver(b"")
+        # The receiver knows the stream's owner, and that the stream: not to be left to the cyclic collector.
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver(b"")
 
     def pause_writing(self) -> None:
         self._drained = asyncio.get_running_loop().create_future()

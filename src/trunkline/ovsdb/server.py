@@ -165,7 +165,7 @@ class Server:
             return
         for monitor in session.monitors.values():
             monitor.hosted.leave(monitor.shape, monitor)
-        session.monitors.clear()
+        session.release()
         self._waiting = [waiting for waiting in self._waiting if waiting.session is not session]
         for key in [key for key in self._forwarded if key[0] is session]:
             del self._forwarded[key]

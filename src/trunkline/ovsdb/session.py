@@ -112,6 +112,14 @@ class Session:
     def notify(self, method: str, params: Sequence[Json]) -> None:
         self.put(encode(Notification(method, list(params))))
 
+    def release(self) -> None:
+        """The client is gone: whoever still refers to the session, what it held goes at once."""
+        self.parser.end("the connection is closed")
+        self.output.clear()
+        self.queued = 0
+        self.unread.clear()
+        self.monitors.clear()
+
     def catch_up(self) -> None:
         for monitor in self.monitors.values():
             monitor.catch_up()
