@@ -296,4 +296,4 @@ def test_counters() -> None:
     ]
     for each in usage:
         counters.report_memory(each)
-    assert counters.memory_text() == "atoms:1 cells:6\n"
+    assert counters.memory_text() == "atoms:1 cells:6 none:0\n"

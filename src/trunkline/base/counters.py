@@ -103,6 +103,5 @@ class Counters:
         return "\n".join(lines) + "\n"
 
     def memory_text(self) -> str:
-        """The text of ``memory/show``: what is not 0, in the order of the names."""
-        usage = self.memory()
-        return " ".join(f"{name}:{count}" for name, count in sorted(usage.items()) if count) + "\n"
+        """The text of ``memory/show``: what was reported, in the order of the names."""
+        return " ".join(f"{name}:{count}" for name, count in sorted(self.memory().items())) + "\n"

@@ -22,7 +22,15 @@ class Option(NamedTuple):
 
 
 class OptionError(Exception):
-    """The command line is wrong; the text is what getopt_long prints after ``PROGRAM: ``."""
+    """The command line is wrong; the text is what getopt_long prints after ``PROGRAM: ``.
+
+    `found` are the options before the wrong one: getopt_long takes them one by one, so that ``--version``
+    before it is answered.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.found: Found = []
 
 
 class Parsed(NamedTuple):
@@ -38,21 +46,25 @@ def parse_options(argv: Sequence[str], table: Sequence[Option], *, in_order: boo
     options: Found = []
     arguments: list[str] = []
     position = 0
-    while position < len(argv):
-        word = argv[position]
-        position += 1
-        if word == "--":
-            arguments += argv[position:]
-            break
-        if word.startswith("--"):
-            position = _long(word[2:], argv, position, table, options)
-        elif word.startswith("-") and word != "-":
-            position = _short(word[1:], argv, position, table, options)
-        elif in_order:
-            arguments += argv[position - 1 :]
-            break
-        else:
-            arguments.append(word)
+    try:
+        while position < len(argv):
+            word = argv[position]
+            position += 1
+            if word == "--":
+                arguments += argv[position:]
+                break
+            if word.startswith("--"):
+                position = _long(word[2:], argv, position, table, options)
+            elif word.startswith("-") and word != "-":
+                position = _short(word[1:], argv, position, table, options)
+            elif in_order:
+                arguments += argv[position - 1 :]
+                break
+            else:
+                arguments.append(word)
+    except OptionError as error:
+        error.found = options
+        raise
     return Parsed(options, arguments)
 
 

@@ -40,7 +40,6 @@ def commands(daemon: "Daemon") -> list[Command]:
         Command("ovsdb-server/tlog-list", "", 0, 0, lambda _: _tlog_list(daemon)),
         *_replication_commands(daemon),
         Command("ovsdb-server/list-remotes", "", 0, 0, lambda _: _lines(sorted(daemon.remotes.configured))),
-        Command("memory/show", "", 0, 0, lambda _: _memory(daemon)),
     ]
 
     async def add_remote(arguments: Sequence[str]) -> str:
@@ -103,7 +102,7 @@ def _replication_commands(daemon: "Daemon") -> list[Command]:
         Command("ovsdb-server/connect-active-ovsdb-server", "", 0, 0, connect),
         Command("ovsdb-server/disconnect-active-ovsdb-server", "", 0, 0, disconnect),
         Command(probe, "", 1, 1, set_probe_interval),
-        Command("ovsdb-server/set-sync-exclude-tables", "", 0, 1, set_excluded),
+        Command("ovsdb-server/set-sync-exclude-tables", "", 1, 1, set_excluded),
         Command("ovsdb-server/get-sync-exclude-tables", "", 0, 0, get_excluded),
         Command("ovsdb-server/sync-status", "", 0, 0, lambda _: daemon.replication.status()),
     ]
@@ -216,7 +215,7 @@ def _storage_status(daemon: "Daemon", arguments: Sequence[str]) -> str:
     return "status: ok\n"
 
 
-def _memory(daemon: "Daemon") -> str:
+def memory_usage(daemon: "Daemon") -> dict[str, int]:
     """atoms and cells as the original counts them: values, and columns of rows, _uuid and _version too."""
     atoms = cells = weak = 0
     for hosted in daemon.server.databases.values():
@@ -228,9 +227,6 @@ def _memory(daemon: "Daemon") -> str:
                     atoms += sum(len(item) if type(item) is tuple else 1 for item in value)
             weak += sum(sum(sources.values()) for sources in state.referrers.values())
     monitors = sum(len(session.monitors) for session in daemon.server.sessions)
-    parts = [f"atoms:{atoms}", f"cells:{cells}", f"monitors:{monitors}", f"n-weak-refs:{weak}"]
-    if daemon.server.sessions:
-        parts.append(f"sessions:{len(daemon.server.sessions)}")
-    if daemon.server.waiting():
-        parts.append(f"triggers:{daemon.server.waiting()}")
-    return " ".join(parts) + "\n"
+    usage = {"atoms": atoms, "cells": cells, "monitors": monitors, "n-weak-refs": weak}
+    few = {"sessions": len(daemon.server.sessions), "triggers": daemon.server.waiting()}
+    return usage | {name: count for name, count in few.items() if count}

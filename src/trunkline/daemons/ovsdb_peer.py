@@ -5,12 +5,15 @@ connect, to ask for a sign of life and to give up is the state machine's (jsonrp
 """
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from trunkline.daemons.env import Env
 from trunkline.io.streams import Stream
 from trunkline.jsonrpc.reconnect import Event, Reconnect, Timing
+from trunkline.jsonrpc.reconnect_log import tell_connecting, tell_ended, tell_failed, tell_waiting
 from trunkline.ovsdb.replication import BrokenConversation
 
 
@@ -67,15 +70,16 @@ class Peer:
 
     async def _connect(self, target: str) -> None:
         self._happened("connecting")
-        self._log.info("%s: connecting...", target)
+        attempt = self._state
+        tell_connecting(self._log, target, attempt, self._timing())
         self.env.counters.counter("stream_open").add()
         try:
             async with asyncio.timeout(max(1.0, self._state.backoff)):
                 stream = await self.env.dial(target)
         except (OSError, TimeoutError) as error:
-            reason = getattr(error, "strerror", None) or "Connection timed out"
+            reason = os.strerror(error.errno) if error.errno else "Connection timed out"
+            tell_failed(self._log, target, reason, attempt, self._timing())
             self._happened("disconnected")
-            self._log.info("%s: connection attempt failed (%s)", target, reason)
         else:
             self._happened("connected")
             self._log.info("%s: connected", target)
@@ -87,12 +91,11 @@ class Peer:
                 stream.abort()
                 self._happened("disconnected")
                 self._ended()
-            self._log.info("%s: %s", target, reason)
-        if self._state.backoff > 1:
-            self._log.info("%s: waiting %g seconds before reconnect", target, self._state.backoff)
+            tell_ended(self._log, target, reason)
+        tell_waiting(self._log, target, attempt, self._state, self._timing())
 
     async def _talk(self, stream: Stream) -> str:
-        """Until the connection ends; says why it did."""
+        """Until the connection ends; says why it did, "" when the peer closed it."""
         conversation = self._conversation = self._begin()
         stream.write(conversation.take_output())
         reading = asyncio.ensure_future(stream.read())
@@ -105,7 +108,7 @@ class Peer:
                 if not done:
                     action = self._state.due(self._timing(), self.env.clock.monotonic())
                     if action == "disconnect":
-                        return "connection dropped (no response to inactivity probe)"
+                        return "no response to inactivity probe"
                     if action == "probe":
                         conversation.probe()
                         stream.write(conversation.take_output())
@@ -113,14 +116,14 @@ class Peer:
                     continue
                 data = reading.result()
                 if not data:
-                    return "connection closed by peer"
+                    return ""
                 conversation.receive(data)
                 stream.write(conversation.take_output())
                 self._happened("activity")
                 reading = asyncio.ensure_future(stream.read())
         except OSError as error:
-            return f"connection dropped ({error.strerror or 'Connection reset by peer'})"
+            return os.strerror(error.errno or errno.ECONNRESET)
         except BrokenConversation as error:
-            return f"connection dropped ({error})"
+            return str(error)
         finally:
             reading.cancel()

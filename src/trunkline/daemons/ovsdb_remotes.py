@@ -7,14 +7,17 @@ and go with them, and the state of each is written back to ``is_connected`` and 
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trunkline.base.json import Json
+from trunkline.base.log import ERR, RateLimit
 from trunkline.base.targets import is_passive
+from trunkline.io.files import error_text
 from trunkline.io.streams import Listener, Stream
 from trunkline.io.tls import TlsFiles
 from trunkline.jsonrpc.reconnect import Reconnect, Timing
+from trunkline.jsonrpc.reconnect_log import tell_connecting, tell_ended, tell_failed, tell_waiting
 from trunkline.ovsdb.database import Row, TableState
 from trunkline.ovsdb.locks import Locks
 from trunkline.ovsdb.rbac import Access
@@ -131,14 +134,10 @@ class TlsReferences:
         self.refers = any(map(_is_reference, self.given))
         self.now = self.given
 
-    def problem(self) -> str | None:
-        """What is wrong with the references, if something is."""
-        for text in self.given:
-            if _is_reference(text):
-                found = parse_reference(self.daemon, text)
-                if isinstance(found, str):
-                    return found
-        return None
+    def problems(self) -> list[str]:
+        """What is wrong with the references."""
+        found = [parse_reference(self.daemon, text) for text in self.given if _is_reference(text)]
+        return [problem for problem in found if isinstance(problem, str)]
 
     def update(self) -> None:
         """Reads the names again; connections made from now on use them."""
@@ -225,12 +224,18 @@ class Remotes:
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._log = daemon.env.log.module("ovsdb_jsonrpc_server")
+        self._listen_limit = RateLimit()
         self._reconnect_log = daemon.env.log.module("reconnect")
 
     def keep(self, task: "asyncio.Future[Any]") -> None:
         """Holds a task until it is done."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def problems(self, texts: Iterable[str]) -> list[str]:
+        """What is wrong with references among remotes that are to be added."""
+        found = [parse_reference(self.daemon, text) for text in texts if text.startswith("db:")]
+        return [problem for problem in found if isinstance(problem, str)]
 
     async def add(self, text: str) -> str | None:
         """Adds a remote; says what is wrong with it, if something is."""
@@ -285,12 +290,16 @@ class Remotes:
                         self._rows[target] = (reference.database, table, uuid)
             for target in [target for target in self.running if target not in wanted]:
                 self._stop(self.running.pop(target))
+                self._log.info("%s: remote deconfigured", target)
             for target, settings in wanted.items():
                 running = self.running.get(target)
                 if running is not None:
                     self._resettle(running, settings)
+                    if running.listener is None and running.task is None:
+                        await self._start(running)  # it could not be listened on; perhaps now
                 else:
-                    self.running[target] = await self._start(target, settings)
+                    running = self.running[target] = Running(target, settings)
+                    await self._start(running)
 
     def _resettle(self, running: Running, settings: RemoteSettings) -> None:
         running.settings = settings
@@ -303,18 +312,23 @@ class Remotes:
             connection.session.access = Access(settings.role, peer) if settings.role else None
         self.daemon.server.reschedule()
 
-    async def _start(self, target: str, settings: RemoteSettings) -> Running:
-        running = Running(target, settings)
+    async def _start(self, running: Running) -> None:
+        target = running.target
         if is_passive(target):
             self.daemon.env.counters.counter("pstream_open").add()
+
+            def accept(stream: Stream) -> None:
+                self._accepted(running, stream)
+
             try:
-                running.listener = await self.daemon.env.listen(target, lambda s: self._accepted(running, s))
+                running.listener = await self.daemon.env.listen(target, accept)
+                running.error = ""
             except OSError as error:
-                running.error = error.strerror or str(error)
-                self._log.err("%s: listen failed: %s", target, running.error)
+                running.error = error_text(error)
+                arguments = (target, running.error)
+                self._log.message(ERR, "%s: listen failed: %s", arguments, self._listen_limit)
         else:
             running.task = asyncio.ensure_future(self._dial(running))
-        return running
 
     def _stop(self, running: Running) -> None:
         if running.listener is not None:
@@ -325,10 +339,11 @@ class Remotes:
             self.daemon.server.close(connection.session, "the remote was removed")
         self.daemon.schedule()
 
-    def _accepted(self, running: Running, stream: Stream) -> None:
+    def _accepted(self, running: Running, stream: Stream) -> "Connection":
         connection = self.daemon.accept(stream, running.target, running.settings)
         running.connections[connection] = None
         running.connected_at = self.daemon.env.clock.monotonic()
+        return connection
 
     def disconnected(self, connection: "Connection") -> None:
         running = self.running.get(connection.remote)
@@ -346,31 +361,43 @@ class Remotes:
             deadline = running.state.deadline(timing)
             if deadline is not None:
                 await asyncio.sleep(max(0.0, deadline - env.clock.monotonic()))
-            running.state = running.state.happened("connecting", timing, env.clock.monotonic())
-            self._reconnect_log.info("%s: connecting...", running.target)
+            attempt = running.state = running.state.happened("connecting", timing, env.clock.monotonic())
+            tell_connecting(self._reconnect_log, running.target, attempt, timing)
             env.counters.counter("stream_open").add()
             try:
                 async with asyncio.timeout(max(1.0, running.state.backoff)):
                     stream = await env.dial(running.target)
             except (OSError, TimeoutError) as error:
                 running.error = os.strerror(error.errno) if error.errno else "Connection timed out"
-                self._reconnect_log.info("%s: connection attempt failed (%s)", running.target, running.error)
+                tell_failed(self._reconnect_log, running.target, running.error, attempt, timing)
             else:
                 self._reconnect_log.info("%s: connected", running.target)
                 running.state = running.state.happened("connected", timing, env.clock.monotonic())
-                self._accepted(running, stream)
+                connection = self._accepted(running, stream)
                 while running.connections:
                     await asyncio.sleep(0.1)
+                if connection.session.closing is None:
+                    await self._tell_ended(running.target, stream)
             running.state = running.state.happened("disconnected", timing, env.clock.monotonic())
-            if running.state.backoff > 1:
-                seconds = running.state.backoff
-                self._reconnect_log.info("%s: waiting %g seconds before reconnect", running.target, seconds)
+            tell_waiting(self._reconnect_log, running.target, attempt, running.state, timing)
+
+    async def _tell_ended(self, target: str, stream: Stream) -> None:
+        """How a connection ended that was dialled."""
+        reason = ""
+        try:
+            await stream.read()
+        except OSError as error:
+            reason = error_text(error)
+            self.daemon.env.log.module("jsonrpc").warn("%s: receive error: %s", target, reason)
+        tell_ended(self._reconnect_log, target, reason)
 
     async def keep_status(self) -> None:
         """Writes the state of remotes to their rows, now and then."""
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             self.write_status()
+            if any(running.listener is None and running.task is None for running in self.running.values()):
+                await self.apply()
 
     def write_status(self) -> None:
         now = self.daemon.env.clock.monotonic()

@@ -8,6 +8,7 @@ from the database itself (daemons/ovsdb_remotes.py); the control commands are in
 
 import asyncio
 import os
+import signal
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -18,7 +19,7 @@ from trunkline.base.log import INFO, WARN, RateLimit
 from trunkline.base.options import Option, Parsed
 from trunkline.base.targets import absolute
 from trunkline.daemons.env import Env
-from trunkline.daemons.ovsdb_commands import commands
+from trunkline.daemons.ovsdb_commands import commands, memory_usage
 from trunkline.daemons.ovsdb_compaction import Compactor
 from trunkline.daemons.ovsdb_relay import RelayDatabase
 from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings, TlsReferences
@@ -26,7 +27,7 @@ from trunkline.daemons.ovsdb_replication import Replication
 from trunkline.daemons.process import Fatal, Program, Run
 from trunkline.daemons.process import main as run_program
 from trunkline.io.loop import Collector, Loop
-from trunkline.io.ovsdb_file import DatabaseFile, LockError, lock_path
+from trunkline.io.ovsdb_file import DatabaseFile, LockError
 from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
 from trunkline.io.uuids import uuid_text
@@ -96,6 +97,7 @@ class Daemon:
         self.log = env.log.module("ovsdb_server")
         self._file_log = env.log.module("ovsdb_log")
         self._write_error_limit = RateLimit(5, 5)
+        self._rpc_limit = RateLimit()
         self._rpc_log = env.log.module("jsonrpc")
         self._reconnect_log = env.log.module("reconnect")
         self._session_log = env.log.module("ovsdb_jsonrpc_server")
@@ -122,23 +124,23 @@ class Daemon:
         path = absolute(name, self.env.directories.database)
         for file in self.files.values():
             if file.path == path:
-                raise OvsdbError("ovsdb error", f"{path}: already open")
+                raise OvsdbError("ovsdb error", f"{name}: already open")
         try:
-            file = DatabaseFile.open(path, self._uuid)
+            file = DatabaseFile.open(path, self._uuid, name)
             self.env.counters.counter("lockfile_lock").add()
         except LockError as error:
             self.env.counters.counter("lockfile_error").add()
             logger = self.env.log.module("lockfile")
             logger.warn("%s", error.warning)
             if not error.opened:
-                logger.warn("%s: failed to lock file: %s", lock_path(path), os.strerror(error.number))
+                logger.warn("%s: failed to lock file: %s", error.lock, os.strerror(error.number))
             raise
         if file.damage is not None:
             self.log.err("%s", file.damage)
         name = file.database.schema.name
         if name in self.server.databases:
             file.close()
-            raise OvsdbError("ovsdb error", f"{path}: duplicate database name")
+            raise OvsdbError("ovsdb error", f"{name}: duplicate database name")
         if name.startswith("_"):
             file.close()
             raise OvsdbError("ovsdb error", f'{name}: names beginning with "_" are reserved')
@@ -148,7 +150,7 @@ class Daemon:
 
     def _open_relay(self, text: str) -> Hosted:
         parsed = parse_relay(text)
-        if parsed is None:
+        if parsed is None or not parsed[0]:
             raise OvsdbError("ovsdb error", f"{text}: invalid syntax")
         name, targets = parsed
         if name.startswith("_"):
@@ -316,9 +318,11 @@ class Daemon:
         elif reason.startswith("received unexpected"):
             self._session_log.warn("%s: %s", session.name, reason)
         elif "message" in reason or "stream" in reason:
-            self._rpc_log.warn("%s: %s", session.name, reason)
+            self._rpc_log.message(WARN, "%s: %s", (session.name, reason), self._rpc_limit)
             if session.foreign:
-                self._rpc_log.warn("%s: received %s data on JSON-RPC channel", session.name, session.foreign)
+                text, arguments = "%s: received %s data on JSON-RPC channel", (session.name, session.foreign)
+                self._rpc_log.message(WARN, text, arguments, self._rpc_limit)
+            self._reconnect_log.warn("%s: connection dropped (Protocol error)", session.name)
         if session.congested:
             connection.stream.abort()  # it would never take the rest
         else:
@@ -431,16 +435,17 @@ async def serve(
     daemon = Daemon(env)
     daemon.column_diff = column_diff
     daemon.replication = Replication(daemon, sync.server, sync.excluded)
-    for path in files:
+    for path in dict.fromkeys(files):
         try:
             daemon.open(path)
         except OvsdbError as error:
             raise Fatal(str(error)) from None
     Collector.freeze()
     env.commands.add(*commands(daemon))
-    wrong = daemon.tls.problem()
-    if wrong:
-        raise Fatal(wrong)
+    env.counters.report_memory(lambda: memory_usage(daemon))
+    for wrong in (daemon.remotes.problems(remotes), daemon.tls.problems()):
+        if wrong:
+            raise Fatal("".join(f"{line}\n" for line in wrong))
     daemon.tls.update()
     for remote in remotes:
         problem = await daemon.remotes.add(remote)
@@ -450,7 +455,8 @@ async def serve(
     if sync.server and not sync.active:
         daemon.replication.start()
     env.ready()
-    daemon.log.info("ovsdb-server (Open vSwitch) %s", _version())
+    if command is None:
+        daemon.log.info("ovsdb-server (Open vSwitch) %s", _version())
     status = asyncio.ensure_future(daemon.remotes.keep_status())
     try:
         work = asyncio.ensure_future(env.stopping.wait() if command is None else _run_command(command))
@@ -472,7 +478,7 @@ async def _run_command(command: str) -> None:
     process = await asyncio.create_subprocess_shell(command)
     status = await process.wait()
     if status:
-        how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
+        how = f"exit status {status}" if status > 0 else f"killed ({signal.strsignal(-status)})"
         raise Fatal(f"{command}: child exited, {how}")
 
 

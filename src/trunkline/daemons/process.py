@@ -62,6 +62,7 @@ TLS_OPTIONS: Final = (
 )
 COMMON_OPTIONS: Final = (*DAEMON_OPTIONS, *log_options.OPTIONS, *TLS_OPTIONS)
 _COMMON_NAMES: Final = frozenset(option.name for option in COMMON_OPTIONS)
+MEMORY_SECONDS: Final = 10  # between looks at how much memory the daemon needs
 STOP_SECONDS: Final = 5  # that a daemon has to stop after a signal
 
 
@@ -109,8 +110,14 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
     log = log_options.machine_log(program.name, console=INFO)
     daemonize: Daemonize | None = None
     try:
-        parsed = parse_options(sys.argv[1:] if argv is None else argv, [*COMMON_OPTIONS, *program.options])
-        _informative(program, parsed.options, directories)
+        try:
+            parsed = parse_options(
+                sys.argv[1:] if argv is None else argv, [*COMMON_OPTIONS, *program.options]
+            )
+        except OptionError as error:
+            _informative(program, log, error.found, directories)
+            raise
+        _informative(program, log, parsed.options, directories)
         log_options.attach_syslog(log)
         log_options.apply_options(log, parsed.options, directories)
         own = [option for option in parsed.options if option[0] not in _COMMON_NAMES]
@@ -171,9 +178,11 @@ def _crash(log: Log) -> NoReturn:
     os.abort()
 
 
-def _informative(program: Program, options: Found, directories: Directories) -> None:
-    for name, _ in options:
+def _informative(program: Program, log: Log, options: Found, directories: Directories) -> None:
+    """Answers ``--help`` and ``--version``; what stands before them counts, the rest does not."""
+    for place, (name, _) in enumerate(options):
         if name in ("help", "version"):
+            log_options.apply_options(log, options[:place], directories)
             text = program.usage(directories)
             if name == "version":
                 text = version_text(program.name, *program.version)
@@ -281,6 +290,7 @@ async def _supervise(
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop, number)
     sampling = loop.create_task(periodic([env.counters], collector))
+    memory = loop.create_task(watch_memory(env))
     try:
         await daemon
     except asyncio.CancelledError:
@@ -288,6 +298,7 @@ async def _supervise(
             raise
     finally:
         sampling.cancel()
+        memory.cancel()
         await server.stop()
         sockets.close()
     return ended_by[0] if ended_by else 0
@@ -300,6 +311,26 @@ async def periodic(all_counters: Sequence[Counters], collector: Collector) -> No
         for counters in all_counters:
             counters.sample()
         collector.check()
+
+
+async def watch_memory(env: Env) -> None:
+    """Logs how much memory the daemon needs, after ten seconds and whenever that has grown by a half."""
+    logger, started, before = env.log.module("memory"), env.clock.monotonic(), 0
+    since = started
+    while True:
+        await asyncio.sleep(MEMORY_SECONDS)
+        peak, now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, env.clock.monotonic()
+        if not before:
+            logger.info("%d kB peak resident set size after %.1f seconds", peak, now - started)
+        elif peak > before + before // 2:
+            text = "peak resident set size grew 50%% in last %.1f seconds, from %d kB to %d kB"
+            logger.info(text, now - since, before, peak)
+        else:
+            continue
+        before, since = peak, now
+        usage = env.counters.memory_text().rstrip()
+        if usage:
+            logger.info("%s", usage)
 
 
 def environment(

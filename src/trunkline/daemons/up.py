@@ -20,7 +20,16 @@ from trunkline.base.options import Option, OptionError, Parsed, parse_options
 from trunkline.base.targets import absolute
 from trunkline.base.version import OPEN_VSWITCH
 from trunkline.daemons.env import Env
-from trunkline.daemons.process import STOP_SECONDS, Fatal, Program, Run, environment, log_failure, periodic
+from trunkline.daemons.process import (
+    STOP_SECONDS,
+    Fatal,
+    Program,
+    Run,
+    environment,
+    log_failure,
+    periodic,
+    watch_memory,
+)
 from trunkline.io import log_options
 from trunkline.io.daemonize import Daemonize, set_name
 from trunkline.io.loop import Collector, Loop, LoopClock
@@ -179,8 +188,10 @@ async def _both(
         else:
             complete()
             sampling = loop.create_task(periodic([env.counters for env, *_ in running], collector))
+            watching = [loop.create_task(watch_memory(env)) for env, *_ in running]
             await _first(stop.wait(), *(task for _, task, *_ in running))
-            sampling.cancel()
+            for task in (sampling, *watching):
+                task.cancel()
     finally:
         for env, task, server, sockets in reversed(running):
             env.stopping.set()

@@ -257,7 +257,7 @@ class Switchd:
 
     def _memory(self) -> Mapping[str, int]:
         bridges = [part.bridge for part in self.switch.bridges.values()]
-        return {
+        usage = {
             "idl-cells-Open_vSwitch": sum(
                 len(self.replica.rows(interest.table)) * len(interest.columns or ()) for interest in INTERESTS
             ),
@@ -266,6 +266,7 @@ class Switchd:
             "rules": sum(1 for bridge in bridges for _ in bridge.flows.tables.rules(hidden=True)),
             "udpif keys": sum(len(datapath.megaflows) for datapath in self.datapaths.values()),
         }
+        return {name: count for name, count in usage.items() if count}
 
     def commands(self) -> list[Command]:
         def leave(arguments: Sequence[str]) -> str:

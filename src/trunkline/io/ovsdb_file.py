@@ -31,13 +31,15 @@ _HELD: Final[set[tuple[int, int]]] = set()  # device and inode of the lock files
 
 class LockError(OvsdbError):
     """The lock file cannot be had.  `warning` is what the original logs about it (module lockfile),
-    `number` errno, EAGAIN when rights are missing; `opened` says whether the file could at least be opened.
+    `lock` is the lock file's name, `number` errno, EAGAIN when rights are missing;
+    `opened` says whether the file could at least be opened.
     """
 
-    def __init__(self, path: str, number: int, warning: str, *, opened: bool = True) -> None:
+    def __init__(self, path: str, lock: str, number: int, warning: str, *, opened: bool = True) -> None:
         super().__init__("I/O error", f"{path}: failed to lock lockfile ({os.strerror(number)})")
         self.number = number
-        self.warning = warning
+        self.lock = lock
+        self.warning = f"{lock}: {warning}"
         self.opened = opened
 
 
@@ -56,31 +58,34 @@ class Lock:
 
     __slots__ = ("_descriptor", "_identity", "path")
 
-    def __init__(self, path: str) -> None:
-        """Locks the lock file of the database file `path`.  Raises LockError."""
+    def __init__(self, path: str, name: str = "") -> None:
+        """Locks the lock file of the database file `path`.  Raises LockError, with `name` for the file."""
         self.path = lock_path(path)
+        name = name or path
+        beside = os.path.join(os.path.dirname(name), os.path.basename(self.path))
+        shown = self.path if os.path.islink(path) else beside
         try:
             before = os.stat(self.path)
             known: tuple[int, int] | None = (before.st_dev, before.st_ino)
         except OSError:
             known = None
         if known in _HELD:
-            said = f"{self.path}: cannot lock file because it is already locked by this process"
-            raise LockError(path, errno.EDEADLK, said)
+            said = "cannot lock file because it is already locked by this process"
+            raise LockError(name, shown, errno.EDEADLK, said)
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             number = errno.EAGAIN if error.errno == errno.EACCES else error.errno or errno.EIO
-            said = f"{self.path}: failed to open lock file: {error.strerror}"
-            raise LockError(path, number, said, opened=False) from None
+            said = f"failed to open lock file: {error.strerror}"
+            raise LockError(name, shown, number, said, opened=False) from None
         request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETLK, request)
         except OSError as error:
             pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, request))[4]
             os.close(descriptor)
-            said = f"{self.path}: cannot lock file because it is already locked by pid {pid}"
-            raise LockError(path, error.errno or errno.EAGAIN, said) from None
+            said = f"cannot lock file because it is already locked by pid {pid}"
+            raise LockError(name, shown, error.errno or errno.EAGAIN, said) from None
         status = os.fstat(descriptor)
         self._descriptor = descriptor
         self._identity = (status.st_dev, status.st_ino)
@@ -93,33 +98,33 @@ class Lock:
             self._descriptor = -1
 
 
-def read_file(path: str) -> bytes:
-    """The whole file.  Raises OvsdbError."""
+def read_file(path: str, name: str = "") -> bytes:
+    """The whole file.  Raises OvsdbError, whose text has `name` for the file when one is given."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise io_error(path, "open failed", error.errno) from None
+        raise io_error(name or path, "open failed", error.errno) from None
     try:
         return b"".join(iter(lambda: os.read(descriptor, 1 << 24), b""))
     except OSError as error:
-        raise io_error(path, "read error", error.errno) from None
+        raise io_error(name or path, "read error", error.errno) from None
     finally:
         os.close(descriptor)
 
 
 def load_file(
-    path: str, new_uuid: Callable[[], Uuid] = random_uuid
+    path: str, new_uuid: Callable[[], Uuid] = random_uuid, name: str = ""
 ) -> tuple[Database, int, OvsdbError | None]:
     """`log.load` of a file.  The cyclic collector rests meanwhile: it would take half of the time and find
     nothing.
 
-    Raises OvsdbError.
+    Raises OvsdbError, whose text has `name` for the file when one is given.
     """
-    data = read_file(path)
+    data = read_file(path, name)
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return load(data, path, new_uuid)
+        return load(data, name or path, new_uuid)
     finally:
         if collecting:
             gc.enable()
@@ -220,15 +225,19 @@ class DatabaseFile:
         )
 
     @classmethod
-    def open(cls, path: str, new_uuid: Callable[[], Uuid] = random_uuid) -> "DatabaseFile":
-        """Raises OvsdbError: no such file, locked by another process (LockError), no database."""
+    def open(cls, path: str, new_uuid: Callable[[], Uuid] = random_uuid, name: str = "") -> "DatabaseFile":
+        """Raises OvsdbError: no such file, locked by another process (LockError), no database.
+
+        Its text has `name` for the file when one is given: what the user called it.
+        """
+        name = name or path
         somewhere = os.path.isdir(os.path.dirname(path) or ".")  # else there is no place for a lock file
         if (somewhere and not os.path.exists(path)) or os.path.isdir(path):
             number = errno.EISDIR if os.path.isdir(path) else errno.ENOENT
-            raise io_error(path, "open failed", number)
-        lock = Lock(path)
+            raise io_error(name, "open failed", number)
+        lock = Lock(path, name)
         try:
-            database, size, damage = load_file(path, new_uuid)
+            database, size, damage = load_file(path, new_uuid, name)
             return cls(path, lock, database, size, damage)
         except OvsdbError:
             lock.release()

@@ -255,12 +255,10 @@ class Transcript(NamedTuple):
     milliseconds: int | None
 
 
-def changes_of(
-    database: Database, record: dict[str, Json], new_uuid: Callable[[], Uuid], *, converting: bool = False
-) -> Transcript:
+def changes_of(database: Database, record: dict[str, Json], new_uuid: Callable[[], Uuid]) -> Transcript:
     """What applying `record` to `database` changes; references and indexes are taken on trust.
 
-    `converting`: tables and columns that the schema has not are passed over.  Raises OvsdbError.
+    Raises OvsdbError.
     """
     as_difference = record.get("_is_diff") is True
     version = new_uuid()
@@ -278,13 +276,11 @@ def changes_of(
             continue
         state = database.tables.get(table)
         if state is None:
-            if converting:
-                continue
             raise OvsdbError(UNKNOWN_TABLE, f"No table named {table}.", dumps(record, sort_keys=True))
         if not isinstance(rows, dict):
             raise syntax_error(rows, "object expected")
         found: dict[Uuid, Change] = {}
-        reader = _Reader(state.layout, as_difference, version, converting)
+        reader = _Reader(state.layout, as_difference, version)
         for uuid, json in rows.items():
             if UUID_PATTERN.fullmatch(uuid) is None:
                 raise syntax_error(rows, f'"{uuid}" is not a valid UUID')
@@ -303,13 +299,12 @@ def changes_of(
 class _Reader:
     """Makes rows of one table out of the rows of one record."""
 
-    __slots__ = ("as_difference", "columns", "converting", "layout", "version")
+    __slots__ = ("as_difference", "columns", "layout", "version")
 
-    def __init__(self, layout: Layout, as_difference: bool, version: Uuid, converting: bool) -> None:
+    def __init__(self, layout: Layout, as_difference: bool, version: Uuid) -> None:
         self.layout = layout
         self.as_difference = as_difference
         self.version = version
-        self.converting = converting
         self.columns = {name: (place, layout.types[place]) for name, place in layout.places.items()}
 
     def row(self, uuid: Uuid, old: Row | None, json: Json) -> Row:
@@ -322,7 +317,7 @@ class _Reader:
         for name, value in json.items():
             found = self.columns.get(name)
             if found is None:
-                if self.converting or column_type(layout.table, name) is not None:
+                if column_type(layout.table, name) is not None:
                     continue
                 said = f"No column {name} in table {layout.name}."
                 raise OvsdbError(UNKNOWN_COLUMN, said, dumps(json, sort_keys=True))

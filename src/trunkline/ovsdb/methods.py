@@ -74,8 +74,10 @@ def transact(server: "Server", session: Session, request: Request) -> None:
 
 def convert(server: "Server", session: Session, request: Request) -> None:
     hosted = hosted_of(server, request)
-    if len(request.params) != 2 or server.convert is None or hosted is server.own:
-        raise syntax_error(request.params, "convert request params must be <db-name> <schema>")
+    if len(request.params) != 2 or server.convert is None:
+        raise syntax_error(request.params, "array expected")
+    if hosted is server.own:
+        raise OvsdbError("not allowed", f"{hosted.name} is built in and cannot be converted")
     if session.access is not None and session.access.role:
         text = f'"convert" of database {hosted.name} (only the root role may convert databases)'
         raise session.access.refusal(text, "")

@@ -47,7 +47,7 @@ Answer = Callable[[Json, Json], None]
 def parse_relay(text: str) -> tuple[str, list[str]] | None:
     """Name and targets of ``relay:DB:TARGET[,TARGET]...``; None when it is not of this form."""
     name, colon, targets = text.removeprefix(PREFIX).partition(":")
-    return (name, targets.split(",")) if colon else None
+    return (name, targets.split(",") if targets else ["invalid:"]) if colon else None
 
 
 class Host(NamedTuple):

@@ -338,16 +338,28 @@ def _distinct(rows: list[Row], columns: list[str]) -> dict[tuple[Datum, ...], No
     return dict.fromkeys(tuple([row[name] for name in columns]) for row in rows)
 
 
+def _rank(datum: Datum) -> tuple[Any, ...]:
+    """Where a datum stands in a sorted selection: by the number of its elements, then keys, then values."""
+    if datum and type(datum[0]) is tuple:
+        return len(datum), [key for key, _ in datum], [value for _, value in datum]
+    return len(datum), datum
+
+
 def _select(transaction: Transaction, members: Members) -> Json:
     overlay = _table(transaction, members)
     where_json = members.take("where", ("array",))
     columns_json = members.take("columns", ("array",), optional=True)
+    sort_json = members.take("sort", ("array",), optional=True)
     members.check()
     layout = overlay.state.layout
     where = where_from_json(layout.table, where_json, transaction.named)
     columns = _columns(layout, columns_json)
     types: list[Any] = [column_type(layout.table, name) for name in columns]
-    found = _distinct(overlay.matching(where), columns)
+    matching = overlay.matching(where)
+    if sort_json is not None:
+        order = _columns(layout, sort_json)
+        matching = sorted(matching, key=lambda row: [_rank(row[name]) for name in order])
+    found = _distinct(matching, columns)
     rows = [
         {name: datum_to_json(type_, datum) for name, type_, datum in zip(columns, types, values)}
         for values in found
