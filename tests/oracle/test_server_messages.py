@@ -84,6 +84,18 @@ def test_command_lines(directories: list[Path], words: list[str]) -> None:
     assert ours == theirs
 
 
+def test_names_are_relative_to_where_one_is(directories: list[Path], tmp_path: Path) -> None:
+    """The directory of databases is for the default database alone."""
+    words = [str(directory / "zoo.db") for directory in directories]
+    for directory, word in zip(directories, words):
+        variables = {**os.environ, "OVS_DBDIR": str(directory), "OVS_RUNDIR": str(directory)}
+        for program in (ORIGINAL, OURS):
+            for name, status in (("zoo.db", 1), (word, 0)):
+                command = [program, "--unixctl=none", "--run=true", name]
+                done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, timeout=30)
+                assert done.returncode == status, (program, name, done.stderr)
+
+
 def test_version_before_what_is_wrong(directories: list[Path]) -> None:
     """Options are taken one by one."""
     for words in (["--version", "--nope"], ["-V", "-vnope"], ["--help", "--nope"]):

@@ -45,6 +45,7 @@ class Running:
                 *self.options,
             ],
             env=self.environment,
+            cwd=self.directory,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

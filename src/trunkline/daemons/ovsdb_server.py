@@ -17,7 +17,6 @@ from trunkline.base.directories import Directories
 from trunkline.base.json import Json, loads
 from trunkline.base.log import INFO, WARN, RateLimit
 from trunkline.base.options import Option, Parsed
-from trunkline.base.targets import absolute
 from trunkline.daemons.env import Env
 from trunkline.daemons.ovsdb_commands import commands, memory_usage
 from trunkline.daemons.ovsdb_compaction import Compactor
@@ -121,7 +120,7 @@ class Daemon:
         """Serves a database file, or a relay: ``relay:DB:TARGET``.  Raises OvsdbError."""
         if name.startswith(PREFIX):
             return self._open_relay(name)
-        path = absolute(name, self.env.directories.database)
+        path = os.path.abspath(name)  # as the original: not below the directory of databases
         for file in self.files.values():
             if file.path == path:
                 raise OvsdbError("ovsdb error", f"{name}: already open")
