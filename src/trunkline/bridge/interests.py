@@ -34,6 +34,7 @@ INTERESTS: Final = (
             *("ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst"),
         ),
     ),
+    Interest("Flow_Table", ("name", "flow_limit", "overflow_policy", "groups", "prefixes")),
     Interest("Datapath", ("ct_zones",)),
     Interest("CT_Zone", ("timeout_policy",)),
     Interest("CT_Timeout_Policy", ("timeouts",)),

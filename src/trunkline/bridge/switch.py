@@ -25,6 +25,7 @@ from trunkline.base.counters import Counters
 from trunkline.base.log import Log
 from trunkline.bridge.controllers import controllers_of
 from trunkline.bridge.devices import Devices
+from trunkline.bridge.flow_tables import FlowTableRows
 from trunkline.bridge.interfaces import Interfaces
 from trunkline.bridge.numbers import Numbers
 from trunkline.bridge.parts import (
@@ -104,6 +105,7 @@ class Switch:
         self._bridge_names: dict[str, BridgePart] = {}
         self._routes = Routes(log.module("bridge"))
         self._timeout_policies = TimeoutPolicies()
+        self._flow_tables = FlowTableRows(log)
         self._statistics_read = counters.counter("netdev_get_stats")
         self._run_directory = run_directory
         self._whole_log = log
@@ -124,6 +126,7 @@ class Switch:
         for change in changes:
             self._routes.take(change)
         self._timeout_policies.look(changes)
+        self._flow_tables.look(changes)
         self._routes.find_controlled()
         self._replica = replica
         if self._routes.root is not root:
@@ -131,6 +134,7 @@ class Switch:
         self._inherit()
         self._remove()
         self._configure_bridges()
+        self._flow_tables.apply(replica, self.bridges)
         self._add_interfaces()
         self._set_ports()
         self._settling.settle()

@@ -80,7 +80,7 @@ SETTINGS: Final = (
     Settings("Bridge", _Y, "other_config:controller-queue-size", "packets to a controller wait without limit"),
     Settings("Bridge", _Y, "other_config:in-band-queue other_config:disable-in-band", _IN_BAND),
     Settings("Bridge", _H, "controller"),
-    Settings("Bridge", _Y, "flow_tables", "tables have no limit, names or groups of eviction"),
+    Settings("Bridge", _H, "flow_tables"),
     Settings("Bridge", _Y, "stp_enable other_config:stp-system-id other_config:stp-priority "
              "other_config:stp-hello-time other_config:stp-max-age other_config:stp-forward-delay",
              "every port forwards"),
@@ -158,8 +158,8 @@ SETTINGS: Final = (
              "cfm_fault_status:loopback cfm_fault_status:overflow cfm_fault_status:override "
              "cfm_fault_status:interval cfm_remote_opstate cfm_health cfm_remote_mpids"),
 
-    Settings("Flow_Table", _Y, "name flow_limit overflow_policy groups prefixes",
-             "tables have no limit, names or groups of eviction"),
+    Settings("Flow_Table", _H, "name flow_limit overflow_policy groups"),
+    Settings("Flow_Table", _H, "prefixes", "checked; every field's prefixes are tracked, whatever it says"),
     Settings("Flow_Table", _D, "external_ids"),
     Settings("QoS", _Y, "type queues other_config:max-rate other_config:cir other_config:cbs other_config:eir "
              "other_config:ebs other_config:perturb other_config:quantum other_config:latency other_config:limit "

@@ -23,6 +23,7 @@ from trunkline.ofproto.fabric import (
     ports_token,
 )
 from trunkline.ofproto.flow_mods import Flows
+from trunkline.ofproto.limits import TableSettings
 from trunkline.ofproto.ports import OfPort, PortConfig, PortError, PortStatistics
 from trunkline.ofproto.primaries import FAIL_OPEN_PRIORITY, Conclusion, FailOpen, Primary, failing_seconds
 from trunkline.ofproto.rules import Rule
@@ -266,6 +267,18 @@ class Bridge:
     def interface(self, ofport: int) -> OfPort | None:
         return self.interfaces.get(ofport)
 
+    def set_table(self, table: int, settings: TableSettings) -> None:
+        """A flow table's name, limit and policy, as the database has them."""
+        if settings != self.flows.limits.settings(table):
+            self.flows.set_table(table, settings)
+            self.tell_unsaid()
+
+    def tell_unsaid(self) -> None:
+        """Tells controllers of flows that were evicted and of tables that fill up."""
+        unsaid, self.flows.unsaid = self.flows.unsaid, []
+        for message in unsaid:
+            self.clients.tell(message)
+
     # ---- learned addresses
 
     def learn(self, vlan: int, mac: int, port: str, now: float) -> None:
@@ -296,6 +309,7 @@ class Bridge:
         self._macs_changed(self.macs.expire(now))
         for removed in self.flows.expire(now):
             self.clients.tell(removed)
+        self.tell_unsaid()
         self.look_at_controllers(now)
 
     def next_timer(self) -> float | None:

@@ -18,7 +18,7 @@ from trunkline.openflow.groups import GroupMod
 from trunkline.openflow.messages import AsyncConfig, FlowRemoved, Message, PacketIn, PortStatus, RoleStatus
 from trunkline.openflow.meters import MeterMod
 from trunkline.openflow.monitors import FlowMonitor
-from trunkline.openflow.notices import RequestForward
+from trunkline.openflow.notices import RequestForward, TableStatus
 from trunkline.openflow.wire import EncodeError
 
 _OPENFLOW13, _OPENFLOW14 = 4, 5
@@ -100,6 +100,10 @@ class Client:
                 wanted = self.asynchronous.flow_removed
             case RoleStatus():
                 return self.connection.version >= _OPENFLOW13  # asked for or not
+            case TableStatus(reason=reason):
+                if self.connection.version < _OPENFLOW14:
+                    return False
+                wanted = self.asynchronous.table_status
             case _:
                 return False
         return bool(wanted[secondary] >> reason & 1)

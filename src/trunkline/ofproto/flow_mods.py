@@ -20,13 +20,15 @@ from trunkline.model import openflow as of
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.fabric import Fabric, RuleChange
 from trunkline.ofproto.groups import Group
+from trunkline.ofproto.limits import Limits, TableSettings, Vacancy
 from trunkline.ofproto.meters import Meter
 from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule, age_nanoseconds, references
 from trunkline.openflow import actions
 from trunkline.openflow.actions import Learn
 from trunkline.openflow.consistency import consistent
-from trunkline.openflow.messages import FlowMod, FlowRemoved
+from trunkline.openflow.messages import FlowMod, FlowRemoved, Message
 from trunkline.openflow.monitors import OFPFME_ADDED, OFPFME_MODIFIED, OFPFME_REMOVED
+from trunkline.openflow.notices import TableStatus
 
 _KEPT_FLAGS: Final = (
     of.OFPFF_SEND_FLOW_REM
@@ -39,8 +41,6 @@ _DELETES: Final = (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT)
 _OPENFLOW11: Final = 2
 _OPENFLOW12: Final = 3
 MAX_PRIORITY: Final = 0xFFFF  # that OpenFlow can give; flows above are hidden
-MAX_FLOWS: Final = 1_000_000  # in a table, as table statistics say
-
 
 _ANY_NUMBER: Final = range(1 << 32)
 
@@ -87,16 +87,22 @@ class Flows:
         "_teachers",
         "_timers",
         "_users",
+        "_vacancies",
         "author",
         "changes",
         "groups",
+        "limits",
         "meters",
         "tables",
+        "unsaid",
         "watched",
     )
 
     def __init__(self, bridge: str, fabric: Fabric, clock: Clock) -> None:
         self.tables = FlowTables()
+        self.limits = Limits()
+        self.unsaid: list[Message] = []  # of evicted flows and full tables, for whoever tells controllers
+        self._vacancies: dict[int, Vacancy] = {}  # as they were at `begin`
         self.groups: dict[int, Group] = {}
         self.meters: dict[int, Meter] = {}
         self._users: dict[tuple[type, int], set[Rule]] = {}  # which flows name a group or a meter
@@ -118,6 +124,7 @@ class Flows:
     def begin(self) -> None:
         """From here on every step is remembered, until `commit` or `roll_back`."""
         self._done = []
+        self._vacancies = self.limits.remember()
 
     def commit(self) -> None:
         self._done = None
@@ -128,6 +135,8 @@ class Flows:
         self.changes.clear()
         for old, new in reversed(done or ()):
             self._replace(new, old)
+        self.limits.restore(self._vacancies)
+        self.unsaid.clear()
 
     # ---- selection
 
@@ -225,8 +234,8 @@ class Flows:
                 and classifier.overlapping(value, mask, message.priority, self.tables.version)
             ):
                 raise Refused("OFPFMFC_OVERLAP")
-            if old is None and classifier.size >= MAX_FLOWS:
-                raise Refused("OFPFMFC_TABLE_FULL")
+        if old is None:
+            self._make_room(table)
         counters = None
         if old is not None:
             counters = old.counters
@@ -248,6 +257,36 @@ class Flows:
         )
         self._replace(() if old is None else (old,), (rule,))
         self._note(OFPFME_ADDED, rule, old=old)
+
+    def size(self, table: int) -> int:
+        """How many flows are in a table."""
+        classifier = self.tables.tables.get(table)
+        return classifier.size if classifier is not None else 0
+
+    def _make_room(self, table: int) -> None:
+        """Room for one more flow, for which another may have to go.  Raises Refused."""
+        if self.size(table) < self.limits.limit(table):
+            return
+        victim = self.limits.victim(table)
+        if victim is None:
+            raise Refused("OFPFMFC_TABLE_FULL")
+        self._evict(victim)
+
+    def _evict(self, victim: Rule) -> None:
+        self.unsaid += self._delete([victim], of.OFPRR_EVICTION)
+
+    def set_table(self, table: int, settings: TableSettings) -> None:
+        """What the database says of a table; flows that are too many now go, if they may be evicted."""
+        self.limits.set_settings(table, settings, self.tables.rules(table, hidden=True))
+        while self.size(table) > self.limits.limit(table):
+            victim = self.limits.victim(table)
+            if victim is None:
+                break
+            self._evict(victim)
+
+    def set_eviction(self, table: int, wanted: bool) -> None:
+        """What a controller says (table-mod)."""
+        self.limits.set_eviction(table, wanted, self.tables.rules(table, hidden=True))
 
     def _modify(self, rules: list[Rule], message: FlowMod) -> None:
         now = self._clock.monotonic()
@@ -310,8 +349,11 @@ class Flows:
         if old is not None and _same(old, mod):
             old.modified = max(old.modified, used)
             return
-        if old is None and classifier is not None and classifier.size >= MAX_FLOWS:
-            return
+        if old is None:
+            try:
+                self._make_room(mod.table)
+            except Refused:
+                return
         rule = Rule(
             mod.match,
             mod.priority,
@@ -341,6 +383,7 @@ class Flows:
             rule.hard_timeout = hard
         if (rule.idle_timeout, rule.hard_timeout) != before:
             self._watch(rule)
+            self.limits.add(rule)
 
     def _taught(self, old: Sequence[Rule], new: Sequence[Rule]) -> None:
         """Takes back what was learned by flows that are gone, where they have said so (delete_learned)."""
@@ -378,6 +421,7 @@ class Flows:
             self._done.append((tuple(old), tuple(new)))
         for rule in old:
             tables.retire(rule)
+            self.limits.remove(rule)
             for name in references(rule.actions):
                 users = self._users[name]
                 users.discard(rule)
@@ -386,6 +430,7 @@ class Flows:
         for rule in new:
             tables.insert(rule)
             self._watch(rule)
+            self.limits.add(rule)
             for name in references(rule.actions):
                 self._users.setdefault(name, set()).add(rule)
         tables.version += 1
@@ -393,6 +438,11 @@ class Flows:
             tables.discard(rule)  # nobody holds on to an older version yet
         changed = {RuleChange(self._bridge, rule.table, rule.value, rule.mask) for rule in (*old, *new)}
         self._fabric.changes += changed
+        if self.limits.tells:
+            for table in {rule.table for rule in (*old, *new)}:
+                reason = self.limits.event(table, self.size(table))
+                if reason is not None:
+                    self.unsaid.append(TableStatus(reason, self.limits.describe(table, self.size(table))))  # type: ignore[arg-type]
         self._taught(old, new)
 
     # ---- time

@@ -13,7 +13,7 @@ from trunkline.ofproto import bundles, connections, flow_monitors, group_mods, m
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
-from trunkline.ofproto.flow_mods import MAX_FLOWS, Refused, Selection
+from trunkline.ofproto.flow_mods import Refused, Selection
 from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
 from trunkline.ofproto.table_features import table_features
 from trunkline.openflow import groups as groups_wire
@@ -37,7 +37,6 @@ _CAPABILITIES: Final = (
     | of.CAPABILITY_BUNDLES
 )
 _ACTIONS10: Final = 0xFFF
-_EVICTION_ORDERS: Final = 7  # by anything, by importance, by lifetime
 _OPENFLOW13: Final = 4
 _FLOWS_AT_ONCE: Final = 150
 _CHANGES: Final = frozenset(
@@ -118,6 +117,8 @@ def _carry_out(bridge: Bridge, client: Client, received: Received) -> Answer:
         return handler(bridge, client, message)
     finally:
         bridge.flows.author = None
+        if bridge.flows.unsaid:
+            bridge.tell_unsaid()
         if bridge.flows.changes:
             flow_monitors.report(bridge)
 
@@ -336,6 +337,7 @@ def _aggregate(bridge: Bridge, client: Client, message: m.AggregateStatsRequest)
 def _table_stats(bridge: Bridge, client: Client, message: m.TableStatsRequest) -> m.Message:
     bridge.fabric.refresh()
     tables = []
+    limits = bridge.flows.limits
     for number in range(TABLES):
         classifier = bridge.flows.tables.tables.get(number)
         counters = bridge.flows.tables.counters.get(number)
@@ -344,7 +346,8 @@ def _table_stats(bridge: Bridge, client: Client, message: m.TableStatsRequest) -
             classifier.size if classifier else 0,
             counters.lookups if counters else 0,
             counters.matched if counters else 0,
-            max_entries=MAX_FLOWS,
+            name=limits.settings(number).name,
+            max_entries=limits.limit(number),
             miss_config=bridge.table_miss.get(number, of.OFPTC11_TABLE_MISS_CONTROLLER),
         )
         tables.append(stats._replace(**_table_abilities(client.connection.version, number)))
@@ -461,19 +464,24 @@ def _queue_config(bridge: Bridge, client: Client, message: m.QueueConfigRequest)
 
 
 def _table_descriptions(bridge: Bridge, client: Client, message: m.TableDescriptionRequest) -> m.Message:
-    """No table evicts flows or tells of vacancy: what could switch that on is refused."""
-    rows = (m.TableDescription(number, False, _EVICTION_ORDERS, False, 0, 0, 0) for number in range(TABLES))
+    flows = bridge.flows
+    rows = (flows.limits.describe(number, flows.size(number)) for number in range(TABLES))
     return m.TableDescriptionReply(tuple(rows))
 
 
 def _table_mod(bridge: Bridge, client: Client, message: m.TableMod) -> None:
-    """What becomes of packets that no flow of a table matches, which 1.1 and 1.2 set here."""
+    """What becomes of packets that no flow of a table matches (1.1 and 1.2), eviction and vacancy (1.4)."""
     if message.table != of.OFPTT_ALL and message.table >= TABLES:
-        raise Refused("OFPTMFC_BAD_TABLE")
-    if message.eviction or message.vacancy:
-        raise Refused("OFPTMFC_BAD_CONFIG")
+        raise Refused("OFPTMFC_EPERM")  # the switch's own
+    tables = range(TABLES) if message.table == of.OFPTT_ALL else (message.table,)
+    flows = bridge.flows
+    for table in tables:
+        if message.eviction is not None:
+            flows.set_eviction(table, message.eviction)
+        if message.vacancy is not None:
+            wanted = (message.vacancy_down, message.vacancy_up) if message.vacancy else None
+            flows.limits.set_vacancy(table, wanted, flows.size(table))
     if message.miss is not None:
-        tables = range(TABLES) if message.table == of.OFPTT_ALL else (message.table,)
         bridge.set_table_miss(tables, message.miss)
 
 

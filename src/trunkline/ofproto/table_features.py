@@ -9,7 +9,7 @@ from struct import pack
 from typing import Final
 
 from trunkline.model.fields import CLASSES, FIELDS, Field
-from trunkline.ofproto.flow_mods import MAX_FLOWS
+from trunkline.ofproto.limits import MAX_FLOWS
 from trunkline.ofproto.rules import TABLES
 
 _GOTO_TABLE, _WRITE_METADATA, _APPLY_ACTIONS = 1, 2, 4  # instructions

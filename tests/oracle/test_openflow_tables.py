@@ -1,0 +1,284 @@
+"""Flow tables beside the original's: limits, eviction, vacancy events, names, features, tunnel options."""
+
+import random
+import re
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.switch_pair import Pair
+from trunkline.model import openflow as of
+from trunkline.openflow import messages as m
+from trunkline.openflow.codec import encode
+from trunkline.openflow.flow_text import parse_flow
+from trunkline.openflow.text import message_text
+from trunkline.openflow.wire import Protocol
+
+pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("openflow_tables")]
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    directory = Path(tempfile.mkdtemp(prefix="tl.", dir="/tmp"))
+    pair = Pair(directory)
+    try:
+        assert pair.control("time/stop") == ("", "")
+        yield pair
+    finally:
+        pair.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+ALL_FLOWS = m.FlowStatsRequest(parse_flow("", of.OFPFC_DELETE).mod.match)
+
+
+def text(raw: bytes) -> str:
+    return re.sub(r"duration[=:]?[\d.]+s", "duration", message_text(raw))
+
+
+def is_unasked(raw: bytes) -> bool:
+    return raw[4:8] == bytes(4)
+
+
+class Talk:
+    """Both switches are told and asked the same, and must say the same, the unasked in its own order."""
+
+    def __init__(self, pair: Pair, version: int) -> None:
+        self.protocol = Protocol(version, version == 1, True)
+        self.peers = pair.peers(version)
+        self.unasked: tuple[list[str], list[str]] = ([], [])
+        if version == 1:
+            self.ask(m.FlowModTableId(True))
+
+    def _answers(self, data: bytes) -> list[list[str]]:
+        found = []
+        for peer, told in zip(self.peers, self.unasked, strict=True):
+            replies = peer.ask(data)
+            told += [text(raw) for raw in replies if is_unasked(raw)]
+            found.append([text(raw) for raw in replies if not is_unasked(raw)])
+        return found
+
+    def ask(self, message: Any, context: object = "") -> str:
+        data = b"".join(encode(self.protocol, message, 9))
+        theirs, ours = self._answers(data)
+        shown = [sorted(line for reply in told for line in reply.splitlines()) for told in (theirs, ours)]
+        assert shown[1] == shown[0], f"{message_text(data)}after {context}"
+        return "".join(theirs)
+
+    def until_equal(self, message: Any) -> str:
+        """The same of what both find out in their own time: the rows of the database."""
+        data = b"".join(encode(self.protocol, message, 9))
+        deadline = time.monotonic() + 10
+        while True:
+            theirs, ours = ("".join(sorted(told)) for told in self._answers(data))
+            if sorted(theirs.splitlines()) == sorted(ours.splitlines()):
+                return theirs
+            assert time.monotonic() < deadline, f"original:\n{theirs}ours:\n{ours}"
+            time.sleep(0.05)
+
+    def compare_unasked(self) -> list[str]:
+        deadline = time.monotonic() + 10
+        while sorted(self.unasked[0]) != sorted(self.unasked[1]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            self._answers(b"")
+        theirs, ours = (list(told) for told in self.unasked)
+        assert sorted(ours) == sorted(theirs)
+        for told in self.unasked:
+            told.clear()
+        return theirs
+
+    def close(self) -> None:
+        for peer in self.peers:
+            peer.close()
+
+
+def add(flow: str, command: int = of.OFPFC_ADD) -> m.FlowMod:
+    mod = parse_flow(flow, command).mod
+    return mod._replace(table=0 if mod.table == 255 else mod.table)
+
+
+def set_tables(pair: Pair, *columns: str, number: int = 1) -> None:
+    """A row for one table of both bridges, and no other."""
+    for switch in pair.both:
+        switch.vsctl(
+            *("--", "--id=@t", "create", "flow_table", *columns),
+            *("--", "set", "bridge", "br0", f"flow_tables={{{number}=@t}}"),
+        )
+
+
+def clear(pair: Pair) -> None:
+    for switch in pair.both:
+        switch.vsctl("clear", "bridge", "br0", "flow_tables")
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+
+
+def wait_for_limit(talk: Talk, limit: int, number: int = 1) -> None:
+    """Until both switches have taken up the row (1.0 to 1.2 show the limit)."""
+    deadline = time.monotonic() + 10
+    data = b"".join(encode(talk.protocol, m.TableStatsRequest(), 9))
+    while True:
+        shown = talk._answers(data)
+        if all(f"max_entries={limit}\n" in "".join(told) for told in shown):
+            return
+        assert time.monotonic() < deadline, f"no limit of {limit}"
+        time.sleep(0.05)
+
+
+def ties(dump: str, grouped: bool) -> bool:
+    """Whether the original would have to throw dice: several groups are the largest."""
+    if not grouped:
+        return False
+    sizes = Counter(
+        int(found[1]) & 3 if (found := re.search(r"in_port=(\d+)", line)) else 0
+        for line in dump.splitlines()
+        if "table=1" in line and "_timeout" in line
+    )
+    most = max(sizes.values(), default=0)
+    return sum(size == most for size in sizes.values()) > 1
+
+
+@pytest.mark.parametrize("version", [1, 4, 5, 6])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_full_tables_evict_the_same_flows(pair: Pair, version: int, grouped: bool) -> None:
+    r = random.Random(f"eviction {version} {grouped}")
+    clear(pair)
+    groups = ('groups="NXM_OF_IN_PORT[0..1]"',) if grouped else ()
+    watcher = Talk(pair, 1)
+    talk = Talk(pair, version)
+    for one in (talk, watcher):
+        one.ask(m.SetConfig(m.SwitchConfig(0, 128, False)))
+    set_tables(pair, "flow_limit=12", "overflow_policy=evict", *groups)
+    wait_for_limit(watcher, 12)
+    elapsed = 0
+    deadlines = list(range(200, 420))  # no two alike, in seconds from the start
+    r.shuffle(deadlines)
+    for step in range(110):
+        dump = talk.ask(ALL_FLOWS)
+        if ties(dump, grouped) and dump.count("table=1") >= 12:
+            port = r.choice(re.findall(r"table=1.*in_port=(\d+)", dump))
+            talk.ask(add(f"table=1,in_port={port}", of.OFPFC_DELETE), f"step {step}")
+            continue
+        kind = r.choice(("idle_timeout", "hard_timeout", "hard_timeout", ""))
+        if kind and r.random() < 0.9:
+            kind = f",{kind}={deadlines.pop() - elapsed}"
+        else:
+            kind = "" if r.random() < 0.2 else f",idle_timeout={deadlines.pop() - elapsed}"
+        importance = f",importance={r.choice((0, 0, 1, 2))}" if version >= 5 else ""
+        flow = (
+            f"table=1,in_port={r.randrange(40)}{kind}{importance},send_flow_rem,actions={r.randrange(1, 4)}"
+        )
+        talk.ask(add(flow), f"step {step}: {flow}")
+        if r.random() < 0.05:
+            for switch in pair.both:
+                assert switch.control("time/warp", "3000").strip() == "warped"
+            elapsed += 3
+    talk.ask(ALL_FLOWS)
+    told = talk.compare_unasked()
+    watcher.compare_unasked()
+    evicted = sum("reason=eviction" in one for one in told)
+    assert (evicted > 10) == (version >= 5), told[:3]
+    # A lower limit takes effect at once, as far as flows may be evicted.
+    if not grouped:
+        for switch in pair.both:
+            table = switch.originals.run(
+                "ovs-vsctl",
+                f"--db={switch.originals.database}",
+                "--bare",
+                "get",
+                "bridge",
+                "br0",
+                "flow_tables:1",
+            ).stdout.strip()
+            switch.vsctl("set", "flow_table", table, "flow_limit=5")
+        wait_for_limit(watcher, 5)
+        assert talk.ask(ALL_FLOWS).count("table=1") >= 5
+    watcher.close()
+    talk.close()
+
+
+def test_refusing_tables(pair: Pair) -> None:
+    """A table that does not evict refuses; what replaces a flow needs no room, in bundles neither."""
+    clear(pair)
+    watcher, talk = Talk(pair, 1), Talk(pair, 5)
+    set_tables(pair, "flow_limit=3", "name=small")
+    wait_for_limit(watcher, 3)
+    assert '("small")' in watcher.ask(m.TableStatsRequest())
+    for flow in ("1", "2,idle_timeout=9", "3", "1,hard_timeout=100", "4", "2", "4"):
+        answer = talk.ask(add(f"table=1,in_port={flow},actions=1"), flow)
+        assert ("OFPFMFC_TABLE_FULL" in answer) == (flow == "4")
+    watcher.ask(add("table=1,in_port=9,actions=2", of.OFPFC_MODIFY))
+    talk.ask(m.TableMod(1, None, True))
+    talk.ask(m.TableDescriptionRequest())
+    assert "in_port=4" in talk.ask(add("table=1,in_port=4,actions=1")) + talk.ask(ALL_FLOWS)
+    talk.ask(m.TableMod(1, None, False))
+    talk.ask(add("table=1,in_port=5,actions=1"))
+    talk.ask(m.TableMod(of.OFPTT_ALL, None, True))
+    talk.ask(m.TableDescriptionRequest())
+    talk.ask(m.TableMod(of.OFPTT_ALL, None, False))
+    talk.ask(m.TableMod(254, None, True))
+    clear(pair)
+    wait_for_limit(watcher, 1_000_000)
+    watcher.until_equal(m.TableStatsRequest())
+    watcher.close()
+    talk.close()
+
+
+@pytest.mark.parametrize("version", [5, 6])
+def test_vacancy_events(pair: Pair, version: int) -> None:
+    r = random.Random(f"vacancy {version}")
+    clear(pair)
+    watcher, talk = Talk(pair, 1), Talk(pair, version)
+    talk.ask(m.SetConfig(m.SwitchConfig(0, 128, False)))
+    talk.ask(m.GetAsyncRequest())
+    talk.ask(m.TableMod(1, None, False, None, True, 20, 80))
+    talk.ask(m.TableDescriptionRequest(), "without a limit")
+    set_tables(pair, "flow_limit=10")
+    wait_for_limit(watcher, 10)
+    told = []
+    for wanted in (False, True):
+        if wanted:
+            talk.ask(m.SetAsync((7, 0), (7, 0), (7, 0), (7, 0), (0x18, 0), (0, 0)))
+        for step in range(160):
+            if step % 40 == 0:
+                down, up = r.randrange(10, 45), r.randrange(50, 80)
+                talk.ask(
+                    m.TableMod(1, None, r.random() < 0.5, None, r.random() < 0.9, down, up), f"{down},{up}"
+                )
+            filling = step // 25 % 2 == 0
+            flow = f"table=1,in_port={r.randrange(16)}"
+            message = (
+                add(flow + ",actions=1")
+                if r.random() < (0.9 if filling else 0.1)
+                else add(flow, of.OFPFC_DELETE)
+            )
+            talk.ask(message, f"step {step}: {flow}")
+            if step % 5 == 0:
+                talk.ask(m.TableDescriptionRequest(), f"step {step}")
+        told = talk.compare_unasked()
+        assert bool(told) == wanted, told
+    assert any("VACANCY_DOWN" in one for one in told)
+    assert any("VACANCY_UP" in one for one in told)
+    talk.ask(m.TableMod(1, None, None, None, False))
+    watcher.close()
+    talk.close()
+
+
+def test_what_rows_cannot_mean_is_said(pair: Pair) -> None:
+    clear(pair)
+    groups = 'groups=["NXM_OF_IN_PORT[","bla","NXM_OF_ETH_DST[0..7]","NXM_OF_IN_PORT[0..99]"]'
+    set_tables(pair, groups, 'prefixes=["bla","ip_dst","eth_src"]')
+    wanted = r"(bridge br0.*(?:error parsing|prefixes').*)"
+    deadline = time.monotonic() + 10
+    while True:
+        said = [sorted(re.findall(wanted, switch.log())) for switch in pair.both]
+        if said[0] == said[1] and len(said[0]) >= 5:
+            break
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
+    clear(pair)
