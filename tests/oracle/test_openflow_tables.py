@@ -15,8 +15,9 @@ import pytest
 from support.switch_pair import Pair
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
-from trunkline.openflow.codec import encode
+from trunkline.openflow.codec import decode, encode
 from trunkline.openflow.flow_text import parse_flow
+from trunkline.openflow.table_abilities import TableFeaturesRequest
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import Protocol
 
@@ -282,3 +283,42 @@ def test_what_rows_cannot_mean_is_said(pair: Pair) -> None:
         assert time.monotonic() < deadline, said
         time.sleep(0.05)
     clear(pair)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
+def test_what_tables_can_do(pair: Pair, version: int) -> None:
+    """Table statistics by text; table features by what they mean: the original says some of it twice."""
+    clear(pair)
+    name = 'name="a name of more than thirty-one characters"'
+    set_tables(pair, name, "flow_limit=77", number=3)
+    watcher, talk = Talk(pair, 1), Talk(pair, version)
+    wait_for_limit(watcher, 77)
+    talk.ask(m.TableStatsRequest())
+    if version >= 4:
+        data = b"".join(encode(talk.protocol, TableFeaturesRequest(), 9))
+        theirs, ours = ([table for raw in peer.ask(data) for table in _features(raw)] for peer in talk.peers)
+        assert len(theirs) == 254
+        assert theirs[3].name == "a name of more than thirty-one "
+        assert ours == theirs
+    watcher.close()
+    talk.close()
+    if version == 6:
+        for command in (("dump-tables",), ("dump-table-features",), ("dump-tables", "-OOpenFlow12")):
+            shown = [switch.ofctl("-OOpenFlow15", *command, "br0").stdout for switch in pair.both]
+            assert shown[0]
+            assert shown[1] == shown[0]
+    clear(pair)
+
+
+def _features(raw: bytes) -> Iterator[Any]:
+    for table in decode(raw).message.tables:  # type: ignore[union-attr]
+        side = table.on_match
+        bare = side._replace(write_fields=(), apply_fields=())
+        assert table.on_miss == side
+        yield table._replace(
+            match=sorted(table.match),
+            mask=sorted(table.mask),
+            wildcard=sorted(table.wildcard),
+            on_match=(bare, sorted(side.write_fields), sorted(side.apply_fields)),
+            on_miss=None,
+        )

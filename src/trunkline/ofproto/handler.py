@@ -15,7 +15,7 @@ from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
 from trunkline.ofproto.flow_mods import Refused, Selection
 from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
-from trunkline.ofproto.table_features import table_features
+from trunkline.ofproto.table_features import ACTIONS12, GOTO_TABLE, INSTRUCTIONS, table_features
 from trunkline.openflow import groups as groups_wire
 from trunkline.openflow import messages as m
 from trunkline.openflow import meters as meters_wire
@@ -54,8 +54,6 @@ _CHANGES: Final = frozenset(
 
 Answer: TypeAlias = "m.Message | list[m.Message] | Iterator[m.Message | None] | None"
 Handler = Callable[[Bridge, Client, Any], Answer]
-
-_TABLE_FEATURES: Final = "OFPST_TABLE_FEATURES reply"
 
 
 def handle(bridge: Bridge, client: Client, received: Received) -> None:
@@ -358,11 +356,9 @@ def _table_stats(bridge: Bridge, client: Client, message: m.TableStatsRequest) -
 # and of 1.1's, OXM fields of 1.2 by number, actions and instructions by number.
 _WILDCARDS10: Final = 0x3FFFFF
 _MATCH11: Final = 0xFBFF
-_MATCH12: Final = sum(1 << number for number in (*range(35), 36)) & ~(1 << 1)
-_ACTIONS11: Final = sum(1 << number for number in (*range(11), 17, 18, 23))
-_ACTIONS12: Final = sum(1 << number for number in (0, 17, 18, 23, 25))
-_SET12: Final = sum(1 << number for number in range(35) if number not in (0, 1, 5, 10))
-_GOTO_TABLE, _WRITE_METADATA, _APPLY_ACTIONS = 1 << 1, 1 << 2, 1 << 4
+_MATCH12: Final = 0x101FFFFFFFFD
+_ACTIONS11: Final = sum(1 << number for number in range(25) if number not in (11, 12))
+_SET12: Final = 0xFFFFFFBDD
 _EVERY_BIT: Final = (1 << 64) - 1
 
 
@@ -370,12 +366,13 @@ def _table_abilities(version: int, number: int) -> dict[str, Any]:
     """The part of a table's statistics that says what it can do; nothing from 1.3 on (table features)."""
     if version == 1:
         return {"wildcards": _WILDCARDS10}
-    instructions = _WRITE_METADATA | _APPLY_ACTIONS | (_GOTO_TABLE if number < TABLES - 1 else 0)
+    instructions = INSTRUCTIONS | (GOTO_TABLE if number < TABLES - 1 else 0)
     if version == 2:
         return {
             "wildcards": _MATCH11,
             "match": _MATCH11,
             "instructions": instructions,
+            "write_actions": _ACTIONS11,
             "apply_actions": _ACTIONS11,
         }
     if version == 3:
@@ -383,7 +380,9 @@ def _table_abilities(version: int, number: int) -> dict[str, Any]:
             "wildcards": _MATCH12,
             "match": _MATCH12,
             "instructions": instructions,
-            "apply_actions": _ACTIONS12,
+            "write_actions": ACTIONS12,
+            "apply_actions": ACTIONS12,
+            "write_set_fields": _SET12,
             "apply_set_fields": _SET12,
             "metadata_match": _EVERY_BIT,
             "metadata_write": _EVERY_BIT,
@@ -443,12 +442,10 @@ def _queue_stats(bridge: Bridge, client: Client, message: m.QueueStatsRequest) -
     return m.QueueStatsReply(tuple(m.QueueStats(port, 0, None, None, None) for port in ports))
 
 
-def _table_features(bridge: Bridge, client: Client, message: TableFeaturesRequest) -> list[m.Message]:
+def _table_features(bridge: Bridge, client: Client, message: TableFeaturesRequest) -> Iterator[Any]:
     if message.tables:
         raise Refused("OFPTFFC_EPERM")  # tables are as they are
-    *first, last = table_features()
-    parts: list[m.Message] = [m.Opaque(_TABLE_FEATURES, body, more=True) for body in first]
-    return [*parts, m.Opaque(_TABLE_FEATURES, last)]
+    return table_features(bridge.flows.limits, client.connection.version)
 
 
 def _queue_config(bridge: Bridge, client: Client, message: m.QueueConfigRequest) -> m.Message:

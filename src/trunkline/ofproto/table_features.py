@@ -1,73 +1,55 @@
 """What a table can do, as OpenFlow 1.3 and later ask for it (table features, section 7.3.5.5 of 1.3.5).
 
-Said are each table's size, the instructions and actions that it carries out, the tables that come after it,
-and the standard fields that it matches and writes.  The properties of a table miss are the same, so they are
-left out.
+Said are each table's name and size, the instructions and actions that it carries out, the tables that come
+after it, and the fields that it matches and writes.  The same holds for packets that no flow matches, so the
+properties of a table miss are left out, which means the same.
 """
 
-from struct import pack
+from collections.abc import Iterator
 from typing import Final
 
-from trunkline.model.fields import CLASSES, FIELDS, Field
-from trunkline.ofproto.limits import MAX_FLOWS
+from trunkline.model.fields import FIELDS
+from trunkline.ofproto.limits import Limits
 from trunkline.ofproto.rules import TABLES
+from trunkline.openflow.table_abilities import InstructionFeatures, TableFeatures, TableFeaturesReply
 
-_GOTO_TABLE, _WRITE_METADATA, _APPLY_ACTIONS = 1, 2, 4  # instructions
-_OUTPUT, _PUSH_VLAN, _POP_VLAN, _SET_NW_TTL, _SET_FIELD = 0, 17, 18, 23, 25  # actions
-_ACTIONS: Final = (_OUTPUT, _PUSH_VLAN, _POP_VLAN, _SET_NW_TTL, _SET_FIELD)
-# Property types.
-_INSTRUCTIONS, _NEXT_TABLES, _CAN_WRITE_ACTIONS, _CAN_APPLY = 0, 2, 4, 6
-_MATCH, _WILDCARDS, _WRITE_FIELDS, _APPLY_FIELDS = 8, 10, 12, 14
+INSTRUCTIONS: Final = 0x3C  # by number: write metadata, write actions, apply actions, clear actions
+GOTO_TABLE: Final = 1 << 1
+_METER: Final = 1 << 6
+_NO_METER_INSTRUCTION: Final = 6  # from OpenFlow 1.5 on, metering is an action
+ACTIONS12: Final = sum(1 << number for number in (0, *range(15, 26)))  # from 1.2 on, by number
 _EVERY_BIT: Final = (1 << 64) - 1
-_MOST: Final = 60_000  # bytes in one message
+_AT_ONCE: Final = 4  # tables in a message, so that a step stays short
+
+_HIDDEN: Final = frozenset(("skb_priority", "dl_vlan", "dl_vlan_pcp"))  # names for parts of others
+_MATCHED: Final = tuple(field.name for field in FIELDS if field.name not in _HIDDEN)
+_MASKED: Final = tuple(field.name for field in FIELDS if field.maskable and field.name not in _HIDDEN)
+_WRITTEN: Final = tuple(field.name for field in FIELDS if field.writable and field.name not in _HIDDEN)
 
 
-def table_features() -> list[bytes]:
-    """The bodies of the messages of the reply."""
-    bodies = [b""]
-    for number in range(TABLES):
-        entry = _entry(number)
-        if len(bodies[-1]) + len(entry) > _MOST:
-            bodies.append(b"")
-        bodies[-1] += entry
-    return bodies
+def table_features(limits: Limits, version: int) -> Iterator[TableFeaturesReply]:
+    """The parts of the reply."""
+    for first in range(0, TABLES, _AT_ONCE):
+        numbers = range(first, min(first + _AT_ONCE, TABLES))
+        tables = tuple(_features(number, limits, version) for number in numbers)
+        yield TableFeaturesReply(tables, more=first + _AT_ONCE < TABLES)
 
 
-def _entry(number: int) -> bytes:
-    after = bytes(range(number + 1, TABLES))
-    instructions = (*((_GOTO_TABLE,) if after else ()), _WRITE_METADATA, _APPLY_ACTIONS)
-    matched = b"".join(_header(field, field.maskable) for field in _STANDARD)
-    properties = (
-        (_INSTRUCTIONS, _ids(instructions)),
-        (_NEXT_TABLES, after),
-        (_CAN_WRITE_ACTIONS, b""),
-        (_CAN_APPLY, _ids(_ACTIONS)),
-        (_MATCH, matched),
-        (_WILDCARDS, b"".join(_header(field, False) for field in _STANDARD)),
-        (_WRITE_FIELDS, b""),
-        (_APPLY_FIELDS, b"".join(_header(field, False) for field in _STANDARD if field.writable)),
+def _features(number: int, limits: Limits, version: int) -> TableFeatures:
+    after = tuple(range(number + 1, TABLES))
+    instructions = INSTRUCTIONS | (GOTO_TABLE if after else 0)
+    if version < _NO_METER_INSTRUCTION:
+        instructions |= _METER
+    able = InstructionFeatures(after, instructions, ACTIONS12, ACTIONS12, _WRITTEN, _WRITTEN)
+    return TableFeatures(
+        number,
+        limits.settings(number).name,
+        _EVERY_BIT,
+        _EVERY_BIT,
+        limits.limit(number),
+        able,
+        able,
+        _MATCHED,
+        _MASKED,
+        _MATCHED,
     )
-    rest = b"".join(_property(kind, body) for kind, body in properties)
-    return pack("!HB5x32sQQII", 64 + len(rest), number, b"", _EVERY_BIT, _EVERY_BIT, 0, MAX_FLOWS) + rest
-
-
-def _ids(kinds: tuple[int, ...]) -> bytes:
-    return b"".join(pack("!HH", kind, 4) for kind in kinds)
-
-
-def _property(kind: int, body: bytes) -> bytes:
-    data = pack("!HH", kind, 4 + len(body)) + body
-    return data + bytes(-len(data) % 8)
-
-
-def _is_standard(field: Field) -> bool:
-    return any(one.vendor == "OXM_OF" for one in field.ids)
-
-
-_STANDARD: Final = tuple(field for field in FIELDS if _is_standard(field))
-
-
-def _header(field: Field, masked: bool) -> bytes:
-    """The field's OXM header; with a mask its length is twice that of the value."""
-    number = next(one.number for one in field.ids if one.vendor == "OXM_OF")
-    return pack("!HBB", CLASSES["OXM_OF"].number, number << 1 | masked, field.octets << masked)
