@@ -20,7 +20,7 @@ from trunkline.ovsdb.atoms import ZERO_UUID, Uuid, atom_text
 from trunkline.ovsdb.database import Change, Changes, Reference, Row, key_of
 from trunkline.ovsdb.datum import Datum
 from trunkline.ovsdb.errors import CONSTRAINT, OvsdbError
-from trunkline.ovsdb.types import ColumnType
+from trunkline.ovsdb.types import UNLIMITED, ColumnType
 
 if TYPE_CHECKING:
     from trunkline.ovsdb.transaction import Overlay, Transaction
@@ -36,16 +36,25 @@ def settle(transaction: "Transaction") -> Changes:
     touched = [overlay for overlay in transaction.overlays.values() if overlay.rows]
     if not touched:
         return {}
-    counts = _count(transaction, touched)
-    _check_deleted(transaction, counts)
-    _collect(transaction, counts)
+    referring = not all(map(_is_plain, touched))
+    if referring:
+        counts = _count(transaction, touched)
+        _check_deleted(transaction, counts)
+        _collect(transaction, counts)
     for overlay in transaction.overlays.values():
         _check_limit(overlay)
-    _drop_weak(transaction)
+    if referring:
+        _drop_weak(transaction)
     for overlay in transaction.overlays.values():
         for number in range(len(overlay.state.layout.indexes)):
             _check_index(overlay, number)
     return _changes(transaction)
+
+
+def _is_plain(overlay: "Overlay") -> bool:
+    """Whether no reference comes or goes: a root table without any, of which no row was deleted."""
+    layout = overlay.state.layout
+    return layout.is_root and not layout.strong and not layout.weak and all(overlay.rows.values())
 
 
 # -- strong references -------------------------------------------------------------------------------------
@@ -134,6 +143,8 @@ def _collect(transaction: "Transaction", counts: Counts) -> None:
 
 def _check_limit(overlay: "Overlay") -> None:
     table = overlay.state.layout.table
+    if table.max_rows == UNLIMITED:
+        return
     before = overlay.state.rows
     count = len(before)
     added = False

@@ -61,10 +61,10 @@ class Where(NamedTuple):
 
 def column_type(table: Table, name: str) -> ColumnType | None:
     """The type of a column of `table`, or of one that every table has; None when there is none."""
-    if name in ("_uuid", "_version"):
-        return UUID_TYPE
     column = table.columns.get(name)
-    return None if column is None else column.type
+    if column is not None:
+        return column.type
+    return UUID_TYPE if name in ("_uuid", "_version") else None
 
 
 def parse_condition(table: Table, json: Json, named: NamedUuids | None = None) -> Condition | bool:

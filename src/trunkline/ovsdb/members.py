@@ -42,14 +42,15 @@ class Members:
 
     def take(self, name: str, kinds: Iterable[str], optional: bool = False) -> Json:
         """The value of a member, or None when it is absent, wrong or a JSON null."""
-        if not isinstance(self.json, dict):
+        json = self.json
+        if json.__class__ is not dict:
             return None
-        if name not in self.json:
+        if name not in json:
             if not optional:
                 self.fail(f"Required '{name}' member is missing.")
             return None
         self.taken.add(name)
-        value = self.json[name]
+        value = json[name]
         for kind in kinds:
             if value.__class__ is _KINDS[kind] and (kind != "id" or is_id(str(value))):
                 return value
@@ -63,7 +64,7 @@ class Members:
 
     def finish(self) -> None:
         """Raises what went wrong, or that members are left over."""
-        if self.error is None and isinstance(self.json, dict):
+        if self.error is None and isinstance(self.json, dict) and len(self.taken) < len(self.json):
             extra = sorted(self.json.keys() - self.taken)
             if len(extra) == 1:
                 self.fail(f"Member '{extra[0]}' is present but not allowed here.")

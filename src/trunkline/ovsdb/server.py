@@ -265,7 +265,7 @@ class Server:
             self.retry_waiting = False
             waiting, self._waiting = self._waiting, []
             for item in waiting:
-                self.run(item)
+                self.run(item, self.clock.monotonic() - item.since)
 
     def heard(self, session: Session) -> None:
         """The client shows that it is alive."""
@@ -358,15 +358,15 @@ class Server:
         """Commits what an active server committed.  Raises FileError: it cannot be written."""
         self._commit(self.databases[name], changes, "", False)
 
-    def run(self, item: Waiting) -> None:
-        """Tries a transaction; answers it, or lets it wait on."""
+    def run(self, item: Waiting, waited: float = 0.0) -> None:
+        """Tries a transaction, which was tried first `waited` seconds ago; answers it, or lets it wait on."""
         session, hosted = item.session, item.hosted
         done = execute(
             hosted.database,
             item.operations,
             new_uuid=self.new_uuid,
             owns_lock=lambda name: self.locks.owner(name) is session,
-            waited=self.clock.monotonic() - item.since,
+            waited=waited,
             read_only=self.read_only or session.read_only or hosted.read_only,
             access=session.access,
         )

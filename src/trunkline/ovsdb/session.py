@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from trunkline.base.json import Json, JsonStream, dumps
-from trunkline.jsonrpc.message import ErrorReply, Notification, Reply, encode
+from trunkline.jsonrpc.message import ErrorReply, Notification, encode
 from trunkline.ovsdb.database import Changes
 from trunkline.ovsdb.hosted import Hosted
 from trunkline.ovsdb.monitor import Shape
@@ -100,10 +100,11 @@ class Session:
         self.queued += len(data)
 
     def reply(self, id_: Json, result: Json) -> None:
-        self.put(encode(Reply(id_, result)))
+        self.reply_text(id_, dumps(result))
 
     def reply_text(self, id_: Json, result: str) -> None:
-        text = f'{{"id":{dumps(id_)},"result":{result},"error":null}}'
+        id_text = str(id_) if type(id_) is int else dumps(id_)
+        text = f'{{"id":{id_text},"result":{result},"error":null}}'
         self.put(text.encode("utf-8", "surrogateescape"))
 
     def error(self, id_: Json, error: Json) -> None:
