@@ -70,11 +70,21 @@ def _format_set(action: a.Set, key: int) -> Iterator[str]:
         for part, field, form in NESTED[name]:
             shift, ones, place = VIEW[field]
             if mask & place:
-                parts.append(f"{part}={form.write(value >> shift & ones, mask >> shift & ones, ones)}")
+                text = form.write(value >> shift & ones, mask >> shift & ones, ones)
+                if name == "nsh" and part in _CONTEXT:  # masks of these are written with all their digits
+                    text = _masked_context(value >> shift & ones, mask >> shift & ones)
+                parts.append(f"{part}={text}")
         if parts:
             yield f"set({name}({','.join(parts)}))"
     if mask & VIEW["mpls0"].mask:
         yield f"set({_mpls(get(value, 'mpls0'))})"
+
+
+_CONTEXT: Final = ("c1", "c2", "c3", "c4")
+
+
+def _masked_context(value: int, mask: int) -> str:
+    return f"{value:#x}" if mask == 0xFFFFFFFF else f"{value:#x}/{mask:#010x}"
 
 
 def _masked(text: str, mask: int, ones: int) -> str:
@@ -115,6 +125,19 @@ def _write_push_vlan(action: a.PushVlan, names: Mapping[int, str]) -> str:
     tpid = f"tpid={action.tpid:#06x}," if action.tpid != 0x8100 else ""
     cfi = "" if action.tci & 0x1000 else ",cfi=0"
     return f"push_vlan({tpid}vid={action.tci & 0xFFF},pcp={action.tci >> 13}{cfi})"
+
+
+def _write_push_nsh(action: a.PushNsh) -> str:
+    fields = action.fields
+    text = ",".join(
+        f"{name}={get(fields, f'nsh_{name}'):{'#x' if name == 'spi' else 'd'}}"
+        for name in ("flags", "ttl", "mdtype", "np", "spi", "si")
+    )
+    if action.metadata:
+        return f"push_nsh({text},md2=0x{action.metadata.hex()})"
+    if get(fields, "nsh_mdtype") == 1:
+        text += "".join(f",c{i}={get(fields, f'nsh_c{i}'):#x}" for i in range(1, 5))
+    return f"push_nsh({text})"
 
 
 def _write_userspace(action: a.Userspace, names: Mapping[int, str]) -> str:
@@ -184,6 +207,11 @@ _WRITERS: Final[Mapping[type, _Writer]] = MappingProxyType(
         a.PushMpls: lambda action, names: (
             f"push_mpls({_mpls_parts(action.entry)},eth_type={action.ethertype:#x})"
         ),
+        a.AddMpls: lambda action, names: (
+            f"add_mpls({_mpls_parts(action.entry)},eth_type={action.ethertype:#x})"
+        ),
+        a.PushNsh: lambda action, names: _write_push_nsh(action),
+        a.PopNsh: lambda action, names: "pop_nsh()",
         a.PopMpls: lambda action, names: f"pop_mpls(eth_type={action.ethertype:#x})",
         a.PushEth: lambda action, names: (
             f"push_eth(src={format_mac(action.src)},dst={format_mac(action.dst)})"
@@ -309,6 +337,22 @@ def _read_push_mpls(body: str) -> a.PushMpls:
     entry = _number(words["label"], 0xFFFFF) << 12 | _number(words["tc"], 7) << 9
     entry |= _number(words["bos"], 1) << 8 | _number(words["ttl"], 255)
     return a.PushMpls(entry, _number(words["eth_type"], 0xFFFF))
+
+
+def _read_add_mpls(body: str) -> a.AddMpls:
+    return a.AddMpls(*_read_push_mpls(body))
+
+
+def _read_push_nsh(body: str) -> a.PushNsh:
+    words = dict(assignments(body))
+    fields = 0
+    for name, text in words.items():
+        if name != "md2":
+            field = f"nsh_{name}"
+            if field not in VIEW:
+                raise ValueError(body)
+            fields |= _number(text, VIEW[field].ones) << VIEW[field].shift
+    return a.PushNsh(fields, bytes.fromhex(words.get("md2", "0x")[2:]))
 
 
 def _read_push_eth(body: str) -> a.PushEth:
@@ -443,6 +487,9 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = MappingProxyType(
         "push_mpls": _read_push_mpls,
         "pop_mpls": lambda body: a.PopMpls(_number(dict(assignments(body))["eth_type"], 0xFFFF)),
         "push_eth": _read_push_eth,
+        "add_mpls": _read_add_mpls,
+        "push_nsh": _read_push_nsh,
+        "pop_nsh": lambda body: a.PopNsh(),
         "userspace": _read_userspace,
         "recirc": lambda body: a.Recirc(_number(body, 0xFFFFFFFF)),
         "hash": _read_hash,

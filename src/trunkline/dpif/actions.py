@@ -36,6 +36,24 @@ class PopMpls(NamedTuple):
     ethertype: int
 
 
+class AddMpls(NamedTuple):
+    """A label around the whole packet, its Ethernet header included: what follows has no such header."""
+
+    entry: int
+    ethertype: int
+
+
+class PushNsh(NamedTuple):
+    """`fields`: the bits of nsh_* in the layout of flow/key.py; `metadata`: the TLVs of MD type 2."""
+
+    fields: int
+    metadata: bytes = b""
+
+
+class PopNsh(NamedTuple):
+    pass
+
+
 class PushEth(NamedTuple):
     src: int
     dst: int
@@ -156,6 +174,9 @@ Action = (
     | PopVlan
     | PushMpls
     | PopMpls
+    | AddMpls
+    | PushNsh
+    | PopNsh
     | PushEth
     | PopEth
     | Set

@@ -20,7 +20,7 @@ SUPPORTED: Final = frozenset((
     a.SetMplsLabel, a.SetMplsTc, a.SetMplsTtl, a.PushMpls, a.PopMpls, a.DecTtl, a.DecMplsTtl, a.DecNshTtl,
     a.SetField, a.Load, a.Move, a.StackPush, a.StackPop, a.Resubmit, a.GotoTable, a.WriteMetadata,
     a.WriteActions, a.ClearActions, a.Note, a.Exit, a.Ct, a.CtClear, a.Clone, a.CheckPacketLarger, a.Group,
-    a.Multipath, a.Bundle, a.Learn, a.FinTimeout, a.Sample, a.Conjunction, a.Meter,
+    a.Multipath, a.Bundle, a.Learn, a.FinTimeout, a.Sample, a.Conjunction, a.Meter, a.Encap, a.DecapAny,
 ))  # fmt: skip
 
 IN_ACTION_SET: Final = frozenset((
@@ -97,6 +97,8 @@ def _refusal(
             return refusal(nested, table, groups, meters, packet_out=packet_out)
         case a.Clone(actions=nested):
             return refusal(nested, table, groups, meters, packet_out=packet_out)
+        case a.DeleteField():  # no option of tunnels can be mapped yet
+            return "NXFMFC_INVALID_TLV_FIELD"
         case a.Learn(table=target):
             return "OFPBRC_BAD_TABLE_ID" if target >= HIDDEN_TABLE else None
     return None if type(action) in SUPPORTED else "OFPBAC_BAD_TYPE"

@@ -21,6 +21,7 @@ from trunkline.packet.parse import (
     IPV6,
     MPLS,
     MPLS_MULTICAST,
+    NSH,
     QINQ,
     RARP,
     SCTP,
@@ -57,11 +58,14 @@ _ARP_PLACES: Final = (
     _Place("nw_dst", 24, 4),
 )
 _PORTS: Final = (_Place("tp_src", 0, 2), _Place("tp_dst", 2, 2))
+_NSH_PATH: Final = (_Place("nsh_spi", 4, 3), _Place("nsh_si", 7, 1))
+_NSH_CONTEXT: Final = tuple(_Place(f"nsh_c{i}", 4 + 4 * i, 4) for i in range(1, 5))
 _TYPE_AND_CODE: Final = (_Place("tp_src", 0, 1), _Place("tp_dst", 1, 1))
 _CHECKSUM_AT: Final = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
 
 _L4 = VIEW["tp_src"].mask | VIEW["tp_dst"].mask
 _ND = VIEW["nd_target"].mask | VIEW["arp_sha"].mask | VIEW["arp_tha"].mask
+_NSH_SLOTS = sum(place.mask for name, place in VIEW.items() if name.startswith("nsh_"))
 _MPLS_SLOTS = VIEW["mpls0"].mask
 
 
@@ -88,6 +92,8 @@ def set_fields(packet: Packet, key: int, value: int, mask: int) -> Packet:
     parsed = key & (VIEW["net_src"].mask | VIEW["net_dst"].mask | VIEW["nw_proto"].mask | VIEW["nw_ttl"].mask)
     if kind in (MPLS, MPLS_MULTICAST) and mask & _MPLS_SLOTS and len(frame) >= at + 4:
         _write(frame, at, (_Place("mpls0", 0, 4),), value, mask)
+    elif kind == NSH and mask & _NSH_SLOTS:
+        _set_nsh(frame, at, value, mask)
     elif kind == IPV4 and parsed:
         _set_ipv4(frame, at, key, value, mask, packet.offload)
     elif kind == IPV6 and parsed:
@@ -98,6 +104,20 @@ def set_fields(packet: Packet, key: int, value: int, mask: int) -> Packet:
             _write(frame, at, (_Place("nw_proto", 7, 1),), value, mask)
             frame[at + 6] = 0
     return Packet(bytes(frame), packet.offload)
+
+
+def _set_nsh(frame: bytearray, at: int, value: int, mask: int) -> None:
+    """Fields of an NSH header (RFC 8300, section 2.2); the context fields if they are of MD type 1."""
+    if len(frame) < at + 8:
+        return
+    first = frame[at] << 8 | frame[at + 1]
+    for slot, shift, ones in (("nsh_flags", 12, 3), ("nsh_ttl", 6, 0x3F)):
+        part = mask >> VIEW[slot].shift & ones
+        first = first & ~(part << shift) | (value >> VIEW[slot].shift & part) << shift
+    frame[at : at + 2] = first.to_bytes(2, "big")
+    _write(frame, at, _NSH_PATH, value, mask)
+    if frame[at + 2] == 1 and len(frame) >= at + 24:
+        _write(frame, at, _NSH_CONTEXT, value, mask)
 
 
 def _write(frame: bytearray, base: int, places: tuple[_Place, ...], value: int, mask: int) -> None:
@@ -235,7 +255,7 @@ def _sctp_updated(before: bytes, after: bytes) -> bytes:
 # ---- headers
 
 
-def _moved(offload: Offload | None, by: int) -> Offload | None:
+def moved(offload: Offload | None, by: int) -> Offload | None:
     """The offload after `by` bytes went in before the network header."""
     if offload is None:
         return None
@@ -250,7 +270,7 @@ def _moved(offload: Offload | None, by: int) -> Offload | None:
 def push_vlan(packet: Packet, tpid: int, tci: int) -> Packet:
     """A tag in front of the others; the CFI bit of `tci`, which in a key means "present", is not sent."""
     tag = (tpid << 16 | tci & 0xEFFF).to_bytes(4, "big")
-    return Packet(packet.frame[:12] + tag + packet.frame[12:], _moved(packet.offload, 4))
+    return Packet(packet.frame[:12] + tag + packet.frame[12:], moved(packet.offload, 4))
 
 
 def pop_vlan(packet: Packet) -> Packet:
@@ -258,7 +278,7 @@ def pop_vlan(packet: Packet) -> Packet:
     frame = packet.frame
     if len(frame) < 18 or int.from_bytes(frame[12:14], "big") not in (VLAN, QINQ):
         return packet
-    return Packet(frame[:12] + frame[16:], _moved(packet.offload, -4))
+    return Packet(frame[:12] + frame[16:], moved(packet.offload, -4))
 
 
 def _network_at(frame: bytes) -> int:
@@ -276,7 +296,7 @@ def push_mpls(packet: Packet, kind: int, entry: int) -> Packet:
     if len(frame) < at + 2:
         return packet
     head = frame[:at] + kind.to_bytes(2, "big") + entry.to_bytes(4, "big")
-    return Packet(head + frame[at + 2 :], _moved(packet.offload, 4))
+    return Packet(head + frame[at + 2 :], moved(packet.offload, 4))
 
 
 def pop_mpls(packet: Packet, kind: int) -> Packet:
@@ -285,4 +305,4 @@ def pop_mpls(packet: Packet, kind: int) -> Packet:
     at = _network_at(frame)
     if len(frame) < at + 6 or int.from_bytes(frame[at : at + 2], "big") not in (MPLS, MPLS_MULTICAST):
         return packet
-    return Packet(frame[:at] + kind.to_bytes(2, "big") + frame[at + 6 :], _moved(packet.offload, -4))
+    return Packet(frame[:at] + kind.to_bytes(2, "big") + frame[at + 6 :], moved(packet.offload, -4))

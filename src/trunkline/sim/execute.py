@@ -11,6 +11,7 @@ from trunkline.conntrack.tracker import FIELDS, Known
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.flow.hashes import flow_hash
+from trunkline.packet import headers
 from trunkline.packet.packet import Packet
 from trunkline.packet.parse import parse, whole_length
 from trunkline.packet.rewrite import pop_mpls, pop_vlan, push_mpls, push_vlan, set_fields
@@ -19,7 +20,7 @@ from trunkline.sim.parts import Owner
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 _RECIRC_MASK: Final = layout.MASK["recirc_id"]
 _KEPT: Final = FIELDS | layout.bits(
-    *("dp_in_port", "recirc_id", "dp_hash", "skb_priority", "pkt_mark"),
+    *("dp_in_port", "recirc_id", "dp_hash", "skb_priority", "pkt_mark", "packet_type"),
     *(name for name in layout.OFFSET if name.startswith("tun")),
 )
 """What a packet has beside its frame."""
@@ -164,7 +165,47 @@ def _push_mpls(state: _Run, action: dp.PushMpls) -> None:
 
 
 def _pop_mpls(state: _Run, action: dp.PopMpls) -> None:
-    state.change(pop_mpls(state.packet, action.ethertype))
+    packet = pop_mpls(state.packet, action.ethertype)
+    if not state.key & _PACKET_TYPE_MASK:
+        state.change(packet)
+    elif action.ethertype == headers.BRIDGED:
+        _become(state, headers.uncovered(packet), 0)
+    else:
+        _become(state, packet, action.ethertype)
+
+
+_PACKET_TYPE: Final = layout.OFFSET["packet_type"]
+_PACKET_TYPE_MASK: Final = layout.MASK["packet_type"]
+
+
+def _become(state: _Run, packet: Packet, kind: int) -> None:
+    """The packet begins with another header: `kind` is its Ethernet type, or 0 for Ethernet itself."""
+    key = state.sim.key_of(packet.frame, 0) | state.key & _KEPT & ~_PACKET_TYPE_MASK
+    state.restore(packet, key | ((1 << 16 | kind) << _PACKET_TYPE if kind else 0))
+
+
+def _push_ethernet(state: _Run, action: dp.PushEth) -> None:
+    _become(state, headers.push_ethernet(state.packet, action.src, action.dst), 0)
+
+
+def _pop_ethernet(state: _Run, action: dp.PopEth) -> None:
+    packet = headers.pop_ethernet(state.packet)
+    _become(state, packet, int.from_bytes(packet.frame[12:14], "big"))
+
+
+def _push_nsh(state: _Run, action: dp.PushNsh) -> None:
+    bare = bool(state.key & _PACKET_TYPE_MASK)
+    _become(state, headers.push_nsh(state.packet, bare, action.fields, action.metadata), headers.NSH)
+
+
+def _pop_nsh(state: _Run, action: dp.PopNsh) -> None:
+    _become(state, *headers.pop_nsh(state.packet))
+
+
+def _add_mpls(state: _Run, action: dp.AddMpls) -> None:
+    bare = bool(state.key & _PACKET_TYPE_MASK)
+    entry = action.entry.to_bytes(4, "big")
+    _become(state, headers.put(state.packet, bare, action.ethertype, entry), action.ethertype)
 
 
 def _hash(state: _Run, action: dp.Hash) -> None:
@@ -259,6 +300,11 @@ _ACTIONS: Final[dict[type, Callable[[_Run, Any], None]]] = {
     dp.ConntrackClear: _conntrack_clear,
     dp.PushMpls: _push_mpls,
     dp.PopMpls: _pop_mpls,
+    dp.AddMpls: _add_mpls,
+    dp.PushNsh: _push_nsh,
+    dp.PopNsh: _pop_nsh,
+    dp.PushEth: _push_ethernet,
+    dp.PopEth: _pop_ethernet,
     dp.Hash: _hash,
     dp.CheckLength: _check_length,
     dp.Sample: _sample,

@@ -5,7 +5,8 @@ transport, labels, tags, and at last what is not in the packet at all.  A field 
 whole; of a field that is written in part, only the bits that were looked at or written.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
@@ -48,12 +49,36 @@ _LAYER3: Final = layout.bits(
 )  # fmt: skip
 
 
+class Pending(NamedTuple):
+    """A header to go on or off before anything else: the action, made of the key, and the bits it brings."""
+
+    action: Callable[[int], Any]
+    bits: int
+
+
+HEADERS: Final = frozenset((dp.AddMpls, dp.PushNsh, dp.PopNsh, dp.PushEth, dp.PopEth))
+"""What no later action undoes."""
+
+
+def isolate(x: "Walk", start: int, base: int, pending: Pending | None) -> None:
+    """If what has been put out from `start` on changes headers for good, a copy of the packet has it."""
+    x.pending = pending
+    if any(type(action) in HEADERS for action in x.out[start:]):
+        x.out[start:] = [dp.Clone(tuple(x.out[start:]))]
+        x.base = base
+
+
 def commit(x: "Walk") -> None:
     """Puts out the difference of `x.key` and `x.base`, and takes it into `x.base`.
 
     Under labels the packet is as it was: `base` remembers that, for when they come off again.  Once the walk
     itself has popped the last (`was_mpls`), nobody writes there before the datapath has looked.
     """
+    pending = x.pending
+    if pending is not None:
+        x.pending = None
+        x.out.append(pending.action(x.key))
+        x.base = x.base & ~pending.bits | x.key & pending.bits
     changed = x.key ^ x.base
     _set(x, changed, _ETHERNET)
     if changed & layout.RARE:

@@ -19,6 +19,7 @@ from trunkline.ofproto.groups import Group
 from trunkline.openflow import groups as wire
 from trunkline.openflow.groups import Bucket
 from trunkline.translate.action_set import ordered
+from trunkline.translate.commit import isolate
 from trunkline.translate.fields import needs, suits
 from trunkline.translate.frozen import finish, stop
 from trunkline.translate.hashing import alive
@@ -111,12 +112,14 @@ def _bucket(x: Walk, found: Group, number: int) -> None:
         node = Node(BUCKET, f"bucket {number}", found)
         x.why.append(node)
         x.why = node.children
+    start, base, pending = len(x.out), x.base, x.pending
     x.depth += 1
     x.lookups += 1  # buckets count towards the limit, or groups that go on to groups take for ever
     x.group_depth = x.depth
     if not x.failure:  # beyond the limits all ends
         run(x, *steps)
         finish(x)
+    isolate(x, start, base, pending)
     x.depth -= 1
     x.key, x.fresh, x.why, x.was_mpls, x.group_depth, x.conntracked = saved
     if x.failure not in RECURSION:

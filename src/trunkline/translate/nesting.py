@@ -5,7 +5,7 @@ from typing import Any, Final
 from trunkline.dpif import actions as dp
 from trunkline.openflow import actions as a
 from trunkline.translate.action_set import end
-from trunkline.translate.commit import flat
+from trunkline.translate.commit import flat, isolate
 from trunkline.translate.fields import Part, write
 from trunkline.translate.run import CAREFUL, Actions, looks_inside, run
 from trunkline.translate.walk import Walk
@@ -34,8 +34,10 @@ def clone(x: Walk, program: tuple[Any, Actions], undone: bool) -> bool | int:
     x.stack, x.action_set = list(x.stack), list(x.action_set)
     x.depth += 1
     if undone:
+        start, base, pending = len(x.out), x.base, x.pending
         run(x, *program)
         end(x)
+        isolate(x, start, base, pending)
     else:
         x.commit()
         out, base, x.out = x.out, x.base, []
@@ -43,7 +45,7 @@ def clone(x: Walk, program: tuple[Any, Actions], undone: bool) -> bool | int:
         end(x)
         if x.out:
             out.append(dp.Clone(flat(x.out)))
-        x.out, x.base = out, base
+        x.out, x.base, x.pending = out, base, None
     x.depth -= 1
     x.key, x.fresh, x.stack, x.action_set, x.conntracked = saved
     return x.exit or (CAREFUL if x.was_mpls else False)

@@ -37,6 +37,9 @@ _RESERVED: Final = (
 )
 
 
+_PACKET_TYPE: Final = layout.MASK["packet_type"]
+
+
 def is_reserved(mac: int) -> bool:
     return any(mac & mask == value for value, mask in _RESERVED)
 
@@ -69,13 +72,16 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
         return
     inside = inward(port, wire)
     vlan = inside[0].vid
+    ethernet = not x.key & _PACKET_TYPE  # else there are no addresses to learn
     if (
-        x.telling
+        ethernet
+        and x.telling
         and bridge.macs.learnable(vlan, source)
         and _whereabouts(x, bridge, vlan, source) != port.name
     ):
         x.note(f"learned that {format_mac(source)} is on port {port.name} in VLAN {vlan}")
-    x.effects.append(Learn(bridge, vlan, source, port.name))
+    if ethernet:
+        x.effects.append(Learn(bridge, vlan, source, port.name))
     x.reads.append(mac_token(bridge.name, vlan, destination))
     target = _whereabouts(x, bridge, vlan, destination)
     if target is None:

@@ -6,7 +6,7 @@ from trunkline.model import openflow as of
 from trunkline.ofproto.fabric import patch_token, port_token, ports_token
 from trunkline.openflow.style import port_text
 from trunkline.translate.action_set import UNSET, end
-from trunkline.translate.commit import flat
+from trunkline.translate.commit import HEADERS, flat
 from trunkline.translate.conntrack import FIELDS, clear_fields
 from trunkline.translate.fields import write
 from trunkline.translate.frozen import again
@@ -17,8 +17,9 @@ from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, NO_COOKIE,
 _IN_PORT_SHIFT = layout.OFFSET["in_port"]
 _PRIORITY = layout.MASK["skb_priority"]
 _PRIORITY_SHIFT = layout.OFFSET["skb_priority"]
+_PACKET_TYPE = layout.MASK["packet_type"]  # zero: the packet begins with an Ethernet header
 _CURRENT_TABLE = 255
-_IRREVERSIBLE = frozenset((dp.Conntrack, dp.ConntrackClear))
+_IRREVERSIBLE = HEADERS | {dp.Conntrack, dp.ConntrackClear}
 """What another bridge does to the datapath's packet for good: it gets a copy."""
 
 
@@ -43,6 +44,9 @@ def send(x: Walk, port: int) -> None:
         return
     if interface.config & of.OFPPC_NO_FWD:
         x.warn("OFPPC_NO_FWD set, skipping output")
+        return
+    if x.key & _PACKET_TYPE:
+        x.warn("Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
         return
     if interface.datapath_port is None:
         _cross(x, port, interface.peer)

@@ -15,7 +15,7 @@ from trunkline.flow.classifier import ALWAYS
 from trunkline.model.openflow import OFPR_ACTION
 from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow.actions import Action, Controller
-from trunkline.translate.commit import VLANS, commit, tags_of
+from trunkline.translate.commit import VLANS, Pending, commit, tags_of
 from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, Recirculation, TableRead, Unroll
 
 PACKET: Final = layout.PACKET
@@ -69,6 +69,7 @@ class Walk:
         "lookups",
         "out",
         "pause",
+        "pending",
         "priority",
         "reads",
         "reason",
@@ -125,6 +126,7 @@ class Walk:
         self.left_of: tuple[int, int] | None = None
         self.stopped_at = (0, 0)
         self.pause: Controller | Hash | None = None
+        self.pending: Pending | None = None  # a header to go on or off (encap.py)
         self.telling = False  # the effects will take place, so the explanation may name them
 
     def look(self, bits: int) -> None:
@@ -165,7 +167,7 @@ class Walk:
 
     def commit(self) -> None:
         """Puts out what makes the datapath's packet equal to the key."""
-        if (self.key ^ self.base) & COMMITTED:
+        if (self.key ^ self.base) & COMMITTED or self.pending is not None:
             commit(self)
 
 

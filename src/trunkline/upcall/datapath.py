@@ -50,6 +50,7 @@ from trunkline.upcall.resuming import continuation, thawed
 from trunkline.upcall.tracked import tracked_fields
 
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
+_PACKET_TYPE: Final = layout.MASK["packet_type"]
 _IN_PORT: Final = layout.OFFSET["in_port"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
 _ACTSET_MASK: Final = layout.MASK["actset_output"]
@@ -259,6 +260,8 @@ class Datapath:
         if not isinstance(what, SendToController):
             return
         frame = upcall.packet.frame
+        if upcall.key & _PACKET_TYPE:  # what stands in the place of the Ethernet header (packet/headers.py)
+            frame = frame[14:]
         metadata = what.metadata & layout.PIPELINE
         if metadata & _ACTSET_MASK == UNSET:
             metadata &= ~_ACTSET_MASK
