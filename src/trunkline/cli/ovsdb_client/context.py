@@ -21,6 +21,8 @@ class Context(NamedTuple):
 
     `serving` is called when a command that goes on for ever has shown its first answer: the starter of
     --detach may return.  `controlled`: such a command has a control socket.
+    `aware`: whether the server is to be told that changes of its databases are understood; None leaves it to
+    the command.
     """
 
     client: BlockingClient
@@ -32,6 +34,7 @@ class Context(NamedTuple):
     arguments: list[str]
     ways: Ways
     controlled: bool = False
+    aware: bool | None = None
 
     @property
     def log(self) -> Log:
@@ -63,6 +66,12 @@ class Context(NamedTuple):
         except RpcError as error:
             text = dumps(error.error, sort_keys=True)
             raise Failure(f'RPC request "{method}" failed: {text}') from None
+
+    def set_aware(self, *, unasked: bool) -> None:
+        """Tells the server that changes of its databases are understood, unless told not to; without either
+        option only if `unasked`.  Raises Failure."""
+        if unasked if self.aware is None else self.aware:
+            self.call("set_db_change_aware", [True])
 
     def schema(self) -> Json:
         """The database's schema as the server gives it."""
@@ -109,7 +118,8 @@ def read_schema(path: str) -> Json:
     except JsonError as error:
         raise Failure(f'failed to read schema: "{path}" could not be read as JSON ({error})') from None
     except OvsdbError as error:
-        raise Failure(f"failed to parse schema: {error}") from None
+        where, kind, what = str(error).rpartition("syntax error: ")
+        raise Failure(f'{where}{kind}failed to parse "{path}" as ovsdb schema: {what}') from None
     return schema
 
 

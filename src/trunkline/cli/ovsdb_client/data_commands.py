@@ -22,6 +22,7 @@ def parse_transaction(text: str) -> list[Json]:
 
 
 def _run(context: Context, params: list[Json]) -> Json:
+    context.set_aware(unasked=False)
     try:
         return context.client.call("transact", params)
     except RpcError as error:

@@ -11,7 +11,7 @@ from trunkline.base import usage
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.json import Json
 from trunkline.base.log import INFO, Log
-from trunkline.base.options import Option, OptionError, parse_options
+from trunkline.base.options import Found, Option, OptionError, parse_options
 from trunkline.base.targets import is_passive
 from trunkline.base.version import version_text
 from trunkline.cli.ovsdb_client.context import Context, Failure, fail, out
@@ -25,30 +25,35 @@ if TYPE_CHECKING:
     from trunkline.io.tls import TlsFiles
 
 DEFAULT_DATABASE: Final = "Open_vSwitch"
-OPTIONS: Final = (
-    *TABLE_OPTIONS,
+OPTIONS: Final = (  # in the original's order, which it shows for an ambiguous abbreviation
+    Option("help", short="h"),
+    Option("version", short="V"),
     Option("timestamp"),
     Option("force"),
     Option("timeout", "required", "t"),
+    Option("db-change-aware"),
+    Option("no-db-change-aware"),
     Option("leader-only"),
     Option("no-leader-only"),
-    Option("help", short="h"),
-    Option("version", short="V"),
     Option("detach"),
-    Option("monitor"),
-    Option("no-chdir"),
     Option("no-self-confinement"),
+    Option("no-chdir"),
     Option("pidfile", "optional"),
     Option("overwrite-pidfile"),
     Option("user", "required"),
+    Option("monitor"),
+    *log_options.OPTIONS,
+    Option("bootstrap-ca-cert", "required"),
     Option("private-key", "required", "p"),
     Option("certificate", "required", "c"),
     Option("ca-cert", "required", "C"),
-    Option("bootstrap-ca-cert", "required"),
     Option("ssl-protocols", "required"),
     Option("ssl-ciphers", "required"),
-    *log_options.OPTIONS,
+    *TABLE_OPTIONS,
 )
+
+
+_SCHEME: Final = re.compile(r"[A-Za-z0-9]+:")
 
 
 class Command(NamedTuple):
@@ -104,17 +109,24 @@ def main() -> None:
         options = dict(parsed.options)
         if "log-file" in options and ("help" in options or "version" in options):
             log_options.apply_before("ovsdb-client", parsed.options, ("help", "version"))
-        if "help" in options or parsed.arguments[:1] == ["help"]:
+        first = next((name for name, _ in parsed.options if name in ("help", "version")), "")
+        if first == "help" or (not first and parsed.arguments[:1] == ["help"]):
             out(help_text(directories))
             return
-        if "version" in options:
+        if first:
             out(version_text("ovsdb-client"))
             return
         style = style_from_options(parsed.options)
         seconds = _timeout(options.get("timeout"))
         log = log_options.machine_log("ovsdb-client", console=INFO)
         log_options.apply_options(log, parsed.options, directories)
-    except (OptionError, TableError, Failure, log_options.LogOptionError) as error:
+    except OptionError as error:
+        asked = next((name for name, _ in error.found if name in ("help", "version")), "")
+        if asked:  # getopt_long takes them one by one
+            out(help_text(directories) if asked == "help" else version_text("ovsdb-client"))
+            return
+        fail(str(error))
+    except (TableError, Failure, log_options.LogOptionError) as error:
         fail(str(error))
     if not parsed.arguments:
         fail("missing command name; use --help for help")
@@ -145,6 +157,7 @@ def main() -> None:
             [command.name, *arguments],
             ways,
             command.endless and "detach" in options,
+            _last_of(parsed.options, "db-change-aware"),
         )
         try:
             function(context)
@@ -159,6 +172,12 @@ def main() -> None:
         os._exit(1)
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def _last_of(given: Found, name: str) -> bool | None:
+    """Which of --NAME and --no-NAME came last; None for neither."""
+    said = [option == name for option, _ in given if option in (name, f"no-{name}")]
+    return said[-1] if said else None
 
 
 def _function(command: Command) -> Callable[[Context], None]:
@@ -222,22 +241,25 @@ def _resolve(
     command: Command, words: list[str], ways: Ways, leads: bool
 ) -> tuple[BlockingClient, str, list[str]]:
     """The connected client, the database, and the arguments that remain.  Raises Failure."""
-    server = f"unix:{ways.directory}/db.sock"
-    if words and re.match(r"[A-Za-z0-9]+:", words[0]):
+    server, least, most = f"unix:{ways.directory}/db.sock", command.least, command.most
+    early = command.where[1] in ("transact", "query", "needs_conversion", "convert", "wait")
+    if (
+        early
+    ):  # these the original counts before it connects, with SERVER, and takes their arguments from the end
+        if not least <= len(words) <= least + 1:
+            raise _syntax(command)
+        if len(words) > least and (command.name == "wait" or _SCHEME.match(words[0])):
+            server = words[0]
+        words = words[-least:]
+        _check_early(command, words)
+    elif len(words) > least and _SCHEME.match(words[0]):  # with fewer it is an argument
         server, words = words[0], words[1:]
-    most = command.most
-    if command.name in ("transact", "query") and len(words) == 2:
-        words = words[1:]  # the database is in the transaction; the original passes one before it over
-    database_words = 1 if command.database else 0
-    if len(words) < command.least or (most is not None and len(words) > most + database_words):
-        raise Failure(f"invalid syntax for '{command.name}' (use --help for help)")
-    _check_early(command, words)
     database = ""
     several = "," in server and command.where[1] != "wait"
     if command.where[1] == "wait":
         return connect_in_turn([server], ways, retry=True), "", words
     if several and command.database:
-        if not words:
+        if len(words) <= least:
             raise Failure("database name is required with multiple remotes")
         database, words = words[0], words[1:]
     elif several:
@@ -246,19 +268,32 @@ def _resolve(
     if command.where[1] in ("convert", "needs_conversion"):
         unsuitable(client, _named_database(command, words), leads)
     if command.database and not several:
-        try:
-            databases = client.call("list_dbs", [])
-        except RpcError as error:
-            raise Failure(f"listing databases failed: {error}") from None
-        if words and words[0] in databases and len(words) > command.least:
-            database, words = words[0], words[1:]
-        elif DEFAULT_DATABASE in databases:
-            database = DEFAULT_DATABASE
-        else:
-            raise Failure("no default database for this server: please specify a database name")
-        if len(words) < command.least or (most is not None and len(words) > most):
-            raise Failure(f"invalid syntax for '{command.name}' (use --help for help)")
+        database, words = _database(client, words, least)
+    if len(words) < least or (most is not None and len(words) > most):
+        raise _syntax(command)
     return client, database, words
+
+
+def _syntax(command: Command) -> Failure:
+    return Failure(f"invalid syntax for '{command.name}' (use --help for help)")
+
+
+def _database(client: BlockingClient, words: list[str], least: int) -> tuple[str, list[str]]:
+    """The database that the command is for and the arguments after it: the one named first, if there are more
+    arguments than the command cannot do without and the server has it; else the server's only one besides
+    _Server; else Open_vSwitch (all by experiment).  Raises Failure."""
+    try:
+        databases = client.call("list_dbs", [])
+    except RpcError as error:
+        raise Failure(f"listing databases failed: {error}") from None
+    if len(words) > least and words[0] in databases:
+        return words[0], words[1:]
+    plain = [name for name in databases if name != "_Server"]
+    if len(plain) == 1:
+        return plain[0], words
+    if DEFAULT_DATABASE in plain:
+        return DEFAULT_DATABASE, words
+    raise Failure("could not find a default database, please specify a database name")
 
 
 def _named_database(command: Command, words: list[str]) -> str:

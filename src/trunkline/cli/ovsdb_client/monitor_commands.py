@@ -43,7 +43,7 @@ def monitor_cond(context: Context) -> None:
 def monitor_cond_since(context: Context) -> None:
     words = context.arguments[1:]
     last_id = ZERO
-    if len(words) > 2 and _is_uuid(words[0]):
+    if _is_uuid(words[0]):
         last_id, words = words[0], words[1:]
     _conditional(context, "monitor_cond_since", words, [last_id])
 
@@ -53,15 +53,15 @@ def _is_uuid(text: str) -> bool:
 
 
 def _conditional(context: Context, method: str, words: list[str], more: list[Json]) -> None:
-    conditions = parse_json(words[0])
-    if type(conditions) is not list:
-        raise Failure(f"{words[0]}: conditions must be a JSON array")
-    if len(words) > 3 or len(words) < 2:
+    if len(words) < 2:  # the original stops at an assertion
         raise Failure(f"invalid syntax for '{context.arguments[0]}' (use --help for help)")
     context.schema()  # as the original, which asks once for the conditions and once for the columns
     schema = Schema.from_json(context.schema())
     if words[1] not in schema.tables:
         raise Failure(f'{context.database} does not have a table named "{words[1]}"')
+    conditions = parse_json(words[0])
+    if type(conditions) is not list:
+        raise Failure(f"{words[0]}: conditions must be a JSON array")
     try:
         parse_where(schema.tables[words[1]], conditions)
     except OvsdbError as error:
@@ -160,7 +160,7 @@ def _line(
 
 
 def _run(context: Context, method: str, tables: list[Watched], more: list[Json]) -> None:
-    context.call("set_db_change_aware", [True])
+    context.set_aware(unasked=True)
     show = _Show(context, tables)
     request = {table.name: table.request for table in tables}
     try:

@@ -1,8 +1,9 @@
 """Commands about databases and their schemas."""
 
 from trunkline.base.json import Json, dumps, loads
-from trunkline.cli.ovsdb_client.context import Context, out, read_schema
+from trunkline.cli.ovsdb_client.context import Context, Failure, out, read_schema
 from trunkline.dbctl.tables import Cell, JsonCell, Table, render
+from trunkline.io.ovsdb_client import RpcError
 
 _EVERY_TABLE = {"_uuid": "uuid", "_version": "uuid"}
 
@@ -54,5 +55,8 @@ def needs_conversion(context: Context) -> None:
 
 def convert(context: Context) -> None:
     schema = read_schema(context.arguments[1])
-    context.call("set_db_change_aware", [True])
-    context.call("convert", [schema["name"], schema])
+    context.set_aware(unasked=True)
+    try:
+        context.client.call("convert", [schema["name"], schema])
+    except RpcError as error:
+        raise Failure(f"transaction returned error: {dumps(error.error, sort_keys=True)}") from None

@@ -6,16 +6,44 @@ from typing import Final
 from trunkline.base.options import Option, OptionError, Parsed, parse_options
 
 PROGRAM: Final = "ovsdb-tool"
-OPTIONS: Final = (
+OPTIONS: Final = (  # in the original's order, which --option shows
     Option("more", short="m"),
     Option("rbac-role", "required"),
     Option("cid", "required"),
     Option("election-timer", "required"),
-    Option("help", short="h"),
-    Option("version", short="V"),
-    Option("option", short="o"),
     Option("verbose", "optional", "v"),
+    Option("help", short="h"),
+    Option("option", short="o"),
+    Option("version", short="V"),
 )
+_LIST: Final = (
+    ("create", "[db [schema]]"),
+    ("create-cluster", "db contents local"),
+    ("join-cluster", "db name local remote..."),
+    ("compact", "[db [dst]]"),
+    ("convert", "[db [schema [dst]]]"),
+    ("needs-conversion", ""),
+    ("db-name", "[db]"),
+    ("db-version", "[db]"),
+    ("db-cksum", "[db]"),
+    ("db-cid", "db"),
+    ("db-sid", "db"),
+    ("db-local-address", "db"),
+    ("db-is-clustered", "db"),
+    ("db-is-standalone", "db"),
+    ("schema-name", "[schema]"),
+    ("schema-version", "[schema]"),
+    ("schema-cksum", "[schema]"),
+    ("query", "[db] trns"),
+    ("transact", "[db] trns"),
+    ("show-log", "[db]"),
+    ("check-cluster", "db..."),
+    ("compare-versions", "a op b"),
+    ("help", ""),
+    ("list-commands", ""),
+    ("cluster-to-standalone", "db clusterdb"),
+)
+"""What list-commands shows, in its order."""
 _HELP: Final = """\
 ovsdb-tool: Open vSwitch database management utility
 usage: ovsdb-tool [OPTIONS] COMMAND [ARG...]
@@ -63,7 +91,9 @@ def main() -> None:
         status = _run(parsed)
         sys.stdout.flush()
     except OptionError as error:
-        status = _fail(str(error))
+        # getopt_long takes them one by one: --version before the wrong one is answered
+        asked = [found for found in error.found if found[0] in ("version", "help", "option")]
+        status = _run(Parsed(asked, [])) if asked else _fail(str(error))
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
@@ -83,13 +113,17 @@ def _run(parsed: Parsed) -> int:
     from trunkline.base.version import version_text
 
     given = dict(parsed.options)
-    if "version" in given:
+    first = next((name for name, _ in parsed.options if name in ("version", "help", "option")), "")
+    if first == "version":
         sys.stdout.write(version_text(PROGRAM))
+        return 0
+    if first == "option":
+        sys.stdout.write(_option_text())
         return 0
     directories = from_environment(os.environ)
     database = f"{directories.database}/conf.db"
     schema = default_schema(os.environ.get("OVS_PKGDATADIR"))
-    if "help" in given or parsed.arguments == ["help"]:
+    if first == "help" or parsed.arguments[:1] == ["help"]:
         from trunkline.base.usage import logging
 
         sys.stdout.write(_HELP.format(database=database, schema=schema))
@@ -108,6 +142,10 @@ def _run(parsed: Parsed) -> int:
     if not parsed.arguments:
         return _fail("missing command name; use --help for help")
     name, *arguments = parsed.arguments
+    if name == "list-commands":
+        sys.stdout.write("The available commands are:\n")
+        sys.stdout.write("".join(f"  {command:<23} {usage}\n" for command, usage in _LIST))
+        return 0
     command = COMMANDS.get(name)
     if command is None:
         return _fail(f"unknown command '{name}'; use --help for help")
@@ -120,6 +158,17 @@ def _run(parsed: Parsed) -> int:
         return command.run(Call(arguments, database, schema, more, given.get("rbac-role"), log))
     except (OvsdbError, Fatal) as error:
         return _fail(str(error))
+
+
+def _option_text() -> str:
+    """Every option a line, as scripts that complete command lines read them."""
+    shown = []
+    for option in OPTIONS:
+        argument = {"no": "", "required": "ARG", "optional": "[ARG]"}[option.takes]
+        shown.append(f"--{option.name}={argument}\n" if argument else f"--{option.name}\n")
+        if option.short:
+            shown.append(f"-{option.short} {argument}\n")
+    return "".join(shown)
 
 
 def default_schema(data_directory: str | None) -> str:
