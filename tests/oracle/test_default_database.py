@@ -175,3 +175,21 @@ def test_the_first_of_several_wishes_is_granted() -> None:
             assert ours == theirs, (name, words)
             if name == "ovsdb-tool" and ("option" in words[0] or "list" in words[0] or words[0] == "-o"):
                 assert done[0].stdout == done[1].stdout
+
+
+def test_files_that_are_no_cluster_are_refused_alike(tmp_path: Path) -> None:
+    (tmp_path / "schema").write_text(json.dumps({"name": "Zoo", "version": "1.0.0", "tables": TABLES}))
+    subprocess.run(["/usr/bin/ovsdb-tool", "create", "zoo.db", "schema"], cwd=tmp_path, check=True)
+    for words in (
+        ["check-cluster", "zoo.db"], ["check-cluster", "nofile"], ["check-cluster"],
+        ["cluster-to-standalone", "new.db", "zoo.db"], ["cluster-to-standalone", "new.db", "nofile"],
+    ):  # fmt: skip
+        ours, theirs = (
+            subprocess.run([program, *words], cwd=tmp_path, capture_output=True, timeout=20)
+            for program in (str(Path(OURS).parent / "ovsdb-tool"), "/usr/bin/ovsdb-tool")
+        )
+        assert (ours.stdout, ours.stderr, ours.returncode) == (
+            theirs.stdout,
+            theirs.stderr,
+            theirs.returncode,
+        )

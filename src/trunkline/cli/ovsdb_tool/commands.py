@@ -368,6 +368,19 @@ def _join_cluster(call: Call) -> int:
     return _clustered(call)
 
 
+def _check_cluster(call: Call) -> int:
+    for path in call.arguments:
+        if identify(read_file(path), path) != CLUSTERED:
+            raise OvsdbError("ovsdb error", f"{path}: cannot identify file type")
+    return _clustered(call)
+
+
+def _cluster_to_standalone(call: Call) -> int:
+    if identify(read_file(call.arguments[1]), call.arguments[1]) != CLUSTERED:
+        raise Fatal("Database is not clustered db.\n")  # the original, too, leaves an empty line
+    return _clustered(call)
+
+
 def _clustered(call: Call) -> int:
     raise Fatal("clustered databases are not implemented; use a standalone database (create)")
 
@@ -395,6 +408,6 @@ COMMANDS: Final[dict[str, Command]] = {
     "query": Command(1, 2, _query),
     "transact": Command(1, 2, _transact),
     "show-log": Command(0, 1, _show_log),
-    "check-cluster": Command(1, MANY, _clustered),
-    "cluster-to-standalone": Command(2, 2, _clustered),
+    "check-cluster": Command(1, MANY, _check_cluster),
+    "cluster-to-standalone": Command(2, 2, _cluster_to_standalone),
 }
