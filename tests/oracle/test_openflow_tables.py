@@ -17,6 +17,7 @@ from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import decode, encode
 from trunkline.openflow.flow_text import parse_flow
+from trunkline.openflow.groups_text import parse_group
 from trunkline.openflow.table_abilities import TableFeaturesRequest
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import Protocol
@@ -322,3 +323,57 @@ def _features(raw: bytes) -> Iterator[Any]:
             on_match=(bare, sorted(side.write_fields), sorted(side.apply_fields)),
             on_miss=None,
         )
+
+
+@pytest.mark.parametrize("version", [1, 4, 6])
+def test_tunnel_options_without_a_mapping_are_refused(pair: Pair, version: int) -> None:
+    clear(pair)
+    talk = Talk(pair, version)
+    refused = 0
+    for flow in (
+        "tun_metadata1=0x1234,actions=1",
+        "actions=set_field:7->tun_metadata3,1",
+        "actions=move:tun_metadata3[0..31]->reg0[],1",
+        "actions=move:reg0[]->tun_metadata3[0..31],1",
+        "actions=load:1->tun_metadata0[0..3],1",
+        "actions=clone(set_field:7->tun_metadata3,1)",
+    ):
+        for command in (of.OFPFC_ADD, of.OFPFC_MODIFY):
+            refused += "OFPT_ERROR" in talk.ask(add(flow, command), flow)
+    assert refused
+    match = parse_flow("tun_metadata1=0x1234", of.OFPFC_DELETE).mod.match
+    talk.ask(m.FlowStatsRequest(match))
+    talk.ask(m.AggregateStatsRequest(match))
+    talk.ask(add("tun_metadata1=1", of.OFPFC_DELETE))
+    talk.ask(ALL_FLOWS)
+    talk.close()
+
+
+@pytest.mark.parametrize("version", [3, 4, 5, 6])
+def test_who_is_told_what(pair: Pair, version: int) -> None:
+    """One controller changes flows and groups; another hears what its masks, as every role, let through."""
+    r = random.Random(f"masks {version}")
+    clear(pair)
+    teller, listener = Talk(pair, version), Talk(pair, version)
+    listener.ask(m.SetConfig(m.SwitchConfig(0, 128, False)))
+    heard: list[str] = []
+    for step in range(24):
+        masks = tuple((r.randrange(8), r.randrange(8)) for _ in range(3))
+        if version >= 5:
+            listener.ask(m.SetAsync(*masks, (0, 0), (0, 0), (r.randrange(4), r.randrange(4))))
+            listener.ask(m.GetAsyncRequest(), masks)
+        elif version == 4:
+            listener.ask(m.SetAsync(*masks))
+            listener.ask(m.GetAsyncRequest(), masks)
+        listener.ask(m.RoleRequest(r.choice((of.OFPCR_ROLE_EQUAL, of.OFPCR_ROLE_SECONDARY)), step))
+        teller.ask(parse_group(f"add group_id={step},type=all,bucket=output:1", None).mod)
+        teller.ask(add(f"in_port={step},send_flow_rem,actions=group:{step}"))
+        if r.random() < 0.5:
+            teller.ask(add(f"in_port={step}", of.OFPFC_DELETE))
+        teller.ask(parse_group(f"delete group_id={step}", None).mod)
+        heard += listener.compare_unasked()
+    assert teller.compare_unasked() == []
+    assert any("FLOW_REMOVED" in one for one in heard)
+    assert any("REQUESTFORWARD" in one for one in heard) == (version >= 5)
+    teller.close()
+    listener.close()

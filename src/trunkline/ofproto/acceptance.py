@@ -44,6 +44,16 @@ _OUTPUTS: Final = frozenset(
     )
 )
 _QUEUED: Final = frozenset((of.OFPP_IN_PORT, of.OFPP_LOCAL))
+_NAMING_FIELDS: Final = frozenset(
+    (a.SetField, a.Load, a.Move, a.OutputRegister, a.StackPush, a.StackPop, a.Multipath, a.Bundle, a.Learn)
+)
+
+
+def _names_option(part: object) -> bool:
+    """Whether a field tun_metadata is named: no option of a tunnel is mapped to one."""
+    if isinstance(part, str):
+        return part.startswith("tun_metadata")
+    return isinstance(part, tuple) and any(_names_option(one) for one in part)
 
 
 def refusal(
@@ -68,6 +78,8 @@ def refusal(
 def _refusal(
     action: a.Action, table: int, groups: Container[int], meters: Container[int], packet_out: bool
 ) -> str | None:
+    if type(action) in _NAMING_FIELDS and _names_option(action):
+        return "NXFMFC_INVALID_TLV_FIELD"
     match action:
         case a.Output(port=port):
             return None if port < of.OFPP_MAX or port in _OUTPUTS else "OFPBAC_BAD_OUT_PORT"

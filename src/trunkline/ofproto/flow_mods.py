@@ -64,6 +64,12 @@ class Selection(NamedTuple):
     out_group: int = of.OFPG_ANY
 
 
+def refuse_options(match: Match) -> None:
+    """No option of a tunnel is mapped to a field tun_metadata: no flow has one.  Raises Refused."""
+    if match.options:
+        raise Refused("NXFMFC_INVALID_TLV_FIELD")
+
+
 class FlowChange(NamedTuple):
     """What came of a flow: `event` is OFPFME_* (added, removed, modified), `old` the flow whose place this
     one took with other actions, `author` the client and the xid of its message, if one did it."""
@@ -177,6 +183,7 @@ class Flows:
         """
         if message.table != 255 and message.table >= TABLES:
             raise Refused("OFPBRC_EPERM")
+        refuse_options(message.match)
         if message.command in _DELETES:
             return
         table = 0 if message.table == 255 else message.table

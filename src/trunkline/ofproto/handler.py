@@ -13,7 +13,7 @@ from trunkline.ofproto import bundles, connections, flow_monitors, group_mods, m
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
-from trunkline.ofproto.flow_mods import Refused, Selection
+from trunkline.ofproto.flow_mods import Refused, Selection, refuse_options
 from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
 from trunkline.ofproto.table_features import ACTIONS12, GOTO_TABLE, INSTRUCTIONS, table_features
 from trunkline.openflow import groups as groups_wire
@@ -280,6 +280,7 @@ def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
 
 
 def _flow_stats(bridge: Bridge, client: Client, message: m.FlowStatsRequest) -> Iterator[m.Message | None]:
+    refuse_options(message.match)
     bridge.fabric.refresh()
     return _flow_replies(bridge.flows.snapshot(Selection(*message)), bridge.clock.monotonic())
 
@@ -323,6 +324,7 @@ def _flow(rule: Rule, now: float) -> m.FlowStats:
 
 
 def _aggregate(bridge: Bridge, client: Client, message: m.AggregateStatsRequest) -> m.Message:
+    refuse_options(message.match)
     bridge.fabric.refresh()
     packets = octets = flows = 0
     for rule in bridge.flows.select(Selection(*message)):
