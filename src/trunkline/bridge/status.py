@@ -105,7 +105,7 @@ class Status:
     ) -> None:
         changed = {name: value for name, value in values.items() if written.get(name, written) != value}
         if changed:
-            transaction.update(table, uuid, **changed)
+            transaction.update(table, uuid, **transaction.fitting(table, changed))
             written.update(changed)
 
 

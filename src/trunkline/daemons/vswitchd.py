@@ -14,6 +14,7 @@ from typing import Final
 from trunkline.base import usage
 from trunkline.base.directories import Directories
 from trunkline.base.json import loads
+from trunkline.base.log import RateLimit
 from trunkline.base.options import Option, Parsed
 from trunkline.base.targets import is_active
 from trunkline.base.version import OPEN_VSWITCH
@@ -100,6 +101,7 @@ class Switchd:
         self._next_statistics = 0.0
         self._next_system = 0.0
         self._look_at_controllers = False  # their status has changed
+        self._refusals = RateLimit()  # of what the database says to what the switch writes
         self._wake: asyncio.Handle | asyncio.TimerHandle | None = None
 
     # ---- datapaths
@@ -236,6 +238,10 @@ class Switchd:
         else:
             outcome = await self.client.transact(transaction)
             self.env.counters.counter(f"txn_{outcome.status}").add()
+            if outcome.status == "error":
+                self.log.err(
+                    "the database refused what the switch writes: %s", outcome.error, limit=self._refusals
+                )
             if outcome.status != "success":
                 self.log.dbg("status was not written (%s), writing it anew", outcome.status)
                 self.status.forget()

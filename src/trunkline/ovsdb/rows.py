@@ -20,6 +20,8 @@ from typing import Any, Final
 
 from trunkline.base.json import Json
 from trunkline.ovsdb.atoms import AtomicType
+from trunkline.ovsdb.datum import datum_from_json
+from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.schema import Column, Schema, Table
 from trunkline.ovsdb.types import BaseType, ColumnType
 
@@ -227,6 +229,21 @@ class Transaction:
         row = self._values(table, columns)
         self.operations.append({"op": "insert", "table": table, "row": row, "uuid-name": str(name)})
         return name
+
+    def fitting(self, table: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """`columns` as the schema lets them be: a value that its column cannot hold becomes None, nothing.
+
+        For what is measured or comes from elsewhere: one wrong value must not keep the others out.
+        """
+        return {name: value if self._fits(table, name, value) else None for name, value in columns.items()}
+
+    def _fits(self, table: str, column: str, value: Any) -> bool:
+        type_ = self._column(table, column).type
+        try:
+            datum_from_json(type_, to_json(type_, value))
+        except OvsdbError:
+            return type_.min > 0  # nothing would not fit either: the server says what is wrong
+        return True
 
     def update(self, table: str, uuid: Uuid, **columns: Any) -> None:
         self._add("update", table, uuid, row=self._values(table, columns))
