@@ -95,6 +95,21 @@ SEQUENCES: dict[str, tuple[str, ...]] = {
         "del-port pb",
         "add-port br0 pd -- set Interface pd type=patch",
     ),
+    "patch ports with more options": (
+        "add-br br0",
+        "add-port br0 pa -- set Interface pa type=patch options:peer=pb options:foo=bar",
+        "add-port br0 pb -- set Interface pb type=patch options:peer=pa",
+        "remove Interface pa options foo",
+        "set Interface pa options:foo=bar",
+        "set Interface pa options:peer=pa",
+        "remove Interface pa options peer",
+    ),
+    "names passed over": (
+        "add-br br0",
+        "add-br a/b",
+        "add-port a/b p1",
+        "add-port br0 p2 -- add-br c/d",
+    ),
     "rows": (
         "add-br br0",
         "add-port br0 p1",

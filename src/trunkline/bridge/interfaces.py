@@ -127,6 +127,8 @@ class Interfaces:
             peer = settings.options.get("peer")
             if not peer:
                 self._refuse_patch(settings.name, "patch type requires valid 'peer' argument")
+            if len(settings.options) > 1:
+                self._refuse_patch(settings.name, "patch type takes only a 'peer' argument")
             if peer == settings.name:
                 self._refuse_patch(settings.name, "patch peer must not be self")
 

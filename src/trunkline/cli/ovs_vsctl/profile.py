@@ -163,7 +163,7 @@ def _report(server: Server, uuids: list[str]) -> bool:
     failed = False
     for result in server.transact(operations) if operations else ():
         for row in result["rows"]:
-            if row["ofport"] == -1:
+            if row["ofport"] in (-1, ["set", []]):  # refused, or passed over, as a bridge named 'a/b' is
                 failed = True
                 error = f": {row['error']}" if isinstance(row["error"], str) else ""
                 sys.stderr.write(
