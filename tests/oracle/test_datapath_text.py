@@ -16,6 +16,8 @@ from trunkline.dpif.action_text import format_actions, parse_actions
 from trunkline.dpif.text import format_key, parse_key
 from trunkline.flow.key import VIEW, pack
 from trunkline.flow.values import TextError
+from trunkline.io.netdev.dummy import _frames
+from trunkline.jsonrpc.unixctl import CommandError
 from trunkline.packet.build import build
 
 pytestmark = pytest.mark.oracle
@@ -217,6 +219,28 @@ def test_composed_frames(switch: Originals) -> None:
         frames = _captured(capture.read_bytes())
         time.sleep(0.02)
     assert [frame.hex() for frame in frames] == [frame.hex() for frame in ours]
+
+
+LENGTHS = ("-1", "13", "64", "100x", " 100", "4294967396", "65549", "65550", "70000", "x", "")
+
+
+def test_lengths_asked_for(switch: Originals) -> None:
+    """Which lengths of a frame are taken: all that read as numbers, also those beyond 16 bits."""
+    head = "in_port(1),eth(src=00:00:00:00:00:01,dst=00:00:00:00:00:02)"
+    different = []
+    for flow in (_ipv4_flow(17, ",udp(src=1,dst=2)"), _ipv6_flow(17, ",udp(src=1,dst=2)")):
+        for length in LENGTHS:
+            words = (f"{head},{flow}", "--len", length)
+            done = switch.run("ovs-appctl", "netdev-dummy/receive", "p1", *words)
+            expected = done.stderr.splitlines()[0] if done.returncode else ""
+            try:
+                list(_frames(words))
+                said = ""
+            except CommandError as error:
+                said = str(error)
+            if said != expected:
+                different.append((length, said, expected))
+    assert different == []
 
 
 def _captured(data: bytes) -> list[bytes]:

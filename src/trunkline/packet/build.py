@@ -48,7 +48,10 @@ def build(key: int, payload: bytes | None = None) -> bytes:
 
 
 def build_length(key: int, length: int) -> bytes:
-    """The frame for a key, with as many zero bytes of payload as make it `length` bytes long."""
+    """The frame for a key, with as many zero bytes of payload as make it `length` bytes long.
+
+    Of a length beyond 16 bits the headers have the lower ones.
+    """
     bare = build(key, b"")
     missing = length - len(bare)
     return build(key, bytes(missing)) if missing > 0 else bare
@@ -87,7 +90,7 @@ def _ipv4(key: int, payload: bytes | None) -> bytes:
     inner = b"" if fragment & FRAG_LATER else _transport(key, addresses, payload)
     header = (
         bytes([0x45, get(key, "nw_tos")])
-        + (20 + len(inner)).to_bytes(2, "big")
+        + (20 + len(inner) & 0xFFFF).to_bytes(2, "big")
         + b"\0\0"
         + flags.to_bytes(2, "big")
         + bytes([get(key, "nw_ttl"), get(key, "nw_proto")])
@@ -102,7 +105,7 @@ def _ipv6(key: int, payload: bytes | None) -> bytes:
     first = 6 << 28 | get(key, "nw_tos") << 20 | get(key, "ipv6_label")
     return (
         first.to_bytes(4, "big")
-        + len(inner).to_bytes(2, "big")
+        + (len(inner) & 0xFFFF).to_bytes(2, "big")
         + bytes([get(key, "nw_proto"), get(key, "nw_ttl")])
         + addresses[0]
         + addresses[1]
@@ -121,7 +124,7 @@ def _transport(key: int, addresses: tuple[bytes, bytes], payload: bytes | None) 
         segment = ports + bytes(8) + (5 << 12 | flags).to_bytes(2, "big") + bytes(6) + data
         return _summed(segment, 16, pseudo_header(*addresses, protocol, len(segment)))
     if protocol == UDP:
-        segment = ports + (8 + len(data)).to_bytes(2, "big") + bytes(2) + data
+        segment = ports + (8 + len(data) & 0xFFFF).to_bytes(2, "big") + bytes(2) + data
         return _summed(segment, 6, pseudo_header(*addresses, protocol, len(segment)), zero=0xFFFF)
     if protocol == SCTP:
         return ports + bytes(8) + (payload or b"")  # the original leaves the checksum 0

@@ -7,6 +7,7 @@ file.
 Everything about them can be told in advance, which is what tests want.
 """
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
@@ -27,6 +28,7 @@ _PCAP_HEADER: Final = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1518, 1)
 _PCAP_RECORD: Final = struct.Struct("<IIII")
 _NOT_YET: Final = ("stream", "pstream")
 _ETHERNET: Final = 14
+_LONGEST: Final = 1 << 20  # bytes of a frame that is asked for by its length
 
 
 class Capture:
@@ -220,11 +222,19 @@ def _frames(words: Sequence[str]) -> Iterator[bytes]:
         at += 1
         if at < len(words) and words[at] == "--len":
             text = words[at + 1] if at + 1 < len(words) else ""
-            length = int(text) if text.isascii() and text.isdigit() else 0
+            length = _number(text)
             if length < _ETHERNET:
                 raise CommandError("too small packet len")
+            if length > _LONGEST:
+                raise CommandError(f"too large packet len (more than {_LONGEST})")
             at += 2
         yield build(key) if length is None else build_length(key, length)
+
+
+def _number(text: str) -> int:
+    """The number that a text begins with, in 32 bits, as the original reads it; 0 if there is none."""
+    found = re.match(r"[ \t\n\v\f\r]*([+-]?[0-9]{1,18})", text)
+    return (int(found[1]) + 0x80000000) % 0x100000000 - 0x80000000 if found else 0
 
 
 def _hexadecimal(word: str) -> bytes | None:
