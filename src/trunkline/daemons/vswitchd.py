@@ -101,6 +101,7 @@ class Switchd:
         self._next_statistics = 0.0
         self._next_system = 0.0
         self._look_at_controllers = False  # their status has changed
+        self._keys = env.tls
         self._refusals = RateLimit()  # of what the database says to what the switch writes
         self._wake: asyncio.Handle | asyncio.TimerHandle | None = None
 
@@ -201,6 +202,7 @@ class Switchd:
         first = not self._configured
         self._configured = True
         self.env.counters.counter("bridge_reconfigure").add()
+        self._take_keys()
         self.switch.apply(self.replica)
         if first:
             self.devices.watch(self._device_changed)
@@ -209,6 +211,22 @@ class Switchd:
         if first:
             self.env.ready()
             self.log.info("ovs-vswitchd (Open vSwitch) %s", OPEN_VSWITCH)
+
+    def _take_keys(self) -> None:
+        """The SSL table's keys and certificates, where it has a row; else those of the command line."""
+        given = self.env.tls
+        files = given
+        for row in self.replica.rows("SSL").values():
+            learned = row.ca_cert if row.bootstrap_ca_cert else ""
+            files = given._replace(
+                private_key=row.private_key,
+                certificate=row.certificate,
+                ca_certificate="" if learned else row.ca_cert,
+                bootstrap_ca_certificate=learned,
+            )
+        if files != self._keys:
+            self._keys = files
+            self.env.set_tls(files)
 
     def _device_changed(self, name: str) -> None:
         self.switch.device_changed(name)
