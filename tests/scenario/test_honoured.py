@@ -11,12 +11,13 @@ from trunkline.testing.site import Site
 TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface")
 TESTS = Path(__file__).parents[1]
 ELSEWHERE = {
-    ("Open_vSwitch", "ssl"): "oracle/test_ovsdb_server.py",
+    ("Open_vSwitch", "ssl"): "oracle/test_controllers_tls.py",
     ("Open_vSwitch", "manager_options"): "support/database_servers.py",
     ("Open_vSwitch", "other_config:flow-restore-wait"): "scenario/test_configuration.py",
     ("Open_vSwitch", "other_config:enable-statistics"): "oracle/test_switch_tails.py",
     ("Open_vSwitch", "datapaths"): "scenario/test_tracked_zones.py",
     ("Bridge", "controller"): "oracle/test_controllers.py",
+    ("Bridge", "flow_tables"): "oracle/test_openflow_tables.py",
     ("Bridge", "fail_mode"): "oracle/test_configuration_outcomes.py",
     ("Bridge", "other_config:hwaddr"): "scenario/test_configuration.py",
     ("Bridge", "other_config:datapath-id"): "oracle/test_configuration_outcomes.py",
