@@ -9,8 +9,9 @@ from support.frames import pcap, random_frame
 from support.matches import random_match
 from support.originals import Originals
 from trunkline.flow.key import put
+from trunkline.flow.key_text import format_flow
 from trunkline.flow.match import normalize
-from trunkline.flow.text import format_flow, format_match, normalization_notes, parse_match
+from trunkline.flow.text import format_match, normalization_notes, parse_match
 from trunkline.flow.values import TextContext, TextError
 from trunkline.packet.parse import parse
 

@@ -12,8 +12,9 @@ from trunkline.dpif.action_text import format_actions, parse_actions
 from trunkline.dpif.text import format_key, parse_key
 from trunkline.flow import key as layout
 from trunkline.flow.key import VIEW, pack
+from trunkline.flow.key_text import flow_mask, format_flow
 from trunkline.flow.match import Match, intersection, normalize, overlap, subset
-from trunkline.flow.text import flow_mask, format_flow, format_match, parse_match
+from trunkline.flow.text import format_match, parse_match
 from trunkline.flow.values import TextError
 from trunkline.packet.build import build
 from trunkline.packet.packet import Packet

@@ -238,7 +238,7 @@ _CHECKSUMS: Final = {
 
 def packet_text(data: bytes, style: Style) -> str:
     """The headers of a packet as a flow, and the checksum of its transport; its bytes with more verbosity."""
-    from trunkline.flow.text import flow_mask
+    from trunkline.flow.key_text import flow_mask
     from trunkline.packet.parse import parse
 
     key = parse(data)

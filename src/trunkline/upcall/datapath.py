@@ -32,8 +32,8 @@ from trunkline.dpif.provider import (
     Upcall,
 )
 from trunkline.flow import key as layout
+from trunkline.flow.key_text import flow_mask
 from trunkline.flow.match import Match
-from trunkline.flow.text import flow_mask
 from trunkline.ofproto import flow_monitors
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import Fabric

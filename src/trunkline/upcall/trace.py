@@ -9,8 +9,9 @@ from typing import Final
 
 from trunkline.dpif.action_text import format_actions
 from trunkline.flow import key as layout
+from trunkline.flow.key_text import format_flow
 from trunkline.flow.match import Match
-from trunkline.flow.text import format_flow, format_match
+from trunkline.flow.text import format_match
 from trunkline.jsonrpc.unixctl import Command
 from trunkline.translate.action_set import UNSET
 from trunkline.translate.explain import lines

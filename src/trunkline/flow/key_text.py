@@ -1,0 +1,101 @@
+"""Packets' keys as text, as parse-pcap and ofproto/trace show them.
+
+A key says something of every field; what is worth printing follows from the packet's types (`flow_mask`), and
+is then printed as the match of exactly that (flow/text.py).
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW, bits, get
+from trunkline.flow.match import Match, TunnelOption, ethernet_type, satisfied
+from trunkline.flow.text import METADATA, REGISTERS, TUNNEL, format_match
+from trunkline.flow.values import NO_CONTEXT, TextContext
+
+_IPV4, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
+_MPLS, _MPLS_MULTICAST, _NSH = 0x8847, 0x8848, 0x894F
+
+# What is printed of any packet; the rest of a key only where it is not zero, or by _PACKET.
+_ALWAYS: Final = bits("in_port", "dl_src", "dl_dst", "dl_type", "vlan_tci")
+_IP: Final = bits("nw_proto", "nw_tos", "nw_ttl", "nw_frag")
+_PACKET: Final = MappingProxyType(
+    {
+        _IPV4: bits("nw_src", "nw_dst") | _IP,
+        _IPV6: bits("ipv6_src", "ipv6_dst", "ipv6_label") | _IP,
+        _ARP: bits("arp_spa", "arp_tpa", "arp_op", "arp_sha", "arp_tha"),
+        _RARP: bits("arp_spa", "arp_tpa", "arp_op", "arp_sha", "arp_tha"),
+        _NSH: _IP | bits(*(name for name in OFFSET if name.startswith("nsh_"))),
+    }
+)
+_IF_SET: Final = (
+    *(row.field for row in (*METADATA, *REGISTERS, *TUNNEL) if not row.field.startswith("ct_")),
+    *("ct_state", "ct_zone", "ct_mark", "ct_label", "metadata", "packet_type", "vlan1_tci"),
+)
+
+
+def _label_stack(key: int) -> int:
+    """The labels down to the bottom of the stack."""
+    mask = 0
+    for slot in ("mpls0", "mpls1", "mpls2"):
+        mask |= VIEW[slot].mask
+        if get(key, slot) & 0x100:
+            break
+    return mask
+
+
+_LAYER2: Final = bits("dl_src", "dl_dst", "dl_type", "vlan_tci", "vlan1_tci")
+
+
+_TUNNEL_ENDS: Final = bits("tun_dst", "tun_ipv6_dst")
+_TUNNEL_BITS: Final = _TUNNEL_ENDS | bits(
+    *("tun_src", "tun_ipv6_src", "tun_gbp_id", "tun_gbp_flags", "tun_tos", "tun_ttl"),
+    *("tun_erspan_ver", "tun_gtpu_flags", "tun_gtpu_msgtype", "tun_flags"),
+)
+
+
+def flow_mask(key: int) -> int:
+    """The bits of a packet's key that say something: what it has, by its types, and metadata that is set."""
+    mask = _ALWAYS
+    for name in _IF_SET:
+        place = VIEW[name].mask
+        if key & place:
+            mask |= place
+    if get(key, "recirc_id"):  # then it is said of what type the packet is
+        mask |= VIEW["packet_type"].mask
+    if key & _TUNNEL_ENDS:  # a tunnel is there whole, its id only if it was set by the packet's own header
+        mask |= _TUNNEL_BITS
+        mask &= ~VIEW["tun_id"].mask
+    else:
+        mask &= ~_TUNNEL_BITS
+    whole = Match(key, -1)
+    kind = ethernet_type(whole) or 0
+    mask |= _PACKET.get(kind, 0)
+    if get(key, "vlan_tci"):
+        mask |= VIEW["vlan1_tci"].mask
+    else:
+        mask &= ~VIEW["vlan1_tci"].mask
+    if get(key, "packet_type"):  # no Ethernet header
+        mask = mask & ~_LAYER2 | VIEW["packet_type"].mask
+    if kind in (_MPLS, _MPLS_MULTICAST):
+        mask |= _label_stack(key)
+    if get(key, "nw_frag") & FRAG_LATER or kind not in (_IPV4, _IPV6):
+        return mask
+    protocol = get(key, "nw_proto")
+    if protocol in (1, 2, 6, 17, 58, 132):
+        mask |= bits("tp_src", "tp_dst")
+    if protocol == 6:
+        mask |= VIEW["tcp_flags"].mask
+    elif protocol == 58 and satisfied(whole, "nd"):
+        mask |= bits("nd_target", "nd_sll", "nd_tll")
+    return mask
+
+
+def format_flow(
+    key: int, context: TextContext = NO_CONTEXT, options: tuple[TunnelOption, ...] | None = None
+) -> str:
+    """A packet's key as text, as in the output of parse-pcap and ofproto/trace."""
+    mask = flow_mask(key)
+    text = format_match(Match(key & mask, mask), context, options=options)
+    if mask & _TUNNEL_BITS:  # a packet's flags are all known, so they are named without signs
+        text = text.replace("tun_flags=-oam", "tun_flags=0").replace("tun_flags=+oam", "tun_flags=oam")
+    return text
