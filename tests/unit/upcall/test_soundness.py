@@ -92,6 +92,16 @@ class Bed:
             self.bridge.flows.apply(parse_flow(line, of.OFPFC_ADD).mod, 4, "test")
         self.values = [rule.value & layout.PACKET for rule in self.bridge.flows.tables.rules()]
 
+    def take(self, workload: Workload, count: int) -> list[int]:
+        """Lets so many packets of the workload come in; their keys."""
+        keys = []
+        for _ in range(count):
+            port, data = workload.packet()
+            keys.append(self.sim.key_of(data, port))
+            self.sim.receive(port, [Packet(data)])
+            self.datapath.run()
+        return keys
+
     def actions(self, key: int) -> tuple[object, ...] | None:
         found = self.datapath.key_for(key)
         return None if found is None else translate(*found).actions
@@ -118,12 +128,7 @@ def test_every_packet_in_a_megaflow_gets_its_actions(name: str) -> None:
     rnd = random.Random(name)
     workload = WORKLOADS[name](rnd) if name in WORKLOADS else varied(rnd)
     bed = Bed(workload)
-    keys = []
-    for _ in range(300):
-        port, data = workload.packet()
-        keys.append(bed.sim.key_of(data, port))
-        bed.sim.receive(port, [Packet(data)])
-        bed.datapath.run()
+    keys = bed.take(workload, 300)
     megaflows = list(bed.datapath.megaflows.values())
     assert len(megaflows) > 5
     for megaflow in rnd.sample(megaflows, min(len(megaflows), 120)):
@@ -136,12 +141,7 @@ def test_a_proof_that_forgets_a_bit_lets_packets_escape() -> None:
     rnd = random.Random(11)
     workload = varied(rnd)
     bed = Bed(workload)
-    keys = []
-    for _ in range(300):
-        port, data = workload.packet()
-        keys.append(bed.sim.key_of(data, port))
-        bed.sim.receive(port, [Packet(data)])
-        bed.datapath.run()
+    keys = bed.take(workload, 300)
     caught = tried = 0
     addresses = layout.bits("nw_dst", "nw_src", "tp_dst", "dl_dst")
     for megaflow in bed.datapath.megaflows.values():
