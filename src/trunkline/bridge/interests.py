@@ -38,6 +38,7 @@ INTERESTS: Final = (
     Interest("Datapath", ("ct_zones",)),
     Interest("CT_Zone", ("timeout_policy",)),
     Interest("CT_Timeout_Policy", ("timeouts",)),
+    Interest("Flow_Sample_Collector_Set", ("id", "bridge", "ipfix")),
     Interest("SSL", ("private_key", "certificate", "ca_cert", "bootstrap_ca_cert")),
     Interest(
         "Controller",

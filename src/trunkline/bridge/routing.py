@@ -64,8 +64,8 @@ class Routes:
             if change.new is None:
                 self._complaints.forget(change.uuid)
             else:
-                named = change.new.target if change.table == "Controller" else change.new.name
-                self._complaints.look(change.table, change.new, named)
+                named = getattr(change.new, _NAMED[change.table])
+                self._complaints.look(change.table, change.new, str(named))
 
     def find_controlled(self) -> None:
         """Once all changes are taken: the bridges of controllers that have changed."""
@@ -107,4 +107,11 @@ def _is_news(old: Row, new: Row) -> bool:
     return bool(old._replace(ofport=None) != new._replace(ofport=None))
 
 
-_NAMED: Final = ("Bridge", "Port", "Interface", "Controller")
+# Tables with settings that may do nothing, and the column by which a person calls a row.
+_NAMED: Final = {
+    "Bridge": "name",
+    "Port": "name",
+    "Interface": "name",
+    "Controller": "target",
+    "Flow_Sample_Collector_Set": "id",
+}

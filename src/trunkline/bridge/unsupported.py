@@ -27,7 +27,8 @@ def _by_column(table: str) -> dict[str, dict[str, tuple[str, str]]]:
 
 
 _TABLES: Final = {
-    name: _by_column(name) for name in ("Open_vSwitch", "Bridge", "Port", "Interface", "Controller")
+    name: _by_column(name)
+    for name in ("Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "Flow_Sample_Collector_Set")
 }
 
 

@@ -216,8 +216,8 @@ SETTINGS: Final = (
              "other_config:enable-tunnel-sampling other_config:virtual_obs_id other_config:enable-input-sampling "
              "other_config:enable-output-sampling", "nothing is exported"),
     Settings("IPFIX", _D, "external_ids"),
-    Settings("Flow_Sample_Collector_Set", _Y, "id bridge ipfix", "nothing is exported"),
-    Settings("Flow_Sample_Collector_Set", _D, "external_ids"),
+    Settings("Flow_Sample_Collector_Set", _Y, "ipfix", "nothing is exported"),
+    Settings("Flow_Sample_Collector_Set", _D, "id bridge external_ids"),
     Settings("AutoAttach", _Y, "system_name system_description mappings", "no LLDP is sent"),
 )  # fmt: skip
 

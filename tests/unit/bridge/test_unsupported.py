@@ -12,7 +12,7 @@ from trunkline.bridge.unsupported import Complaints
 from trunkline.model.configuration import SETTINGS, State
 from trunkline.ovsdb.atoms import AtomicType
 
-TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface")
+TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface", "Flow_Sample_Collector_Set")
 VALUES = {AtomicType.BOOLEAN: True, AtomicType.INTEGER: 3, AtomicType.REAL: 1.5}
 IDLE = [
     (setting.table, name, setting)
