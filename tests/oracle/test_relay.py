@@ -219,7 +219,9 @@ def test_an_answer_that_is_lost_is_canceled(tmp_path: Path) -> None:
     try:
         client = relay.client()
         until(lambda: available(client), "the relay has its data")
-        client.call("transact", [DB, insert(0)])  # answered only when the copy is whole: now the next one is sent on
+        client.call(
+            "transact", [DB, insert(0)]
+        )  # answered once the copy is whole: the next is sent on at once
         relay.source.process.send_signal(signal.SIGSTOP)
         number = client.send("transact", [DB, insert(1)])
         assert client.call("echo", [])[-1]["result"] == []
