@@ -19,6 +19,7 @@ lookup names its version.  So many changes can be prepared one by one and be see
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, NamedTuple, Self, TypeVar
 
@@ -89,6 +90,17 @@ class _Sorted:
             self.firsts.insert(at + 1, block[_BLOCK])
             del block[_BLOCK:]
 
+    def insert_many(self, values: list[int]) -> None:
+        """Rising values that are not there.  Where they are many, cutting the blocks anew is less work."""
+        if len(values) < len(self.blocks) * _BLOCK // 8:
+            for value in values:
+                self.insert(value)
+            return
+        if self.blocks:
+            values = sorted([*(value for block in self.blocks for value in block), *values])
+        self.blocks = [values[at : at + _BLOCK] for at in range(0, len(values), _BLOCK)]
+        self.firsts = values[::_BLOCK]
+
     def remove(self, value: int) -> None:
         at = bisect_right(self.firsts, value) - 1
         block = self.blocks[at]
@@ -120,16 +132,34 @@ class _Order:
     """The values of a subtable cut to some of its bits, sorted for each value of the pipeline fields.
 
     `known` are proofs by `window`, the pipeline bits and the highest bits down to `low`: a few more than the
-    values need to differ from each other.
+    values need to differ from each other.  Values of rules `waiting` are sorted in by `settle`, which whoever
+    looks has to call first: most orders but the first of a subtable are never looked at.
     """
 
-    __slots__ = ("count", "grain", "groups", "known", "low", "mask", "pipe", "reference", "spread", "window")
+    __slots__ = (
+        "count",
+        "grain",
+        "groups",
+        "known",
+        "low",
+        "mask",
+        "pipe",
+        "reference",
+        "size",
+        "spread",
+        "waiting",
+        "whole",
+        "window",
+    )
 
-    def __init__(self, mask: int, grain: int) -> None:
+    def __init__(self, mask: int, grain: int, *, whole: bool = False) -> None:
         self.mask = mask
+        self.whole = whole  # the values are the subtable's own
         self.pipe = mask & _PIPELINE
         self.groups: dict[int, _Sorted] = {}
-        self.count: dict[int, int] = {}
+        self.count: Counter[int] = Counter()  # rules by value; not of the whole, where each has one value
+        self.size = 0  # distinct values
+        self.waiting: list[list[int]] = []
         self.grain = -grain
         self.known: dict[int, int] = {}
         self.reference: int | None = None
@@ -139,35 +169,62 @@ class _Order:
 
     def widen(self) -> bool:
         """Makes the window fit the values; whether it is another one."""
-        low = max(self.spread - len(self.count).bit_length() - 6, 0)
+        low = max(self.spread - self.size.bit_length() - 6, 0)
         if abs(low - self.low) < 3 and low:
             return False
         window = self.mask >> low << low | self.pipe
         self.low, self.window, before = low, window, self.window
         return window != before
 
-    def add(self, value: int) -> None:
-        value &= self.mask
-        count = self.count.get(value, 0) + 1
-        self.count[value] = count
-        if count == 1:
-            group = self.groups.get(value & self.pipe)
+    def settle(self) -> None:
+        """Sorts in the values that wait: many at once, for that costs a tenth of one after the other."""
+        values = [value for some in self.waiting for value in some]
+        self.waiting.clear()
+        new = sorted(values if self.whole else self._unknown([value & self.mask for value in values]))
+        if not new:
+            return
+        self.size += len(new)
+        for pipe, rising in self._by_pipe(new).items():
+            group = self.groups.get(pipe)
             if group is None:
-                group = self.groups[value & self.pipe] = _Sorted()
-            group.insert(value)
-            if self.reference is None:
-                self.reference = value
+                group = self.groups[pipe] = _Sorted()
+            group.insert_many(rising)
+        if self.reference is None:
+            self.reference = new[0]
+        # Of sorted values the first and the last differ in the highest bit in which any two do; the bits of
+        # the pipeline are the lowest.
+        for value in (new[0], new[-1]):
             self.spread = max(self.spread, ((value ^ self.reference) & ~self.pipe).bit_length())
 
+    def _unknown(self, cut: list[int]) -> Iterable[int]:
+        """Those that were not there before; all are counted."""
+        count = self.count
+        unknown = [value for value in set(cut) if value not in count] if count else count
+        count.update(cut)
+        return unknown
+
+    def _by_pipe(self, values: list[int]) -> dict[int, list[int]]:
+        if not self.pipe:
+            return {0: values}
+        kinds: dict[int, list[int]] = {}
+        for value in values:
+            kinds.setdefault(value & self.pipe, []).append(value)
+        return kinds
+
     def discard(self, value: int) -> None:
+        if self.waiting:
+            self.settle()
         value &= self.mask
-        self.count[value] -= 1
-        if not self.count[value]:
+        if not self.whole:
+            self.count[value] -= 1
+            if self.count[value]:
+                return
             del self.count[value]
-            group = self.groups[value & self.pipe]
-            group.remove(value)
-            if not group.blocks:
-                del self.groups[value & self.pipe]
+        self.size -= 1
+        group = self.groups[value & self.pipe]
+        group.remove(value)
+        if not group.blocks:
+            del self.groups[value & self.pipe]
 
     def proof(self, cut: int) -> int:
         """Bits such that no value here agrees with `cut`, which is not here, on all of them."""
@@ -202,7 +259,7 @@ class _Subtable(Generic[E]):
         self.top = -1
         self.widened = widened  # whose window is another one than the classifier's plan has
         self.fresh: list[int] = []
-        self.whole = _Order(mask, grain)
+        self.whole = _Order(mask, grain, whole=True)
         rest = mask & layout.PACKET & ~ALWAYS
         self.orders = [
             _Order(part & mask | self.whole.pipe, grain) for part in _PARTS if part & mask and rest & ~part
@@ -226,10 +283,9 @@ class _Subtable(Generic[E]):
 
     def _sort(self) -> None:
         fresh, self.fresh = self.fresh, []
-        for value in fresh:
-            self.whole.add(value)
-            for order in self.orders:
-                order.add(value)
+        for order in (self.whole, *self.orders):
+            order.waiting.append(fresh)
+        self.first.settle()
         if self.first.widen():
             self.widened.append(self)
 
@@ -238,9 +294,13 @@ class _Subtable(Generic[E]):
         if self.fresh:
             self._sort()
         for part in self.orders:
+            if part.waiting:
+                part.settle()
             cut = masked & part.mask
             if cut not in part.count:
                 return part.proof(cut)
+        if self.whole.waiting:
+            self.whole.settle()
         return self.whole.proof(masked)
 
 

@@ -1,6 +1,7 @@
 """The classifier against the plainest one that there is: go through all rules."""
 
 import random
+from itertools import islice
 
 import pytest
 
@@ -148,12 +149,20 @@ def test_covered_and_overlapping_are_what_they_say(seed: int) -> None:
         assert (classifier.overlapping(value, mask, 2, 0) is not None) == overlaps
 
 
-def test_sorted_blocks_stay_sorted_and_find_the_nearest() -> None:
+@pytest.mark.parametrize("steps", [(1,), (5000,), (3000, 100, 1900), (3, 2, 4000, 995), (2000, 30, 2970)])
+def test_sorted_blocks_stay_sorted_and_find_the_nearest(steps: tuple[int, ...]) -> None:
+    """Whether the values come one by one (1), or so many at once."""
     rnd = random.Random(3)
     values = rnd.sample(range(1 << 30), 5000)
     sorted_blocks = _Sorted()
-    for value in values:
-        sorted_blocks.insert(value)
+    if steps == (1,):
+        for value in values:
+            sorted_blocks.insert(value)
+    else:
+        some = iter(values)
+        for step in steps:
+            sorted_blocks.insert_many(sorted(islice(some, step)))
+        assert next(some, None) is None
     for value in values[:3000]:
         sorted_blocks.remove(value)
     left = sorted(values[3000:])
