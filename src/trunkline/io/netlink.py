@@ -16,8 +16,9 @@ from trunkline.base.counters import Counters
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _GETSTATS = 94
 _ERROR, _DONE = 2, 3
-_REQUEST, _ACK, _DUMP = 1, 4, 0x300
-_CREATE_EXCLUSIVE = 0x600
+_REQUEST = 1
+ACK, DUMP = 4, 0x300  # flags of a request (linux/netlink.h)
+REPLACE, EXCLUSIVE, CREATE = 0x100, 0x200, 0x400
 _MULTICAST_LINK: Final = 1
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 4, 5, 18
@@ -86,11 +87,13 @@ class NetlinkError(OSError):
     """The kernel refused; errno and strerror say why."""
 
 
-def _attribute(kind: int, data: bytes) -> bytes:
+def attribute(kind: int, data: bytes) -> bytes:
+    """One attribute of a message, padded; attributes may be nested."""
     return _ATTRIBUTE.pack(4 + len(data), kind) + data + bytes(-len(data) % 4)
 
 
-def _attributes(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+def attributes(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of each."""
     at, end = 0, len(data)
     while at + 4 <= end:
         length, kind = _ATTRIBUTE.unpack_from(data, at)
@@ -114,7 +117,7 @@ def _link(body: memoryview) -> Link:
     mtu = mac = peer = changes = 0
     carrier, elsewhere = bool(flags & IFF_RUNNING), False
     statistics = None
-    for number, value in _attributes(body[_LINK.size :]):
+    for number, value in attributes(body[_LINK.size :]):
         if number == _IFLA_IFNAME:
             name = _text(value)
         elif number == _IFLA_MTU:
@@ -132,7 +135,7 @@ def _link(body: memoryview) -> Link:
         elif number == _IFLA_STATS64:
             statistics = LinkStatistics(*struct.unpack_from("=16Q", value))
         elif number == _IFLA_LINKINFO:
-            kind = next((_text(data) for what, data in _attributes(value) if what == _INFO_KIND), "")
+            kind = next((_text(data) for what, data in attributes(value) if what == _INFO_KIND), "")
     return Link(index, name, flags, mtu, mac, carrier, changes, kind, peer, elsewhere, statistics)
 
 
@@ -151,7 +154,7 @@ class Netlink:
     def close(self) -> None:
         self._socket.close()
 
-    def _request(self, kind: int, flags: int, body: bytes) -> list[memoryview]:
+    def request(self, kind: int, flags: int, body: bytes) -> list[memoryview]:
         """The bodies of the answers.  Raises NetlinkError."""
         self._serial += 1
         self._socket.send(
@@ -177,21 +180,21 @@ class Netlink:
                         raise NetlinkError(code, os.strerror(code))
                     return answers
                 answers.append(content)
-                if not flags & (_ACK | 0x300):
+                if not flags & (ACK | DUMP):
                     return answers
 
     # ---- looking
 
     def link(self, name: str) -> Link | None:
         """The link of that name, with statistics."""
-        return self._get(0, _attribute(_IFLA_IFNAME, _name(name)))
+        return self._get(0, attribute(_IFLA_IFNAME, _name(name)))
 
     def link_at(self, index: int) -> Link | None:
         return self._get(index, b"")
 
-    def _get(self, index: int, attributes: bytes) -> Link | None:
+    def _get(self, index: int, fields: bytes) -> Link | None:
         try:
-            answers = self._request(_GETLINK, 0, _LINK.pack(0, 0, index, 0, 0) + attributes)
+            answers = self.request(_GETLINK, 0, _LINK.pack(0, 0, index, 0, 0) + fields)
         except NetlinkError:
             return None
         return _link(answers[0])
@@ -199,15 +202,15 @@ class Netlink:
     def statistics(self, index: int) -> LinkStatistics | None:
         """Counters alone, at half the cost of a whole link."""
         try:
-            answers = self._request(_GETSTATS, 0, struct.pack("=IiI", 0, index, 1))
+            answers = self.request(_GETSTATS, 0, struct.pack("=IiI", 0, index, 1))
         except NetlinkError:
             return None
-        for _, value in _attributes(answers[0][12:]):
+        for _, value in attributes(answers[0][12:]):
             return LinkStatistics(*struct.unpack_from("=16Q", value))
         return None
 
     def links(self) -> list[Link]:
-        return [_link(body) for body in self._request(_GETLINK, _DUMP, _LINK.pack(0, 0, 0, 0, 0))]
+        return [_link(body) for body in self.request(_GETLINK, DUMP, _LINK.pack(0, 0, 0, 0, 0))]
 
     # ---- changing; all raise NetlinkError
 
@@ -221,28 +224,28 @@ class Netlink:
         alias: str | None = None,
         no_ipv6_address: bool = False,
     ) -> None:
-        attributes = b""
+        fields = b""
         if mtu is not None:
-            attributes += _attribute(_IFLA_MTU, mtu.to_bytes(4, "little"))
+            fields += attribute(_IFLA_MTU, mtu.to_bytes(4, "little"))
         if mac is not None:
-            attributes += _attribute(_IFLA_ADDRESS, mac.to_bytes(6, "big"))
+            fields += attribute(_IFLA_ADDRESS, mac.to_bytes(6, "big"))
         if alias is not None:
-            attributes += _attribute(_IFLA_IFALIAS, alias.encode())
+            fields += attribute(_IFLA_IFALIAS, alias.encode())
         if no_ipv6_address:
-            mode = _attribute(_INET6_ADDR_GEN_MODE, bytes((_ADDR_GEN_NONE,)))
-            attributes += _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode))
+            mode = attribute(_INET6_ADDR_GEN_MODE, bytes((_ADDR_GEN_NONE,)))
+            fields += attribute(_IFLA_AF_SPEC, attribute(socket.AF_INET6, mode))
         flags, mask = (0, 0) if up is None else (IFF_UP if up else 0, IFF_UP)
-        self._request(_NEWLINK, _ACK, _LINK.pack(0, 0, index, flags, mask) + attributes)
+        self.request(_NEWLINK, ACK, _LINK.pack(0, 0, index, flags, mask) + fields)
 
     def add_veth(self, name: str, peer: str) -> None:
         header = _LINK.pack(0, 0, 0, 0, 0)
-        other = _attribute(_VETH_PEER, header + _attribute(_IFLA_IFNAME, _name(peer)))
-        information = _attribute(_INFO_KIND, b"veth") + _attribute(_INFO_DATA, other)
-        attributes = _attribute(_IFLA_IFNAME, _name(name)) + _attribute(_IFLA_LINKINFO, information)
-        self._request(_NEWLINK, _ACK | _CREATE_EXCLUSIVE, header + attributes)
+        other = attribute(_VETH_PEER, header + attribute(_IFLA_IFNAME, _name(peer)))
+        information = attribute(_INFO_KIND, b"veth") + attribute(_INFO_DATA, other)
+        fields = attribute(_IFLA_IFNAME, _name(name)) + attribute(_IFLA_LINKINFO, information)
+        self.request(_NEWLINK, ACK | CREATE | EXCLUSIVE, header + fields)
 
     def delete(self, index: int) -> None:
-        self._request(_DELLINK, _ACK, _LINK.pack(0, 0, index, 0, 0))
+        self.request(_DELLINK, ACK, _LINK.pack(0, 0, index, 0, 0))
 
 
 class LinkEvents:
