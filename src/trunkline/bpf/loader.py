@@ -43,11 +43,12 @@ class LoadError(Exception):
 
 
 class TestRun(NamedTuple):
-    """`value` is what the program returned (TC_ACT_*), `frame` the packet as it left it."""
+    """`value` is what the program returned (TC_ACT_*), `frame` and `context` the packet as it left it."""
 
     value: int
     frame: bytes
-    nanoseconds: int  # in the median of the repetitions
+    context: bytes
+    nanoseconds: int  # of one repetition, on average
 
 
 class Program:
@@ -67,19 +68,25 @@ class Program:
         The frame may grow by `room`.  What the program clones goes out of real devices; a redirect of the
         packet itself does not.  Raises BpfError.
         """
-        data, head, out = buffer(frame), buffer(context), buffer(len(frame) + room)
+        data, head, out, left = (
+            buffer(frame),
+            buffer(context),
+            buffer(len(frame) + room),
+            buffer(len(context)),
+        )
         request = buffer(
             struct.pack(
                 "=IIIIQQIIIIQQIIIxxxx",
                 self.descriptor, 0, len(frame), len(frame) + room, address(data), address(out), repeat, 0,
-                len(context), 0, address(head) if context else 0, 0, 0, 0, 0,
+                len(context), len(context), address(head) if context else 0, address(left) if context else 0,
+                0, 0, 0,
             )
         )  # fmt: skip
         bpf(kernel.PROG_TEST_RUN, request, f" ({self.name}, {len(frame)} bytes)")
         (value,) = struct.unpack_from("=I", request, 4)
         (size,) = struct.unpack_from("=I", request, 12)
         (duration,) = struct.unpack_from("=I", request, 36)
-        return TestRun(value, out.raw[:size], duration)
+        return TestRun(value, out.raw[:size], left.raw[: len(context)], duration)
 
     def maps(self) -> list[Map]:
         """Those that it uses, opened anew; needs CAP_SYS_ADMIN."""
@@ -505,9 +512,9 @@ def network_namespace(*, moves: bool) -> tuple[dict[str, int], dict[int, int]]:
     net_cookie, and its steps stand for 0x7001, 0x7002 and 0x7003.  Raises OSError, TypeFormatError.
     """
     if not moves:
-        return {"netns": 0}, {}
+        return {"namespace_cookie": 0}, {}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         cookie = int.from_bytes(one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
     types = type_format.kernel_types()
     steps = (("sk_buff", "dev"), ("net_device", "nd_net"), ("net", "net_cookie"))
-    return {"netns": cookie}, {0x7001 + at: types.offset(*step) for at, step in enumerate(steps)}
+    return {"namespace_cookie": cookie}, {0x7001 + at: types.offset(*step) for at, step in enumerate(steps)}

@@ -169,6 +169,17 @@ class Map:
                 return
             first = False
 
+    def range(self, start: int, count: int) -> bytes:
+        """Values of an array from an index on, one after the other; fewer at its end.  Raises BpfError."""
+        values, keys, token = buffer(count * self.stride), buffer(count * 4), buffer(8)
+        request = self._batch(address(keys), address(values), count)
+        before = buffer(struct.pack("=I", start - 1 if start else 0))
+        struct.pack_into("=QQ", request, 0, address(before) if start else 0, address(token))
+        if raw(kernel.MAP_LOOKUP_BATCH, request) < 0 and ctypes.get_errno() != errno.ENOENT:
+            raise failed(kernel.MAP_LOOKUP_BATCH, f" (map {self.name} from {start})")
+        (got,) = struct.unpack_from("=I", request, 32)
+        return values.raw[: got * self.stride]
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Key and value of every element.  Raises BpfError."""
         key, stride = self.key_size, self.stride

@@ -18,6 +18,10 @@ from trunkline.bpf.system_calls import BpfError, NoSystemCallError
 OBJECT: Final = "datapath.bpf.o"
 OLDEST: Final = (6, 1)
 """The oldest kernel that the program is tested on; bpf_loop alone needs 5.17."""
+_NOT_BUILT: Final = (
+    "this installation was built without the compiled kernel program "
+    "(in a checkout, python3 hatch_build.py builds it)"
+)
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 12, 21, 38, 39
 _NAMES: Final = {_CAP_NET_ADMIN: "CAP_NET_ADMIN", _CAP_PERFMON: "CAP_PERFMON", _CAP_BPF: "CAP_BPF"}
 
@@ -31,7 +35,7 @@ def object_code() -> bytes:
     try:
         return files("trunkline.bpf").joinpath("program", OBJECT).read_bytes()
     except OSError:
-        raise NoProgramError("this installation was built without the compiled kernel program") from None
+        raise NoProgramError(_NOT_BUILT) from None
 
 
 def obstacle() -> str | None:
