@@ -3,7 +3,7 @@
 Forwarding outlives the switch: its programs stay at the devices, and with them the maps that they use.
 Nothing is pinned (inside ``ip netns exec`` there is no place for that), so a new process finds it all by
 walking: every device of the namespace, the programs attached there, their maps.  A program is this
-switch's if its map ``settings`` begins with the digest of the switch's run directory: several switches may
+switch's if its map ``config`` begins with the digest of the switch's run directory: several switches may
 share a namespace, each with a run directory of its own.
 
 Descriptors of what others have made need CAP_SYS_ADMIN in the first user namespace; without it a switch
@@ -23,7 +23,7 @@ from trunkline.bpf.loader import program_maps
 from trunkline.bpf.maps import Map
 from trunkline.bpf.system_calls import BpfError
 
-SETTINGS: Final = "settings"
+CONFIGURATION: Final = "config"
 """The map whose only value begins with HEAD."""
 HEAD: Final = struct.Struct("=16sQ")
 """The owner's digest, and a digest of how the maps are laid out."""
@@ -59,13 +59,13 @@ def find(mine: bytes, attachments: Attachments, devices: Iterable[int]) -> Adopt
 
     Raises BpfError: EPERM if this process may not look.
     """
-    known: dict[int, tuple[int, int] | None] = {}  # program: id of its settings, its layout
+    known: dict[int, tuple[int, int] | None] = {}  # program: id of its configuration, its layout
     found: dict[tuple[int, int], dict[Port, int]] = {}
     for index in devices:
         for egress in (False, True):
             for number in attachments.attached(index, egress=egress):
                 if number not in known:
-                    known[number] = _settings(number, mine)
+                    known[number] = _configuration(number, mine)
                 what = known[number]
                 if what is not None:
                     found.setdefault(what, {})[index, egress] = number
@@ -86,8 +86,8 @@ def _maps(program: int) -> dict[str, Map]:
     return maps
 
 
-def _settings(program: int, mine: bytes) -> tuple[int, int] | None:
-    """Id of the settings and the layout, if the program is ours."""
+def _configuration(program: int, mine: bytes) -> tuple[int, int] | None:
+    """Id of the configuration and the layout, if the program is ours."""
     try:
         maps = _maps(program)
     except BpfError as error:
@@ -95,7 +95,7 @@ def _settings(program: int, mine: bytes) -> tuple[int, int] | None:
             return None
         raise
     try:
-        one = maps.get(SETTINGS)
+        one = maps.get(CONFIGURATION)
         if one is None or one.key_size != 4 or one.value_size < HEAD.size:
             return None
         value = one.lookup(bytes(4))

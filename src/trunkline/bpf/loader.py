@@ -512,9 +512,9 @@ def network_namespace(*, moves: bool) -> tuple[dict[str, int], dict[int, int]]:
     net_cookie, and its steps stand for 0x7001, 0x7002 and 0x7003.  Raises OSError, TypeFormatError.
     """
     if not moves:
-        return {"namespace_cookie": 0}, {}
+        return {"netns": 0}, {}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         cookie = int.from_bytes(one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
     types = type_format.kernel_types()
     steps = (("sk_buff", "dev"), ("net_device", "nd_net"), ("net", "net_cookie"))
-    return {"namespace_cookie": cookie}, {0x7001 + at: types.offset(*step) for at, step in enumerate(steps)}
+    return {"netns": cookie}, {0x7001 + at: types.offset(*step) for at, step in enumerate(steps)}
