@@ -248,3 +248,161 @@ def test_sorted_selections(both: list[Running]) -> None:
     everything = {"op": "select", "table": "Animal", "where": [], "sort": []}
     for client in clients:
         assert len(client.call("transact", [DB, everything])[-1]["result"][0]["rows"]) == 5
+
+
+ENDS = {
+    "convert": "disconnecting (committed Zoo database schema conversion)",
+    "remove-db": "disconnecting (removing Zoo database by user request)",
+    "add-db": "disconnecting (adding Other database)",
+}
+
+
+def _heard(client: Client) -> list[Any]:
+    """All that came, up to the answer to an echo or the end of the connection; without uuids."""
+    found = []
+    client.socket.settimeout(20)
+    try:
+        number = client.send("echo", ["marker"])
+    except OSError:
+        number = 0
+    while True:
+        try:
+            value = client.read()
+        except ConnectionError:
+            value = "closed"
+        if value == "closed":
+            return [*found, value]
+        if value.get("id") == number:
+            return found
+        found.append(_plain(value))
+
+
+def _watchers(server: Running) -> dict[str, Client]:
+    """Clients of every kind."""
+    found = {}
+    for aware in (None, False, True):
+        for watched in ((), (DB,), ("_Server",), (DB, "_Server"), ("wait",)):
+            client = found[f"aware={aware} {watched}"] = Client(server)
+            if aware is not None:
+                client.call("set_db_change_aware", [aware])
+            for name in watched:
+                if name == "wait":
+                    wait = {
+                        "op": "wait",
+                        "table": "Toy",
+                        "where": [],
+                        "columns": ["label"],
+                        "until": "==",
+                        "rows": [],
+                    }
+                    client.send("transact", [DB, {**wait, "rows": [{"label": "none of these"}]}])
+                else:
+                    tables = (
+                        {"Animal": {}} if name == DB else {"Database": {"columns": ["name", "connected"]}}
+                    )
+                    client.call("monitor", [name, name, tables])
+    return found
+
+
+@pytest.mark.parametrize("change", ENDS)
+def test_who_hears_what_of_a_change(both: list[Running], change: str, tmp_path: Path) -> None:
+    """Whoever is not aware of changes is cut off without another word; the log names them in their order."""
+    heard = []
+    for server in both:
+        _renew(server)
+        lines_before = len(server.log_lines("ovsdb_jsonrpc_server"))
+        clients = _watchers(server)
+        asker = Client(server)
+        said: Any = None
+        if change == "convert":
+            said = asker.call("convert", [DB, {**SCHEMA, "version": "2.0.0"}])
+            said += [asker.read()]
+        elif change == "remove-db":
+            said = server.control("ovsdb-server/remove-db", DB)
+        else:
+            (tmp_path / "schema").write_text(json.dumps({**SCHEMA, "name": "Other"}))
+            other = Path(server.directory, "other.db")
+            other.unlink(missing_ok=True)
+            server.run("ovsdb-tool", "create", str(other), str(tmp_path / "schema"))
+            said = server.control("ovsdb-server/add-db", str(other))
+        words = {name: _heard(client) for name, client in clients.items()}
+        lines = [
+            line for line in server.log_lines("ovsdb_jsonrpc_server")[lines_before:] if "disconn" in line
+        ]
+        numbers = [int(re.findall(r"unix#(\d+)", line)[0]) for line in lines]
+        ends = {line.partition(": ")[2] for line in lines}
+        heard.append((said, words, len(lines), ends))
+        assert numbers == sorted(numbers)
+        for client in (*clients.values(), asker):
+            client.close()
+    assert heard[0] == heard[1]
+    assert heard[1][3] == {ENDS[change]}
+
+
+def test_files_after_a_conversion(both: list[Running]) -> None:
+    """The record has the same comment and members, with and without differences; then it is compacted."""
+    found = []
+    for server in both:
+        for options in ((), ("--disable-file-column-diff",)):
+            before, server.options = server.options, options
+            _renew(server)
+            server.options = before
+            client = Client(server)
+            client.call("set_db_change_aware", [True])
+            for step in ("2.0.0", "", "compact"):
+                if step == "compact":
+                    assert server.control("ovsdb-server/compact") == (0, "")
+                else:
+                    assert (
+                        client.call("convert", [DB, {**SCHEMA, "version": step or "3.0.0"}])[-1]["result"]
+                        == {}
+                    )
+                lines = Path(server.directory, "conf.db").read_text().splitlines()
+                record = json.loads(lines[3])
+                for name, rows in record.items():
+                    if not name.startswith("_"):
+                        record[name] = sorted(map(_plain, rows.values()))
+                schema = json.loads(lines[1]) if step == "compact" else ""  # else as the client wrote it
+                found.append((len(lines), schema, {**record, "_date": 0}))
+            shown = server.run("/usr/bin/ovsdb-tool", "show-log", f"{server.directory}/conf.db").stdout
+            found.append(re.sub(r"\d{4}-\S+ \S+", "TIME", shown))
+            client.close()
+    half = len(found) // 2
+    for theirs, ours in zip(found[:half], found[half:]):
+        assert json.loads(_plain(ours)) == json.loads(_plain(theirs))
+    assert "converted by ovsdb-server" in str(found)
+
+
+def test_a_large_conversion_while_others_work(tmp_path: Path) -> None:
+    """Reads and writes of others meanwhile are answered, before or after it, and nothing of them is lost."""
+    path = tmp_path / "zoo.ovsschema"
+    path.write_text(json.dumps(SCHEMA))
+    server = Running(OURS, schema=str(path), manager=False)
+    try:
+        asker, writer, reader = (Client(server) for _ in range(3))
+        for client in (asker, writer, reader):
+            client.call("set_db_change_aware", [True])
+        rows = [{"op": "insert", "table": "Cage", "row": {"label": f"c{number}"}} for number in range(5000)]
+        asker.call("transact", [DB, *rows])
+        count = {"op": "select", "table": "Cage", "where": [["label", "includes", "x"]], "columns": ["label"]}
+        asked = asker.send("convert", [DB, {**SCHEMA, "version": "2.0.0"}])
+        behind = asker.send("transact", [DB, {"op": "insert", "table": "Cage", "row": {"label": "x"}}])
+        for number in range(50):
+            row = {"op": "insert", "table": "Cage", "row": {"label": "x"}}
+            writer.send("transact", [DB, row, {"op": "commit", "durable": number == 49}])
+            assert reader.call("transact", [DB, count])[-1]["error"] is None
+        assert asker.read() == {"id": asked, "result": {}, "error": None}
+        assert asker.read()["id"] == behind
+        answers = [writer.read() for _ in range(50)]
+        assert all(answer["error"] is None for answer in answers)
+        server.stop(9)
+        Path(server.directory, "db.sock").unlink()
+        server.start()
+        (answer,) = Client(server).call("transact", [DB, count])
+        assert len(answer["result"][0]["rows"]) == 1  # the same label: a set
+        every = {**count, "columns": ["_uuid"]}
+        (answer,) = Client(server).call("transact", [DB, every])
+        assert len(answer["result"][0]["rows"]) == 51
+        assert Client(server).call("get_schema", [DB])[-1]["result"]["version"] == "2.0.0"
+    finally:
+        server.remove()

@@ -61,7 +61,7 @@ class Compactor:
     def consider(self) -> None:
         """Compacts what it is time for.  Not to be called between a record's writing and its application."""
         for name, file in self.daemon.files.items():
-            if file.commits < COMMITS or name in self._running:
+            if file.commits < COMMITS or name in self._running or self.daemon.converter.is_running(name):
                 continue
             age = self.daemon.env.clock.monotonic() - self._since[name]
             if is_due(State(file.size, file.compacted_size, file.commits, age)):
@@ -70,6 +70,8 @@ class Compactor:
 
     async def compact(self, name: str) -> None:
         """Returns when the file is compact.  Raises OvsdbError: it is as it was."""
+        if self.daemon.converter.is_running(name):
+            raise OvsdbError("ovsdb error", f"{name}: the database is being converted")
         running = self._running.get(name)
         task = self._start(name) if running is None else running.task
         try:
@@ -93,7 +95,8 @@ class Compactor:
     def _start(self, name: str) -> "asyncio.Task[None]":
         self._since[name] = self.daemon.env.clock.monotonic()
         milliseconds = int(self.daemon.env.clock.wall() * 1000)
-        steps = compaction(self.daemon.files[name], COMMENT, milliseconds)
+        difference = self.daemon.column_diff
+        steps = compaction(self.daemon.files[name], COMMENT, milliseconds, as_difference=difference)
         next(steps)  # the contents are those of now
         task = asyncio.ensure_future(self._work(name, steps))
         self._running[name] = Running(task, steps)

@@ -75,13 +75,9 @@ class RelayDatabase:
         return self.hosted.database
 
     def _schema(self, schema: Json) -> None:
-        first = not self.hosted.available
+        reason = "" if self.hosted.available else f"database {self.name} connected to storage"
         self.hosted.connected = True
-        self.daemon.server.converted(self.hosted, Database(Schema.from_json(schema)))
-        reason = f"database {self.name} connected to storage"
-        if not first:
-            reason = f"committed {self.name} database schema conversion"
-        self.daemon.server.disconnect_unaware(reason)
+        self.daemon.server.converted(self.hosted, Database(Schema.from_json(schema)), reason)
         self.daemon.schedule()
 
     def _commit(self, changes: Changes, txn_id: str) -> None:

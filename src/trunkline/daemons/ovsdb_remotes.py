@@ -404,7 +404,7 @@ class Remotes:
         for target, (name, table, uuid) in self._rows.items():
             running = self.running.get(target)
             hosted = self.daemon.server.databases.get(name)
-            if running is None or hosted is None or hosted.forward is not None:
+            if running is None or hosted is None or hosted.forward is not None or hosted.converting:
                 continue  # the rows of a relay are its source's
             state = hosted.database.tables[table]
             row = state.rows.get(uuid)

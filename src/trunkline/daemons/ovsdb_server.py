@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 
 from trunkline.base import usage
 from trunkline.base.directories import Directories
-from trunkline.base.json import Json, loads
+from trunkline.base.json import loads
 from trunkline.base.log import INFO, WARN, RateLimit
 from trunkline.base.options import Option, Parsed
 from trunkline.daemons.env import Env
 from trunkline.daemons.ovsdb_commands import commands, memory_usage
 from trunkline.daemons.ovsdb_compaction import Compactor
+from trunkline.daemons.ovsdb_conversion import Converter
 from trunkline.daemons.ovsdb_relay import RelayDatabase
 from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings, TlsReferences
 from trunkline.daemons.ovsdb_replication import Replication
@@ -31,7 +32,6 @@ from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
 from trunkline.io.uuids import uuid_text
 from trunkline.model.schemas import schema_text
-from trunkline.ovsdb.conversion import convert
 from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.errors import FileError, OvsdbError
 from trunkline.ovsdb.hosted import Hosted
@@ -80,7 +80,8 @@ class Daemon:
             env.counters.counter(name)
         self._uuids: list[str] = []
         self.server = Server(env.clock, self._uuid, Database(Schema.from_json(loads(schema_text("_Server")))))
-        self.server.convert = self._convert
+        self.converter = Converter(self)
+        self.server.convert = self.converter.start
         self.server.store = self._store
         transactions, limit = env.log.module("transaction"), RateLimit(30, 60)
         self.server.tell_log = lambda line: transactions.message(INFO, "%s", (line,), limit)
@@ -88,6 +89,7 @@ class Daemon:
         self.files: dict[str, DatabaseFile] = {}
         self.relays: dict[str, RelayDatabase] = {}
         self._to_sync: dict[DatabaseFile, None] = {}  # hold a durable commit of this turn
+        self._paused: dict[Connection, None] = {}  # no input is taken of these for now
         self.column_diff = True
         self.connections: dict[Session, Connection] = {}
         self.remotes = Remotes(self)
@@ -166,25 +168,12 @@ class Daemon:
             relay.close()
             self.server.remove(name)
             return
-        self._sync_now()
+        self.sync_now()
         self.compactor.stop(name)
+        self.converter.stop(name)
         file = self.files.pop(name)
         self.server.remove(name)
         file.close()
-
-    def _convert(self, hosted: Hosted, schema: Json) -> Database:
-        new = Schema.from_json(schema)
-        if new.name != hosted.name:
-            text = f"new schema name ({new.name}) does not match database name ({hosted.name})"
-            raise OvsdbError("invalid parameters", text)
-        self._sync_now()
-        self.compactor.stop(hosted.name)
-        file = self.files[hosted.name]
-        converted = convert(hosted.database, new, self._uuid)
-        milliseconds = self._milliseconds()
-        comment = f"converted to schema version {new.version}" if new.version else "converted to new schema"
-        file.replace(converted, comment, milliseconds)
-        return converted
 
     def _milliseconds(self) -> int:
         return int(self.env.clock.wall() * 1000)
@@ -210,6 +199,9 @@ class Daemon:
             self._trim_later()
         if data:
             self.server.receive(connection.session, data)
+            if connection.session.held:
+                connection.stream.pause()
+                self._paused[connection] = None
         else:
             self._gone(connection)
         self.schedule()
@@ -229,6 +221,7 @@ class Daemon:
 
     def _gone(self, connection: Connection) -> None:
         self.server.disconnect(connection.session)
+        self._paused.pop(connection, None)
         if self.connections.pop(connection.session, None) is not None:
             self.remotes.disconnected(connection)
 
@@ -264,6 +257,8 @@ class Daemon:
 
     def _turn(self) -> None:
         self.server.settle()
+        if self._paused:
+            self._resume()
         if self.server.is_due():
             self._note_progress()
             self.server.tick()
@@ -296,6 +291,14 @@ class Daemon:
         connection.session.congested = False
         connection.stream.resume()
         self.schedule()
+
+    def _resume(self) -> None:
+        """Takes input again of clients whose requests had to wait for a conversion."""
+        for connection in list(self._paused):
+            if not connection.session.held:
+                del self._paused[connection]
+                if not connection.session.congested:
+                    connection.stream.resume()
 
     def _note_progress(self) -> None:
         """A client that takes what waits for it is alive, although it may have nothing to say."""
@@ -369,7 +372,7 @@ class Daemon:
             except FileError as error:
                 raise self._stopping(error) from None
 
-    def _sync_now(self) -> None:
+    def sync_now(self) -> None:
         """The same, before a file is replaced or closed.  Raises OvsdbError; then the server ends."""
         try:
             self._check()
@@ -404,6 +407,7 @@ class Daemon:
         if self._trimming is not None:
             self._trimming.cancel()
         self.compactor.close()
+        self.converter.close()
         for relay in self.relays.values():
             relay.close()
         for connection in list(self.connections.values()):

@@ -15,9 +15,11 @@ Every step syncs what it wrote, so that none has much to wait for.
 import hashlib
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from typing import Final
 
 from trunkline.io.ovsdb_file import MODE, DatabaseFile, io_error, take_place, temporary_name
+from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.log import format_record, header, snapshot_pieces
 
 STEP: Final = 1 << 20  # bytes written and synced at once
@@ -25,24 +27,34 @@ REST: Final = 1 << 16  # bytes of other transactions that the last step may writ
 CUT: Final = 1 << 26  # bytes of the old file that are given back at once
 
 
-def compaction(file: DatabaseFile, comment: str, milliseconds: int) -> Generator[None, None, None]:
+def compaction(
+    file: DatabaseFile,
+    comment: str,
+    milliseconds: int,
+    *,
+    database: Database | None = None,
+    as_difference: bool = True,
+) -> Generator[None, None, None]:
     """Makes the file as short as its data allow, a little at each step.
 
-    The contents are those of the first step and what was committed since.  Closing the iterator leaves the
+    The contents are those of the first step and what was committed since; or those of another `database`, in
+    which case nothing may be committed meanwhile.  Closing the iterator leaves the
     file as it is.  Raises FileError, with the same effect.
     """
+    failed = "compaction failed" if database is None else "replace failed"
+    database = database or file.database
     file.tail = []
     name, descriptor = "", -1
     try:
         pieces: list[bytes] = []
         digest = hashlib.sha1(usedforsecurity=False)
-        for piece in snapshot_pieces(file.database, comment, milliseconds):
+        for piece in snapshot_pieces(database, comment, milliseconds, as_difference=as_difference):
             digest.update(piece)
             pieces.append(piece)
             yield
         name = temporary_name(file.path)
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-        schema = format_record(file.database.schema.to_json())
+        schema = format_record(database.schema.to_json())
         start = schema + header(sum(map(len, pieces)), digest.hexdigest())
         yield from _write(descriptor, [start, *pieces])
         while sum(map(len, file.tail)) > REST:
@@ -52,15 +64,17 @@ def compaction(file: DatabaseFile, comment: str, milliseconds: int) -> Generator
         os.fsync(descriptor)
         take_place(name, file.path)
         name = ""
+        file.database = database
         old, descriptor = file.adopt(descriptor), -1
     except OSError as error:
-        raise io_error(file.path, "compaction failed", error.errno) from None
+        raise io_error(file.path, failed, error.errno) from None
     finally:
         file.tail = None
         if descriptor >= 0:
             os.close(descriptor)
         if name:
-            os.unlink(name)
+            with suppress(FileNotFoundError):  # it could not even be made
+                os.unlink(name)
     yield from _forget(old)
 
 

@@ -21,7 +21,7 @@ from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.errors import FileError, OvsdbError
-from trunkline.ovsdb.log import compacted_size, format_record, load, snapshot_record
+from trunkline.ovsdb.log import compacted_size, format_record, load
 from trunkline.ovsdb.schema import Schema
 
 MODE: Final = 0o660  # less the umask
@@ -291,16 +291,6 @@ class DatabaseFile:
             except OSError as error:
                 raise io_error(self.path, "fsync failed", error.errno, fatal=True) from None
             self._unsynced = False
-
-    def replace(self, database: Database, comment: str, milliseconds: int) -> None:
-        """Makes `database`, perhaps of another schema, the contents of the file."""
-        records: list[Json] = [database.schema.to_json()]
-        record = snapshot_record(database, comment, milliseconds)
-        if len(record) > 2 or comment:
-            records.append(record)
-        replace_file(self.path, records)
-        self.database = database
-        os.close(self.adopt(self._open()))
 
     def adopt(self, descriptor: int) -> int:
         """Goes on with the file `descriptor`, which is on the disk in the place of the old one.

@@ -41,6 +41,7 @@ class Hosted:
         "_schema_text",
         "available",
         "connected",
+        "converting",
         "database",
         "forward",
         "generation",
@@ -68,6 +69,7 @@ class Hosted:
         self.last_id = new_id()
         self.available = True
         self.connected = True
+        self.converting = False  # who wants to change it waits
         self.forward: Forward | None = None
         self.told_tables: set[str] = set()  # whose changes the log is told (ovsdb-server/tlog-set)
         self._new_id = new_id

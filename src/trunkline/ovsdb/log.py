@@ -156,21 +156,28 @@ def _change_record(
     return _envelope(tables, comment, milliseconds, as_difference)
 
 
-def snapshot_record(database: Database, comment: str, milliseconds: int) -> dict[str, Json]:
-    """One record that makes the whole contents out of nothing: the second of a compacted file."""
+def snapshot_record(
+    database: Database, comment: str, milliseconds: int, *, as_difference: bool = False
+) -> dict[str, Json]:
+    """One record that makes the whole contents out of nothing: the second of a compacted file.
+
+    Of new rows whole values and differences are the same; `as_difference` only says which it calls them.
+    """
     tables: dict[str, Json] = {}
     for table, rows in database.snapshot().items():
         if rows:
             layout = database.tables[table].layout
             tables[table] = {uuid: _new_row(layout, row) for uuid, row in rows.items()}
-    return _envelope(tables, comment, milliseconds, False)
+    return _envelope(tables, comment, milliseconds, as_difference)
 
 
 PIECE_ROWS: Final = 100
 PIECE_SIZE: Final = 65_536
 
 
-def snapshot_pieces(database: Database, comment: str, milliseconds: int) -> Iterator[bytes]:
+def snapshot_pieces(
+    database: Database, comment: str, milliseconds: int, *, as_difference: bool = False
+) -> Iterator[bytes]:
     """The text of `snapshot_record`, of the database as it is at the first step, in pieces that are quickly
     made whatever the size of the whole; `header` goes before it.
     """
@@ -188,7 +195,8 @@ def snapshot_pieces(database: Database, comment: str, milliseconds: int) -> Iter
                 texts, size = [], 0
         texts.append("}")
         yield "".join(texts).encode("utf-8", "surrogateescape")
-    end = f',"_comment":{dumps(comment)}}}\n' if comment else "}\n"
+    end = ',"_is_diff":true' if as_difference else ""
+    end += f',"_comment":{dumps(comment)}}}\n' if comment else "}\n"
     yield end.encode("utf-8", "surrogateescape")
 
 

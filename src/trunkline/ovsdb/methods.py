@@ -84,9 +84,7 @@ def convert(server: "Server", session: Session, request: Request) -> None:
     if hosted.forward is not None:
         server.forward(Waiting(session, request.id, hosted, list(request.params[1:]), 0.0, None), "convert")
         return
-    server.converted(hosted, server.convert(hosted, request.params[1]))
-    session.reply(request.id, {})
-    server.disconnect_unaware(f"committed {hosted.name} database schema conversion")
+    server.begin_conversion(Waiting(session, request.id, hosted, list(request.params[1:]), 0.0, None))
 
 
 def lock(server: "Server", session: Session, request: Request) -> None:

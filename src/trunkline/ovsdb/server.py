@@ -31,11 +31,16 @@ FOREIGN: Final = {b"\x16\x03": "SSL", b"\x01\x00": "OpenFlow"}  # what other pro
 REPLIES: Final = 1 << 20  # bytes of output that wait to be taken before a client's next request has to
 
 
+Converted = Callable[[Database | OvsdbError], None]
+"""Takes the converted database, or why there is none."""
+
+
 class Server:
     """All databases, sessions and locks of one server.  `new_uuid` makes random uuids.
 
-    `convert` is the driver's: it makes the converted database, durably, or raises OvsdbError.  `store`, too:
-    it writes what a transaction changed, its comment and whether it must be durable, or raises FileError.
+    `convert` is the driver's: it makes the converted database, durably, and tells the function that it is
+    given, at once or later.  `store`, too: it writes what a transaction changed, its comment and whether it
+    must be durable, or raises FileError.
     """
 
     def __init__(self, clock: Clock, new_uuid: Callable[[], str], server_database: Database) -> None:
@@ -49,10 +54,11 @@ class Server:
         self.monitor_cond = True  # ovsdb-server/disable-monitor-cond
         self.broken: Exception | None = None  # a commit ended in the middle: memory is not to be trusted
         self.tell_log: Callable[[str], None] = lambda _: None  # of changes in tables that tlog-set names
-        self.convert: Callable[[Hosted, Json], Database] | None = None
+        self.convert: Callable[[Hosted, Json, Converted], None] | None = None
         self.store: Callable[[Hosted, Changes, str, bool], None] = lambda *_: None
         self.transactions = 0
         self._waiting: list[Waiting] = []
+        self._held: list[tuple[Waiting, Callable[[Waiting], None]]] = []  # until a conversion is done
         self._forwarded: dict[tuple[Session, str], Waiting] = {}
         self.retry_waiting = False
         self._dirty: dict[Session, None] = {}
@@ -77,17 +83,66 @@ class Server:
         hosted.available = hosted.connected = forward is None
         self.databases[hosted.name] = hosted
         self.databases = dict(sorted(self.databases.items()))
+        self._disconnect_unaware(f"adding {hosted.name} database")
         self._describe(hosted)
-        self.disconnect_unaware(f"adding {hosted.name} database")
         return hosted
 
-    def converted(self, hosted: Hosted, database: Database) -> None:
-        """Another database, perhaps of another schema, in the place of one: its monitors are canceled."""
+    def converted(self, hosted: Hosted, database: Database, reason: str = "") -> None:
+        """Another database, perhaps of another schema, in the place of one: its monitors are canceled.
+
+        Sessions that are not aware of such changes are closed.  `reason` is for the log.
+        """
+        self._disconnect_unaware(reason or f"committed {hosted.name} database schema conversion")
         hosted.replace(database)
         hosted.available = True
         self._changed[hosted.name] = set(hosted.database.tables)
         self.forget(hosted)
         self._redescribe(hosted)
+
+    def begin_conversion(self, item: Waiting) -> None:
+        """Converts a database to the schema that is the operand of `item`.
+
+        Until that is done reads go on, and whoever would change the database waits, this session included.
+        """
+        hosted, session = item.hosted, item.session
+        if hosted.converting:
+            self._hold(item, self.begin_conversion)
+            return
+        assert self.convert is not None
+        hosted.converting = True
+        session.held += 1
+
+        def done(outcome: Database | OvsdbError) -> None:
+            hosted.converting = False
+            session.held -= 1
+            if isinstance(outcome, OvsdbError):
+                session.error(item.id, outcome.to_json())
+            else:
+                self.converted(hosted, outcome)
+                session.reply(item.id, {})
+            self._release(hosted, session)
+
+        self.convert(hosted, item.operations[0], done)
+
+    def _hold(self, item: Waiting, then: Callable[[Waiting], None]) -> None:
+        self._held.append((item, then))
+        item.session.held += 1
+
+    def _release(self, hosted: Hosted, requester: Session) -> None:
+        """Lets those go on that waited for a conversion."""
+        held = [entry for entry in self._held if entry[0].hosted is hosted]
+        self._held = [entry for entry in self._held if entry[0].hosted is not hosted]
+        for item, then in held:
+            item.session.held -= 1
+            if self.databases.get(hosted.name) is not hosted:
+                self._refuse(item)
+            elif item.session.closing is None:
+                then(item)
+        for session in dict.fromkeys((requester, *(item.session for item, _ in held))):
+            if session in self.sessions:
+                self._dirty[session] = None
+                if session.unread:
+                    self._unread[session] = None
 
     def connected(self, hosted: Hosted, now: bool) -> None:
         """A relay has contact with its source, or has none any more."""
@@ -103,10 +158,10 @@ class Server:
     def remove(self, name: str) -> Hosted:
         """Hosts it no more: its monitors and waiting transactions are canceled.  Raises KeyError."""
         hosted = self.databases.pop(name)
+        self._disconnect_unaware(f"removing {name} database by user request")
         self.forget(hosted)
         self.withdraw(hosted)
         self.server_change([{"op": "delete", "table": "Database", "where": [["name", "==", name]]}])
-        self.disconnect_unaware(f"removing {name} database by user request")
         return hosted
 
     def forget(self, hosted: Hosted) -> None:
@@ -115,8 +170,9 @@ class Server:
                 if monitor.hosted is hosted:
                     del session.monitors[key]
                     hosted.leave(monitor.shape, monitor)
-                    session.notify("monitor_canceled", [monitor.id])
-                    self._dirty[session] = None
+                    if session.closing is None:
+                        session.notify("monitor_canceled", [monitor.id])
+                        self._dirty[session] = None
         for waiting in [waiting for waiting in self._waiting if waiting.hosted is hosted]:
             self._cancel(waiting)
 
@@ -125,8 +181,7 @@ class Server:
         for key, waiting in list(self._forwarded.items()):
             if waiting.hosted is hosted:
                 del self._forwarded[key]
-                waiting.session.error(waiting.id, "canceled")
-                self._dirty[waiting.session] = None
+                self._refuse(waiting)
 
     def _describe(self, hosted: Hosted) -> None:
         self.server_change([{"op": "insert", "table": "Database", "row": server_row(hosted)}])
@@ -136,15 +191,19 @@ class Server:
         assert done.changes is not None, done.results
         self._commit(self.own, done.changes, "", False)
 
-    def disconnect_unaware(self, reason: str) -> None:
-        for session in self.sessions:
-            if not session.aware:
-                self.close(session, f"disconnecting ({reason})")
+    def _disconnect_unaware(self, reason: str) -> None:
+        """Who does not know that databases come, go and change hears nothing of it but the end."""
+        self._disconnect([session for session in self.sessions if not session.aware], reason)
 
     def reconnect(self, reason: str) -> None:
         """Closes all connections (``ovsdb-server/reconnect``)."""
-        for session in self.sessions:
+        self._disconnect(list(self.sessions), reason)
+
+    def _disconnect(self, sessions: list[Session], reason: str) -> None:
+        for session in sessions:  # the oldest goes first
+            self._dirty.pop(session, None)
             self.close(session, f"disconnecting ({reason})")
+            self._dirty[session] = None
 
     # -- sessions -------------------------------------------------------------------------------------------
 
@@ -167,6 +226,7 @@ class Server:
             monitor.hosted.leave(monitor.shape, monitor)
         session.release()
         self._waiting = [waiting for waiting in self._waiting if waiting.session is not session]
+        self._held = [entry for entry in self._held if entry[0].session is not session]
         for key in [key for key in self._forwarded if key[0] is session]:
             del self._forwarded[key]
         self.tell(self.locks.end(session))
@@ -191,14 +251,14 @@ class Server:
         self._dirty[session] = None
         try:
             values = session.parser.feed(data)
-            if session.unread:
+            if session.unread or session.held:
                 session.unread.extend(values)
                 return
             for place, value in enumerate(values):
                 self._take(session, message(value))
                 if session.closing is not None:
                     return
-                if session.queued > REPLIES and place + 1 < len(values):
+                if (session.queued > REPLIES or session.held) and place + 1 < len(values):
                     session.unread.extend(values[place + 1 :])
                     self._unread[session] = None
                     return
@@ -213,7 +273,9 @@ class Server:
         """Goes on with requests that had to wait."""
         self._dirty[session] = None
         try:
-            while session.unread and session.closing is None and session.queued <= REPLIES:
+            while session.unread and session.closing is None and not session.held:
+                if session.queued > REPLIES:
+                    break
                 self._take(session, message(session.unread.popleft()))
             if not session.unread:
                 self._unread.pop(session, None)
@@ -249,7 +311,8 @@ class Server:
         """After the input of one turn: retries what waits for changes, locks or time."""
         if self._unread:
             for session in [session for session in self._unread if not session.congested]:
-                self._take_unread(session)
+                if not session.held:
+                    self._take_unread(session)
         if self._waiting:
             self._retry()
         self.retry_waiting = False
@@ -265,7 +328,8 @@ class Server:
             self.retry_waiting = False
             waiting, self._waiting = self._waiting, []
             for item in waiting:
-                self.run(item, self.clock.monotonic() - item.since)
+                if item.session.closing is None:
+                    self.run(item, self.clock.monotonic() - item.since)
 
     def heard(self, session: Session) -> None:
         """The client shows that it is alive."""
@@ -295,7 +359,7 @@ class Server:
 
         Now, when requests can go on whose answers had no room.
         """
-        if self._unread and any(not session.congested for session in self._unread):
+        if self._unread and any(not (session.congested or session.held) for session in self._unread):
             return self.clock.monotonic()
         return self._deadline
 
@@ -380,6 +444,9 @@ class Server:
         if done.changes and hosted.forward is not None:
             self.forward(item, "transact")
             return
+        if done.changes and hosted.converting:
+            self._hold(item, self.run)
+            return
         if done.changes:
             try:
                 self._commit(hosted, done.changes, done.comment, done.durable)
@@ -440,6 +507,8 @@ class Server:
             text: str | None = None
             for member in shape.members:
                 assert isinstance(member, Monitor)
+                if member.session.closing is not None:
+                    continue
                 if member.session.congested:
                     merge(member.pending, changes)
                     self._behind[member.session] = None
@@ -460,8 +529,12 @@ class Server:
 
     def _cancel(self, waiting: Waiting) -> None:
         self._waiting.remove(waiting)
-        waiting.session.error(waiting.id, "canceled")
-        self._dirty[waiting.session] = None
+        self._refuse(waiting)
+
+    def _refuse(self, waiting: Waiting) -> None:
+        if waiting.session.closing is None:
+            waiting.session.error(waiting.id, "canceled")
+            self._dirty[waiting.session] = None
 
     def tell(self, notices: list[Notice]) -> None:
         for notice in notices:

@@ -64,6 +64,7 @@ class Session:
         "congested",
         "foreign",
         "heard",
+        "held",
         "monitors",
         "name",
         "output",
@@ -81,7 +82,8 @@ class Session:
         self.parser = JsonStream()
         self.output: list[bytes] = []
         self.queued = 0  # bytes in it
-        self.unread: deque[Json] = deque()  # messages that wait until the client takes what it was sent
+        self.unread: deque[Json] = deque()  # messages that wait: for `held`, or for room for their answers
+        self.held = 0  # requests that wait until a conversion is done; those behind them do, too
         self.monitors: dict[str, Monitor] = {}
         self.aware = False  # of database changes: not disconnected for them
         self.read_only = read_only
