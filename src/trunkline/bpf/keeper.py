@@ -2,8 +2,8 @@
 
 Attaching is done once, but it does not stay by itself.  Anybody with the right to can detach a program
 (`tc qdisc del`, another manager that cleans up after itself), a device can vanish and come back, or move to
-another namespace.  The kernel sends no news of a program that is detached, so `check` looks from time to time,
-a few devices at each call, and puts back what is missing; every time is counted and logged.
+another namespace.  The kernel sends no news of a program that is detached, so `check` looks from time to
+time, a few devices at each call, and puts back what is missing; every time is counted and logged.
 
 A device is known here by its ifindex and by the side on which packets enter the switch: the ingress; of a TAP
 whose other end this process holds, the egress.

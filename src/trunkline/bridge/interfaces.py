@@ -14,6 +14,7 @@ from trunkline.bridge.devices import DeviceError, Devices, DeviceState, NoPortEr
 from trunkline.bridge.parts import NO_OFPORT, InterfacePart
 from trunkline.bridge.settings import LOCAL_PORT, InterfaceSettings, random_mac
 from trunkline.bridge.settling import Settling, openflow_port, wanted_mac
+from trunkline.dpif.provider import DatapathError
 from trunkline.ofproto.ports import PortError
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.packet.packet import Packet
@@ -80,7 +81,8 @@ class Interfaces:
                 # On a dummy datapath an internal port is memory as well, and needs no device of the kernel.
                 dummy = part.is_internal and part.port.bridge.lane.type == "dummy"
                 type = "dummy-internal" if dummy else settings.type
-                part.device = self._devices.open(settings.name, type, settings.options)
+                devices = part.port.bridge.lane.devices or self._devices
+                part.device = devices.open(settings.name, type, settings.options)
                 part.state = part.device.state()
             else:
                 part.state = _PATCH_STATE._replace(mac=random_mac(self._random_bits))
@@ -88,6 +90,9 @@ class Interfaces:
             self._plug(part)
         except DeviceError as error:
             self._fail(part, self._no_device(part, error))
+        except DatapathError as error:
+            self._take_number_back(part)
+            self._fail(part, f"could not add network device {settings.name} to ofproto ({error})")
         except (LookupError, PortError) as error:
             self._fail(part, str(error))
         except _Refusal as refusal:
@@ -111,6 +116,9 @@ class Interfaces:
         part.error = text
         if not self._again:
             part.port.bridge.numbers.forget(part.settings.name)
+        if part.datapath_port is not None:
+            part.port.bridge.lane.provider.port_delete(part.datapath_port)
+            part.datapath_port = None
         if part.device is not None:
             part.device.close(remove=True)
             part.device = None
@@ -147,6 +155,12 @@ class Interfaces:
             part.ofport = bridge.numbers.allocate(name, before, self._clock.monotonic())
         self._note_wish(part)
 
+    def _take_number_back(self, part: InterfacePart) -> None:
+        if not part.is_local:
+            part.port.bridge.numbers.give_back(part.ofport, self._clock.monotonic(), forget=False)
+        part.ofport = NO_OFPORT
+        self._note_wish(part)
+
     @staticmethod
     def _note_wish(part: InterfacePart) -> None:
         """Keeps the bridge's index of wishes that are not fulfilled."""
@@ -163,9 +177,9 @@ class Interfaces:
     def _plug(self, part: InterfacePart) -> None:
         bridge, device = part.port.bridge, part.device
         if device is not None:
-            sim, datapath = bridge.lane.sim, bridge.lane.datapath
-            number = part.datapath_port = sim.port_add(part.settings.name, device.type)
-            sim.attach(number, device.transmit)
+            provider, datapath = bridge.lane.provider, bridge.lane.datapath
+            number = part.datapath_port = provider.port_add(part.settings.name, device.type)
+            provider.attach_device(number, device)
             self._ports_added.total += 1
             packets_in = self._packets_in
 
@@ -173,7 +187,7 @@ class Interfaces:
                 batch = tuple(packets)
                 packets_in.total += len(batch)
                 if not self.holding:
-                    sim.receive(number, batch)
+                    provider.receive(number, batch)
                     datapath.run()
 
             device.start(receive)
@@ -292,7 +306,7 @@ class Interfaces:
             part.ofport = NO_OFPORT
             self._note_wish(part)
         if part.datapath_port is not None:
-            bridge.lane.sim.port_delete(part.datapath_port)
+            bridge.lane.provider.port_delete(part.datapath_port)
             self._ports_deleted.total += 1
             part.datapath_port = None
         if part.device is not None:

@@ -5,18 +5,19 @@ which status was last written back.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from trunkline.bridge.devices import Device, DeviceState
+from trunkline.bridge.devices import Device, Devices, DeviceState
 from trunkline.bridge.numbers import Numbers
 from trunkline.bridge.settings import InterfaceSettings
+from trunkline.dpif.provider import Provider
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.primaries import ControllerSettings
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.rows import Row
-from trunkline.sim.datapath import Sim
+from trunkline.packet.packet import Packet
 from trunkline.upcall.datapath import Datapath
 
 NO_OFPORT = -1
@@ -26,13 +27,34 @@ class UnknownDatapathError(Exception):
     """There is no datapath of this type."""
 
 
+class Carrier(Provider, Protocol):
+    """A provider that devices can be attached to."""
+
+    vlan_limit: int
+
+    def attach_device(self, number: int, device: Device) -> None:
+        """Packets for that port go out of this device from now on; a datapath of the kernel also takes those
+        that come in there, by itself.  Raises DatapathError."""
+
+    def receive(self, number: int, packets: Sequence[Packet]) -> None:
+        """Packets that this process has read from the port's device, in the order in which they came."""
+
+    def settled(self) -> None:
+        """All ports that are configured at the start are there: what an earlier process has left beside
+        them may go."""
+
+
 class Lane(NamedTuple):
-    """A datapath of one type, and the provider that its devices are attached to."""
+    """A datapath of one type, and the provider that its devices are attached to.
+
+    `devices` opens them; None: the switch's own does.
+    """
 
     type: str
     datapath: Datapath
-    sim: Sim
+    provider: Carrier
     bridges: set[str]  # their names
+    devices: Devices | None = None
 
 
 class Surroundings(Protocol):

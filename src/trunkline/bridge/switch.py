@@ -89,6 +89,7 @@ class Switch:
     ) -> None:
         self.bridges: dict[Uuid, BridgePart] = {}
         self.lanes: dict[str, Lane] = {}
+        self._new_lanes: list[Lane] = []  # whose first ports are being added
         self.unwritten: set[Uuid] = set()  # interfaces whose status may differ from what was written
         self._settling = Settling(log, self.unwritten)
         self.interfaces = Interfaces(
@@ -140,6 +141,9 @@ class Switch:
         self._settling.settle()
         self._drop_lanes()
         self._timeout_policies.apply(replica, self._routes.root, self.lanes)
+        for lane in self._new_lanes:
+            lane.provider.settled()
+        self._new_lanes.clear()
 
     def _configure_all(self) -> None:
         if self._routes.root is not None:
@@ -151,7 +155,7 @@ class Switch:
         config = self._routes.root.other_config if self._routes.root is not None else {}
         lane.datapath.max_idle = number(config, "max-idle", 10_000, 500) / 1000
         lane.datapath.flow_limit = number(config, "flow-limit", 200_000)
-        lane.sim.vlan_limit = number(config, "vlan-limit", 1) or 2
+        lane.provider.vlan_limit = number(config, "vlan-limit", 1) or 2
 
     # ---- 1. what has another row now, and what is gone
 
@@ -343,6 +347,7 @@ class Switch:
         lane = self.lanes.get(type)
         if lane is None:
             lane = self.lanes[type] = self._make_lane(type)
+            self._new_lanes.append(lane)
             self._configure_lane(lane)
         return lane
 

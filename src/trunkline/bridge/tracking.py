@@ -38,7 +38,7 @@ class TimeoutPolicies:
         self._changed, self._lanes = False, there
         for kind, lane in lanes.items():
             zones, policies = self._of_datapath(replica, root, kind)
-            lane.sim.conntrack.policies = policies
+            lane.provider.conntrack.policies = policies
             fabric = lane.datapath.fabric
             if fabric.timeout_policies != zones:
                 fabric.timeout_policies = zones

@@ -28,6 +28,7 @@ _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
 
 IFF_UP: Final = 1
+IFF_PROMISC: Final = 0x100
 IFF_LOOPBACK: Final = 8
 IFF_RUNNING: Final = 0x40
 
@@ -223,6 +224,7 @@ class Netlink:
         mac: int | None = None,
         alias: str | None = None,
         no_ipv6_address: bool = False,
+        promiscuous: bool | None = None,
     ) -> None:
         fields = b""
         if mtu is not None:
@@ -234,7 +236,11 @@ class Netlink:
         if no_ipv6_address:
             mode = attribute(_INET6_ADDR_GEN_MODE, bytes((_ADDR_GEN_NONE,)))
             fields += attribute(_IFLA_AF_SPEC, attribute(socket.AF_INET6, mode))
-        flags, mask = (0, 0) if up is None else (IFF_UP if up else 0, IFF_UP)
+        flags = mask = 0
+        for bit, wanted in ((IFF_UP, up), (IFF_PROMISC, promiscuous)):
+            if wanted is not None:
+                mask |= bit
+                flags |= bit if wanted else 0
         self.request(_NEWLINK, ACK, _LINK.pack(0, 0, index, flags, mask) + fields)
 
     def add_veth(self, name: str, peer: str) -> None:

@@ -34,7 +34,7 @@ from trunkline.packet.packet import Packet
 from trunkline.packet.parse import parse
 from trunkline.sim.execute import Executor, unknown
 from trunkline.sim.meters import Meters
-from trunkline.sim.parts import SimFlow, SimPort, Transmit
+from trunkline.sim.parts import SimFlow, SimPort, Transmit, Transmitter
 
 _PORT: Final = layout.OFFSET["dp_in_port"]
 _TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
@@ -135,6 +135,12 @@ class Sim:
     def attach(self, number: int, transmit: Transmit | None) -> None:
         """Says where packets for a port go; None: they are dropped."""
         self._ports[number].transmit = transmit
+
+    def attach_device(self, number: int, device: Transmitter) -> None:
+        self.attach(number, device.transmit)
+
+    def settled(self) -> None:
+        """Nothing is left of an earlier process: memory was all there was."""
 
     def port_delete(self, number: int) -> None:
         port = self._ports.pop(number, None)

@@ -16,6 +16,13 @@ from trunkline.sim.meters import Meters
 Transmit = Callable[[Packet], None]
 
 
+class Transmitter(Protocol):
+    """A device, as far as a datapath in this process needs it."""
+
+    @property
+    def transmit(self) -> Transmit: ...
+
+
 class SimPort:
     """A port and its counters, as the datapath sees it."""
 

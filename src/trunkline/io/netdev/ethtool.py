@@ -1,15 +1,22 @@
-"""Speed, duplex and driver of a device, by the SIOCETHTOOL ioctl (linux/ethtool.h)."""
+"""Speed, duplex, driver and features of a device, by the SIOCETHTOOL ioctl (linux/ethtool.h).
+
+Features ("rx-lro") have names that the kernel tells, and numbers that differ from kernel to kernel.
+"""
 
 import array
 import fcntl
 import socket
 import struct
+import sys
 from typing import Final, NamedTuple
 
 from trunkline.bridge.devices import Features
 
 _SIOCETHTOOL: Final = 0x8946
 _GET_SETTINGS, _GET_DRIVER = 1, 3
+_GET_STRINGS, _GET_COUNTS, _GET_FEATURES, _SET_FEATURES = 0x1B, 0x37, 0x3A, 0x3B
+_FEATURE_NAMES: Final = 4  # which of the sets of strings
+_NAME_SIZE: Final = 32
 _UNKNOWN_SPEED: Final = (0, 0xFFFF, 0xFFFFFFFF)
 _MEGABIT: Final = 1_000_000
 _PORT_TP, _PORT_FIBRE = 0, 3
@@ -82,12 +89,14 @@ def _openflow_bits(modes: int) -> int:
 class Ethtool:
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._numbers: dict[str, int] = {}  # of features, the same for all devices
 
     def close(self) -> None:
         self._socket.close()
 
-    def _ask(self, name: str, command: int, size: int) -> bytes | None:
-        answer = array.array("B", command.to_bytes(4, "little") + bytes(size - 4))
+    def _ask(self, name: str, command: int, size: int, content: bytes = b"") -> bytes | None:
+        """The structure as the kernel leaves it; `content` follows the command.  None: the device refuses."""
+        answer = array.array("B", (command.to_bytes(4, sys.byteorder) + content).ljust(size, b"\0"))
         address, _ = answer.buffer_info()
         request = struct.pack("16sP16x", name.encode(errors="surrogateescape"), address)
         try:
@@ -116,3 +125,41 @@ class Ethtool:
             return None
         texts = (answer[at : at + 32].split(b"\0")[0].decode(errors="replace") for at in (4, 36, 68))
         return Driver(*texts)
+
+    # ---- features
+
+    def _feature_numbers(self, name: str) -> dict[str, int]:
+        if not self._numbers:
+            counts = self._ask(name, _GET_COUNTS, 20, struct.pack("=IQ", 0, 1 << _FEATURE_NAMES))
+            count = int.from_bytes(counts[16:20], sys.byteorder) if counts is not None else 0
+            size = 12 + _NAME_SIZE * count
+            strings = self._ask(name, _GET_STRINGS, size, struct.pack("=II", _FEATURE_NAMES, count))
+            for number in range(count if strings is not None else 0):
+                at = 12 + _NAME_SIZE * number
+                text = (strings or b"")[at : at + _NAME_SIZE].split(b"\0")[0].decode(errors="replace")
+                self._numbers[text] = number
+        return self._numbers
+
+    def feature(self, name: str, feature: str) -> bool:
+        """Whether a feature is on, and may be switched off."""
+        number = self._feature_numbers(name).get(feature)
+        if number is None:
+            return False
+        blocks = (max(self._numbers.values()) + 32) // 32
+        answer = self._ask(name, _GET_FEATURES, 8 + 16 * blocks, struct.pack("=I", blocks))
+        if answer is None:
+            return False
+        available, _, active, _ = struct.unpack_from("=IIII", answer, 8 + 16 * (number // 32))
+        return bool(available & active & 1 << number % 32)
+
+    def set_feature(self, name: str, feature: str, on: bool) -> bool:
+        """Whether the device has done it."""
+        number = self._feature_numbers(name).get(feature)
+        if number is None:
+            return False
+        blocks = (max(self._numbers.values()) + 32) // 32
+        wanted = bytearray(8 * blocks)
+        bit = 1 << number % 32
+        struct.pack_into("=II", wanted, 8 * (number // 32), bit, bit if on else 0)
+        content = struct.pack("=I", blocks) + bytes(wanted)
+        return self._ask(name, _SET_FEATURES, 4 + len(content), content) is not None

@@ -68,24 +68,24 @@ class MachineDevices:
     def open(self, name: str, type: str, options: Mapping[str, str]) -> Device:
         """Raises DeviceError."""
         device = self._open(name, type or "system")
-        try:
-            device.configure(options)
-        except DeviceError:
-            device.close(remove=type == "internal")
-            raise
-        return device
+        return _configured(device, type, options)
 
-    def _open(self, name: str, type: str) -> Device:
+    def held(self) -> "HeldDevices":
+        """A factory of the same devices, for a datapath in the kernel."""
+        return HeldDevices(self)
+
+    def _open(self, name: str, type: str, *, held: bool = False) -> Device:
         if type not in self.types():
             raise UnknownTypeError("Address family not supported by protocol")
         if type not in _KERNEL:
             return self._open_dummy(name, type)
         if self._dummy == "override" or (self._dummy == "system" and type == "system"):
             return self._open_dummy(name, "dummy-internal" if type == "internal" else type)
-        kernel = self._kernel = self._kernel or Kernel(self._readers, self._counters)
-        if type == "internal":
-            return InternalDevice(name, kernel, self._run_directory)
-        return TapDevice(name, kernel) if type == "tap" else SystemDevice(name, kernel)
+        return _BY_TYPE[type](name, self._shared(), held=held)
+
+    def _shared(self) -> Kernel:
+        self._kernel = self._kernel or Kernel(self._readers, self._run_directory, self._counters)
+        return self._kernel
 
     def _open_dummy(self, name: str, type: str) -> Device:
         if name in self.dummies:
@@ -130,7 +130,8 @@ class MachineDevices:
     def forget_others(self, names: frozenset[str]) -> None:
         if not self._system or self._dummy == "override":
             return
-        kernel = self._kernel = self._kernel or Kernel(self._readers, self._counters)
+        kernel = self._shared()
+        kernel.holds.forget_others()
         prefix = hidden_prefix(self._run_directory)
         kept = {hidden_name(self._run_directory, name) for name in names}
         for link in kernel.netlink.links():
@@ -154,6 +155,36 @@ class MachineDevices:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
+
+
+_BY_TYPE: Final = {"internal": InternalDevice, "system": SystemDevice, "tap": TapDevice}
+
+
+def _configured(device: Device, type: str, options: Mapping[str, str]) -> Device:
+    """Raises DeviceError."""
+    try:
+        device.configure(options)
+    except DeviceError:
+        device.close(remove=type == "internal")
+        raise
+    return device
+
+
+class HeldDevices:
+    """Opens devices whose packets a datapath in the kernel takes by itself (kernel.py, `held`)."""
+
+    def __init__(self, machine: MachineDevices) -> None:
+        self._machine = machine
+
+    def open(self, name: str, type: str, options: Mapping[str, str]) -> Device:
+        """Raises DeviceError."""
+        return _configured(self._machine._open(name, type or "system", held=True), type, options)
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        self._machine.watch(changed)
+
+    def forget_others(self, names: frozenset[str]) -> None:
+        self._machine.forget_others(names)
 
 
 class _Registered(DummyDevice):

@@ -15,12 +15,15 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from trunkline.base.counters import Counters
 from trunkline.bridge.devices import DeviceError, DeviceState, NoPortError
 from trunkline.io.files import error_text
 from trunkline.io.netdev.ethtool import Ethtool
+from trunkline.io.netdev.hold import Holds
+from trunkline.io.netdev.injector import Injector
 from trunkline.io.netdev.packet_socket import PacketSocket
 from trunkline.io.netlink import IFF_LOOPBACK, Link, LinkStatistics, Netlink, NetlinkError
 from trunkline.ofproto.ports import PortStatistics
@@ -42,14 +45,18 @@ class Readers(Protocol):
 class Kernel:
     """What devices share: the loop, and the sockets for questions and orders."""
 
-    def __init__(self, readers: Readers, counters: Counters | None = None) -> None:
+    def __init__(self, readers: Readers, run_directory: str, counters: Counters | None = None) -> None:
         self.readers = readers
+        self.run_directory = run_directory
         self.netlink = Netlink(counters)
         self.ethtool = Ethtool()
+        self.injector = Injector()
+        self.holds = Holds(self.netlink, self.ethtool, run_directory)
 
     def close(self) -> None:
         self.netlink.close()
         self.ethtool.close()
+        self.injector.close()
 
 
 def counters(s: LinkStatistics | None) -> PortStatistics:
@@ -63,11 +70,16 @@ def counters(s: LinkStatistics | None) -> PortStatistics:
 
 
 class SystemDevice:
-    """A device that is there, by its name."""
+    """A device that is there, by its name.
+
+    `held`: its packets are forwarded in the kernel, by a program that somebody else attaches; this process
+    reads none of them.  `index` and `egress` say where they enter the switch.
+    """
 
     type = "system"
+    egress = False
 
-    def __init__(self, name: str, kernel: Kernel) -> None:
+    def __init__(self, name: str, kernel: Kernel, *, held: bool = False) -> None:
         self.name = name
         self._kernel = kernel
         link = kernel.netlink.link(name)
@@ -79,9 +91,18 @@ class SystemDevice:
         self._original_mtu: int | None = None
         self._original_mac: int | None = None
         self._first_changes = link.carrier_changes
-        self._packets = self._open(link.ifindex)
-        self.transmit = self._packets.transmit
+        self._held = held
         self._reading = False
+        self._packets: PacketSocket | None = None
+        if held:
+            self.transmit: Callable[[Packet], None] = partial(kernel.injector.send, link.ifindex)
+            self._prepare(link)
+        else:
+            self._packets = self._open(link.ifindex)
+            self.transmit = self._packets.transmit
+
+    def _prepare(self, link: Link) -> None:
+        self._kernel.holds.take(link)
 
     def _open(self, index: int) -> PacketSocket:
         try:
@@ -90,16 +111,18 @@ class SystemDevice:
             raise DeviceError(error_text(error)) from None
 
     def start(self, receive: Receive) -> None:
-        take = self._packets.receive
+        source = self._packets
+        if source is None or self._held:
+            return
 
         def readable() -> None:
-            packets = take()
+            packets = source.receive()
             if packets:
                 receive(packets)
-            elif self._packets.broken:
+            elif source.broken:
                 self._stop_reading()
 
-        self._kernel.readers.add_reader(self._packets.fileno(), readable)
+        self._kernel.readers.add_reader(source.fileno(), readable)
         self._reading = True
 
     def _link(self) -> Link | None:
@@ -169,6 +192,7 @@ class SystemDevice:
             self._change(mac=mac)
             if self._original_mac is None:
                 self._original_mac = link.mac
+            self._kernel.holds.note(self.index, "mac", link.mac)
 
     def set_mtu(self, mtu: int) -> None:
         link = self._link()
@@ -176,21 +200,27 @@ class SystemDevice:
             self._change(mtu=mtu)
             if self._original_mtu is None:
                 self._original_mtu = link.mtu
+            self._kernel.holds.note(self.index, "mtu", link.mtu)
 
     def set_admin_state(self, up: bool) -> None:
         self._change(up=up)
 
     def _stop_reading(self) -> None:
-        if self._reading:
+        if self._reading and self._packets is not None:
             self._kernel.readers.remove_reader(self._packets.fileno())
             self._reading = False
 
     def _stop(self) -> None:
         self._stop_reading()
-        self._packets.close()
+        if self._packets is not None:
+            self._packets.close()
+        self._kernel.injector.forget(self.index)
 
     def close(self, *, remove: bool) -> None:
-        if remove and self.present():
+        if self._held:
+            if remove:
+                self._kernel.holds.release(self.index)
+        elif remove and self.present():
             try:
                 self._change(mac=self._original_mac, mtu=self._original_mtu)
             except DeviceError:
@@ -214,15 +244,15 @@ class InternalDevice(SystemDevice):
 
     type = "internal"
 
-    def __init__(self, name: str, kernel: Kernel, run_directory: str) -> None:
-        self._hidden = hidden_name(run_directory, name)
+    def __init__(self, name: str, kernel: Kernel, *, held: bool = False) -> None:
+        self._hidden = hidden_name(kernel.run_directory, name)
         try:
             index = self._take_up(name, kernel.netlink)
         except NetlinkError as error:
             if error.errno == errno.EEXIST:  # some other device has the name
                 raise DeviceError(os.strerror(errno.EINVAL)) from None
             raise DeviceError(error_text(error)) from None
-        super().__init__(self._hidden, kernel)
+        super().__init__(self._hidden, kernel, held=held)
         self.name = name
         self.index = index
 
@@ -240,6 +270,9 @@ class InternalDevice(SystemDevice):
         if not hidden.up or hidden.mtu != _HIDDEN_MTU:
             netlink.change(hidden.ifindex, up=True, mtu=_HIDDEN_MTU)
         return hidden.ifindex
+
+    def _prepare(self, link: Link) -> None:
+        """The hidden end is the switch's own, and takes every packet as it is."""
 
     def _open(self, index: int) -> PacketSocket:
         try:

@@ -71,13 +71,15 @@ class Channel:
 
 class TapDevice(SystemDevice):
     type = "tap"
+    egress = True  # what the host sends through it comes into the switch
 
-    def __init__(self, name: str, kernel: Kernel) -> None:
+    def __init__(self, name: str, kernel: Kernel, *, held: bool = False) -> None:
         try:
             self._channel = Channel(name)
         except OSError as error:
             raise DeviceError(error_text(error)) from None
-        super().__init__(name, kernel)
+        super().__init__(name, kernel, held=held)
+        self._packets = self._channel  # type: ignore[assignment]  # the same calls
         self.transmit = self._channel.transmit
 
     def _open(self, index: int) -> PacketSocket:

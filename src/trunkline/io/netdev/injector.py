@@ -1,10 +1,12 @@
-"""Packets from this process out of a device, by packet sockets (packet(7)).
+"""Packets from this process out of any device of the kernel, by packet sockets (packet(7)).
 
-PACKET_VNET_HDR puts a virtio-net header before the frame: a checksum that its sender left unfinished stays
-so, and a large segment is cut by the device, or by the kernel if the device cannot.  Without it a TCP
-connection takes seconds to set up, for its first packets arrive with wrong checksums.
+For devices that forward in the kernel: this process reads nothing from them, and now and then sends a
+packet that it has decided on.  PACKET_VNET_HDR puts a virtio-net header before the frame
+(io/netdev/frames.py): a checksum that its sender left unfinished stays so, and a large segment is cut by
+the device, or by the kernel if the device cannot.  Without it a TCP connection takes seconds to set up, for
+its first packets arrive with wrong checksums.
 
-A socket a device, made when it is first needed.
+A socket a device, made when it is first needed; of those the last used are kept.
 """
 
 import socket
@@ -17,6 +19,7 @@ _SOL_PACKET: Final = 263
 _VNET_HDR, _QDISC_BYPASS = 15, 20
 _SNDBUFFORCE: Final = 32
 _BUFFER: Final = 4 << 20
+_KEPT: Final = 256
 
 
 class Injector:
@@ -27,19 +30,17 @@ class Injector:
         self._headers = Headers()
         self.dropped = 0
 
-    def send(self, index: int, packet: Packet) -> bool:
-        """Whether the packet left by the device with that ifindex."""
+    def send(self, index: int, packet: Packet) -> None:
+        """The packet leaves by the device with that ifindex."""
         try:
             one = self._sockets.get(index) or self._open(index)
             one.sendmsg((self._headers.octets(packet.offload), packet.frame))
         except OSError:
             self.dropped += 1
-            return False
-        return True
 
     def _open(self, index: int) -> socket.socket:
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        one = socket.socket(socket.AF_PACKET, kind, 0)
+        one = socket.socket(socket.AF_PACKET, kind, 0)  # protocol 0: nothing comes in
         try:
             one.setsockopt(_SOL_PACKET, _VNET_HDR, 1)
             one.setsockopt(_SOL_PACKET, _QDISC_BYPASS, 1)
@@ -51,6 +52,8 @@ class Injector:
         except OSError:
             one.close()
             raise
+        while len(self._sockets) >= _KEPT:
+            self._sockets.pop(next(iter(self._sockets))).close()
         self._sockets[index] = one
         return one
 
@@ -61,6 +64,5 @@ class Injector:
             one.close()
 
     def close(self) -> None:
-        for one in self._sockets.values():
-            one.close()
-        self._sockets.clear()
+        for index in list(self._sockets):
+            self.forget(index)
