@@ -194,23 +194,37 @@ def test_before_the_source_was_met() -> None:
     assert found[1] == found[0]
 
 
-def test_conversion_through_a_relay_and_beside_it() -> None:
-    relay = RelayServer(OURS, Running(OURS))
-    try:
-        client = relay.client()
-        until(lambda: available(client), "the relay has its data")
+def test_conversion_through_a_relay_and_beside_it(pair: RelayServer) -> None:
+    """An original relay converts its own copy only, and of an original source it takes up no conversion."""
+    relay, ours = pair, "ours" in str(pair.process.args) or str(BIN) in str(pair.process.args)
+    client = relay.client()
+    until(lambda: available(client), "the relay has its data")
+    client.call("transact", [DB, insert(1)])
+    schema = json.loads(Path(SCHEMA).read_text())
+    schema.pop("cksum")
+    for version, asked in (("8.9.1", client), ("8.9.2", None)):
         unaware = Client(relay.path)
-        client.call("transact", [DB, insert(1)])
-        schema = json.loads(Path(SCHEMA).read_text())
-        schema.pop("cksum")
-        for version, asked in (("8.9.1", client), ("8.9.2", None)):
-            schema["version"] = version
-            assert (asked or Client(relay.source)).call("convert", [DB, schema])[-1]["result"] == {}
-            until(lambda v=version: client.call("get_schema", [DB])[-1]["result"]["version"] == v, version)  # type: ignore[misc]
-            until(lambda: values(client) == [1], "the data are back")
+        client.call("monitor", [DB, version, {"Queue": {}}])
+        unaware.call("monitor", [DB, version, {"Queue": {}}])
+        schema["version"] = version
+        assert (asked or Client(relay.source)).call("convert", [DB, schema])[-1]["result"] == {}
+        if ours or not asked:
+            source = Client(relay.source)
+            assert source.call("get_schema", [DB])[-1]["result"]["version"] == version
+        if ours or asked:
+            until(lambda v=version: shown(client) == v, version)  # type: ignore[misc]
+        until(lambda: values(client) == [1], "the data are back")
         assert unaware.read() == "closed"
-    finally:
-        relay.remove()
+        unaware.close()
+    assert client.call("transact", [DB, insert(2)])[-1]["error"] is None
+    until(lambda: values(client) == [1, 2] == values(Client(relay.source)), "it goes on")
+    changed = "disconnecting (database Open_vSwitch schema changed)"
+    until(lambda: changed in relay.log.read_text(), "the log says why the unaware one went")
+
+
+def shown(client: Client) -> Any:
+    """The version of the schema."""
+    return client.call("get_schema", [DB])[-1]["result"]["version"]
 
 
 def test_an_answer_that_is_lost_is_canceled(tmp_path: Path) -> None:

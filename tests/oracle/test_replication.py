@@ -262,3 +262,53 @@ def test_tlog_names_the_rows_that_change(servers: list[Running]) -> None:
         ]
         kinds.append(without_ids)
     assert kinds[1] == kinds[0]
+
+
+def version_of(server: Running) -> Any:
+    client = Client(server)
+    try:
+        return client.call("get_schema", [DB])[-1]["result"]["version"]
+    finally:
+        client.close()
+
+
+def convert(server: Running, schema: Any) -> None:
+    client = Client(server)
+    client.call("set_db_change_aware", [True])
+    assert client.call("convert", [DB, schema])[-1]["result"] == {}
+    client.close()
+
+
+@pytest.mark.parametrize(("active", "backup"), PAIRS, ids=IDS)
+def test_conversions_of_either_side(servers: list[Running], active: str, backup: str) -> None:
+    """A backup whose schema holds all columns goes on; one whose schema does not becomes active."""
+    first = start(servers, active)
+    second = start(servers, backup, f"--sync-from=unix:{first.directory}/db.sock")
+
+    def equal() -> bool:
+        return bool(contents(first)["Queue"] == contents(second)["Queue"])
+
+    def add(dscp: int) -> None:
+        transact(first, {"op": "insert", "table": "Queue", "row": {"dscp": dscp}})
+
+    schema = json.loads(Path(SCHEMA).read_text())
+    schema.pop("cksum")
+    add(1)
+    until(equal)
+    convert(first, {**schema, "version": "8.9.1"})
+    add(2)
+    until(equal)
+    assert (version_of(first), version_of(second)) == ("8.9.1", schema["version"])
+    wider = json.loads(json.dumps({**schema, "version": "8.9.2"}))
+    wider["tables"]["Queue"]["columns"]["aaa"] = {"type": "string"}
+    convert(second, wider)
+    add(3)
+    until(lambda: [row.pop("aaa") for row in contents(second)["Queue"].values()] == ["", "", ""])
+    wider["tables"]["Queue"]["columns"]["bbb"] = {"type": "string"}
+    convert(first, {**wider, "version": "8.9.3"})
+    until(lambda: second.control("ovsdb-server/sync-status") == (0, "state: active\n"))
+    lines = [line for line in second.log_lines("replication") if "Column" in line or "Nothing" in line]
+    assert lines == [
+        "INFO|Column bbb not present in the local db schema table Queue.",
+        "WARN|Nothing to replicate.",
+    ]

@@ -39,6 +39,12 @@ class Converter:
 
     def start(self, hosted: Hosted, schema: Json, done: Converted) -> None:
         """Converts, and calls `done`, at once or later."""
+
+        def finish(outcome: Database | OvsdbError) -> None:
+            done(outcome)
+            if isinstance(outcome, Database) and self.daemon.replication.is_backup:
+                self.daemon.replication.start()  # what it copies into is another database now
+
         try:
             new = Schema.from_json(schema)
             if new.name != hosted.name:
@@ -49,15 +55,15 @@ class Converter:
             rows = sum(len(state.rows) for state in hosted.database.tables.values())
             loop = asyncio.get_running_loop()
             if rows > ROWS and isinstance(loop, Loop) and loop.mode == "real":
-                self._running[hosted.name] = asyncio.ensure_future(self._work(hosted, new, done))
+                self._running[hosted.name] = asyncio.ensure_future(self._work(hosted, new, finish))
                 return
             converted = convert(hosted.database, new, self.daemon.server.new_uuid)
             for _ in self._writing(hosted.name, converted):
                 pass
         except OvsdbError as error:
-            done(error)
+            finish(error)
             return
-        done(converted)
+        finish(converted)
 
     def is_running(self, name: str) -> bool:
         return name in self._running

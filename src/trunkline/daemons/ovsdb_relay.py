@@ -75,7 +75,8 @@ class RelayDatabase:
         return self.hosted.database
 
     def _schema(self, schema: Json) -> None:
-        reason = "" if self.hosted.available else f"database {self.name} connected to storage"
+        now = "schema changed" if self.hosted.available else "connected to storage"
+        reason = f"database {self.name} {now}"
         self.hosted.connected = True
         self.daemon.server.converted(self.hosted, Database(Schema.from_json(schema)), reason)
         self.daemon.schedule()

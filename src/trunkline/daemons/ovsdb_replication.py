@@ -12,6 +12,7 @@ from trunkline.daemons.ovsdb_peer import Peer
 from trunkline.jsonrpc.reconnect import Timing
 from trunkline.ovsdb.database import Changes
 from trunkline.ovsdb.replication import (
+    BrokenConversation,
     Excluded,
     Follower,
     ReplicationError,
@@ -120,5 +121,7 @@ class Replication:
 
     def _commit(self, name: str, changes: Changes) -> None:
         if changes:
+            if self.daemon.server.databases[name].converting:
+                raise BrokenConversation(f"{name} is being converted")
             self.daemon.schedule()  # whatever becomes of it: the turn ends a server that lost its file
             self.daemon.server.replicate(name, changes)
