@@ -25,6 +25,7 @@ from trunkline.bridge.status import Status, statistics_seconds
 from trunkline.bridge.switch import Switch
 from trunkline.daemons.commands import exit_command, time_commands
 from trunkline.daemons.env import Env
+from trunkline.daemons.kept_flows import KeptFlows
 from trunkline.daemons.openflow_server import OpenFlowServer
 from trunkline.daemons.process import Fatal, Program, Run
 from trunkline.daemons.process import main as process_main
@@ -69,7 +70,13 @@ class Switchd:
     """The running daemon."""
 
     def __init__(
-        self, env: Env, database: str, devices: Devices, interface_types: Sequence[str], dummy: bool
+        self,
+        env: Env,
+        database: str,
+        devices: Devices,
+        interface_types: Sequence[str],
+        dummy: bool,
+        keep: bool,
     ) -> None:
         self.env = env
         self.devices = devices
@@ -93,6 +100,7 @@ class Switchd:
         self.schema = Schema.from_json(loads(schema_text("Open_vSwitch")))
         self.replica = Replica(self.schema, INTERESTS, lock=LOCK)
         self.client = ReplicaClient(database, self.replica, dial=env.dial, clock=env.clock, log=env.log)
+        self.kept = KeptFlows(env.directories.run, env.clock, env.log) if keep else None
         self.cleanup = False
         self._warned = False
         self._disabled = False  # another switch has the lock, and that was said
@@ -143,6 +151,8 @@ class Switchd:
             for bridge in datapath.fabric.bridges.values():
                 bridge.clients.send_waiting(now)
                 self.openflow.flush(bridge)
+        if self.kept is not None:  # before the answers go out
+            self.kept.write()
         self._schedule()
 
     def _schedule(self) -> None:
@@ -204,6 +214,7 @@ class Switchd:
         self.env.counters.counter("bridge_reconfigure").add()
         self._take_keys()
         self.switch.apply(self.replica)
+        self._keep_flows(first)
         if first:
             self.devices.watch(self._device_changed)
             self.devices.forget_others(frozenset(self.switch.interfaces.by_name))
@@ -211,6 +222,15 @@ class Switchd:
         if first:
             self.env.ready()
             self.log.info("ovs-vswitchd (Open vSwitch) %s", OPEN_VSWITCH)
+
+    def _keep_flows(self, first: bool) -> None:
+        """Journals of the flows for the next process, unless the database asks to begin empty each time."""
+        if self.kept is None:
+            return
+        rows = self.replica.rows("Open_vSwitch").values()
+        wanted = not any(row.other_config.get("keep-flows") == "false" for row in rows)
+        bridges = self.switch.bridges.items() if wanted else ()
+        self.kept.follow(((uuid, part.bridge) for uuid, part in bridges), first=first)
 
     def _take_keys(self) -> None:
         """The SSL table's keys and certificates, where it has a row; else those of the command line."""
@@ -271,11 +291,17 @@ class Switchd:
         self.env.counters.report_memory(self._memory)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.client.run()), group.create_task(self.follow_database())]
+            if self.kept is not None:
+                tasks.append(group.create_task(self.kept.run()))
             await self.env.stopping.wait()
             for task in tasks:
                 task.cancel()
         if self._wake is not None:
             self._wake.cancel()
+        if self.kept is not None:
+            for datapath in self.datapaths.values():
+                datapath.fetch_statistics()
+            self.kept.close(keep=not self.cleanup)
         self.switch.close(remove=self.cleanup)
         self.openflow.close()
 
@@ -345,7 +371,7 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
         if dummy != "no" and isinstance(loop, Loop):
             env.commands.add(*time_commands(loop))
         try:
-            await serve(env, database, devices, devices.types(), dummy=dummy != "no")
+            await serve(env, database, devices, devices.types(), dummy=dummy != "no", keep=True)
         finally:
             devices.close()
 
@@ -353,12 +379,21 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
 
 
 async def serve(
-    env: Env, database: str, devices: Devices, interface_types: Sequence[str] = (), *, dummy: bool = False
+    env: Env,
+    database: str,
+    devices: Devices,
+    interface_types: Sequence[str] = (),
+    *,
+    dummy: bool = False,
+    keep: bool = False,
 ) -> None:
-    """Runs the switch on `devices`, following `database`, until env.stopping."""
+    """Runs the switch on `devices`, following `database`, until env.stopping.
+
+    `keep`: its flows outlive it, in the run directory.
+    """
     if not is_active(database):
         raise Fatal(f"{database}: not an active connection method")
-    daemon = Switchd(env, database, devices, interface_types, dummy)
+    daemon = Switchd(env, database, devices, interface_types, dummy, keep)
     env.commands.add(*daemon.commands())
     absent = "dpif-netlink/" if dummy else "dpif-dummy/"  # as in the original
     env.commands.add_missing(row for row in VSWITCHD if not row.name.startswith(absent))

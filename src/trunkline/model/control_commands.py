@@ -19,7 +19,9 @@ _AA = "no LLDP is sent"
 _BFD = "no BFD is spoken"
 _BOND = "bonds are not forwarded over"
 _CFM = "no CFM is spoken"
-_DPDK = "this datapath has no poll mode threads and one implementation of each part; dpctl/show has its counts"
+_DPDK = (
+    "this datapath has no poll mode threads and one implementation of each part; dpctl/show has its counts"
+)
 _STP = "no spanning tree is computed, every port forwards"
 _TUNNEL = "there are no tunnels"
 _QOS = "traffic is not shaped"

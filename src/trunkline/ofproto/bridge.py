@@ -282,8 +282,10 @@ class Bridge:
     # ---- learned addresses
 
     def learn(self, vlan: int, mac: int, port: str, now: float) -> None:
-        if port in self.ports:
-            self._macs_changed(self.macs.learn(vlan, mac, port, now))
+        if port in self.ports and (changed := self.macs.learn(vlan, mac, port, now)):
+            self._macs_changed(changed)
+            if self.flows.journal is not None:
+                self.flows.journal.learned(vlan, mac, port, now)
 
     def flush_macs(self) -> None:
         self._macs_changed(self.macs.flush())

@@ -100,6 +100,9 @@ def _commit(bridge: Bridge, client: Client, bundle: Bundle, step: Step) -> None:
             client.connection.refuse(received, error.error)
             raise Refused("OFPBFC_MSG_FAILED") from None
     bridge.flows.commit()
+    if bridge.flows.journal is not None:
+        kept = [one for one in bundle.messages if not isinstance(one.message, m.PacketOut)]
+        bridge.flows.journal.bundle(kept, bridge.clock.monotonic())
     for received in bundle.messages:
         if isinstance(received.message, GroupMod):
             bridge.clients.forward(client, received.message)

@@ -20,6 +20,7 @@ from trunkline.model import openflow as of
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.fabric import Fabric, RuleChange
 from trunkline.ofproto.groups import Group
+from trunkline.ofproto.journal import Journal
 from trunkline.ofproto.limits import Limits, TableSettings, Vacancy
 from trunkline.ofproto.meters import Meter
 from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule, age_nanoseconds, references
@@ -86,7 +87,6 @@ class Flows:
 
     __slots__ = (
         "_bridge",
-        "_clock",
         "_done",
         "_fabric",
         "_serial",
@@ -96,7 +96,9 @@ class Flows:
         "_vacancies",
         "author",
         "changes",
+        "clock",
         "groups",
+        "journal",
         "limits",
         "meters",
         "tables",
@@ -117,12 +119,15 @@ class Flows:
         )  # flows that learn and take back, by table, cookie
         self._bridge = bridge
         self._fabric = fabric
-        self._clock = clock
+        self.clock = clock
         self._timers: list[tuple[float, int, Rule]] = []
         self._serial = 0
         self.watched = False  # whether somebody has monitors
         self.author: tuple[Any, int] | None = None  # of the changes that are being made
         self.changes: list[FlowChange] = []  # for whoever watches (flow_monitors.py)
+        self.journal: Journal | None = (
+            None  # of what no message says; whoever carries messages out writes those
+        )
         self._done: list[tuple[tuple[Rule, ...], tuple[Rule, ...]]] | None = None  # steps to be undone
 
     # ---- bundles
@@ -229,7 +234,7 @@ class Flows:
 
     def _add(self, message: FlowMod, version: int, origin: str) -> None:
         table = 0 if message.table == 255 else message.table
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         classifier = self.tables.tables.get(table)
         value, mask, _ = message.match
         old = None
@@ -280,6 +285,8 @@ class Flows:
         self._evict(victim)
 
     def _evict(self, victim: Rule) -> None:
+        if self.journal is not None:
+            self.journal.gone(victim, self.clock.monotonic())
         self.unsaid += self._delete([victim], of.OFPRR_EVICTION)
 
     def set_table(self, table: int, settings: TableSettings) -> None:
@@ -296,7 +303,7 @@ class Flows:
         self.limits.set_eviction(table, wanted, self.tables.rules(table, hidden=True))
 
     def _modify(self, rules: list[Rule], message: FlowMod) -> None:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         new = []
         for old in rules:
             counters = old.counters
@@ -353,7 +360,7 @@ class Flows:
         value, mask, _ = mod.match
         classifier = self.tables.tables.get(mod.table)
         old = classifier.find(value, mask, mod.priority, self.tables.version) if classifier else None
-        if old is not None and _same(old, mod):
+        if old is not None and (old.actions, old.cookie) == (mod.actions, mod.new_cookie or 0):
             old.modified = max(old.modified, used)
             return
         if old is None:
@@ -361,6 +368,7 @@ class Flows:
                 self._make_room(mod.table)
             except Refused:
                 return
+        kept = mod if old is None else old  # what is taught anew has other actions, and its timeouts still
         rule = Rule(
             mod.match,
             mod.priority,
@@ -368,9 +376,10 @@ class Flows:
             mod.actions,
             used,
             cookie=mod.new_cookie or 0,
-            idle_timeout=mod.idle_timeout,
-            hard_timeout=mod.hard_timeout,
-            flags=mod.flags & _KEPT_FLAGS,
+            idle_timeout=kept.idle_timeout,
+            hard_timeout=kept.hard_timeout,
+            importance=kept.importance,
+            flags=kept.flags & _KEPT_FLAGS,
             origin=origin,
             counters=old.counters if old is not None else None,
         )
@@ -378,6 +387,20 @@ class Flows:
             rule.created = old.created
         self._replace(() if old is None else (old,), (rule,))
         self._note(OFPFME_ADDED if old is None else OFPFME_MODIFIED, rule, old=old)
+        self._write(rule)
+
+    def restore(self, rule: Rule) -> None:
+        """A flow as it was; the place of one of its match and priority is its own."""
+        classifier = self.tables.tables.get(rule.table)
+        old = None
+        if classifier is not None:
+            old = classifier.find(rule.value, rule.mask, rule.priority, self.tables.version)
+        self._replace(() if old is None else (old,), (rule,))
+
+    def _write(self, rule: Rule) -> None:
+        """Into the journal, where one is kept: what a packet, not a message, has made of a flow."""
+        if self.journal is not None and rule.priority <= MAX_PRIORITY:
+            self.journal.rule(rule, self.clock.monotonic())
 
     def shorten(self, rule: Rule, idle: int, hard: int) -> None:
         """The timeouts of a flow whose connection has ended (fin_timeout); 0 leaves one as it is."""
@@ -391,6 +414,7 @@ class Flows:
         if (rule.idle_timeout, rule.hard_timeout) != before:
             self._watch(rule)
             self.limits.add(rule)
+            self._write(rule)
 
     def _taught(self, old: Sequence[Rule], new: Sequence[Rule]) -> None:
         """Takes back what was learned by flows that are gone, where they have said so (delete_learned)."""
@@ -412,6 +436,7 @@ class Flows:
     def install(self, rule: Rule) -> None:
         """A flow of the switch's own."""
         self._replace((), (rule,))
+        self._write(rule)
 
     def uninstall(self, rule: Rule) -> None:
         """Takes out a flow of the switch's own."""
@@ -420,6 +445,8 @@ class Flows:
     def clear(self) -> None:
         """Takes out all flows, the switch's own included; nobody is told."""
         self._replace(list(self.tables.rules(hidden=True)), ())
+        if self.journal is not None:
+            self.journal.cleared(self.clock.monotonic())
 
     def _replace(self, old: "tuple[Rule, ...] | list[Rule]", new: "tuple[Rule, ...] | list[Rule]") -> None:
         """One step from one version of the tables to the next."""
@@ -480,6 +507,9 @@ class Flows:
                 told.append(self._removed(rule, reason))
         if gone:
             self._replace(gone, ())
+        if self.journal is not None:
+            for rule in gone:
+                self.journal.gone(rule, now)
         return told
 
     def _removed(self, rule: Rule, reason: int) -> FlowRemoved:
@@ -489,7 +519,7 @@ class Flows:
             rule.cookie,
             reason,
             rule.table,
-            age_nanoseconds(self._clock.monotonic(), rule.created),
+            age_nanoseconds(self.clock.monotonic(), rule.created),
             rule.idle_timeout,
             rule.hard_timeout,
             rule.counters.packets,
@@ -501,16 +531,6 @@ def _among(rules: Iterator[Rule | None], selection: Selection) -> Iterator[Rule 
     for rule in rules:
         if rule is None or _chosen(rule, selection):
             yield rule
-
-
-def _same(rule: Rule, mod: FlowMod) -> bool:
-    """Whether a flow is what the flow-mod would make it."""
-    return (rule.actions, rule.cookie, rule.idle_timeout, rule.hard_timeout) == (
-        mod.actions,
-        mod.new_cookie or 0,
-        mod.idle_timeout,
-        mod.hard_timeout,
-    )
 
 
 def _chosen(rule: Rule, selection: Selection) -> bool:

@@ -52,6 +52,11 @@ _CHANGES: Final = frozenset(
     )
 )
 
+# What a switch that is started again still knows (journal.py); of bundles, it is their commit that says so.
+_KEPT: Final = frozenset(
+    (m.FlowMod, m.PortMod, m.TableMod, m.SetConfig, groups_wire.GroupMod, meters_wire.MeterMod)
+)
+
 Answer: TypeAlias = "m.Message | list[m.Message] | Iterator[m.Message | None] | None"
 Handler = Callable[[Bridge, Client, Any], Answer]
 
@@ -112,7 +117,11 @@ def _carry_out(bridge: Bridge, client: Client, received: Received) -> Answer:
     assert handler is not None
     bridge.flows.author = client, received.xid
     try:
-        return handler(bridge, client, message)
+        answer = handler(bridge, client, message)
+        if bridge.flows.journal is not None and type(message) in _KEPT:
+            table_id = client.connection.flow_mod_table_id
+            bridge.flows.journal.message(received, table_id, bridge.clock.monotonic())
+        return answer
     finally:
         bridge.flows.author = None
         if bridge.flows.unsaid:

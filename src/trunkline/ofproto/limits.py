@@ -62,6 +62,11 @@ class Limits:
         """The tables of which the database says something."""
         return set(self._settings)
 
+    @property
+    def told(self) -> list[int]:
+        """The tables of which controllers have said something."""
+        return sorted(self._told_to_evict | self._vacancies.keys())
+
     def limit(self, table: int) -> int:
         limit = self.settings(table).limit
         return MAX_FLOWS if limit is None else limit

@@ -24,6 +24,7 @@ _FLAGS: Final = layout.MASK["tcp_flags"]
 _FIN_OR_RST: Final = 5 << layout.OFFSET["tcp_flags"]
 _TCP: Final = 6
 _WIDEST: Final = 64  # bits that one load can carry
+_PACKET_TYPE: Final = layout.MASK["packet_type"]
 _CFI: Final = layout.VLAN_CFI << layout.OFFSET["vlan_tci"]
 
 
@@ -44,8 +45,8 @@ def learn(x: Walk, action: a.Learn, result: Part | None) -> None:
 
 
 def flow_of(x: Walk, action: a.Learn) -> FlowMod:
-    """The flow-mod that the packet stands for."""
-    value = mask = 0
+    """The flow-mod that the packet stands for: of Ethernet packets, as flows are by default."""
+    value, mask = 0, _PACKET_TYPE
     actions: list[a.Action] = []
     if action.fin_idle_timeout or action.fin_hard_timeout:
         actions.append(a.FinTimeout(action.fin_idle_timeout, action.fin_hard_timeout))
