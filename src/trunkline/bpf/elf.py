@@ -60,7 +60,7 @@ def parse(data: bytes) -> ObjectFile:
     """Raises ElfError."""
     try:
         return _parse(data)
-    except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise ElfError(f"broken object file: {error}") from None
 
 

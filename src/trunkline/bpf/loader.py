@@ -439,11 +439,14 @@ def _extension(file: ObjectFile, types: Types) -> tuple[_Records, _Records]:
     if number is None:
         return {}, {}
     data = file.sections[number].content
-    (size, functions, functions_size, lines, lines_size) = struct.unpack_from("=IIIII", data, 4)
-    return (
-        _extension_part(file, types, data[size + functions : size + functions + functions_size], 8),
-        _extension_part(file, types, data[size + lines : size + lines + lines_size], 16),
-    )
+    try:
+        (size, functions, functions_size, lines, lines_size) = struct.unpack_from("=IIIII", data, 4)
+        return (
+            _extension_part(file, types, data[size + functions : size + functions + functions_size], 8),
+            _extension_part(file, types, data[size + lines : size + lines + lines_size], 16),
+        )
+    except struct.error as error:
+        raise LoadError(f"the object file's section .BTF.ext is broken: {error}") from None
 
 
 def _extension_part(file: ObjectFile, types: Types, data: bytes, used: int) -> _Records:

@@ -108,10 +108,10 @@ class Map:
 
     # ---- many
 
-    def _batch(self, keys: int, values: int, count: int, flags: int = 0) -> kernel.Buffer:
-        return buffer(struct.pack("=QQQQIIQQ", 0, 0, keys, values, count, self.descriptor, flags, 0))
+    def _batch(self, keys: int, values: int, count: int) -> kernel.Buffer:
+        return buffer(struct.pack("=QQQQIIQQ", 0, 0, keys, values, count, self.descriptor, 0, 0))
 
-    def update_batch(self, keys: bytes, values: bytes, flags: int = ANY) -> None:
+    def update_batch(self, keys: bytes, values: bytes) -> None:
         """All of these, keys and values each one after the other.  Raises BpfError at the first that fails,
         those before it are in."""
         count, rest = divmod(len(keys), self.key_size)
@@ -120,7 +120,7 @@ class Map:
         if not count:
             return
         key_block, value_block = buffer(keys), buffer(values)
-        request = self._batch(address(key_block), address(value_block), count, flags)
+        request = self._batch(address(key_block), address(value_block), count)
         if raw(kernel.MAP_UPDATE_BATCH, request) < 0:
             (done,) = struct.unpack_from("=I", request, 32)
             raise failed(kernel.MAP_UPDATE_BATCH, f" (map {self.name}, element {done} of {count})")
