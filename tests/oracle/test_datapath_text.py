@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.control import Control, control_socket
 from support.originals import Originals
 from trunkline.base.addresses import format_ipv4
 from trunkline.dpif.action_text import format_actions, parse_actions
@@ -221,26 +222,50 @@ def test_composed_frames(switch: Originals) -> None:
     assert [frame.hex() for frame in frames] == [frame.hex() for frame in ours]
 
 
-LENGTHS = ("-1", "13", "64", "100x", " 100", "4294967396", "65549", "65550", "70000", "x", "")
+LENGTHS = (
+    "-1",
+    "0",
+    "13",
+    "14",
+    "64",
+    "100x",
+    " 100",
+    "4294967396",
+    "65549",
+    "65550",
+    "70000",
+    "x",
+    "",
+    "59x",
+)
+SHORT = tuple(str(length) for length in range(56, 95))
 
 
 def test_lengths_asked_for(switch: Originals) -> None:
-    """Which lengths of a frame are taken: all that read as numbers, also those beyond 16 bits."""
+    """Which lengths of a frame are taken: from Ethernet's shortest frame and the flow's headers on.
+
+    Of headers that do not fit, the original's error has no text.
+    """
+    control = Control(control_socket(switch.directory, "ovs-vswitchd"))
     head = "in_port(1),eth(src=00:00:00:00:00:01,dst=00:00:00:00:00:02)"
-    different = []
-    for flow in (_ipv4_flow(17, ",udp(src=1,dst=2)"), _ipv6_flow(17, ",udp(src=1,dst=2)")):
-        for length in LENGTHS:
+    different, empty = [], 0
+    for flow in COMPOSED:
+        for length in (*SHORT, *LENGTHS):
             words = (f"{head},{flow}", "--len", length)
-            done = switch.run("ovs-appctl", "netdev-dummy/receive", "p1", *words)
-            expected = done.stderr.splitlines()[0] if done.returncode else ""
+            outcome, text = control.ask("netdev-dummy/receive", "p1", *words)
             try:
                 list(_frames(words))
-                said = ""
+                said = "result", ""
             except CommandError as error:
-                said = str(error)
-            if said != expected:
-                different.append((length, said, expected))
+                said = "error", str(error)
+            if (outcome, text) == ("error", ""):
+                text = "too small packet len\n"
+                empty += 1
+            if said != (outcome, text.rstrip("\n")):
+                different.append((flow, length, said, outcome, text))
+    control.close()
     assert different == []
+    assert empty
 
 
 def _captured(data: bytes) -> list[bytes]:

@@ -187,6 +187,7 @@ class BridgePart:
         "lane",
         "local_mac",
         "logged_id",
+        "mtu_lost",
         "mtus",
         "name",
         "numbers",
@@ -212,7 +213,8 @@ class BridgePart:
         self.fresh: set[str] = set()  # internal ones that have not been settled
         self.settled: tuple[int, int | None] = (0, None)  # address and MTU that all others have been given
         self.burnt_in = Values()  # addresses of its devices that a manufacturer gave
-        self.mtus = Values()  # of its devices, internal ones apart
+        self.mtus = Values()  # of its devices, internal ones without a wish apart
+        self.mtu_lost = False  # an interface that was counted there has gone
         self.local_mac = 0  # of the local port as it came first
         self.controllers: Mapping[Uuid, ControllerSettings] = {}  # by row
         self.spare_mac = 0  # made up, for want of any other

@@ -6,6 +6,7 @@ conclusions once, whatever happened to how many of its ports.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from trunkline.base.log import Log
 from trunkline.bridge.devices import Device, DeviceError
@@ -15,6 +16,8 @@ from trunkline.ofproto.bridge import BridgeConfig
 from trunkline.ofproto.ports import OfPort
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.rows import Row
+
+ETHERNET_MTU: Final = 1500
 
 
 class Settling:
@@ -43,7 +46,7 @@ class Settling:
         bridge, state = part.port.bridge, part.state
         mtu = mac = None
         if part.device is not None and state is not None:
-            mtu = None if part.is_internal and (part.is_local or _follows(part)) else state.mtu
+            mtu = None if part.is_internal and _follows(part) else state.mtu
             mac = state.mac if is_burnt_in(state.mac) and not part.has_bridge_mac else None
         for values, before, now in ((bridge.mtus, part.mtu, mtu), (bridge.burnt_in, part.burnt_in, mac)):
             if before != now:
@@ -51,6 +54,8 @@ class Settling:
                     values.remove(before)
                 if now is not None:
                     values.add(now)
+        if mtu is None and part.mtu is not None and not part.is_there:
+            bridge.mtu_lost = True
         part.mtu, part.burnt_in = mtu, mac
         if part.is_internal:
             bridge.fresh.add(part.settings.name)
@@ -87,8 +92,10 @@ class Settling:
 
     def settle_bridge(self, part: BridgePart) -> None:
         """Internal ports are all looked at only when what they follow has changed."""
-        mac, mtu = bridge_mac(part), part.mtus.least
+        mac, mtu = bridge_mac(part), following_mtu(part)
+        part.mtu_lost = False
         self.configure(part)
+        changed = mtu != part.settled[1]
         names = part.fresh if part.settled == (mac, mtu) else part.internals
         for name in list(names):
             internal = part.internals.get(name)
@@ -96,7 +103,7 @@ class Settling:
                 continue
             if internal.has_bridge_mac and internal.state.mac != mac:
                 self.change_device(internal, lambda device: device.set_mac(mac))
-            if mtu is not None and internal.state.mtu != mtu and _follows(internal):
+            if mtu is not None and _follows(internal) and _must_follow(internal.state.mtu, mtu, changed):
                 self.change_device(internal, lambda device: device.set_mtu(mtu))
         part.fresh.clear()
         part.settled = (mac, mtu)
@@ -138,6 +145,21 @@ class Settling:
 def _follows(internal: InterfacePart) -> bool:
     """Whether an internal port has the bridge's smallest MTU rather than one of its own."""
     return internal.settings.mtu_request is None
+
+
+def _must_follow(has: int | None, mtu: int, changed: bool) -> bool:
+    """One that has just come is made smaller, never larger; when the others' least changes all follow."""
+    return has != mtu if changed else (has or 0) > mtu
+
+
+def following_mtu(part: BridgePart) -> int | None:
+    """The MTU that internal ports without a wish are to have; None while none has ever been asked of them.
+
+    Once the last device that had a say is gone it is Ethernet's; a wish that is only taken back leaves it.
+    """
+    if part.mtus.least is not None:
+        return part.mtus.least
+    return ETHERNET_MTU if part.mtu_lost else part.settled[1]
 
 
 def wanted_mac(row: Row) -> int | None:

@@ -74,7 +74,7 @@ def test_a_received_packet_reaches_the_switch_and_is_counted(devices: MachineDev
         (["zz", FRAME.hex()], "no such dummy netdev"),
         (["p1", "00112233445566778899aabbcc"], "syntax error at 00112233445566778899aabbcc"),
         (["p1", "in_port(1),eth(),foo"], "syntax error at foo"),
-        (["p1", "in_port(1),eth()", "--len", "13"], "too small packet len"),
+        (["p1", "in_port(1),eth()", "--len", "59"], "too small packet len"),
         (["p1", "--qid", "9", FRAME.hex()], "bad rx queue id."),
         (
             ["p1", "--qid"],

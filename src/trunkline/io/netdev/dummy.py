@@ -28,6 +28,7 @@ _PCAP_HEADER: Final = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1518, 1)
 _PCAP_RECORD: Final = struct.Struct("<IIII")
 _NOT_YET: Final = ("stream", "pstream")
 _ETHERNET: Final = 14
+_SHORTEST: Final = 60  # bytes of Ethernet's shortest frame: less cannot be asked for
 _LONGEST: Final = 1 << 20  # bytes of a frame that is asked for by its length
 
 
@@ -223,7 +224,7 @@ def _frames(words: Sequence[str]) -> Iterator[bytes]:
         if at < len(words) and words[at] == "--len":
             text = words[at + 1] if at + 1 < len(words) else ""
             length = _number(text)
-            if length < _ETHERNET:
+            if length < max(_SHORTEST, len(build(key, b""))):
                 raise CommandError("too small packet len")
             if length > _LONGEST:
                 raise CommandError(f"too large packet len (more than {_LONGEST})")
