@@ -108,7 +108,7 @@ class _Record(NamedTuple):
 class Logger:
     """The log of one module.  `text` is %-formatted with `arguments`, if there are any."""
 
-    __slots__ = ("honour_limits", "levels", "log", "most", "name")
+    __slots__ = ("_said", "honour_limits", "levels", "log", "most", "name")
 
     def __init__(self, log: "Log", name: str, levels: tuple[int, int, int]) -> None:
         self.log = log
@@ -116,6 +116,7 @@ class Logger:
         self.levels = levels
         self.honour_limits = True
         self.most = OFF
+        self._said: set[str] = set()
 
     def enabled(self, level: int) -> bool:
         """Whether a message of `level` would go anywhere: ask before composing costly ones."""
@@ -132,6 +133,12 @@ class Logger:
     def warn(self, text: str, *arguments: object, limit: RateLimit | None = None) -> None:
         if self.most >= WARN:
             self.message(WARN, text, arguments, limit)
+
+    def warn_once(self, text: str) -> None:
+        """What is true as long as the program runs, and so is said only the first time."""
+        if text not in self._said:
+            self._said.add(text)
+            self.warn("%s", text)
 
     def info(self, text: str, *arguments: object, limit: RateLimit | None = None) -> None:
         if self.most >= INFO:

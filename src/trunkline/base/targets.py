@@ -46,7 +46,7 @@ def parse_target(text: str, *, port: int = OVSDB_PORT, directory: str = "") -> T
     if method in ("tcp", "ssl"):
         if lacks_port(text):
             rest = f"{rest}:{port}"
-        return Target(method, *_address(rest))
+        return Target(method, *_address(rest, port if method == "ssl" else None))
     if method in ("ptcp", "pssl"):
         return Target(method, *_passive_address(rest, port))
     raise TargetError("")
@@ -58,16 +58,29 @@ def lacks_port(text: str) -> bool:
     return method in ("tcp", "ssl") and len([part for part in rest.split(":") if part]) < 2
 
 
+def with_port(text: str, port: int) -> str:
+    """An active target as log lines show it: with the default port where it leaves the port out."""
+    return f"{text}:{port}" if lacks_port(text) else text
+
+
+def port_moved(port: int) -> str:
+    """What to tell whoever leaves the port out: the default was another before IANA had given a number."""
+    protocol, before = ("OpenFlow", 6633) if port == OPENFLOW_PORT else ("OVSDB", 6632)
+    return f"The default {protocol} port number has changed from {before} to {port}"
+
+
 def absolute(path: str, directory: str) -> str:
     """`path` as seen from `directory`, which is the run directory for sockets and pid files."""
     return path if path.startswith("/") or not directory else f"{directory}/{path}"
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(text: str, default: int | None) -> tuple[str, int]:
     host, port = _split(text)
-    if port is None:
+    if port is not None:
+        return host, _port(port, text)
+    if default is None:
         raise TargetError(f"{text}: port must be specified")
-    return host, _port(port, text)
+    return host.removeprefix("["), default
 
 
 def _passive_address(text: str, default: int) -> tuple[str, int]:
@@ -85,7 +98,9 @@ def _split(text: str) -> tuple[str, str | None]:
         host, bracket, rest = text[1:].partition("]")
         if not bracket and ":" in text.replace("::", ""):
             return text, None
-        return host, rest[1:] if rest.startswith(":") else None
+        if rest and not rest.startswith(":"):
+            return text, None
+        return host, rest[1:] if rest else None
     host, colon, port = text.partition(":")
     if ":" in port:
         return text, None

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from trunkline.base.counters import Counter
-from trunkline.base.targets import OPENFLOW_PORT, lacks_port
+from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.daemons.env import Env
 from trunkline.daemons.openflow_session import Session
 from trunkline.io.files import error_text
@@ -101,7 +101,7 @@ class Controller:
         self._env.counters.counter("vconn_open").add()
         try:
             async with asyncio.timeout(max(1.0, self.primary.state.backoff)):
-                stream = await self._env.dial(self._target())
+                stream = await self._env.dial(self.primary.settings.target, port=OPENFLOW_PORT)
         except (OSError, TimeoutError) as error:
             reason = "Connection timed out" if isinstance(error, TimeoutError) else error_text(error)
             self._log.warn("%s: connection failed (%s)", self._name, reason)
@@ -110,14 +110,6 @@ class Controller:
         self._over.clear()
         self._begin(stream)
         await self._over.wait()
-
-    def _target(self) -> str:
-        target = self.primary.settings.target
-        if lacks_port(target):
-            text = "The default OpenFlow port number has changed from 6633 to 6653"
-            self._env.log.module("stream").warn("%s", text)
-            return f"{target.rstrip(':')}:{OPENFLOW_PORT}"
-        return target
 
     def _begin(self, stream: Stream) -> None:
         primary = self.primary

@@ -235,9 +235,10 @@ class OpenFlowServer:
 
     async def _listen(self, party: _Party, settings: ControllerSettings) -> None:
         bridge, target = party.bridge, settings.target
-        where = f"{target}{OPENFLOW_PORT}" if target in ("ptcp:", "pssl:") else target
         try:
-            listener = await self._env.listen(where, lambda stream: self._accept(party, settings, stream))
+            listener = await self._env.listen(
+                target, lambda stream: self._accept(party, settings, stream), port=OPENFLOW_PORT
+            )
         except OSError as error:
             if target.startswith("punix:"):
                 self._log.err("%s: cannot listen for OpenFlow at %s (%s)", bridge.name, target, error)

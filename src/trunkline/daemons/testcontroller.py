@@ -285,9 +285,9 @@ class _Controller:
         for target in targets:
             try:
                 if target.partition(":")[0] in _PASSIVE:
-                    self._listeners.append(await self.env.listen(_with_port(target), self._accept))
+                    self._listeners.append(await self.env.listen(target, self._accept, port=OPENFLOW_PORT))
                 else:
-                    self._accept(await self.env.dial(_with_port(target)))
+                    self._accept(await self.env.dial(target, port=OPENFLOW_PORT))
             except (OSError, TimeoutError) as error:
                 self._log.err("%s: connect: %s", target, _reason(error))
         if not self._switches and not self._listeners:
@@ -303,18 +303,6 @@ class _Controller:
 
 def _reason(error: OSError | TimeoutError) -> str:
     return error_text(error) if isinstance(error, OSError) and error.errno else "Connection timed out"
-
-
-def _with_port(target: str) -> str:
-    """Adds OpenFlow's port where none is named."""
-    method, _, rest = target.partition(":")
-    if method in ("ptcp", "pssl"):
-        port, colon, host = rest.partition(":")
-        return f"{method}:{port or OPENFLOW_PORT}{colon}{host}"
-    bare = rest.partition("]")[2] if rest.startswith("[") else rest
-    if method in ("tcp", "ssl") and ":" not in bare:
-        return f"{target}:{OPENFLOW_PORT}"
-    return target
 
 
 # ---- the command line ----

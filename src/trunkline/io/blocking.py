@@ -108,12 +108,13 @@ def dial(
     if where.method == "unix":
         connected = _dial_unix(where.host, timeout)
     elif where.method == "ssl":
+        address = resolve(where)
         prepared = prepare(tls, server=False)  # what is wrong with the keys shows before anybody is bothered
         if log is not None:
             say(log, prepared.lines)
-        connected = _secured(_dial_ip(where, timeout), prepared.context, tls)
+        connected = _secured(_dial_ip(address, timeout), prepared.context, tls)
     else:
-        connected = _dial_ip(where, timeout)
+        connected = _dial_ip(resolve(where), timeout)
     return BlockingStream(target, connected)
 
 
@@ -185,13 +186,22 @@ def numeric_address(target: Target) -> tuple[socket.AddressFamily, str, int]:
     return family, target.host, target.port
 
 
+def is_numbers(target: Target) -> bool:
+    """Whether the host is no name: the resolver would take 10.1 for 10.0.0.1, and so dial somebody else."""
+    try:
+        socket.inet_aton(target.host)
+    except OSError:
+        return not target.host.strip("0123456789.")
+    return True
+
+
 def resolve(target: Target) -> tuple[socket.AddressFamily, str, int]:
     """Like `numeric_address`, but asks the resolver for names; blocks meanwhile."""
     try:
         return numeric_address(target)
     except OSError:
-        if not target.host.strip("0123456789."):
-            raise  # which the resolver would take for an address of fewer than four parts
+        if is_numbers(target):
+            raise
         try:
             found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
@@ -200,8 +210,8 @@ def resolve(target: Target) -> tuple[socket.AddressFamily, str, int]:
         return family, str(address[0]), target.port
 
 
-def _dial_ip(target: Target, timeout: float | None) -> socket.socket:
-    family, host, port = resolve(target)
+def _dial_ip(address: tuple[socket.AddressFamily, str, int], timeout: float | None) -> socket.socket:
+    family, host, port = address
     connection = socket.socket(family, socket.SOCK_STREAM)
     connection.settimeout(timeout)
     try:

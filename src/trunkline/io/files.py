@@ -1,5 +1,6 @@
 """Small things about files and descriptors that tools and daemons share; no asyncio here."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ UNIX_PATH_MAX = 107  # bytes of a path that fit into struct sockaddr_un, with it
 def socket_path(path: str) -> Iterator[str]:
     """A name for the unix socket `path` that is short enough for bind(2) and connect(2).
 
-    A longer one is reached through a descriptor of its directory.  Raises OSError.
+    A longer one is reached through a descriptor of its directory; none has no name.  Raises OSError.
     """
+    if not path:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     if len(os.fsencode(path)) <= UNIX_PATH_MAX:
         yield path
         return

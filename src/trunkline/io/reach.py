@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trunkline.base.log import Log
-from trunkline.base.targets import OVSDB_PORT, TargetError, is_passive, lacks_port, parse_target
+from trunkline.base.targets import TargetError, is_passive, parse_target
 from trunkline.io.ovsdb_client import BlockingClient, ConnectError
+from trunkline.io.target_log import explain, report_unreachable
 
 if TYPE_CHECKING:
     from trunkline.io.tls import TlsFiles
@@ -41,7 +42,7 @@ def connect(
 
     `started` is called once, when what can be known to be wrong beforehand has been logged.
     """
-    shown = _explained(target, ways.log)
+    explain(target, ways.log)
     surely = target.startswith(("unix:", "tcp:")) and _is_numeric(target)
     if surely:
         started()
@@ -69,8 +70,8 @@ def connect(
         if target.startswith("unix:"):
             path = parse_target(target, directory=ways.directory).host
             ways.log.module("stream_unix").dbg("%s: connection failed (%s)", path, os.strerror(number))
-        elif number == errno.EAFNOSUPPORT and target.startswith(("tcp:", "ssl:")):
-            ways.log.module("stream_tcp").err("%s: connect: %s", shown, os.strerror(number))
+        elif number == errno.EAFNOSUPPORT:
+            report_unreachable(target, ways.log)
         elif isinstance(error, OSError) and (target.startswith("ssl:") or is_passive(target)):
             from trunkline.io.tls import report
 
@@ -88,19 +89,6 @@ def _is_numeric(target: str) -> bool:
         return where.method == "unix" or bool(numeric_address(where))
     except (TargetError, OSError):
         return False
-
-
-def _explained(target: str, log: Log) -> str:
-    """The target with its port, as log lines show it; what is wrong with it, or left out, is logged."""
-    if lacks_port(target):
-        log.module("stream").warn("The default OVSDB port number has changed from 6632 to %d", OVSDB_PORT)
-        target = f"{target}:{OVSDB_PORT}"
-    try:
-        parse_target(target)
-    except TargetError as error:
-        if str(error):
-            log.module("socket_util").err("%s", error)
-    return target
 
 
 def connect_in_turn(

@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.base.log import WARN, Log, RateLimit
-from trunkline.base.targets import OVSDB_PORT, PASSIVE, Target, TargetError, lacks_port, parse_target
-from trunkline.io.blocking import numeric_address
+from trunkline.base.targets import OVSDB_PORT, PASSIVE, Target, TargetError, parse_target
+from trunkline.io.blocking import is_numbers, numeric_address
 from trunkline.io.files import error_text, socket_path
+from trunkline.io.target_log import explain, report_unreachable
 from trunkline.io.tls import TlsError, TlsFiles, bootstrap, bootstraps, handshake_error, prepare, report, say
 
 if TYPE_CHECKING:
@@ -91,8 +92,18 @@ class Listener(Protocol):
 
 
 Accept = Callable[[Stream], None]
-Dial = Callable[[str], Awaitable[Stream]]
-Listen = Callable[[str, Accept], Awaitable[Listener]]
+
+
+class Dial(Protocol):
+    def __call__(self, target: str, *, port: int = OVSDB_PORT) -> Awaitable[Stream]:
+        """Connects to an active target, at `port` if it names none.  Raises OSError."""
+        ...
+
+
+class Listen(Protocol):
+    def __call__(self, target: str, accept: Accept, *, port: int = OVSDB_PORT) -> Awaitable[Listener]:
+        """Listens at a passive target, at `port` if it names none.  Raises OSError."""
+        ...
 
 
 class TransportStream(asyncio.Protocol):
@@ -343,14 +354,11 @@ class Sockets:
         return stream
 
     def _parse(self, text: str, port: int) -> Target:
-        if port == OVSDB_PORT and lacks_port(text):
-            message = "The default OVSDB port number has changed from 6632 to 6640"
-            self._log.module("stream").warn(message)
+        explain(text, self._log, port)
         try:
             return parse_target(text, port=port, directory=self._directory)
-        except TargetError as error:
-            if str(error):
-                self._log.module("socket_util").err("%s", error)
+        except TargetError:
+            report_unreachable(text, self._log, port)
             raise _unsupported() from None
 
     async def _dial_unix(self, path: str) -> socket.socket:
@@ -367,10 +375,10 @@ class Sockets:
         loop = asyncio.get_running_loop()
         try:
             family, host, port = numeric_address(target)
-        except OSError as error:
+        except OSError:
             found = await self._resolve(target)
             if found is None:
-                self._log.module("stream_tcp").err("%s: connect: %s", text, error_text(error))
+                report_unreachable(text, self._log, target.port)
                 raise
             family, host, port = found
         connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -383,6 +391,8 @@ class Sockets:
         return connection
 
     async def _resolve(self, target: Target) -> tuple[socket.AddressFamily, str, int] | None:
+        if is_numbers(target):
+            return None
         try:
             found = await asyncio.get_running_loop().getaddrinfo(
                 target.host, target.port, type=socket.SOCK_STREAM

@@ -1,5 +1,6 @@
 """What all commands share: the options as a record, and talking to a switch."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -204,15 +205,18 @@ class Switch:
 
     def __init__(self, tool: Tool, name: str, versions: int = 0, service: str = "mgmt") -> None:
         from trunkline.io.blocking import dial
+        from trunkline.io.target_log import explain, report_unreachable
         from trunkline.io.tls import TlsFiles, report
 
         self.tool = tool
         self.name = name
         self._log = tool.log.module("vconn")
         self.target = find_target(tool, name, service)
+        explain(self.target, tool.log, OPENFLOW_PORT)
         try:
             self._stream = dial(
                 self.target,
+                directory=tool.directories.run,
                 port=OPENFLOW_PORT,
                 tls=TlsFiles(
                     private_key=tool.tls.get("private_key", ""),
@@ -223,6 +227,8 @@ class Switch:
             )
         except OSError as error:
             report(tool.log, error)
+            if error.errno == errno.EAFNOSUPPORT:
+                report_unreachable(self.target, tool.log, OPENFLOW_PORT)
             raise Failure(f"connecting to {self.target} ({_reason(error)})") from None
         self._framer = Framer()
         self._ready: list[bytes] = []
