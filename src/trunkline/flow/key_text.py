@@ -28,7 +28,7 @@ _PACKET: Final = MappingProxyType(
     }
 )
 _IF_SET: Final = (
-    *(row.field for row in (*METADATA, *REGISTERS, *TUNNEL) if not row.field.startswith("ct_")),
+    *(row.field for row in (*METADATA, *REGISTERS, *TUNNEL) if not row.field.startswith(("ct_", "conj_id"))),
     *("ct_state", "ct_zone", "ct_mark", "ct_label", "metadata", "packet_type", "vlan1_tci"),
 )
 
@@ -46,6 +46,13 @@ def _label_stack(key: int) -> int:
 _LAYER2: Final = bits("dl_src", "dl_dst", "dl_type", "vlan_tci", "vlan1_tci")
 
 
+# The tuple of a tracked packet, which is named whole once its protocol is known.
+_TRACKED: Final = MappingProxyType(
+    {
+        _IPV4: bits("ct_nw_src", "ct_nw_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst"),
+        _IPV6: bits("ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst"),
+    }
+)
 _TUNNEL_ENDS: Final = bits("tun_dst", "tun_ipv6_dst")
 _TUNNEL_BITS: Final = _TUNNEL_ENDS | bits(
     *("tun_src", "tun_ipv6_src", "tun_gbp_id", "tun_gbp_flags", "tun_tos", "tun_ttl"),
@@ -69,12 +76,16 @@ def flow_mask(key: int) -> int:
         mask &= ~_TUNNEL_BITS
     whole = Match(key, -1)
     kind = ethernet_type(whole) or 0
+    if get(key, "ct_nw_proto"):
+        mask |= _TRACKED.get(kind, 0)
     mask |= _PACKET.get(kind, 0)
     if get(key, "vlan_tci"):
         mask |= VIEW["vlan1_tci"].mask
     else:
         mask &= ~VIEW["vlan1_tci"].mask
     if get(key, "packet_type"):  # no Ethernet header
+        if kind == _NSH and not get(key, "dl_type"):  # nor has one been taken off
+            mask &= ~_PACKET[_NSH]
         mask = mask & ~_LAYER2 | VIEW["packet_type"].mask
     if kind in (_MPLS, _MPLS_MULTICAST):
         mask |= _label_stack(key)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from trunkline.flow.colors import paint_match
 from trunkline.flow.key import OFFSET, VIEW, VLAN_CFI, View
 from trunkline.flow.match import Match, TunnelOption, ethernet_type, exact_value, satisfied
 from trunkline.flow.match import kind as kind_of
@@ -31,6 +32,7 @@ from trunkline.flow.values import (
     write_mac,
     write_nsh,
     write_octet,
+    write_packet_type,
     write_port,
     write_tcp_flags,
     write_tun_flags,
@@ -70,6 +72,13 @@ _CALLED: Final = MappingProxyType(
 )
 
 
+# What a packet may bring out of a tunnel, and no match can ask for: there is no number for it.
+UNNUMBERED: Final[dict[str, Field]] = {
+    "tun_tos": Field("tun_tos", (), 1, 8, "hex", False, "", False, "tun_tos", 0, "no", "no", "tun_tos", ()),
+    "tun_ttl": Field("tun_ttl", (), 1, 8, "dec", False, "", False, "tun_ttl", 0, "no", "no", "tun_ttl", ()),
+}
+
+
 # ---- reading
 
 
@@ -87,30 +96,30 @@ def key_values(text: str) -> Iterator[tuple[str, str | None]]:
             at += 1
         key = text[start:at]
         if at < end and text[at] == "(":
-            start, at = at + 1, _closing(text, at)
+            start, at, closed = at + 1, *_closing(text, at)
             if text.startswith("->", at):  # as in load(5)->reg0, whose value has the parenthesis in it
                 while at < end and text[at] not in ", \t\r\n":
                     at += 1
                 yield key, text[start:at]
             else:
-                yield key, text[start : at - (text[at - 1] == ")")]
+                yield key, text[start : at - closed]
         elif at < end and text[at] in ":=":
             start = at = at + 1
             while at < end and text[at] not in ", \t\r\n":
-                at = _closing(text, at) if text[at] == "(" else at + 1
+                at = _closing(text, at)[0] if text[at] == "(" else at + 1
             yield key, text[start:at]
         elif key:
             yield key, None
 
 
-def _closing(text: str, at: int) -> int:
-    """Behind the parenthesis that closes the one at `at`, or the end of the text."""
+def _closing(text: str, at: int) -> tuple[int, bool]:
+    """Behind the parenthesis that closes the one at `at`, or the end of the text; whether one does."""
     depth = 0
     for i in range(at, len(text)):
         depth += {"(": 1, ")": -1}.get(text[i], 0)
         if not depth:
-            return i + 1
-    return len(text)
+            return i + 1, True
+    return len(text), False
 
 
 class Draft:
@@ -168,6 +177,21 @@ def set_field(draft: Draft, field: Field, text: str, context: TextContext = NO_C
         draft.ipv6[field.name] = value, mask
     else:
         draft.assign(field.name, value, mask, field.matched)
+
+
+def set_bits(draft: Draft, field: Field, value: int, mask: int) -> None:
+    """Just the bits of `mask`, as ``reg0[0..7]=5`` names them; those named before stay."""
+    if field.name.startswith("tun_metadata"):
+        _set_option(draft, field, value, mask)
+        return
+    if _needs_ethernet(field.prerequisite) or field.name == "eth_type":
+        draft.assume_ethernet()
+    if field.name.endswith(("ipv6_src", "ipv6_dst")) and not field.name.startswith("tun"):
+        old, known = draft.ipv6.get(field.name, (0, 0))
+        draft.ipv6[field.name] = old & ~mask | value, known | mask
+    else:
+        mask &= -1 if field.matched is None else field.matched
+        draft.assign(field.name, value & mask, mask, mask)
 
 
 def _needs_ethernet(prerequisite: str) -> bool:
@@ -233,7 +257,7 @@ def set_word(draft: Draft, key: str, value: str | None, context: TextContext = N
     field = FIELD.get(key)
     if field is None:
         return False
-    set_field(draft, field, value or "", context)
+    set_field(draft, field, value or "0/0", context)  # a field alone is any
     return True
 
 
@@ -312,7 +336,7 @@ TUNNEL: Final = _rows(
     ("tun_ipv6_dst", "", write_ipv6),
     ("tun_gbp_id", "", write_decimal),
     ("tun_gbp_flags", "", write_hex),
-    ("tun_tos", "", write_hex),
+    ("tun_tos", "", write_decimal),
     ("tun_ttl", "", write_decimal),
     ("tun_erspan_ver", "", write_decimal),
     ("tun_erspan_idx", "", write_hex),
@@ -424,8 +448,7 @@ def _written_type(match: Match) -> tuple[list[str], str]:
         if exact_value(match, "recirc_id") is not None:
             words.append("eth")
     elif packet_type is not None:
-        text = f"{packet_type & 0xFFFF:#x}" if packet_type & 0xFFFF else "0"
-        words.append(f"packet_type=({packet_type >> 16},{text})")
+        words.append(f"packet_type={write_packet_type(packet_type, -1)}")
     called = _CALLED.get((kind, exact_value(match, "nw_proto"))) or _CALLED.get((kind, None)) or ""
     return words + ([called] if called else []), called
 
@@ -511,4 +534,5 @@ def format_match(
             found.append(words)
         else:
             found += _written_options(match, match.options or options or ())
-    return ",".join(found)
+    text = ",".join(found)
+    return text if context.colors is None else paint_match(text, context.colors)

@@ -29,11 +29,12 @@ class TextError(Exception):
 
 
 class TextContext(NamedTuple):
-    """What text may mean beside itself: names of ports."""
+    """What text may mean beside itself, names of ports; and what it is painted with, where it is."""
 
     port_numbers: Mapping[str, int] = MappingProxyType({})
     port_names: Mapping[int, str] = MappingProxyType({})  # empty: print numbers
     warn: Callable[[str, str], None] = lambda module, text: None  # WARN lines, with the module that logs them
+    colors: Mapping[str, str] | None = None  # flow/colors.py
 
 
 NO_CONTEXT: Final = TextContext()
@@ -62,7 +63,7 @@ TUN_FLAGS: Final = ("oam",)
 
 def parse_value(field: Field, text: str, context: TextContext = NO_CONTEXT) -> Parsed:
     """(value, mask) of a field from text; `*` is the empty mask.  Raises TextError."""
-    if text in ("", "*"):
+    if text == "*":
         return 0, 0
     value, mask = _READERS[field.format](field, text, context)
     if not field.maskable and mask not in (0, _ones(field)):
@@ -95,12 +96,17 @@ def scan_integer(text: str) -> int | None:
 
 
 def _integer(field: Field, text: str, whole: str, what: str) -> int:
-    value = scan_integer(text)
-    if value is None:
-        raise TextError(f"{whole}: bad syntax for {field.name} {what}")
-    if value >> field.octets * 8 or (value >> 64 and "x" not in text.lower()):
+    found = _LEADING.match(text)
+    value = scan_integer(found[0]) if found is not None else None
+    if value is not None and (value >> field.octets * 8 or (value >> 64 and "x" not in text.lower())):
         raise TextError(f"{whole}: {what} too large for {field.octets}-byte field {field.name}")
+    if found is None or value is None or found.end() < len(text):
+        raise TextError(f"{whole}: bad syntax for {field.name} {what}")
     return value
+
+
+# The integer that a text begins with; an octal number ends before an 8.
+_LEADING: Final = re.compile(r"\s*[+-]?(?:0[xX][0-9a-fA-F]*|0[0-7]*|[1-9][0-9]*)")
 
 
 def _read_integer(field: Field, text: str, context: TextContext) -> Parsed:
@@ -202,6 +208,8 @@ def _read_ipv6(field: Field, text: str, context: TextContext) -> Parsed:
         # A mask that begins with a digit is read as a prefix length, and then is wrong.
         if mask is not None and (length is not None or not second[:1].isdigit()):
             return value, mask
+        if mask is None and second[:1] in set("abcdefABCDEF:."):
+            raise TextError(f"{text}: Invalid IPv6 mask")
     raise TextError(f"{text}: invalid IPv6 address")
 
 
@@ -316,15 +324,22 @@ def parse_flags(text: str, names: Sequence[str], what: str, width: int) -> Parse
         value = scan_integer(first)
         mask = scan_integer(second) if slash else (1 << width) - 1
         allowed = (1 << len(names)) - 1
-        if value is None or mask is None or value & ~allowed or (slash and mask & ~allowed):
+        if (
+            value is None
+            or mask is None
+            or first in ("0x", "0X")
+            or value & ~allowed
+            or (slash and mask & ~allowed)
+        ):
             raise TextError(f"{text}: unknown {what} flag(s)")
         return value, mask
-    if text[0] not in "+-":
+    if text[:1] not in ("+", "-"):
         return _listed_flags(text, names, what), (1 << width) - 1
     value = mask = 0
-    for sign, name in re.findall(r"([+-])([^+-]*)", text):
+    for found in re.finditer(r"([+-])([^+-]*)", text):
+        sign, name = found.groups()
         if name not in names:
-            raise TextError(f"{name}: unknown {what} flag(s)")
+            raise TextError(f"{text[found.start(2) :]}: unknown {what} flag(s)")
         bit = 1 << names.index(name)
         if mask & bit:
             raise TextError(f"{name}: Each {what} flag can be specified only once")
@@ -335,7 +350,7 @@ def parse_flags(text: str, names: Sequence[str], what: str, width: int) -> Parse
 
 def _listed_flags(text: str, names: Sequence[str], what: str) -> int:
     value = 0
-    for name in text.split("|"):
+    for name in text.split("|") if text else ():
         if name not in names:
             raise TextError(f"{text}: unknown {what} flag(s)")
         value |= 1 << names.index(name)
@@ -376,20 +391,33 @@ def write_ct_state(value: int, mask: int, bits: int = 32, context: TextContext =
 def _read_packet_type(field: Field, text: str, context: TextContext) -> Parsed:
     if not text.startswith("("):
         raise TextError(f"{text}: bad syntax for packet type missing '('")
-    namespace, comma, kind = text[1:].partition(",")
-    if not comma:
-        raise TextError(f"{text[1:]}: bad syntax for packet type missing ','")
-    numbers = []
-    for part, rest, what in ((namespace, text[1:], "ns"), (kind.rstrip(")"), kind, "ns_type")):
-        number = scan_integer(part)
-        if number is None or number > 0xFFFF:
-            raise TextError(f"{rest}: bad syntax for packet type {what}")
-        numbers.append(number)
-    return numbers[0] << 16 | numbers[1], 0xFFFFFFFF
+    rest = text[1:]
+    namespace, after = _leading_short(rest)
+    if namespace is None:
+        raise TextError(f"{rest}: bad syntax for packet type ns")
+    if not after.startswith(","):
+        raise TextError(f"{rest}: bad syntax for packet type missing ','")
+    rest = after[1:]
+    kind, after = _leading_short(rest)
+    if kind is None:
+        raise TextError(f"{rest}: bad syntax for packet type ns_type")
+    if not after.startswith(")"):
+        raise TextError(f"{rest}: bad syntax for packet type missing ')'")
+    return namespace << 16 | kind, 0xFFFFFFFF
+
+
+def _leading_short(text: str) -> tuple[int | None, str]:
+    """The number of at most 16 bits that `text` begins with, if any, and what follows it."""
+    found = re.match(r"\s*[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)", text)
+    number = scan_integer(found[0]) if found is not None else None
+    if found is None or number is None or number > 0xFFFF:
+        return None, text
+    return number, text[found.end() :]
 
 
 def write_packet_type(value: int, mask: int, bits: int = 32, context: TextContext = NO_CONTEXT) -> str:
-    return f"({value >> 16},{value & 0xFFFF:#x})" if value & 0xFFFF else f"({value >> 16},0)"
+    kind = value & 0xFFFF
+    return f"({value >> 16},{kind if kind < 10 else hex(kind)})"
 
 
 _Reader = Callable[[Field, str, TextContext], Parsed]

@@ -92,7 +92,7 @@ def write_ct(x: a.Ct, style: Style, write: Callable[[tuple[a.Action, ...]], str]
     elif x.zone:
         words.append(f"zone={x.zone}")
     if x.nat is not None:
-        words.append(write_nat(x.nat))
+        words.append(write((x.nat,)))
     if x.actions:
         words.append(f"exec({write(x.actions)})")
     if x.alg:

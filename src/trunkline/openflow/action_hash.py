@@ -115,18 +115,18 @@ def read_bundle(text: str, context: ActionContext, load: bool = False) -> a.Bund
     delimiter = words[most - 1]
     if delimiter.lower() not in ("members", "slaves"):
         raise TextError(f"{text}: missing member delimiter, expected `members', got `{delimiter}'")
-    if fields not in a.HASH_FIELDS:
-        raise TextError(f"{text}: unknown fields `{fields}'")
-    if algorithm not in a.BUNDLE_ALGORITHMS:
-        raise TextError(f"{text}: unknown algorithm `{algorithm}'")
-    if member_type != "ofport":
-        raise TextError(f"{text}: unknown member_type `{member_type}'")
     members = []
     for word in words[most:]:
         port = known_port(word, context)
         if port is None:
             raise TextError(f"{word}: bad port number")
         members.append(port)
+    if fields not in a.HASH_FIELDS:
+        raise TextError(f"{text}: unknown fields `{fields}'")
+    if algorithm not in a.BUNDLE_ALGORITHMS:
+        raise TextError(f"{text}: unknown algorithm `{algorithm}'")
+    if member_type != "ofport":
+        raise TextError(f"{text}: unknown member_type `{member_type}'")
     destination = None
     if load:
         field, offset, bits = parse_subfield(words[4])

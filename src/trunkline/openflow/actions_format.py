@@ -10,6 +10,7 @@ from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import action_ct, action_encap, action_hash, action_learn
 from trunkline.openflow import actions as a
+from trunkline.openflow.action_colors import paint_action, paint_drop
 from trunkline.openflow.action_words import dotted, subfield_text
 from trunkline.openflow.style import PLAIN, Style, c_hex, port_text, table_text
 
@@ -38,6 +39,10 @@ def _plainly(actions: tuple[a.Action, ...]) -> str:
 
 
 def _written(actions: Iterable[a.Action], style: Style) -> str:
+    colors = style.context.colors
+    if colors is not None:
+        written = [paint_action(action, _WRITERS[type(action)](action, style), colors) for action in actions]
+        return ",".join(written) or paint_drop(colors)
     return ",".join([_WRITERS[type(action)](action, style) for action in actions]) or "drop"
 
 

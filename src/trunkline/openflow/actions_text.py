@@ -271,10 +271,10 @@ def _read_ip(make: Callable[[int], a.Action]) -> Callable[[str, ActionContext], 
 
 
 def _read_ethertype(
-    make: Callable[[int], a.Action], only: tuple[int, ...]
+    make: Callable[[int], a.Action], only: tuple[int, ...], name: str = "ethertype"
 ) -> Callable[[str, ActionContext], a.Action]:
     def read(value: str, context: ActionContext) -> a.Action:
-        number = limited_number(value, 0xFFFF, "ethertype")
+        number = limited_number(value, 0xFFFF, name)
         if only and number not in only:
             raise TextError(f"{value}: not a valid VLAN ethertype")
         return make(number)
@@ -449,8 +449,8 @@ _READERS: Final[dict[str, Callable[[str, ActionContext], a.Action]]] = {
     "set_mpls_tc": _limited(a.SetMplsTc, "MPLS TC", 3, 7),
     "set_mpls_ttl": _limited(a.SetMplsTtl, "MPLS TTL", 8, 0xFF),
     "dec_mpls_ttl": _simple(a.DecMplsTtl()),
-    "push_mpls": _read_ethertype(a.PushMpls, ()),
-    "pop_mpls": _read_ethertype(a.PopMpls, ()),
+    "push_mpls": _read_ethertype(a.PushMpls, (), "push_mpls"),
+    "pop_mpls": _read_ethertype(a.PopMpls, (), "pop_mpls"),
     "set_tunnel": lambda v, c: a.SetTunnel(parse_u64(v), bool(parse_u64(v) >> 32)),
     "set_tunnel64": lambda v, c: a.SetTunnel(parse_u64(v), True),
     "set_queue": lambda v, c: a.SetQueue(parse_u32(v)),

@@ -5,9 +5,11 @@ properties, which the controller hands back untouched in NXT_RESUME.  To a contr
 and `encode` are for the switch that made it, and for those who show it.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from trunkline.flow.colors import paint_by
 from trunkline.openflow.actions import Action
 from trunkline.openflow.actions_decode import decode_actions
 from trunkline.openflow.actions_encode import encode_actions
@@ -143,7 +145,7 @@ def continuation_text(state: Continuation, style: Style) -> str:
     if state.unfinished:
         words = []
         for table, cookie, actions in state.unfinished:
-            words.append(f"unroll_xlate(table={table}, cookie={cookie})")
+            words.append(_unroll_text(table, cookie, style))
             if actions:
                 words.append(format_actions(actions, style))
         lines.append(f"actions={','.join(words)}")
@@ -152,6 +154,14 @@ def continuation_text(state: Continuation, style: Style) -> str:
     if state.datapath_port is not None:
         lines.append(f"odp_port={state.datapath_port}")
     return "".join(f" continuation.{line}\n" for line in lines)
+
+
+def _unroll_text(table: int, cookie: int, style: Style) -> str:
+    text = f"unroll_xlate(table={table}, cookie={cookie})"
+    colors = style.context.colors
+    if colors is None:
+        return text
+    return paint_by(re.compile(r"(?P<pr>^\w+\(|\)$)|(?P<sp>table=)|(?P<pm>cookie=)"), text, colors)
 
 
 def _decode_resume(envelope: Envelope) -> Resume:

@@ -8,22 +8,26 @@ negotiates by.
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from trunkline.flow.colors import paint, paint_parameters
 from trunkline.flow.match import Match, exact_value, fields, normalize
 from trunkline.flow.text import (
     SHORTHANDS,
+    UNNUMBERED,
     Draft,
     finish,
     format_match,
     key_values,
     normalization_notes,
+    set_bits,
     set_word,
 )
-from trunkline.flow.values import TextError, parse_value
+from trunkline.flow.values import TextError, parse_value, scan_integer
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD, Field
 from trunkline.openflow import actions as a
 from trunkline.openflow import match10
 from trunkline.openflow import messages as m
+from trunkline.openflow.action_words import scan_subfield
 from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.actions_text import (
     NO_NAMES,
@@ -67,7 +71,7 @@ def format_flow_mod(
     match = format_match(mod.match, style.context, mod.priority) if raw_match is None else raw_match
     if match:
         words.append(match)
-    if mod.new_cookie:
+    if mod.new_cookie and mod.new_cookie != _SAME_COOKIE:
         words.append(f"cookie:0x{mod.new_cookie:x}")
     if mod.cookie_mask:
         words.append(f"cookie:0x{mod.cookie:x}/0x{mod.cookie_mask:x}")
@@ -87,6 +91,9 @@ def format_flow_mod(
     if flags:
         words.append(_flags(flags))
     return f"{' '.join(words)} actions={format_actions(mod.actions, style)}"
+
+
+_SAME_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def _flags(flags: int) -> str:
@@ -122,9 +129,10 @@ def format_flow_stats(flow: m.FlowStats, style: Style = PLAIN) -> str:
         if flow.hard_age is not None and flow.hard_age != flow.duration // 1_000_000_000:
             parts.append(f"hard_age={flow.hard_age}, ")
     match = format_match(flow.match, style.context, flow.priority)
-    parts.append(f"{match} " if match else "")
-    parts.append(f"actions={format_actions(flow.actions, style)}")
-    return "".join(parts)
+    colors = style.context.colors
+    told = paint_parameters("".join(parts), colors)
+    label = "actions=" if colors is None else paint("ac", "actions=", colors)
+    return f"{told}{match}{' ' if match else ''}{label}{format_actions(flow.actions, style)}"
 
 
 # ---- reading ----
@@ -175,6 +183,7 @@ class _Draft:
         self.formats = ANY
         self.fields: dict[str, Any] = {}
         self.flags = 0
+        self.unmatched = False  # a field is asked for that no message can carry
 
 
 def parse_flow(text: str, command: int | None, context: ActionContext = NO_NAMES) -> ParsedFlow:
@@ -215,11 +224,18 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
         return
     if key in ("no_readonly_table",):
         return
+    if "[" in key:
+        _set_bits(draft, key, value or "")
+        return
     field = FIELD.get(key)
     if field is not None:
         set_word(draft.match, key, value, context.text)
         if value and value != "*":
             draft.formats &= _word_formats(field, value, context)
+        return
+    unnumbered = UNNUMBERED.get(key)
+    if unnumbered is not None:
+        draft.unmatched |= bool(parse_value(unnumbered, value or "0/0", context.text)[1])
         return
     if not value:
         raise TextError(f"field {key} missing value")
@@ -230,16 +246,37 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
         raise TextError(f"unknown keyword {key}")
 
 
+def _set_bits(draft: _Draft, key: str, text: str) -> None:
+    """``reg0[0..7]=5``: some bits of a field."""
+    if key.partition("[")[0] in UNNUMBERED:
+        draft.unmatched = True
+        return
+    found, rest = scan_subfield(key)
+    if rest:
+        raise TextError("unexpected input following field syntax")
+    field = FIELD[found.field]
+    number = scan_integer(text) if text[:1].isdigit() else None
+    if number is None or number >> field.octets * 8 or (number >> 64 and "x" not in text.lower()):
+        raise TextError(f"{key}: cannot parse integer value: {text}")
+    if number >> found.bits:
+        raise TextError(f"{key}: value {number:#x} does not fit into {found.bits} bits")
+    mask = (1 << found.bits) - 1 << found.offset
+    draft.unmatched |= not field.maskable and mask != (1 << field.octets * 8) - 1
+    set_bits(draft.match, field, number << found.offset, mask)
+    draft.formats &= _mask_formats(field, mask)
+
+
 def _word_formats(field: Field, value: str, context: ActionContext) -> int:
     """The formats whose matches have the field, under the mask that the word has."""
+    return _mask_formats(field, parse_value(field, value, context.text)[1] if "/" in value else -1)
+
+
+def _mask_formats(field: Field, mask: int) -> int:
     formats = ANY_NXM | ANY_OXM
     kinds: tuple[str, ...] = ("exact", "cidr", "yes")
-    if "/" in value:
-        _, mask = parse_value(field, value, context.text)
-        ones = (1 << field.bits) - 1
-        free = ~mask & ones
-        if free:
-            kinds = ("yes",) if free & free + 1 else ("cidr", "yes")
+    free = ~mask & (1 << field.bits) - 1
+    if free:
+        kinds = ("yes",) if free & free + 1 else ("cidr", "yes")
     if field.of10 in kinds:
         formats |= ANY_OF10
     if field.of11 in kinds:
@@ -333,6 +370,8 @@ def _finished(
         fields.setdefault("new_cookie", None)
     normal = normalize(match)
     if actions:
+        if draft.unmatched:
+            raise TextError("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)")
         formats &= text_formats(actions)
         verdict = check(actions, normal, formats, fields.get("table", 0xFF), context.text.warn)
         if verdict.error:

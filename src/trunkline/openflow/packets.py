@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trunkline.flow.key import VIEW, bits, get
 from trunkline.flow.match import Match, match
 from trunkline.flow.text import format_match
+from trunkline.flow.values import NO_CONTEXT
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow import oxm
@@ -243,7 +244,7 @@ def packet_text(data: bytes, style: Style) -> str:
 
     key = parse(data)
     mask = flow_mask(key) & ~VIEW["in_port"].mask
-    text = format_match(Match(key & mask, mask))
+    text = format_match(Match(key & mask, mask), NO_CONTEXT._replace(colors=style.context.colors))
     kind, protocol = get(key, "dl_type"), get(key, "nw_proto")
     family = _CHECKSUMS.get(protocol) if kind in (_IPV4, _IPV6) else None
     if family is not None and (protocol, kind) not in ((1, _IPV6), (58, _IPV4)):

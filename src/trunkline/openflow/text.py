@@ -166,7 +166,7 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
             body += (shown.rstrip(" ") if shown.strip() else "") + error.note
         if isinstance(error.partial, m.BundleAdd):
             body += " "  # what is wrong is wrong with the message within
-            return f"{head.rstrip()}{body}***decode error: {error.shown}***\n" + hex_dump(data)
+            return f"{head.rstrip()}{body}***decode error: {error.shown}***\n" + hex_dump(_within(data))
         if body:
             head = head.rstrip() + body + ("" if body.endswith("\n") else "\n")
         return f"{head}***decode error: {error.shown}***\n" + hex_dump(data)
@@ -181,6 +181,15 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
     if style.verbosity > 4:
         text = text.rstrip("\n") + "\n" + hex_dump(data)
     return text if text.endswith("\n") else text + "\n"
+
+
+def _within(data: bytes) -> bytes:
+    """The message that one is to put into a bundle; 1.3's is an experimenter's, with a longer header."""
+    message = data[24 if data[1] == _EXPERIMENTER else 16 :]
+    return message[: int.from_bytes(message[2:4], "big")]
+
+
+_EXPERIMENTER: Final = 4
 
 
 def _flags(data: bytes) -> str:

@@ -80,9 +80,11 @@ def _resume(bridge: Bridge, key: int, frozen: Frozen | None, why: list[Node] | N
     x = _start(place or bridge, key, why, bridge.name)
     x.telling = telling
     if frozen is None or place is None:
-        x.error(
-            "Recirculation context not found" if frozen is None else "Recirculation bridge no longer exists"
-        )
+        if frozen is None:
+            number = layout.get(key, "recirc_id")
+            x.fail("No recirculation context", f"Recirculation context not found for ID {number:x}")
+        else:
+            x.error("Recirculation bridge no longer exists")
         return _finish(x)
     thaw(x, frozen)
     if x.action_set:

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from trunkline.dpif.text import parse_key
 from trunkline.flow import key as layout
+from trunkline.flow.exact import parse_exact
 from trunkline.flow.match import Match
-from trunkline.flow.text import parse_match
 from trunkline.flow.values import TextContext, TextError
 from trunkline.jsonrpc.unixctl import CommandError
 from trunkline.ofproto.acceptance import refusal
@@ -240,12 +240,9 @@ def _place(datapath: Datapath, key: int, packet: bytes | None) -> tuple[Bridge, 
 def _bridge_key(datapath: Datapath, bridge: Bridge, text: str, packet: bytes | None) -> int:
     """The key of the packet that is meant, with the datapath's number for its port.  Raises CommandError."""
     try:
-        match = parse_match(text, TextContext(bridge.numbers, {}))
+        match = parse_exact(text, TextContext(bridge.numbers, {}))
     except TextError as error:
-        reason = str(error).replace("unknown keyword", "unknown field")  # a key is made of fields alone
-        if "invalid or unknown port for in_port" in reason:
-            reason = f"bad value for in_port ({reason})"
-        raise CommandError(f"Bad openflow flow syntax: {text}: {reason}") from None
+        raise CommandError(f"Bad openflow flow syntax: {text}: {error}") from None
     key = match.value
     if packet is not None:
         key = datapath.provider.key_of(Packet(packet).frame, 0) & _HEADERS | key & ~_HEADERS & ~_REGISTERS

@@ -17,7 +17,6 @@ from trunkline.openflow.actions_text import ActionContext
 from trunkline.openflow.codec import encode
 from trunkline.openflow.flow_text import parse_flow
 from trunkline.openflow.groups_text import parse_group
-from trunkline.openflow.style import Style
 from trunkline.openflow.text import message_text
 
 VERSIONS = 1 << 4 | 1 << 5 | 1 << 6
@@ -87,6 +86,7 @@ def _step(switch: Switch, message: AnyMessage, sent: dict[int, Any]) -> int:
             errors += 1
             of_what = sent.get(incoming.xid)
             raw = encode(switch.protocol, of_what, incoming.xid)[0] if of_what is not None else b""
-            sys.stderr.write(f"Error {incoming.message.error} for: {message_text(raw, Style(1))}")
+            shown = message_text(raw, switch.tool.style()._replace(verbosity=1))
+            sys.stderr.write(f"Error {incoming.message.error} for: {shown}")
         if incoming.xid == xid:
             return errors

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 from trunkline.base.addresses import format_ipv4
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.tool import Tool
-from trunkline.openflow.style import Style
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import Framer
 
@@ -51,7 +50,7 @@ def ofp_parse_pcap(tool: Tool, arguments: Sequence[str]) -> int:
     path, *words = arguments
     ports = tuple(int(word) if word.isdecimal() else 0 for word in words) or _PORTS
     directions: dict[tuple[str, str, tuple[int, int]], _Direction] = {}
-    style = Style(tool.verbosity + 1)
+    style = tool.style(1)
     first = True
     for milliseconds, frame in _frames(tool, path):
         segment = _segment(frame)

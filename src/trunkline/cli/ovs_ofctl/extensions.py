@@ -12,7 +12,7 @@ from trunkline.flow.text import key_values
 from trunkline.openflow.flushes import CtFlush, CtFlushZone, CtTuple
 from trunkline.openflow.formats import NXM
 from trunkline.openflow.ipfix import IpfixBridgeRequest, IpfixFlowRequest
-from trunkline.openflow.style import Style, integer
+from trunkline.openflow.style import integer
 from trunkline.openflow.tunnel_table import (
     NXTTMC_ADD,
     NXTTMC_CLEAR,
@@ -43,7 +43,7 @@ def del_tlv_map(tool: Tool, arguments: Sequence[str]) -> int:
 
 
 def dump_tlv_map(tool: Tool, arguments: Sequence[str]) -> int:
-    return print_replies(tool, arguments[0], TlvTableRequest(), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], TlvTableRequest(), tool.style(1))
 
 
 def _change_map(tool: Tool, name: str, mod: TlvTableMod) -> int:
@@ -150,8 +150,8 @@ def _parse_tuple(text: str) -> tuple[int, CtTuple]:
 
 
 def dump_ipfix_bridge(tool: Tool, arguments: Sequence[str]) -> int:
-    return print_replies(tool, arguments[0], IpfixBridgeRequest(), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], IpfixBridgeRequest(), tool.style(1))
 
 
 def dump_ipfix_flow(tool: Tool, arguments: Sequence[str]) -> int:
-    return print_replies(tool, arguments[0], IpfixFlowRequest(), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], IpfixFlowRequest(), tool.style(1))

@@ -23,7 +23,6 @@ from trunkline.openflow.flow_text import (
     parse_flow,
     parse_request,
 )
-from trunkline.openflow.style import Style
 from trunkline.openflow.text import body_text, message_text, title
 from trunkline.openflow.wire import Protocol
 
@@ -142,7 +141,7 @@ def dump_aggregate(tool: Tool, arguments: Sequence[str]) -> int:
     for raw, incoming in switch.replies(request):
         if isinstance(incoming.message, m.Error):
             return complain(raw, tool)
-        sys.stdout.write(message_text(raw, Style(tool.verbosity)))
+        sys.stdout.write(message_text(raw, tool.style()))
     return 0
 
 

@@ -12,7 +12,7 @@ from trunkline.model.openflow import OFPG_ALL, OFPG_ANY
 from trunkline.openflow import groups as g
 from trunkline.openflow.formats import ANY
 from trunkline.openflow.groups_text import ParsedGroup, parse_group
-from trunkline.openflow.style import Style, integer
+from trunkline.openflow.style import integer
 
 
 def add_group(tool: Tool, arguments: Sequence[str]) -> int:
@@ -92,7 +92,7 @@ def dump_groups(tool: Tool, arguments: Sequence[str]) -> int:
                 f"{word} is not a valid group ID.  (Valid group IDs are 32-bit nonnegative integers or the "
                 "keywords ANY or ALL.)",
             )
-    return print_replies(tool, arguments[0], g.GroupDescriptionRequest(group), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], g.GroupDescriptionRequest(group), tool.style(1))
 
 
 def dump_group_stats(tool: Tool, arguments: Sequence[str]) -> int:
@@ -100,8 +100,8 @@ def dump_group_stats(tool: Tool, arguments: Sequence[str]) -> int:
     context = reading(tool, arguments[0])
     if len(arguments) > 1:
         group = parse_group(arguments[1], g.OFPGC_DELETE, context).mod.group
-    return print_replies(tool, arguments[0], g.GroupStatsRequest(group), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], g.GroupStatsRequest(group), tool.style(1))
 
 
 def dump_group_features(tool: Tool, arguments: Sequence[str]) -> int:
-    return print_replies(tool, arguments[0], g.GroupFeaturesRequest(), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], g.GroupFeaturesRequest(), tool.style(1))

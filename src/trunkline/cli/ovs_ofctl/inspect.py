@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, complain, port_list
-from trunkline.flow.values import TextContext, parse_port
+from trunkline.flow.values import parse_port
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.style import Style, integer, version_suffix
@@ -22,7 +22,7 @@ def print_replies(tool: Tool, name: str, request: AnyMessage, style: Style) -> i
 
 
 def show(tool: Tool, arguments: Sequence[str]) -> int:
-    style = Style(tool.verbosity + 1)
+    style = tool.style(1)
     switch = Switch(tool, arguments[0])
     raw, incoming = switch.ask(m.FeaturesRequest())
     if isinstance(incoming.message, m.Error):
@@ -36,11 +36,11 @@ def show(tool: Tool, arguments: Sequence[str]) -> int:
 
 
 def dump_description(tool: Tool, arguments: Sequence[str]) -> int:
-    return print_replies(tool, arguments[0], m.DescriptionRequest(), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], m.DescriptionRequest(), tool.style(1))
 
 
 def dump_tables(tool: Tool, arguments: Sequence[str]) -> int:
-    return print_replies(tool, arguments[0], m.TableStatsRequest(), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], m.TableStatsRequest(), tool.style(1))
 
 
 def _port(tool: Tool, name: str, word: str) -> int:
@@ -61,16 +61,16 @@ def dump_ports(tool: Tool, arguments: Sequence[str]) -> int:
 
 def _ports_named(tool: Tool, name: str) -> Style:
     if not tool.show_names:
-        return Style(tool.verbosity + 1)
+        return tool.style(1)
     names = {port.number: port.name for port in port_list(tool, name)}
-    return Style(tool.verbosity + 1, TextContext(port_names=names))
+    return tool.style(1, port_names=names)
 
 
 def dump_ports_description(tool: Tool, arguments: Sequence[str]) -> int:
     port = of.OFPP_ANY
     if len(arguments) > 1 and arguments[1].upper() != "ANY":
         port = _port(tool, *arguments)
-    style = Style(tool.verbosity + 1)
+    style = tool.style(1)
     switch = Switch(tool, arguments[0])
     ports: tuple[m.Port, ...] = ()
     first: bytes = b""

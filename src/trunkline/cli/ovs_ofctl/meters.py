@@ -7,7 +7,6 @@ from trunkline.cli.ovs_ofctl.inspect import print_replies
 from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, complain, with_format
 from trunkline.openflow import meters as o
 from trunkline.openflow.meters_text import FORMATS, parse_meter
-from trunkline.openflow.style import Style
 
 
 def add_meter(tool: Tool, arguments: Sequence[str]) -> int:
@@ -40,7 +39,7 @@ def _meter_mod(tool: Tool, name: str, mod: o.MeterMod) -> int:
 
 def _print(tool: Tool, name: str, request: AnyMessage) -> int:
     usable_formats(tool, FORMATS)
-    return print_replies(tool, name, request, Style(tool.verbosity + 1))
+    return print_replies(tool, name, request, tool.style(1))
 
 
 def dump_meters(tool: Tool, arguments: Sequence[str]) -> int:

@@ -28,7 +28,6 @@ from trunkline.jsonrpc.unixctl import Command, CommandError, Commands
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import Incoming, decode, encode
 from trunkline.openflow.continuations import Resume
-from trunkline.openflow.style import Style
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import DecodeError
 
@@ -51,7 +50,7 @@ def monitor(tool: Tool, arguments: Sequence[str]) -> int:
         elif word.startswith("watch:"):
             request = parse_watch(word[6:], switch, reading(tool, arguments[0]))
             for raw, _ in switch.replies(request):
-                sys.stdout.write(message_text(raw, Style(tool.verbosity + 1)))
+                sys.stdout.write(message_text(raw, tool.style(1)))
             sys.stdout.flush()
         elif word == "resume":
             resumes = True
@@ -291,7 +290,7 @@ class _Watch:
             raise CommandError(str(error)) from None
         xid = self._tool.next_xid()
         raw = b"".join(encode(self._switch.protocol, message, xid))
-        self._output.write(message_text(raw, Style(self._tool.verbosity)))
+        self._output.write(message_text(raw, self._tool.style()))
         self._output.flush()
         self._switch.write(raw)
         return ""

@@ -20,7 +20,7 @@ from trunkline.openflow.flow_text import (
     formats_text,
 )
 from trunkline.openflow.flow_text import parse_flow as parse_one
-from trunkline.openflow.style import Style, hex_dump, integer
+from trunkline.openflow.style import hex_dump, integer
 from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import EncodeError, Framer, Protocol, error_number
 
@@ -32,7 +32,7 @@ def ofp_print(tool: Tool, arguments: Sequence[str]) -> int:
     except ValueError:
         raise Failure("trailing garbage following hex bytes") from None
     verbosity = integer(arguments[1]) or 0 if len(arguments) > 1 else 2
-    sys.stdout.write(message_text(data, Style(verbosity)))
+    sys.stdout.write(message_text(data, tool.style()._replace(verbosity=verbosity)))
     return 0
 
 
@@ -47,7 +47,7 @@ def ofp_parse(tool: Tool, arguments: Sequence[str]) -> int:
     except OSError as error:
         raise Failure(f"{path}: open failed ({error.strerror})") from None
     framer = Framer()
-    style = Style(tool.verbosity + 1)
+    style = tool.style(1)
     taken = 0
     for raw in framer.feed(data):
         sys.stdout.write(message_text(raw, style))
@@ -84,7 +84,7 @@ def _show(tool: Tool, flows: list[ParsedFlow]) -> int:
     protocol = Protocol(
         FORMAT_VERSIONS[chosen], bool(chosen & (NXM | NXM_TID)), bool(chosen & (OF10_TID | NXM_TID))
     )
-    style = Style(tool.verbosity)
+    style = tool.style()
     for flow in flows:
         sys.stdout.write(message_text(encode(protocol, flow.mod, tool.next_xid())[0], style))
     return 0
@@ -103,7 +103,7 @@ def parse_group(tool: Tool, arguments: Sequence[str]) -> int:
     sys.stdout.write(f"chosen version: {VERSION_NAMES[version]}\n")
     message: Any = group.mod
     raw = encode(Protocol(version), message, tool.next_xid())[0]
-    sys.stdout.write(message_text(raw, Style(tool.verbosity)))
+    sys.stdout.write(message_text(raw, tool.style()))
     return 0
 
 
@@ -149,7 +149,7 @@ def encode_hello(tool: Tool, arguments: Sequence[str]) -> int:
     if not 2 <= versions < 1 << 7:
         raise Failure(f"{arguments[0]}: no OpenFlow version in this bitmap")
     raw = encode(Protocol(versions.bit_length() - 1), m.Hello(versions), 1)[0]
-    sys.stdout.write(_plain_dump(raw) + message_text(raw, Style(tool.verbosity)))
+    sys.stdout.write(_plain_dump(raw) + message_text(raw, tool.style()))
     return 0
 
 

@@ -26,7 +26,7 @@ def dump_table_features(tool: Tool, arguments: Sequence[str]) -> int:
     tables: tuple[TableFeatures, ...] = ()
     for raw, incoming in switch.replies(TableFeaturesRequest()):
         if not isinstance(incoming.message, TableFeaturesReply):
-            sys.stdout.write(message_text(raw, Style(tool.verbosity + 1)))
+            sys.stdout.write(message_text(raw, tool.style(1)))
             return 0
         tables += incoming.message.tables
     switch.close()
@@ -41,7 +41,7 @@ def dump_table_description(tool: Tool, arguments: Sequence[str]) -> int:
         raise Failure("dump-table-desc needs OpenFlow 1.4 or later ('-O OpenFlow14')")
     switch.close()
     tool.xid = 0
-    return print_replies(tool, arguments[0], m.TableDescriptionRequest(), Style(tool.verbosity + 1))
+    return print_replies(tool, arguments[0], m.TableDescriptionRequest(), tool.style(1))
 
 
 # ---- mod-table ----
@@ -186,7 +186,7 @@ def queue_get_config(tool: Tool, arguments: Sequence[str]) -> int:
         ports = [p.number for p in _all_ports(switch) if p.number < of.OFPP_MAX]
     for one in ports:
         for raw, _ in switch.replies(m.QueueConfigRequest(one, queue)):
-            sys.stdout.write(message_text(raw, Style(tool.verbosity + 1)))
+            sys.stdout.write(message_text(raw, tool.style(1)))
     switch.close()
     return 0
 

@@ -3,7 +3,8 @@
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from trunkline.base.directories import Directories, from_environment
@@ -57,6 +58,7 @@ class Tool:
         self.names: bool | None = None
         self.statistics = True
         self.sort: list[tuple[str, bool]] = []  # (field, descending)
+        self.colors: Mapping[str, str] | None = None
         self.tls: dict[str, str] = {}
         self.packet_in_format: int | None = None
         self.timestamp = False
@@ -65,6 +67,10 @@ class Tool:
         self.xid = 0
         self.tables: dict[str, dict[int, str]] = {}  # names of tables likewise
         self.ports: dict[str, tuple[m.Port, ...]] = {}  # of switches that were asked already
+
+    def style(self, more: int = 0, *, port_names: Mapping[int, str] = MappingProxyType({})) -> Style:
+        """How messages are shown, `more` verbosely than the options say."""
+        return Style(self.verbosity + more, TextContext(port_names=port_names, colors=self.colors))
 
     def next_monitor(self) -> int:
         """A number for a flow monitor."""
@@ -153,7 +159,9 @@ def _apply(tool: Tool, name: str, argument: str) -> None:
         if when not in ("always", "never", "auto"):
             raise Failure(f"incorrect value `{argument}' for --color")
         if when == "always" or (when == "auto" and sys.stdout.isatty()):
-            raise Failure("--color: not implemented yet; --color=never is")
+            from trunkline.flow.colors import colors_from
+
+            tool.colors = colors_from(os.environ.get("OVS_COLORS", ""))
     elif name in ("private-key", "certificate", "ca-cert"):
         tool.tls[name.replace("-", "_")] = argument
     elif name == "timeout":
@@ -410,7 +418,7 @@ def find_target(tool: Tool, name: str, service: str = "mgmt") -> str:
 def complain(raw: bytes, tool: Tool) -> int:
     """Shows the error that a switch answered with; the tool's exit status."""
     sys.stdout.flush()
-    sys.stderr.write(message_text(raw, Style(tool.verbosity + 1)))
+    sys.stderr.write(message_text(raw, tool.style(1)))
     return 1
 
 
@@ -515,9 +523,10 @@ def reading_tables(tool: Tool, name: str) -> ActionContext:
 def writing(tool: Tool, name: str | None) -> Style:
     """How numbers in flows are to be shown for the switch `name`."""
     if name is None or not tool.show_names:
-        return Style(tool.verbosity, statistics=tool.statistics)
+        return tool.style()._replace(statistics=tool.statistics)
     names = names_of(tool, name)
-    return Style(tool.verbosity, TextContext(port_names=names.ports), names.tables, tool.statistics)
+    style = tool.style(port_names=names.ports)
+    return style._replace(tables=names.tables, statistics=tool.statistics)
 
 
 def with_format(switch: Switch, formats: int) -> int:
