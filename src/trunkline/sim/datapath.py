@@ -191,6 +191,23 @@ class Sim:
         port.packets_in += len(packets)
         port.bytes_in += octets
 
+    def enter(self, packet: Packet, key: int) -> None:
+        """A packet with its key, at the point that its recirculation says: to its flow, or to the switch."""
+        flow = self.lookup(key)
+        if flow is None:
+            self.misses += 1
+            self.upcall(packet, key, None)
+            return
+        self.hits += 1
+        flow.packets += 1
+        flow.bytes += len(packet.frame)
+        flow.used = self.clock.monotonic()
+        flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
+        if not flow.touched:
+            flow.touched = True
+            self.touched.append(flow)
+        self._executor.run(packet, key, flow.actions)
+
     def key_of(self, frame: bytes, number: int) -> int:
         """The key of a frame that came in on a port."""
         key = parse(frame) | number << _PORT

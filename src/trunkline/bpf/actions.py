@@ -1,0 +1,408 @@
+"""From datapath actions (dpif/actions.py) to the list of small orders that the kernel's program carries out.
+
+The program knows no nesting and cannot put a packet back to what it was.  Both are done here, when a flow is
+put in: a nested list becomes a part of the one list that is skipped (sample) or chosen (check_pkt_len), and
+what a clone changes is undone behind it, by writing back what the flow's own match says that the packet had.
+That works wherever the match is exact on what was changed, and translation sees to that; where it is not, or
+where there is no order for an action at all, `Slow` says why, and packets of the flow go up to Python.
+
+A set becomes WRITEs, one for each four or eight bytes that it touches.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from trunkline.bpf import layout as program
+from trunkline.dpif import actions as dp
+from trunkline.flow import key as layout
+from trunkline.flow.key import FRAG_LATER, MASK, VIEW, get
+from trunkline.packet.parse import ARP, ICMP, ICMPV6, IPV4, IPV6, MPLS, MPLS_MULTICAST, RARP, TCP, UDP
+
+_KIND: Final = {name: number for number, name in enumerate(program.ACTIONS)}
+_LAYER: Final = {name: number for number, name in enumerate(program.LAYERS)}
+_NETWORK: Final = {name: number for number, name in enumerate(program.NETWORKS)}
+_FLAG: Final = dict(program.WRITE_FLAGS)
+_SLOW_UPCALL, _ACTION_UPCALL = program.UPCALLS.index("SLOW"), program.UPCALLS.index("ACTION")
+_PACK: Final = program.ACTION.packed.pack
+_CFI: Final = 0x1000
+MAX_ACTIONS: Final = program.MAX_STEPS * 3 // 4
+"""A list in the kernel may be so long: every tenth step leads from one element to the next."""
+
+Actions = tuple[Any, ...]
+
+
+class Slow(Exception):
+    """The program cannot do this; the text says what."""
+
+
+def _order(
+    kind: str, argument: int = 0, data: bytes = b"", *, flags: int = 0, layer: int = 0, network: int = 0
+) -> bytes:
+    return _PACK(_KIND[kind], flags, layer, network, argument, data)
+
+
+class _Place(NamedTuple):
+    """Where a slot's bits lie in a packet: a WRITE of `size` bytes at `at`, the bits shifted left by `shift`
+    in that many bytes, taken as a big-endian number."""
+
+    slot: str
+    part: int  # the bits of the slot, from `low` on
+    low: int
+    at: int
+    size: int
+    shift: int
+    flags: int = 0
+
+
+def _places(slot: str, at: int, octets: int, flags: int = 0) -> tuple[_Place, ...]:
+    """The writes for a slot whose `octets` bytes stand at `at`: of whole words of 32 bits, two at most."""
+    places = []
+    left, start = octets, at
+    while left:
+        begin = start & ~3
+        size = 4 if start + left <= begin + 4 else 8
+        count = min(left, begin + size - start)
+        left -= count
+        shift = (begin + size - start - count) * 8
+        places.append(_Place(slot, (1 << count * 8) - 1, left * 8, begin, size, shift, flags))
+        start += count
+    return tuple(places)
+
+
+_IP: Final = _FLAG["IP_CHECKSUM"]
+_PSEUDO: Final = _FLAG["PSEUDO"]
+_DATA: Final = _FLAG["L4_DATA"]
+_ETHERNET_PLACES: Final = (*_places("dl_dst", 0, 6), *_places("dl_src", 6, 6))
+_IPV4_PLACES: Final = (
+    *_places("nw_tos", 1, 1, _IP),
+    *_places("nw_ttl", 8, 1, _IP),
+    *_places("nw_src", 12, 4, _IP | _PSEUDO),
+    *_places("nw_dst", 16, 4, _IP | _PSEUDO),
+)
+_IPV6_PLACES: Final = (
+    _Place("nw_tos", 0xFF, 0, 0, 4, 20),
+    _Place("ipv6_label", 0xFFFFF, 0, 0, 4, 0),
+    *_places("nw_ttl", 7, 1),
+    *_places("net_src", 8, 16, _PSEUDO),
+    *_places("net_dst", 24, 16, _PSEUDO),
+)
+_ARP_PLACES: Final = (
+    _Place("nw_proto", 0xFF, 0, 4, 4, 0),
+    *_places("arp_sha", 8, 6),
+    *_places("nw_src", 14, 4),
+    *_places("arp_tha", 18, 6),
+    *_places("nw_dst", 24, 4),
+)
+_MPLS_PLACES: Final = _places("mpls0", 0, 4)
+_PORTS: Final = (*_places("tp_src", 0, 2, _DATA), *_places("tp_dst", 2, 2, _DATA))
+_TYPE_AND_CODE: Final = (
+    _Place("tp_src", 0xFF, 0, 0, 4, 24, _DATA),
+    _Place("tp_dst", 0xFF, 0, 0, 4, 16, _DATA),
+)
+_NETWORKS: Final[dict[int, tuple[str, tuple[_Place, ...]]]] = {
+    IPV4: ("IPV4", _IPV4_PLACES),
+    IPV6: ("IPV6", _IPV6_PLACES),
+    ARP: ("ARP", _ARP_PLACES),
+    RARP: ("ARP", _ARP_PLACES),
+    MPLS: ("MPLS", _MPLS_PLACES),
+    MPLS_MULTICAST: ("MPLS", _MPLS_PLACES),
+}
+_TRANSPORTS: Final = {TCP: _PORTS, UDP: _PORTS, ICMP: _TYPE_AND_CODE, ICMPV6: _TYPE_AND_CODE}
+_ADDRESSES: Final = MASK["dl_src"] | MASK["dl_dst"]
+_L4: Final = MASK["tp_src"] | MASK["tp_dst"]
+_META: Final = ("pkt_mark", "skb_priority")
+_META_MASK: Final = layout.bits(*_META)
+_WHOLE_MAC: Final = (1 << 48) - 1
+_TAG: Final = layout.bits("vlan_tci", "vlan_tpid")
+_TAG_1: Final = layout.bits("vlan1_tci", "vlan1_tpid")
+_MOVED: Final = MASK["packet_type"]
+
+
+class Encoder:
+    """Encodes lists of actions.
+
+    `cookie` gives the number under which a userspace action is known when a packet comes up; `reachable`
+    says whether the kernel can send to a port.
+    """
+
+    def __init__(
+        self, cookie: Callable[[dp.Userspace], int], reachable: Callable[[int], bool], vlan_limit: int = 1
+    ) -> None:
+        self._cookie = cookie
+        self._reachable = reachable
+        self.vlan_limit = vlan_limit
+
+    def encode(self, key: int, mask: int, actions: Actions) -> tuple[bytes, ...]:
+        """The orders for a flow's actions.  Raises Slow."""
+        orders = _List(self._cookie, self._reachable, self.vlan_limit, key & mask, mask).run(actions, True)
+        if not orders:
+            orders = [_order("DROP")]
+        if len(orders) > MAX_ACTIONS:
+            raise Slow(f"{len(orders)} actions in one list")
+        return tuple(orders)
+
+
+def slow_orders() -> tuple[bytes, ...]:
+    """The list of a flow whose packets go up to be forwarded by Python."""
+    return (_order("USERSPACE", flags=_SLOW_UPCALL),)
+
+
+def userspace_cookie(order: bytes) -> int | None:
+    """The number of the userspace action that an order stands for."""
+    kind, flags, _, _, argument, _ = program.ACTION.packed.unpack(order)
+    return argument if kind == _KIND["USERSPACE"] and flags == _ACTION_UPCALL else None
+
+
+class _List:
+    """One list being encoded.  `key` and `known`: what the packet has at this point, as far as it is known."""
+
+    def __init__(
+        self,
+        cookie: Callable[[dp.Userspace], int],
+        reachable: Callable[[int], bool],
+        vlan_limit: int,
+        key: int,
+        known: int,
+    ) -> None:
+        self._cookie = cookie
+        self._reachable = reachable
+        self._vlan_limit = vlan_limit
+        self._key = key
+        self._known = known
+        self._cutting = False  # a truncation waits for its output
+        self._tags: list[tuple[str, int]] = []  # changes of tags, to be undone: ("push", 0), ("pop", tag)
+        self._changed = 0
+
+    def run(self, actions: Actions, last: bool) -> list[bytes]:
+        """`last`: nothing comes behind these actions."""
+        orders: list[bytes] = []
+        actions = _effective(actions) if last else actions
+        for place, action in enumerate(actions):
+            at_end = last and place == len(actions) - 1
+            if self._cutting and not isinstance(action, dp.Output | dp.Userspace):
+                raise Slow("trunc that does not stand before its output")
+            encode = _ENCODERS.get(type(action))
+            if encode is None:
+                raise Slow(f"action {type(action).__name__}")
+            orders += encode(self, action, at_end)
+        return orders
+
+    def output(self, action: dp.Output, last: bool) -> list[bytes]:
+        if not self._reachable(action.port):
+            raise Slow(f"output to port {action.port}, which is not a device of the kernel")
+        if self._cutting and not last:
+            raise Slow("trunc before an output that is not the last")
+        self._cutting = False
+        return [_order("OUTPUT", action.port, flags=program.OUTPUT_LAST if last else 0)]
+
+    def userspace(self, action: dp.Userspace, last: bool) -> list[bytes]:
+        self._cutting = False
+        return [_order("USERSPACE", self._cookie(action), flags=_ACTION_UPCALL)]
+
+    def truncate(self, action: dp.Truncate, last: bool) -> list[bytes]:
+        self._cutting = True
+        return [_order("TRUNCATE", action.max_len & 0xFFFFFFFF)]
+
+    def recirculate(self, action: dp.Recirc, last: bool) -> list[bytes]:
+        if not last:
+            raise Slow("recirc that is not the last action")
+        return [_order("RECIRCULATE", action.id)]
+
+    def hash(self, action: dp.Hash, last: bool) -> list[bytes]:
+        if action.algorithm not in (0, 1):
+            raise Slow(f"hash algorithm {action.algorithm}")
+        return [_order("HASH", action.basis & 0xFFFFFFFF, flags=action.algorithm)]
+
+    def drop(self, action: dp.Drop, last: bool) -> list[bytes]:
+        return [_order("DROP")] if last else []
+
+    # ---- tags
+
+    def push_vlan(self, action: dp.PushVlan, last: bool) -> list[bytes]:
+        self._tags.append(("push", 0))
+        known = (self._known & _TAG) << 0
+        inner = layout.pack(
+            vlan1_tci=get(self._key, "vlan_tci"), vlan1_tpid=get(self._key, "vlan_tpid")
+        )[0] if known == _TAG else 0
+        outer, outer_mask = layout.pack(vlan_tci=action.tci | _CFI, vlan_tpid=action.tpid)
+        self._key = self._key & ~(_TAG | _TAG_1) | outer | inner
+        self._known = self._known & ~(_TAG | _TAG_1) | outer_mask | (_TAG_1 if known == _TAG else 0)
+        return [_push(action.tpid, action.tci)]
+
+    def pop_vlan(self, action: dp.PopVlan, last: bool) -> list[bytes]:
+        tag = self._key & _TAG if self._known & _TAG == _TAG else -1
+        self._tags.append(("pop", tag))
+        inner_known = self._known & _TAG_1 == _TAG_1 and self._vlan_limit != 1
+        inner, _ = layout.pack(
+            vlan_tci=get(self._key, "vlan1_tci"), vlan_tpid=get(self._key, "vlan1_tpid")
+        )
+        self._key = self._key & ~(_TAG | _TAG_1) | (inner if inner_known else 0)
+        self._known = self._known & ~(_TAG | _TAG_1) | (_TAG if inner_known else 0)
+        return [_order("POP_VLAN")]
+
+    # ---- fields
+
+    def set(self, action: dp.Set, last: bool) -> list[bytes]:
+        self._changed |= action.mask
+        orders = self._writes(action.value, action.mask)
+        self._key = self._key & ~action.mask | action.value
+        self._known |= action.mask
+        return orders
+
+    def _writes(self, value: int, mask: int) -> list[bytes]:
+        """Orders that set fields.  Raises Slow."""
+        orders: list[bytes] = []
+        left = mask
+        for name in _META:
+            part = get(mask, name)
+            if part:
+                words = get(value, name).to_bytes(4, "big") + part.to_bytes(4, "big")
+                offset = (layout.DATAPATH_SHIFT + program.KEY_BYTES * 8 - layout.OFFSET[name] - 32) // 32
+                orders.append(_order("SET_META", offset, words))
+        left &= ~_META_MASK
+        if left & _ADDRESSES:
+            orders += self._set_ethernet(value, left)
+            left &= ~_ADDRESSES
+        if not left:
+            return orders
+        if self._known & MASK["dl_type"] != MASK["dl_type"]:
+            raise Slow("set of a packet of any type")
+        network = _NETWORKS.get(get(self._key, "dl_type"))
+        if network is None:
+            raise Slow(f"set of {_names(left)}")
+        kind, places = network
+        if kind != "ARP" and left & _L4:
+            orders += self._set_transport(value, left, kind)
+            left &= ~_L4
+        touched = 0
+        for place in places:
+            touched |= MASK[place.slot]
+        if left & ~touched:
+            raise Slow(f"set of {_names(left & ~touched)}")
+        orders += _merged(places, value, left, "NETWORK", kind)
+        return orders
+
+    def _set_ethernet(self, value: int, mask: int) -> list[bytes]:
+        if get(mask, "dl_src") == get(mask, "dl_dst") == _WHOLE_MAC:
+            data = get(value, "dl_dst").to_bytes(6, "big") + get(value, "dl_src").to_bytes(6, "big")
+            return [_order("SET_ETHERNET", 0, data)]
+        return _merged(_ETHERNET_PLACES, value, mask, "ETHERNET", "NONE")
+
+    def _set_transport(self, value: int, mask: int, network: str) -> list[bytes]:
+        if self._known & MASK["nw_proto"] != MASK["nw_proto"]:
+            raise Slow("set of ports of any protocol")
+        if get(self._key, "nw_frag") & FRAG_LATER:
+            return []
+        protocol = get(self._key, "nw_proto")
+        places = _TRANSPORTS.get(protocol)
+        if places is None:
+            raise Slow(f"set of ports of IP protocol {protocol}")
+        return _merged(places, value, mask, "TRANSPORT", network)
+
+    # ---- lists within the list
+
+    def clone(self, action: dp.Clone, last: bool) -> list[bytes]:
+        return self._within(action.actions, last)
+
+    def sample(self, action: dp.Sample, last: bool) -> list[bytes]:
+        body = self._within(action.actions, last)
+        return [_order("SAMPLE", action.probability, len(body).to_bytes(4, "little")), *body]
+
+    def check_length(self, action: dp.CheckLength, last: bool) -> list[bytes]:
+        greater = self._within(action.greater, last)
+        less = self._within(action.less_equal, last)
+        greater.append(_order("SKIP", len(less)))
+        return [_order("CHECK_LENGTH", action.size, len(greater).to_bytes(4, "little")), *greater, *less]
+
+    def _within(self, actions: Actions, last: bool) -> list[bytes]:
+        """A list whose changes nobody sees behind it."""
+        inner = _List(self._cookie, self._reachable, self._vlan_limit, self._key, self._known)
+        orders = inner.run(actions, last)
+        return orders if last else orders + self._undone(inner)
+
+    def _undone(self, inner: "_List") -> list[bytes]:
+        """What puts the packet back as it was.  Raises Slow."""
+        orders: list[bytes] = []
+        for what, tag in reversed(inner._tags):
+            if what == "push":
+                orders.append(_order("POP_VLAN"))
+            elif tag < 0:
+                raise Slow("clone that takes away a tag which the flow does not match")
+            elif tag & MASK["vlan_tci"]:
+                orders.append(_push(get(tag, "vlan_tpid"), get(tag, "vlan_tci")))
+        changed = inner._changed
+        if changed & ~self._known:
+            raise Slow(f"clone that changes {_names(changed & ~self._known)}, which the flow does not match")
+        if changed:
+            orders += self._writes(self._key & changed, changed)
+        return orders
+
+    def meter(self, action: dp.Meter, last: bool) -> list[bytes]:
+        if action.id >= program.MAX_METERS:
+            raise Slow(f"meter {action.id}")
+        return [_order("METER", action.id)]
+
+
+def _push(tpid: int, tci: int) -> bytes:
+    wire = int.from_bytes(tpid.to_bytes(2, "big"), "little")  # the helper wants it in network order
+    return _order("PUSH_VLAN", wire << 16 | tci & ~_CFI)
+
+
+def _names(mask: int) -> str:
+    return ", ".join(name for name, _ in layout.slots(mask)) or "something else"
+
+
+def _merged(places: Sequence[_Place], value: int, mask: int, layer: str, network: str) -> list[bytes]:
+    """WRITEs, those to the same bytes in one."""
+    writes: dict[tuple[int, int, int], tuple[int, int]] = {}
+    for place in places:
+        part = get(mask, place.slot) >> place.low & place.part
+        if part:
+            where = place.at, place.size, place.flags
+            have, have_mask = writes.get(where, (0, 0))
+            bits = get(value, place.slot) >> place.low & part
+            writes[where] = have | bits << place.shift, have_mask | part << place.shift
+    if layer == "NETWORK" and network == "ARP" and get(mask, "nw_proto"):
+        where = 4, 4, 0  # the upper byte of the operation
+        writes[where] = writes[where][0], writes[where][1] | 0xFF00
+    return [
+        _order(
+            "WRITE",
+            at << 8 | size,
+            bits.to_bytes(size, "big").ljust(8, b"\0") + part.to_bytes(size, "big").ljust(8, b"\0"),
+            flags=flags,
+            layer=_LAYER[layer],
+            network=_NETWORK[network],
+        )
+        for (at, size, flags), (bits, part) in writes.items()
+    ]
+
+
+_SEEN: Final = (dp.Output, dp.Userspace, dp.Recirc, dp.Sample, dp.Clone, dp.CheckLength, dp.Meter, dp.Drop,
+                dp.Conntrack)  # fmt: skip
+
+
+def _effective(actions: Actions) -> Actions:
+    """Without those at the end that change a packet which nobody gets any more."""
+    end = len(actions)
+    while end and not isinstance(actions[end - 1], _SEEN):
+        end -= 1
+    return actions[:end]
+
+
+_ENCODERS: Final[dict[type, Callable[[_List, Any, bool], list[bytes]]]] = {
+    dp.Output: _List.output,
+    dp.Userspace: _List.userspace,
+    dp.Truncate: _List.truncate,
+    dp.Recirc: _List.recirculate,
+    dp.Hash: _List.hash,
+    dp.Drop: _List.drop,
+    dp.PushVlan: _List.push_vlan,
+    dp.PopVlan: _List.pop_vlan,
+    dp.Set: _List.set,
+    dp.Clone: _List.clone,
+    dp.Sample: _List.sample,
+    dp.CheckLength: _List.check_length,
+    dp.Meter: _List.meter,
+}
+"""An action that is not here goes to the slow path."""

@@ -1,0 +1,405 @@
+"""Megaflows in the kernel's maps: masks, keys, lists of actions, statistics.
+
+A flow is an element of `flows` (or `wide_flows`): the masked words of its key and the number of its mask lead
+to the number of its list of actions and that of its statistics.  Changing its actions is an update of that
+element in place: no packet falls between the old list and the new.
+
+*Lists* are shared by all flows that do the same, and there are far fewer of them than flows.  *Numbers* of
+lists and statistics that are given back rest for a while, until no packet can still be on its way with them.
+
+*Statistics* are counted on each processor.  A bit for each flow says that it was used since the last round:
+what a round costs depends on the flows used, not on all.  There are two banks of bits; the program writes to
+one while the other is read and cleared.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from struct import Struct
+from typing import Final, NamedTuple
+
+from trunkline.bpf import layout as program
+from trunkline.bpf.maps import Map, possible_cpus
+from trunkline.bpf.system_calls import BpfError
+from trunkline.dpif.provider import Statistics
+from trunkline.flow import key as layout
+
+_NUMBER: Final = Struct("=I").pack
+_FLOW: Final = program.FLOW.packed.pack
+_TAIL: Final = Struct("=II").pack
+_STATISTICS: Final = program.STATISTICS.packed
+_ORDER: Final = Struct(f"={program.MAX_MASKS}I")
+_REST: Final = 1.0  # seconds
+_LIST_SIZE: Final = 8 + program.MAX_LIST * program.ACTION.packed.size
+_BANK_WORDS: Final = program.MAX_FLOWS // 64
+_NANOSECOND: Final = 1e-9
+NOTHING: Final = Statistics()
+
+
+class FullError(Exception):
+    """There is no more room in the kernel for something; the text says for what."""
+
+
+class Numbers:
+    """Numbers from `first` on below `end`; the lowest that are free first, those given back after a rest."""
+
+    __slots__ = ("_free", "_next", "_end", "_resting", "_what", "highest")
+
+    def __init__(self, first: int, end: int, what: str) -> None:
+        self._next = self.highest = first
+        self._end = end
+        self._what = what
+        self._free: list[int] = []
+        self._resting: deque[tuple[float, int]] = deque()
+
+    def take(self, now: float) -> int:
+        """Raises FullError."""
+        while self._resting and self._resting[0][0] <= now:
+            self._free.append(self._resting.popleft()[1])
+        if self._free:
+            return self._free.pop()
+        if self._next == self._end:
+            raise FullError(f"the kernel datapath has room for {self._end} {self._what} and no more")
+        self._next += 1
+        self.highest = self._next
+        return self._next - 1
+
+    def give_back(self, number: int, now: float) -> None:
+        self._resting.append((now + _REST, number))
+
+
+# ---- masks
+
+
+class _Mask:
+    __slots__ = ("flows", "hits", "number", "places", "wide", "words")
+
+    def __init__(self, number: int, words: tuple[int, ...]) -> None:
+        self.number = number
+        self.words = words  # of the whole mask
+        self.flows = self.hits = 0
+        self.places = [at for at, word in enumerate(words) if word]
+        self.wide = len(self.places) > program.NARROW_WORDS
+
+    def record(self) -> bytes:
+        """As the program has it: of a narrow mask the words that it touches, and which they are."""
+        places = range(program.KEY_WORDS) if self.wide else self.places
+        words = [self.words[at] for at in places]
+        words += [0] * (program.KEY_WORDS - len(words))
+        index = bytes(0 if self.wide else at for at in places[: program.NARROW_WORDS])
+        return program.MASK.packed.pack(*words, index, self.wide, 0)
+
+    def key(self, words: tuple[int, ...]) -> bytes:
+        """The key of a flow in the map."""
+        if self.wide:
+            masked = [word & mask for word, mask in zip(words, self.words, strict=True)]
+            return _WIDE(*masked) + _TAIL(self.number, 0)
+        masked = [words[at] & self.words[at] for at in self.places]
+        masked += [0] * (program.NARROW_WORDS - len(masked))
+        return _NARROW(*masked) + _TAIL(self.number, 0)
+
+
+_WORDS: Final = Struct(f"={program.KEY_WORDS}Q")
+_WIDE: Final = _WORDS.pack
+_NARROW: Final = Struct(f"={program.NARROW_WORDS}Q").pack
+
+
+def words_of(key: int) -> tuple[int, ...]:
+    """The key's words as the program reads them."""
+    return _WORDS.unpack(layout.datapath_bytes(key))
+
+
+class Masks:
+    """The masks in use, and the order in which they are tried."""
+
+    def __init__(self, maps: Mapping[str, Map], count: "Counted") -> None:
+        self._masks, self._order_map, self._hits = maps["masks"], maps["order"], maps["mask_hits"]
+        self._numbers = Numbers(0, program.MAX_MASKS, "masks")
+        self._by_words: dict[tuple[int, ...], _Mask] = {}
+        self._order: list[_Mask] = []
+        self._count = count
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def take(self, words: tuple[int, ...], now: float) -> _Mask:
+        """Raises FullError, BpfError."""
+        mask = self._by_words.get(words)
+        if mask is None:
+            mask = _Mask(self._numbers.take(now), words)
+            self._masks.update(_NUMBER(mask.number), mask.record())
+            self._by_words[words] = mask
+            self._order.append(mask)
+            self._write()
+        mask.flows += 1
+        return mask
+
+    def give_back(self, mask: _Mask, now: float) -> None:
+        mask.flows -= 1
+        if not mask.flows:
+            del self._by_words[mask.words]
+            self._order.remove(mask)
+            self._write()
+            self._numbers.give_back(mask.number, now)
+
+    def sort(self) -> None:
+        """Puts those first that hit most."""
+        if len(self._order) < 2:
+            return
+        stride = self._hits.stride
+        values = self._hits.range(0, self._numbers.highest)
+        counts = [sum(one[0] for one in _COUNT.iter_unpack(values[at : at + stride]))
+                  for at in range(0, len(values), stride)]  # fmt: skip
+        rates = {mask: counts[mask.number] - mask.hits for mask in self._order}
+        order = sorted(self._order, key=lambda mask: -rates[mask])
+        for mask in order:
+            mask.hits = counts[mask.number]
+        if order != self._order:
+            self._order = order
+            self._write()
+
+    def _write(self) -> None:
+        numbers = [mask.number for mask in self._order]
+        self._order_map.update(_NUMBER(0), _ORDER.pack(*numbers, *[0] * (program.MAX_MASKS - len(numbers))))
+        self._count.set_masks(len(numbers))
+
+
+_COUNT: Final = Struct("=Q")
+
+
+class Counted:
+    """The map `config`: who this is, how many masks there are, which bank of bits is written."""
+
+    def __init__(self, maps: Mapping[str, Map], owner: bytes, layout_digest: int) -> None:
+        self._map = maps["config"]
+        self._owner, self._layout = owner, layout_digest
+        self._masks = self.bank = 0
+        self._vlan_limit = 1
+        self._write()
+
+    def set_masks(self, count: int) -> None:
+        self._masks = count
+        self._write()
+
+    def set_vlan_limit(self, limit: int) -> None:
+        self._vlan_limit = limit
+        self._write()
+
+    def flip(self) -> int:
+        """The bank that was written until now; from now on it is the other."""
+        before, self.bank = self.bank, 1 - self.bank
+        self._write()
+        return before
+
+    def _write(self) -> None:
+        record = program.CONFIG.packed.pack(
+            self._owner, self._layout, self._masks, self._vlan_limit, self.bank, 0
+        )
+        self._map.update(_NUMBER(0), record)
+
+
+# ---- lists of actions
+
+
+class _ActionList:
+    __slots__ = ("elements", "flows", "orders")
+
+    def __init__(self, orders: tuple[bytes, ...], elements: list[int]) -> None:
+        self.orders = orders
+        self.elements = elements  # its numbers in the map; the first is the list's
+        self.flows = 0
+
+
+class Lists:
+    """Lists of actions, each once."""
+
+    def __init__(self, maps: Mapping[str, Map]) -> None:
+        self._map = maps["actions"]
+        self._numbers = Numbers(1, program.MAX_LISTS, "lists of actions")
+        self._by_orders: dict[tuple[bytes, ...], _ActionList] = {}
+
+    def take(self, orders: tuple[bytes, ...], now: float) -> _ActionList:
+        """Raises FullError, BpfError."""
+        found = self._by_orders.get(orders)
+        if found is None:
+            found = self._by_orders[orders] = self._write(orders, now)
+        found.flows += 1
+        return found
+
+    def _write(self, orders: tuple[bytes, ...], now: float) -> _ActionList:
+        parts = [orders[at : at + program.MAX_LIST] for at in range(0, len(orders), program.MAX_LIST)]
+        elements: list[int] = []
+        try:
+            for _ in parts:
+                elements.append(self._numbers.take(now))
+        except FullError:
+            for number in elements:
+                self._numbers.give_back(number, now)
+            raise
+        for place, part in enumerate(parts):
+            following = elements[place + 1] if place + 1 < len(elements) else 0
+            record = _TAIL(following, 0) + b"".join(part)
+            self._map.update(_NUMBER(elements[place]), record.ljust(_LIST_SIZE, b"\0"))
+        return _ActionList(orders, elements)
+
+    def give_back(self, one: _ActionList, now: float) -> bool:
+        """Whether that was the last flow with that list."""
+        one.flows -= 1
+        if one.flows:
+            return False
+        del self._by_orders[one.orders]
+        for number in one.elements:
+            self._numbers.give_back(number, now)
+        return True
+
+
+# ---- flows
+
+
+class KernelFlow(NamedTuple):
+    """Where a flow is in the maps."""
+
+    mask: _Mask
+    key: bytes
+    actions: _ActionList
+    statistics: int
+
+
+def _element(actions: _ActionList, statistics: int, slow: bool) -> bytes:
+    """A flow's value in the map.  Packets of a slow one are counted where they are forwarded."""
+    return _FLOW(actions.elements[0], program.NO_STATISTICS if slow else statistics)
+
+
+class Flows:
+    """The flows that the kernel has, by ufid."""
+
+    def __init__(self, maps: Mapping[str, Map], owner: bytes, layout_digest: int) -> None:
+        self._narrow, self._wide = maps["flows"], maps["wide_flows"]
+        self._statistics = maps["statistics"]
+        self.config = Counted(maps, owner, layout_digest)
+        self.masks = Masks(maps, self.config)
+        self.lists = Lists(maps)
+        self._numbers = Numbers(0, program.MAX_FLOWS, "flows")
+        self._users: dict[bytes, set[int]] = {}  # of an element of the maps: several slow flows may share it
+        self.flows: dict[int, KernelFlow] = {}
+        self._by_statistics: dict[int, int] = {}  # ufids
+        self._touched = memoryview(maps["touched"].memory()).cast("B").cast("Q")
+        self._zero = bytes(self._statistics.stride)
+        self._each = self._statistics.stride // possible_cpus()
+
+    def add(self, ufid: int, key: int, mask: int, orders: tuple[bytes, ...], now: float, *, slow: bool) -> None:
+        """Puts a flow in.  Raises FullError, BpfError; then nothing has changed."""
+        found = self.masks.take(words_of(mask), now)
+        actions: _ActionList | None = None
+        number: int | None = None
+        try:
+            actions = self.lists.take(orders, now)
+            number = self._fresh_statistics(now)
+            name = found.key(words_of(key))
+            self._map(found).update(name, _element(actions, number, slow))
+        except (FullError, BpfError):
+            if number is not None:
+                self._numbers.give_back(number, now)
+            if actions is not None:
+                self.lists.give_back(actions, now)
+            self.masks.give_back(found, now)
+            raise
+        self._users.setdefault(name, set()).add(ufid)
+        self.flows[ufid] = KernelFlow(found, name, actions, number)
+        self._by_statistics[number] = ufid
+
+    def change(
+        self, ufid: int, orders: tuple[bytes, ...], now: float, *, slow: bool
+    ) -> tuple[bytes, ...] | None:
+        """Gives a flow other actions; gives back the orders that nobody uses any more.  Raises FullError,
+        BpfError."""
+        flow = self.flows[ufid]
+        actions = self.lists.take(orders, now)
+        try:
+            self._map(flow.mask).update(flow.key, _element(actions, flow.statistics, slow))
+        except BpfError:
+            self.lists.give_back(actions, now)
+            raise
+        self.flows[ufid] = flow._replace(actions=actions)
+        return flow.actions.orders if self.lists.give_back(flow.actions, now) else None
+
+    def _map(self, mask: _Mask) -> Map:
+        return self._wide if mask.wide else self._narrow
+
+    def _fresh_statistics(self, now: float) -> int:
+        number = self._numbers.take(now)
+        self._statistics.update(_NUMBER(number), self._zero)
+        return number
+
+    def remove(self, ufid: int, now: float) -> tuple[Statistics, tuple[bytes, ...] | None]:
+        """What the flow has counted in the kernel, and its orders if no other flow has them."""
+        flow = self.flows.pop(ufid, None)
+        if flow is None:
+            return NOTHING, None
+        users = self._users[flow.key]
+        users.discard(ufid)
+        if not users:
+            del self._users[flow.key]
+            self._map(flow.mask).delete(flow.key)
+        statistics = self._read(flow)
+        del self._by_statistics[flow.statistics]
+        self._numbers.give_back(flow.statistics, now)
+        self.masks.give_back(flow.mask, now)
+        return statistics, flow.actions.orders if self.lists.give_back(flow.actions, now) else None
+
+    def statistics(self, ufid: int) -> Statistics:
+        """What the kernel has counted for a flow."""
+        flow = self.flows.get(ufid)
+        return NOTHING if flow is None else self._read(flow)
+
+    def _read(self, flow: KernelFlow) -> Statistics:
+        value = self._statistics.lookup(_NUMBER(flow.statistics))
+        return _sum(value, 0, len(value), self._each) if value else NOTHING
+
+    def all_statistics(self) -> dict[int, Statistics]:
+        """Of every flow that has any, by ufid."""
+        found: dict[int, Statistics] = {}
+        stride, each = self._statistics.stride, self._each
+        for start in range(0, self._numbers.highest, 4096):
+            values = self._statistics.range(start, min(4096, self._numbers.highest - start))
+            for at in range(0, len(values), stride):
+                ufid = self._by_statistics.get(start + at // stride)
+                if ufid is not None:
+                    found[ufid] = _sum(values, at, at + stride, each)
+        return found
+
+    def used(self) -> Iterator[tuple[int, Statistics]]:
+        """Statistics of the flows used since the last time, in steps.  Who stops half way gets the others in
+        the next round."""
+        first = self.config.flip() * _BANK_WORDS
+        touched = self._touched
+        stride, each = self._statistics.stride, self._each
+        for word in range((self._numbers.highest + 63) // 64):
+            bits = touched[first + word]
+            if not bits:
+                continue
+            start = word * 64
+            values = self._statistics.range(start, 64)
+            touched[first + word] = 0
+            while bits:
+                lowest = bits & -bits
+                bits ^= lowest
+                place = lowest.bit_length() - 1
+                ufid = self._by_statistics.get(start + place)
+                if ufid is not None:
+                    yield ufid, _sum(values, place * stride, (place + 1) * stride, each)
+
+    def close(self) -> None:
+        self._touched.release()
+
+
+def _sum(values: bytes, start: int, end: int, each: int) -> Statistics:
+    """The counters of all processors together."""
+    packets = octets = used = flags = 0
+    for at in range(start, end, each):
+        more, more_octets, last, more_flags, _ = _STATISTICS.unpack_from(values, at)
+        packets += more
+        octets += more_octets
+        flags |= more_flags
+        used = max(used, last)
+    return Statistics(packets, octets, used * _NANOSECOND if used else None, flags)
+

@@ -1,0 +1,284 @@
+"""What the kernel's program and Python have to agree on: the flow key, the records in maps, numbers of actions.
+
+Everything is declared once, here, and ``program/generated.h`` is made of it (``python -m
+trunkline.bpf.layout`` writes it; a test checks that it is fresh).  So C and Python cannot drift apart:
+
+- the *flow key* is the DATAPATH region of flow/key.py, read as the big-endian C struct that it is;
+- *records* are tables of (member, type); Python packs them by the `struct.Struct` of the same table;
+- *numbers* (kinds of actions, reasons of drops, reasons of upcalls, sizes) are enumerations.
+
+A megaflow's mask touches few of the key's 34 words, mostly.  So a mask names the words that it touches, and
+the masked words, one after the other, are the key of the hash `flows` (up to NARROW_WORDS); the few masks
+that touch more have `wide_flows`.  Hashing is what a lookup costs, and it costs by the byte.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct
+from typing import Final, NamedTuple
+
+from trunkline.flow import key as layout
+
+KEY_BYTES: Final = layout.DATAPATH_BYTES
+KEY_WORDS: Final = KEY_BYTES // 8
+NARROW_WORDS: Final = 14
+"""IPv6 with both ports, addresses, tags and connection tracking's state has room in it."""
+KEY_SLOTS: Final = 64
+"""Words of scratch kept for a key: a power of two, so that an index that is masked is always within."""
+
+MAX_MASKS: Final = 1024
+MAX_PORTS: Final = 16384
+MAX_METERS: Final = 4096
+MAX_LISTS: Final = 65536  # elements of the map of actions
+MAX_FLOWS: Final = 262144
+MAX_LIST: Final = 10  # actions in one element of the map of actions; longer lists go on in another
+MAX_PASSES: Final = 32  # of one packet: recirculations
+MAX_STEPS: Final = 256  # actions in one pass
+CACHE_ENTRIES: Final = 1024
+REASONS: Final = 16  # room for reasons of drops, a port
+WINDOW: Final = 128  # bytes of a packet that are read at once
+QUOTA: Final = 512  # upcalls of one port that may wait
+LARGE_COST: Final = 32  # a packet beyond MEDIUM_PACKET counts as so many
+SMALL_PACKET: Final = 192
+MEDIUM_PACKET: Final = 2048
+LARGE_PACKET: Final = 65536
+
+Sizes = tuple[tuple[str, int], ...]
+_NUMBERS: Final[Sizes] = tuple(
+    (name, globals()[name])
+    for name in (
+        "KEY_WORDS", "NARROW_WORDS", "KEY_SLOTS", "MAX_MASKS", "MAX_PORTS", "MAX_METERS", "MAX_LISTS", "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS",
+        "CACHE_ENTRIES", "REASONS", "WINDOW", "QUOTA", "LARGE_COST", "SMALL_PACKET", "MEDIUM_PACKET",
+        "LARGE_PACKET",
+    )
+)  # fmt: skip
+
+ACTIONS: Final = (
+    "END",
+    "OUTPUT",
+    "PUSH_VLAN",
+    "POP_VLAN",
+    "SET_ETHERNET",
+    "WRITE",
+    "SET_META",
+    "USERSPACE",
+    "RECIRCULATE",
+    "HASH",
+    "METER",
+    "TRUNCATE",
+    "PUSH_MPLS",
+    "POP_MPLS",
+    "SKIP",
+    "SAMPLE",
+    "CHECK_LENGTH",
+    "DROP",
+)
+"""Kinds of actions, numbered from 0."""
+
+DROPS: Final = (
+    "no_flow",  # nobody would hear of the packet: the queue of its port is full
+    "ring_full",
+    "explicit",  # the flow says so
+    "no_port",  # an output to a port that is not there
+    "meter",
+    "too_many_passes",
+    "action_error",
+    "malformed",
+)
+"""Why a packet is dropped, numbered from 0; ``dpctl/show -s`` and coverage counters have these names."""
+
+UPCALLS: Final = ("MISS", "SLOW", "ACTION")
+"""Why a packet comes up: no flow; a flow that BPF cannot carry out; a userspace action."""
+
+LAYERS: Final = ("ETHERNET", "VLAN", "NETWORK", "TRANSPORT")
+"""What a WRITE's offset counts from."""
+
+NETWORKS: Final = ("NONE", "IPV4", "IPV6", "ARP", "MPLS")
+"""What was found behind the Ethernet type."""
+
+WRITE_FLAGS: Final = (("IP_CHECKSUM", 1), ("PSEUDO", 2), ("L4_DATA", 4))
+OUTPUT_LAST: Final = 1
+NO_STATISTICS: Final = 0xFFFFFFFF
+PORT_TO_HOST: Final = 1  # packets for the port are received by its device, for the other side is Python
+
+_TYPES: Final = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
+
+
+class Record(NamedTuple):
+    """A C struct and its `Struct`.  A member's type may be an array ("u8[16]", packed as bytes; else as many
+    numbers)."""
+
+    name: str
+    members: tuple[tuple[str, str], ...]
+
+    @property
+    def packed(self) -> Struct:
+        return Struct("=" + "".join(_format(type) for _, type in self.members))
+
+
+def _format(type: str) -> str:
+    base, _, count = type.partition("[")
+    if not count:
+        return _TYPES[base]
+    return f"{count[:-1]}{'s' if base == 'u8' else _TYPES[base]}"
+
+
+CONFIG: Final = Record(
+    "config",
+    (
+        ("owner", "u8[16]"),  # whose program it is, and how its maps are laid out: bpf/adopt.py
+        ("layout", "u64"),
+        ("masks", "u32"),
+        ("vlan_limit", "u32"),
+        ("bank", "u32"),
+        ("_", "u32"),
+    ),
+)
+PORT: Final = Record("port", (("device", "u32"), ("flags", "u32"), ("queued", "u32"), ("drained", "u32")))
+MASK: Final = Record(
+    "mask",
+    (("words", f"u64[{KEY_WORDS}]"), ("index", "u8[16]"), ("wide", "u32"), ("_", "u32")),
+)
+NARROW_KEY: Final = Record("narrow_key", (("words", f"u64[{NARROW_WORDS}]"), ("mask", "u32"), ("_", "u32")))
+WIDE_KEY: Final = Record("wide_key", (("words", f"u64[{KEY_WORDS}]"), ("mask", "u32"), ("_", "u32")))
+FLOW: Final = Record("flow", (("actions", "u32"), ("statistics", "u32")))
+ACTION: Final = Record(
+    "action",
+    (
+        ("type", "u8"),
+        ("flags", "u8"),
+        ("layer", "u8"),  # of a WRITE
+        ("network", "u8"),  # that a WRITE is for
+        ("argument", "u32"),
+        ("data", "u8[16]"),
+    ),
+)
+STATISTICS: Final = Record(
+    "statistics", (("packets", "u64"), ("bytes", "u64"), ("used", "u64"), ("tcp_flags", "u32"), ("_", "u32"))
+)
+TOTALS: Final = Record(
+    "totals", (("hits", "u64"), ("misses", "u64"), ("lost", "u64"), ("mask_hits", "u64"), ("cache_hits", "u64"))
+)
+COUNTERS: Final = Record("counters", (("drops", f"u64[{REASONS}]"),))
+METER_BANDS: Final = 4
+METER: Final = Record(
+    "meter",
+    (
+        ("lock", "u32"),
+        ("bands", "u32"),
+        ("by_packets", "u32"),
+        ("_", "u32"),
+        ("used", "u64"),  # milliseconds
+        ("packets", "u64"),
+        ("bytes", "u64"),
+        ("rate", f"u64[{METER_BANDS}]"),  # a millisecond
+        ("size", f"u64[{METER_BANDS}]"),
+        ("filling", f"u64[{METER_BANDS}]"),
+        ("band_packets", f"u64[{METER_BANDS}]"),
+        ("band_bytes", f"u64[{METER_BANDS}]"),
+    ),
+)
+UPCALL: Final = Record(
+    "upcall",
+    (
+        ("length", "u32"),  # bytes of the packet that follow
+        ("packet_length", "u32"),
+        ("port", "u32"),
+        ("reason", "u32"),
+        ("argument", "u32"),
+        ("cost", "u32"),
+        ("gso_size", "u32"),
+        ("vlan", "u32"),  # the tag that stands beside the packet: TPID << 16 | TCI, or 0
+        ("key", f"u64[{KEY_WORDS}]"),
+    ),
+)
+RECORDS: Final = (
+    CONFIG, PORT, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, TOTALS, COUNTERS, METER, UPCALL,
+)  # fmt: skip
+
+
+# ---- the flow key
+
+
+def key_members() -> Iterator[tuple[str, int, int]]:
+    """(slot, offset in bytes, bits) of the key as a struct, in its order; every slot but tcp_flags has whole
+    bytes, and that one has its 16 bits with the padding above it."""
+    bottom = layout.DATAPATH_SHIFT
+    top = bottom + KEY_BYTES * 8
+    found = [
+        (name, offset, layout.WIDTH[name])
+        for name, offset in layout.OFFSET.items()
+        if bottom <= offset < top and name != "_l4"
+    ]
+    for name, offset, bits in reversed(found):
+        bits = 16 if name == "tcp_flags" else bits
+        yield name, (top - offset - bits) // 8, bits
+
+
+def _member(name: str, bits: int) -> str:
+    if bits in (8, 16, 32):
+        return f"u{bits} {name};"
+    if bits == 64:
+        return f"u64 {name};"
+    if bits == 128:
+        return f"u32 {name}[4];"
+    return f"u8 {name}[{bits // 8}];"
+
+
+def _key_struct() -> Iterator[str]:
+    yield "/* The datapath's part of the flow key; all numbers in network order. */"
+    yield "struct flow_key {"
+    for name, offset, bits in key_members():
+        yield f"\t{_member(name, bits)} /* {offset} */"
+    yield "};"
+
+
+def _record(record: Record) -> Iterator[str]:
+    yield f"struct {record.name} {{"
+    for i, (name, type) in enumerate(record.members):
+        base, _, count = type.partition("[")
+        name = f"_{i}" if name == "_" else name
+        yield f"\t{base} {name}{'[' + count if count else ''};"
+    yield "};"
+
+
+def _enumeration(prefix: str, names: tuple[str, ...]) -> str:
+    return "enum { " + ", ".join(f"{prefix}_{name.upper()}" for name in names) + " };"
+
+
+def header() -> str:
+    """The text of program/generated.h."""
+    lines = ["/* Made by `python -m trunkline.bpf.layout`: change bpf/layout.py, not this. */", "#pragma once"]
+    lines += [f"#define {name} {value}" for name, value in _NUMBERS]
+    lines += [f"#define {name} {value:#x}u" for name, value in (("NO_STATISTICS", NO_STATISTICS),)]
+    lines += [f"#define {name} {value}" for name, value in WRITE_FLAGS]
+    lines += [
+        f"#define {name} {value}"
+        for name, value in (
+            ("OUTPUT_LAST", OUTPUT_LAST),
+            ("PORT_TO_HOST", PORT_TO_HOST),
+            ("METER_BANDS", METER_BANDS),
+        )
+    ]
+    for prefix, names in (
+        ("ACTION", ACTIONS),
+        ("DROP", DROPS),
+        ("UPCALL", UPCALLS),
+        ("LAYER", LAYERS),
+        ("NETWORK", NETWORKS),
+    ):
+        lines.append(_enumeration(prefix, names))
+    lines += _key_struct()
+    for record in RECORDS:
+        lines += _record(record)
+    return "\n".join(lines) + "\n"
+
+
+def header_path() -> Path:
+    return Path(__file__).with_name("program") / "generated.h"
+
+
+if __name__ == "__main__":
+    header_path().write_text(header())
+    sys.stdout.write(f"{header_path()}\n")

@@ -1,0 +1,127 @@
+/* Running a megaflow's actions: a list of small orders, one after the other, on a packet that changes as they go. */
+#pragma once
+#include "lookup.h"
+#include "rewrite.h"
+#include "upcall.h"
+
+enum { GOING_ON, STOP };
+
+struct run {
+	struct __sk_buff *skb;
+	struct scratch *s;
+	struct totals *t;
+	u32 list, at; /* the element of the map, and the action in it */
+	int result; /* what becomes of the packet: TC_ACT_* */
+	u32 slot;
+};
+
+INLINE void refresh(struct run *r)
+{
+	if (r->s->stale)
+		extract(r->skb, r->slot);
+}
+
+INLINE int output(struct run *r, const struct action *a)
+{
+	u32 number = a->argument;
+	struct port *port = bpf_map_lookup_elem(&ports, &number);
+	if (!port || !port->device) {
+		count_drop(r->s, DROP_NO_PORT);
+		return GOING_ON;
+	}
+	u64 flags = port->flags & PORT_TO_HOST ? BPF_F_INGRESS : 0;
+	u32 cutting = r->s->cutting;
+	if (cutting) { /* the encoder sees to it that nothing comes behind */
+		u32 length = r->skb->len;
+		r->s->cutting = 0;
+		if (length < cutting + 14 || bpf_skb_change_tail(r->skb, length - cutting, 0))
+			return STOP;
+	}
+	if (a->flags & OUTPUT_LAST && !r->slot) {
+		r->result = bpf_redirect(port->device, flags);
+		return STOP;
+	}
+	bpf_clone_redirect(r->skb, port->device, flags);
+	return GOING_ON;
+}
+
+INLINE int recirculate(struct run *r, const struct action *a)
+{
+	r->s->key.recirc_id = bpf_htonl(a->argument);
+	r->s->again = 1;
+	return STOP;
+}
+
+/* data: value and mask of a 32-bit word of the key, which `argument` names. */
+INLINE int set_meta(struct run *r, const struct action *a)
+{
+	u32 *words = (u32 *)r->s->words, at = a->argument & (KEY_SLOTS * 2 - 1);
+	const u32 *value = (const u32 *)a->data;
+	words[at] = (words[at] & ~value[1]) | value[0];
+	if (at == __builtin_offsetof(struct flow_key, pkt_mark) / 4)
+		r->skb->mark = bpf_ntohl(words[at]);
+	if (at == __builtin_offsetof(struct flow_key, skb_priority) / 4)
+		r->skb->priority = bpf_ntohl(words[at]);
+	return GOING_ON;
+}
+
+INLINE int one_action(struct run *r, const struct action *a)
+{
+	struct scratch *s = r->s;
+	u32 argument = a->argument;
+	int failed = 0;
+	switch (a->type) {
+	case ACTION_END:
+		return STOP;
+	case ACTION_OUTPUT:
+		return output(r, a);
+	case ACTION_PUSH_VLAN: /* the TPID is in network order: else 802.1ad is lost silently */
+		failed = bpf_skb_vlan_push(r->skb, argument >> 16, argument & 0xffff);
+		s->stale = 1;
+		break;
+	case ACTION_POP_VLAN:
+		failed = bpf_skb_vlan_pop(r->skb);
+		s->stale = 1;
+		break;
+	case ACTION_SET_ETHERNET:
+		failed = set_ethernet(r->skb, s, a);
+		break;
+	case ACTION_WRITE:
+		failed = write_field(r->skb, s, a);
+		break;
+	case ACTION_SET_META:
+		return set_meta(r, a);
+	case ACTION_USERSPACE:
+		refresh(r);
+		send_up(r->skb, s, a->flags, argument, r->t);
+		break;
+	case ACTION_RECIRCULATE:
+		return recirculate(r, a);
+	case ACTION_DROP:
+		count_drop(s, DROP_EXPLICIT);
+		return STOP;
+	default:
+		failed = 1;
+	}
+	if (!failed)
+		return GOING_ON;
+	count_drop(s, DROP_ACTION_ERROR);
+	return STOP;
+}
+
+static long next_action(u32 i UNUSED, struct run *r)
+{
+	u32 list = r->list, at = r->at;
+	struct actions *actions_ = bpf_map_lookup_elem(&actions, &list);
+	if (!actions_)
+		return STOP;
+	if (at >= MAX_LIST) {
+		if (!actions_->next)
+			return STOP;
+		r->list = actions_->next;
+		r->at = 0;
+		return GOING_ON;
+	}
+	r->at = at + 1;
+	return one_action(r, &actions_->action[at]);
+}

@@ -1,0 +1,115 @@
+/* The kernel's part of the datapath: a program at the ingress of every port (docs/design/kernel-datapath.md).
+ *
+ * A pass takes a packet's key (extract.h), finds the megaflow that covers it (lookup.h) and runs its actions (actions.h);
+ * a packet that nothing covers goes up to Python (upcall.h).  Recirculation is another pass. */
+#include "actions.h"
+
+/* The namespace that the switch is in: its cookie, or 0 where the kernel does not tell.  A port that is moved to another
+ * namespace keeps its program, and there its packets would go to whatever device has the same index.  The loader puts
+ * the kernel's offsets of sk_buff.dev, net_device.nd_net and net.net_cookie in place of 0x7001 to 0x7003. */
+volatile const u64 netns;
+#define FOLLOW(p, offset) asm volatile("%0 = *(u64 *)(%0 + " #offset ")" : "+r"(p))
+INLINE int is_elsewhere(struct __sk_buff *skb)
+{
+	if (!netns)
+		return 0;
+	u64 p = (u64)bpf_cast_to_kern_ctx(skb);
+	FOLLOW(p, 0x7001);
+	FOLLOW(p, 0x7002);
+	FOLLOW(p, 0x7003);
+	return p != netns;
+}
+
+#define AGAIN 256 /* beside TC_ACT_*: another pass is wanted */
+
+/* One pass; the verifier checks it once and by itself, for it is a global function. */
+GLOBAL int pass(struct __sk_buff *skb, u32 slot)
+{
+	u32 zero = 0;
+	struct scratch *s = scratch_of(slot);
+	struct totals *t = bpf_map_lookup_elem(&totals, &zero);
+	if (!s || !t)
+		return TC_ACT_SHOT;
+	s->again = 0;
+	s->cutting = 0;
+	if (!extract(skb, slot)) {
+		count_drop(s, DROP_MALFORMED);
+		return TC_ACT_SHOT;
+	}
+	struct flow *flow = lookup(skb, s, t);
+	if (!flow) {
+		t->misses++;
+		send_up(skb, s, UPCALL_MISS, 0, t);
+		return TC_ACT_SHOT;
+	}
+	t->hits++;
+	u32 id = flow->statistics;
+	struct run r = {.skb = skb, .s = s, .t = t, .list = flow->actions, .result = TC_ACT_SHOT, .slot = slot};
+	struct statistics *st = bpf_map_lookup_elem(&statistics, &id);
+	if (st) {
+		st->packets += 1;
+		st->bytes += skb->len + (skb->vlan_present ? 4 : 0);
+		st->used = bpf_ktime_get_coarse_ns();
+		st->tcp_flags |= bpf_ntohs(s->key.tcp_flags);
+		struct config *set = bpf_map_lookup_elem(&config, &zero);
+		u32 word = (set ? set->bank & 1 : 0) * (MAX_FLOWS / 64) + (id >> 6 & (MAX_FLOWS / 64 - 1));
+		u64 bit = 1ULL << (id & 63), *bits = bpf_map_lookup_elem(&touched, &word);
+		if (bits && !(*bits & bit))
+			__sync_fetch_and_or(bits, bit);
+	}
+	bpf_loop(MAX_STEPS, next_action, &r, 0);
+	return s->again ? AGAIN : r.result;
+}
+
+INLINE int passes(struct __sk_buff *skb, u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < MAX_PASSES; i++) {
+		int result = pass(skb, slot);
+		if (result != AGAIN)
+			return result;
+	}
+	if (s)
+		count_drop(s, DROP_TOO_MANY_PASSES);
+	return TC_ACT_SHOT;
+}
+
+/* A packet from a device. */
+SEC("tc") int ingress(struct __sk_buff *skb)
+{
+	if (is_elsewhere(skb))
+		return TC_ACT_UNSPEC;
+	u32 device = skb->ifindex;
+	u32 *port = bpf_map_lookup_elem(&devices, &device);
+	struct scratch *s = scratch_of(0);
+	if (!port || !s)
+		return TC_ACT_UNSPEC;
+#pragma unroll
+	for (int i = 0; i < KEEP_WORDS; i++)
+		s->words[i] = 0;
+	s->port = *port;
+	s->key.dp_in_port = bpf_htonl(*port);
+	s->key.pkt_mark = bpf_htonl(skb->mark);
+	s->key.skb_priority = bpf_htonl(skb->priority);
+	return passes(skb, 0);
+}
+
+/* A test run: cb[0] is the port, cb[1] the recirculation. */
+SEC("tc") int execute(struct __sk_buff *skb)
+{
+	struct scratch *s = scratch_of(1);
+	if (!s)
+		return TC_ACT_SHOT;
+#pragma unroll
+	for (int i = 0; i < KEEP_WORDS; i++)
+		s->words[i] = 0;
+	s->port = skb->cb[0];
+	s->key.dp_in_port = bpf_htonl(s->port);
+	s->key.recirc_id = bpf_htonl(skb->cb[1]);
+	s->key.pkt_mark = bpf_htonl(skb->mark);
+	s->key.skb_priority = bpf_htonl(skb->priority);
+	return passes(skb, 1);
+}
+
+char _license[] SEC("license") = "GPL";

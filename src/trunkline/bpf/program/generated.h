@@ -1,0 +1,179 @@
+/* Made by `python -m trunkline.bpf.layout`: change bpf/layout.py, not this. */
+#pragma once
+#define KEY_WORDS 34
+#define NARROW_WORDS 14
+#define KEY_SLOTS 64
+#define MAX_MASKS 1024
+#define MAX_PORTS 16384
+#define MAX_METERS 4096
+#define MAX_LISTS 65536
+#define MAX_FLOWS 262144
+#define MAX_LIST 10
+#define MAX_PASSES 32
+#define MAX_STEPS 256
+#define CACHE_ENTRIES 1024
+#define REASONS 16
+#define WINDOW 128
+#define QUOTA 512
+#define LARGE_COST 32
+#define SMALL_PACKET 192
+#define MEDIUM_PACKET 2048
+#define LARGE_PACKET 65536
+#define NO_STATISTICS 0xffffffffu
+#define IP_CHECKSUM 1
+#define PSEUDO 2
+#define L4_DATA 4
+#define OUTPUT_LAST 1
+#define PORT_TO_HOST 1
+#define METER_BANDS 4
+enum { ACTION_END, ACTION_OUTPUT, ACTION_PUSH_VLAN, ACTION_POP_VLAN, ACTION_SET_ETHERNET, ACTION_WRITE, ACTION_SET_META, ACTION_USERSPACE, ACTION_RECIRCULATE, ACTION_HASH, ACTION_METER, ACTION_TRUNCATE, ACTION_PUSH_MPLS, ACTION_POP_MPLS, ACTION_SKIP, ACTION_SAMPLE, ACTION_CHECK_LENGTH, ACTION_DROP };
+enum { DROP_NO_FLOW, DROP_RING_FULL, DROP_EXPLICIT, DROP_NO_PORT, DROP_METER, DROP_TOO_MANY_PASSES, DROP_ACTION_ERROR, DROP_MALFORMED };
+enum { UPCALL_MISS, UPCALL_SLOW, UPCALL_ACTION };
+enum { LAYER_ETHERNET, LAYER_VLAN, LAYER_NETWORK, LAYER_TRANSPORT };
+enum { NETWORK_NONE, NETWORK_IPV4, NETWORK_IPV6, NETWORK_ARP, NETWORK_MPLS };
+/* The datapath's part of the flow key; all numbers in network order. */
+struct flow_key {
+	u64 tun_id; /* 0 */
+	u32 tun_ipv6_src[4]; /* 8 */
+	u32 tun_ipv6_dst[4]; /* 24 */
+	u32 tun_src; /* 40 */
+	u32 tun_dst; /* 44 */
+	u16 tun_tp_src; /* 48 */
+	u16 tun_tp_dst; /* 50 */
+	u32 tun_erspan_idx; /* 52 */
+	u8 tun_erspan_hwid; /* 56 */
+	u8 tun_erspan_dir; /* 57 */
+	u8 tun_erspan_ver; /* 58 */
+	u8 tun_gtpu_msgtype; /* 59 */
+	u8 tun_gtpu_flags; /* 60 */
+	u8 tun_gbp_flags; /* 61 */
+	u16 tunnel_flags; /* 62 */
+	u16 tun_gbp_id; /* 64 */
+	u8 tun_ttl; /* 66 */
+	u8 tun_tos; /* 67 */
+	u8 _tunnel[3]; /* 68 */
+	u8 ct_proto; /* 71 */
+	u16 ct_tp_src; /* 72 */
+	u16 ct_tp_dst; /* 74 */
+	u32 ct_src[4]; /* 76 */
+	u32 ct_dst[4]; /* 92 */
+	u32 ct_label[4]; /* 108 */
+	u32 ct_mark; /* 124 */
+	u16 _ct; /* 128 */
+	u16 ct_zone; /* 130 */
+	u32 ct_state; /* 132 */
+	u32 dp_hash; /* 136 */
+	u32 recirc_id; /* 140 */
+	u32 dp_in_port; /* 144 */
+	u32 pkt_mark; /* 148 */
+	u32 skb_priority; /* 152 */
+	u32 packet_type; /* 156 */
+	u8 dl_dst[6]; /* 160 */
+	u16 vlan_tpid; /* 166 */
+	u16 vlan_tci; /* 168 */
+	u8 dl_src[6]; /* 170 */
+	u16 vlan1_tpid; /* 176 */
+	u16 vlan1_tci; /* 178 */
+	u32 mpls0; /* 180 */
+	u32 mpls1; /* 184 */
+	u32 mpls2; /* 188 */
+	u16 dl_type; /* 192 */
+	u8 nw_frag; /* 194 */
+	u8 nw_proto; /* 195 */
+	u32 net_src[4]; /* 196 */
+	u32 ipv6_label; /* 212 */
+	u32 net_dst[4]; /* 216 */
+	u32 igmp_group; /* 232 */
+	u8 nw_tos; /* 236 */
+	u8 nw_ttl; /* 237 */
+	u16 tcp_flags; /* 238 */
+	u16 tp_src; /* 240 */
+	u16 tp_dst; /* 242 */
+	u32 nd_target[4]; /* 244 */
+	u8 arp_sha[6]; /* 260 */
+	u8 arp_tha[6]; /* 266 */
+};
+struct config {
+	u8 owner[16];
+	u64 layout;
+	u32 masks;
+	u32 vlan_limit;
+	u32 bank;
+	u32 _5;
+};
+struct port {
+	u32 device;
+	u32 flags;
+	u32 queued;
+	u32 drained;
+};
+struct mask {
+	u64 words[34];
+	u8 index[16];
+	u32 wide;
+	u32 _3;
+};
+struct narrow_key {
+	u64 words[14];
+	u32 mask;
+	u32 _2;
+};
+struct wide_key {
+	u64 words[34];
+	u32 mask;
+	u32 _2;
+};
+struct flow {
+	u32 actions;
+	u32 statistics;
+};
+struct action {
+	u8 type;
+	u8 flags;
+	u8 layer;
+	u8 network;
+	u32 argument;
+	u8 data[16];
+};
+struct statistics {
+	u64 packets;
+	u64 bytes;
+	u64 used;
+	u32 tcp_flags;
+	u32 _4;
+};
+struct totals {
+	u64 hits;
+	u64 misses;
+	u64 lost;
+	u64 mask_hits;
+	u64 cache_hits;
+};
+struct counters {
+	u64 drops[16];
+};
+struct meter {
+	u32 lock;
+	u32 bands;
+	u32 by_packets;
+	u32 _3;
+	u64 used;
+	u64 packets;
+	u64 bytes;
+	u64 rate[4];
+	u64 size[4];
+	u64 filling[4];
+	u64 band_packets[4];
+	u64 band_bytes[4];
+};
+struct upcall {
+	u32 length;
+	u32 packet_length;
+	u32 port;
+	u32 reason;
+	u32 argument;
+	u32 cost;
+	u32 gso_size;
+	u32 vlan;
+	u64 key[34];
+};

@@ -1,0 +1,178 @@
+/* What the program and Python share, and the program's own scratch. */
+#pragma once
+#include "helpers.h"
+#include "generated.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct config);
+	__uint(max_entries, 1);
+} config SEC(".maps");
+
+/* Ports by datapath port number; Python writes them through shared memory. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct port);
+	__uint(max_entries, MAX_PORTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+} ports SEC(".maps");
+
+/* Datapath port numbers by interface index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, u32);
+	__type(value, u32);
+	__uint(max_entries, MAX_PORTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} devices SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct mask);
+	__uint(max_entries, MAX_MASKS);
+} masks SEC(".maps");
+
+/* The order in which masks are tried: numbers of masks, those that hit most first. */
+struct order {
+	u32 mask[MAX_MASKS];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct order);
+	__uint(max_entries, 1);
+} order SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, u64);
+	__uint(max_entries, MAX_MASKS);
+} mask_hits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct narrow_key);
+	__type(value, struct flow);
+	__uint(max_entries, MAX_FLOWS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct wide_key);
+	__type(value, struct flow);
+	__uint(max_entries, MAX_FLOWS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} wide_flows SEC(".maps");
+
+/* Lists of actions.  `next`: the element where a longer list goes on, or 0. */
+struct actions {
+	u32 next, _1;
+	struct action action[MAX_LIST];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct actions);
+	__uint(max_entries, MAX_LISTS);
+} actions SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, struct statistics);
+	__uint(max_entries, MAX_FLOWS);
+} statistics SEC(".maps");
+
+/* A bit for every flow that has been used since Python looked; two banks, for Python reads one while the program
+ * writes the other. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, u64);
+	__uint(max_entries, 2 * (MAX_FLOWS / 64));
+	__uint(map_flags, BPF_F_MMAPABLE);
+} touched SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, struct totals);
+	__uint(max_entries, 1);
+} totals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, struct counters);
+	__uint(max_entries, MAX_PORTS);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 << 20);
+} upcalls SEC(".maps");
+
+/* From a packet's hash to the mask that its last one matched. */
+struct cached_mask {
+	u32 hash, mask;
+};
+struct cache {
+	struct cached_mask entry[CACHE_ENTRIES];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, struct cache);
+	__uint(max_entries, 1);
+} cache SEC(".maps");
+
+/* What is known of the packet that is being worked on, from pass to pass.  Slot 0 is for packets from devices, 1 for test
+ * runs: on 6.1 a packet from a device may interrupt a test run on its processor. */
+struct scratch {
+	union {
+		struct flow_key key;
+		u64 words[KEY_SLOTS];
+	};
+	union {
+		struct narrow_key narrow;
+		struct wide_key wide;
+	};
+	u32 port; /* where the packet came in */
+	u32 network_at; /* offsets in the packet as it is: of the network header, */
+	u32 transport_at; /* of the transport header, if transport_size is not 0 */
+	u32 transport_size; /* its bytes with what it carries */
+	u32 transport_there; /* of these, how many are in the window, */
+	u32 in_window; /* and where */
+	u32 fragment; /* it is a later fragment */
+	u32 length; /* of the frame with its tags, without padding behind IP */
+	u8 network; /* NETWORK_* */
+	u8 transport; /* IP protocol whose header is there whole, or 0 */
+	u8 again; /* another pass */
+	u8 stale; /* the packet has changed since the key was made */
+	u32 cutting; /* bytes not to be sent next */
+	u8 window[WINDOW + 2 + 62]; /* a part of the packet; it begins at byte 2, so that IP addresses are aligned */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, struct scratch);
+	__uint(max_entries, 2);
+} scratches SEC(".maps");
+
+INLINE struct scratch *scratch_of(u32 slot)
+{
+	return bpf_map_lookup_elem(&scratches, &slot);
+}
+
+INLINE void count_drop(struct scratch *s, u32 reason)
+{
+	u32 port = s->port;
+	struct counters *c = bpf_map_lookup_elem(&counters, &port);
+	if (c)
+		c->drops[reason & (REASONS - 1)]++;
+}

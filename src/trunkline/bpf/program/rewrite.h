@@ -1,0 +1,78 @@
+/* Changing a packet: fields under a mask, checksums kept right.
+ *
+ * A WRITE changes up to eight bytes, in whole 32-bit words, at an offset in one layer.  Checksums are updated by the
+ * difference, never computed anew: a wrong one stays as wrong as it was.  Of a packet whose checksum the hardware is to
+ * finish only the part of the pseudo header changes; bpf_l4_csum_replace() knows (BPF_F_PSEUDO_HDR). */
+#pragma once
+#include "extract.h"
+
+INLINE u32 checksum_at(u8 transport)
+{
+	switch (transport) {
+	case IPPROTO_TCP:
+		return 16;
+	case IPPROTO_UDP:
+		return 6;
+	case 1:
+	case 58:
+		return 2;
+	}
+	return 0;
+}
+
+/* Of WRITE: argument is offset << 8 | bytes (4 or 8); data is the value, then the mask, eight bytes each. */
+INLINE int write_field(struct __sk_buff *skb, struct scratch *s, const struct action *a)
+{
+	u32 layer = a->layer, flags = a->flags, at = (a->argument >> 8) & 0xff, at_layer;
+	if (a->network && a->network != s->network)
+		return 0;
+	if (layer == LAYER_TRANSPORT) {
+		if (!s->transport || s->fragment)
+			return 0;
+		at_layer = s->transport_at;
+	} else if (layer == LAYER_NETWORK) {
+		at_layer = s->network_at;
+	} else {
+		at_layer = 0;
+	}
+	at += at_layer;
+	u32 old[2] = {}, new[2] = {};
+	const u32 *value = (const u32 *)a->data, *mask = (const u32 *)(a->data + 8);
+	u64 store = BPF_F_RECOMPUTE_CSUM;
+	if ((a->argument & 0xff) == 8) {
+		if (bpf_skb_load_bytes(skb, at, old, 8))
+			return 0;
+		new[1] = (old[1] & ~mask[1]) | value[1];
+	} else if (bpf_skb_load_bytes(skb, at, old, 4)) {
+		return 0;
+	}
+	new[0] = (old[0] & ~mask[0]) | value[0];
+	if (flags) {
+		long difference = bpf_csum_diff(old, 8, new, 8, 0);
+		if (flags & IP_CHECKSUM) {
+			if (bpf_l3_csum_replace(skb, at_layer + 10, 0, difference, 0))
+				return -1;
+			store = 0;
+		}
+		u8 transport = s->transport;
+		u32 where = checksum_at(transport);
+		if (where && flags & (PSEUDO | L4_DATA) && !(flags & PSEUDO && transport == 1)) {
+			u64 how = transport == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+			if (flags & PSEUDO)
+				how |= BPF_F_PSEUDO_HDR;
+			if (bpf_l4_csum_replace(skb, s->transport_at + where, 0, difference, how))
+				return -1;
+			store = 0;
+		}
+	}
+	s->stale = 1;
+	if ((a->argument & 0xff) == 8)
+		return bpf_skb_store_bytes(skb, at, new, 8, store);
+	return bpf_skb_store_bytes(skb, at, new, 4, store);
+}
+
+INLINE int set_ethernet(struct __sk_buff *skb, struct scratch *s, const struct action *a)
+{
+	s->stale = 1;
+	return bpf_skb_store_bytes(skb, 0, a->data, 12, BPF_F_RECOMPUTE_CSUM);
+}

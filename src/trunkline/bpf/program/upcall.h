@@ -1,0 +1,75 @@
+/* Packets for Python, through a ring.
+ *
+ * A record has room for a small, a usual or a large packet, for the verifier wants a constant.  How many records of a
+ * port may wait is bounded (QUOTA; a large one counts as many), so that no port can fill the ring: the program counts
+ * what it queues, Python what it has worked on. */
+#pragma once
+#include "maps.h"
+
+struct message {
+	u32 length, cost, reason, argument;
+};
+
+/* `room`: for the packet, a power of two. */
+INLINE int fill(struct __sk_buff *skb, struct scratch *s, const struct message *m, u32 room)
+{
+	struct upcall *u = bpf_ringbuf_reserve(&upcalls, sizeof(struct upcall) + room, 0);
+	if (!u)
+		return -1;
+	if (m->length && bpf_skb_load_bytes(skb, 0, u + 1, within(m->length, room))) {
+		bpf_ringbuf_discard(u, 0);
+		return -1;
+	}
+	u->length = m->length;
+	u->packet_length = skb->len;
+	u->port = s->port;
+	u->reason = m->reason;
+	u->argument = m->argument;
+	u->cost = m->cost;
+	u->gso_size = skb->gso_size;
+	u->vlan = skb->vlan_present ? (u32)bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci : 0;
+#pragma unroll
+	for (int i = 0; i < KEY_WORDS; i++)
+		u->key[i] = s->words[i];
+	bpf_ringbuf_submit(u, 0);
+	return 0;
+}
+
+/* Bytes of the packet to be sent up, after a truncation. */
+INLINE u32 left_of(struct __sk_buff *skb, struct scratch *s)
+{
+	u32 tag = skb->vlan_present ? 4 : 0, whole = skb->len + tag;
+	u32 left = whole > s->cutting ? whole - s->cutting : 0;
+	s->cutting = 0;
+	left = left > tag ? left - tag : 0;
+	return left > LARGE_PACKET ? LARGE_PACKET : left;
+}
+
+INLINE void send_up(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 argument, struct totals *t)
+{
+	u32 number = s->port;
+	struct port *port = bpf_map_lookup_elem(&ports, &number);
+	if (!port)
+		return;
+	struct message m = {.length = left_of(skb, s), .cost = 1, .reason = reason, .argument = argument};
+	if (m.length > MEDIUM_PACKET)
+		m.cost = LARGE_COST;
+	if (port->queued - port->drained + m.cost > QUOTA) {
+		t->lost++;
+		count_drop(s, DROP_NO_FLOW);
+		return;
+	}
+	__sync_fetch_and_add(&port->queued, m.cost);
+	int failed;
+	if (m.length <= SMALL_PACKET)
+		failed = fill(skb, s, &m, 256);
+	else if (m.length <= MEDIUM_PACKET)
+		failed = fill(skb, s, &m, MEDIUM_PACKET);
+	else
+		failed = fill(skb, s, &m, LARGE_PACKET);
+	if (failed) {
+		__sync_fetch_and_add(&port->queued, -m.cost);
+		t->lost++;
+		count_drop(s, DROP_RING_FULL);
+	}
+}

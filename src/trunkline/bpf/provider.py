@@ -1,0 +1,390 @@
+"""The kernel datapath as a Provider: megaflows in the kernel, and `sim` behind it for all that it cannot do.
+
+Every flow is in two places: in a `Sim` of this process, whole, and in the kernel's maps as far as the program
+can carry it out.  What comes up from the kernel goes through the flows of the Sim:
+
+- a packet that the kernel had no flow for is an upcall, unless its flow has been put in meanwhile, and then
+  it goes its way at once, and in order;
+- packets of a flow that the program cannot carry out come up as well ("slow path"): their flow in the kernel
+  says so; the Sim carries it out whole, recirculation, connection tracking and all.
+
+So correctness never hangs on what the program can do: an action, a field or a packet that is beyond it costs
+time, nothing else.  What goes up is decided in one place, `Kernel._orders`, from the capabilities and by
+bpf/actions.py.  Counters are the sum of the kernel's and the Sim's.
+
+The kernel forwards whether this process runs or not.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+from trunkline.base.clock import Clock
+from trunkline.base.log import Log
+from trunkline.bpf import actions as encoding
+from trunkline.bpf import adopt, attach, loader, probe
+from trunkline.bpf import layout as program
+from trunkline.bpf.flows import NOTHING, Flows, FullError
+from trunkline.bpf.ring import RingBuffer
+from trunkline.bpf.system_calls import BpfError
+from trunkline.bpf.upcalls import Queues, decode, port_and_cost
+from trunkline.dpif import actions as dp
+from trunkline.dpif.provider import (
+    Capabilities,
+    DatapathError,
+    DatapathFlow,
+    DatapathPort,
+    DatapathStatistics,
+    FlowDelete,
+    FlowPut,
+    Meters,
+    Statistics,
+    Upcall,
+)
+from trunkline.flow import key as layout
+from trunkline.packet.packet import Packet
+from trunkline.sim.datapath import Sim
+
+_MISS, _SLOW, _ACTION = range(3)
+_READ: Final = 256  # records taken out of the ring at once
+_PORT_WORDS: Final = program.PORT.packed.size // 4
+_DEVICE, _FLAGS, _, _DRAINED = range(4)  # words of a port
+_SORT: Final = 1.0  # seconds
+_REST: Final = 2.0  # seconds that a cookie is known after its last flow has gone
+CAPABILITIES: Final = Capabilities(
+    "ovs-system",
+    layout.DATAPATH,
+    frozenset(("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop", "hash",
+               "meter", "clone", "sample", "check_pkt_len")),
+    2,
+)  # fmt: skip
+"""What the program does by itself; flows that match other fields, or have other actions, go up."""
+
+
+class Device(Protocol):
+    """A port's device.  `index`: the interface where its packets come in; `egress`: the program is attached
+    at that side of it, for the other end is a process (TAP)."""
+
+    index: int
+    egress: bool
+
+    def transmit(self, packet: Packet) -> None: ...
+
+
+class Readers(Protocol):
+    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> object: ...
+
+    def remove_reader(self, descriptor: int) -> object: ...
+
+
+def layout_digest(object_code: bytes) -> int:
+    """Stands for the way that the maps are laid out: that of one program is not another's."""
+    return int.from_bytes(hashlib.blake2b(object_code, digest_size=8).digest(), "big")
+
+
+class BpfDatapath:
+    """A Provider.  Raises OSError, LoadError if the kernel does not let us: ask probe.obstacle() before."""
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        run_directory: str,
+        *,
+        seed: int = 0,
+        log: Log,
+        readers: Readers | None = None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.clock = clock
+        self.wake = wake
+        self._log = log.module("dpif")
+        self._sim = Sim(name, clock, seed=seed)
+        self.conntrack = self._sim.conntrack
+        self.meters: Meters = self._sim.meters
+        self._owner = adopt.owner(run_directory)
+        self._attachments = attach.attachments()
+        constants, offsets = loader.network_namespace(moves=self._attachments.moves)
+        code = probe.object_code()
+        self._loaded = loader.load(code, constants=constants, offsets=offsets)
+        maps = self._loaded.maps
+        self._program = self._loaded.program("ingress")
+        self._flows = Flows(maps, self._owner, layout_digest(code))
+        self._totals, self._counters, self._devices_map = maps["totals"], maps["counters"], maps["devices"]
+        self._ports = memoryview(maps["ports"].memory()).cast("B").cast("I")
+        self._ring = RingBuffer(maps["upcalls"])
+        self._queues = Queues()
+        self._devices: dict[int, Device] = {}  # by port
+        self._cookies: dict[int, dp.Userspace] = {}
+        self._next_cookie = 1
+        self._old_cookies: list[tuple[float, list[int]]] = []
+        self._encoder = encoding.Encoder(self._cookie, self._devices.__contains__)
+        self._fresh: list[int] = []  # cookies given out by the encoding under way
+        self._slow_packets = 0
+        self._next_sort = 0.0
+        self._full = ""  # what there was no room for, as it was last said
+        self._readers = readers
+        if readers is not None:
+            readers.add_reader(self._ring.fileno(), lambda: self.wake())
+
+    # ---- ports
+
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES._replace(name=self.name)
+
+    @property
+    def vlan_limit(self) -> int:
+        return self._sim.vlan_limit
+
+    @vlan_limit.setter
+    def vlan_limit(self, limit: int) -> None:
+        if limit != self._sim.vlan_limit:
+            self._sim.vlan_limit = self._encoder.vlan_limit = limit
+            self._flows.config.set_vlan_limit(limit)
+
+    def port_add(self, name: str, type: str, number: int | None = None) -> int:
+        number = self._sim.port_add(name, type, number)
+        if number >= program.MAX_PORTS:
+            self._sim.port_delete(number)
+            raise DatapathError(f"{self.name}: the kernel datapath has room for {program.MAX_PORTS - 1} ports")
+        return number
+
+    def attach_device(self, number: int, device: Device) -> None:
+        """Puts the program at a port's device, and sends there what goes to the port.  Raises DatapathError."""
+        index, egress = device.index, device.egress
+        try:
+            for old in self._attachments.attached(index, egress=egress):
+                if self._is_ours(old):  # of an earlier process
+                    self._attachments.detach(index, old, egress=egress)
+            self._devices_map.update(index.to_bytes(4, "little"), number.to_bytes(4, "little"))
+            self._attachments.attach(index, self._program, egress=egress)
+        except OSError as error:
+            raise DatapathError(f"{self.name}: device {index} cannot be attached: {error}") from None
+        at = number * _PORT_WORDS
+        self._ports[at + _FLAGS] = program.PORT_TO_HOST if egress else 0
+        self._ports[at + _DEVICE] = index
+        self._devices[number] = device
+        self._sim.attach(number, device.transmit)
+
+    def _is_ours(self, number: int) -> bool:
+        try:
+            return adopt.is_owned(number, self._owner)
+        except BpfError:
+            return False
+
+    def port_delete(self, number: int) -> None:
+        device = self._devices.pop(number, None)
+        if device is not None:
+            self._ports[number * _PORT_WORDS + _DEVICE] = 0
+            self._devices_map.delete(device.index.to_bytes(4, "little"))
+            try:
+                self._attachments.detach(device.index, self._program.id, egress=device.egress)
+            except OSError as error:
+                self._log.warn("%s: device %d: %s", self.name, device.index, error)
+        self._sim.port_delete(number)
+
+    def ports(self) -> Iterator[DatapathPort]:
+        return self._sim.ports()
+
+    # ---- packets
+
+    def key_of(self, frame: bytes, port: int) -> int:
+        return self._sim.key_of(frame, port)
+
+    def receive(self, number: int, packets: Sequence[Packet]) -> None:
+        """Packets that this process has read from a port itself."""
+        self._sim.receive(number, packets)
+
+    def execute(self, packet: Packet, key: int, actions: tuple[Any, ...], known: Any = None) -> None:
+        self._sim.execute(packet, key, actions, known)
+
+    def upcalls(self, limit: int) -> list[Upcall]:
+        """Works on packets that came up, `limit` at most; those that the switch has to see are given back."""
+        queues, ports, sim = self._queues, self._ports, self._sim
+        for _ in range(limit):
+            if queues.waiting < _READ and self._ring.waiting():
+                queues.put(self._ring.read(_READ))
+            if not queues.waiting:
+                break
+            data = queues.take()
+            port, cost = port_and_cost(data)
+            at = port * _PORT_WORDS + _DRAINED
+            ports[at] = ports[at] + cost & 0xFFFFFFFF
+            record = decode(data)
+            if record.reason != _ACTION:
+                self._slow_packets += record.reason == _SLOW
+                sim.enter(record.packet, record.key)
+            elif (action := self._cookies.get(record.argument)) is not None:
+                sim.upcall(record.packet, record.key, action)
+        return sim.upcalls(limit)
+
+    def waiting(self) -> bool:
+        return bool(self._queues.waiting) or self._ring.waiting() or self._sim.waiting()
+
+    def run(self, now: float) -> None:
+        self._sim.run(now)
+        if now >= self._next_sort:
+            self._next_sort = now + _SORT
+            self._flows.masks.sort()
+            while self._old_cookies and self._old_cookies[0][0] <= now:
+                for cookie in self._old_cookies.pop(0)[1]:
+                    del self._cookies[cookie]
+
+    def next_timer(self) -> float | None:
+        return self._sim.next_timer()
+
+    # ---- megaflows
+
+    def change_flows(self, changes: Sequence[FlowPut | FlowDelete]) -> list[Statistics | DatapathError]:
+        return [self._change(change) for change in changes]
+
+    def _change(self, change: FlowPut | FlowDelete) -> Statistics | DatapathError:
+        outcome = self._sim.change_flows((change,))[0]
+        if isinstance(outcome, DatapathError):
+            return outcome
+        now = self.clock.monotonic()
+        if isinstance(change, FlowDelete):
+            counted, dropped = self._flows.remove(change.ufid, now)
+            self._forget(dropped, now)
+            return _together(outcome, counted)
+        self._install(change, now)
+        return _together(outcome, self._flows.statistics(change.ufid) if change.replace else NOTHING)
+
+    def _install(self, flow: FlowPut, now: float) -> None:
+        """Puts a flow into the kernel, or its new actions.  Without room there packets of it go on missing."""
+        orders, slow = self._orders(flow)
+        try:
+            if flow.ufid in self._flows.flows:
+                self._forget(self._flows.change(flow.ufid, orders, now, slow=slow), now)
+            else:
+                self._flows.add(flow.ufid, flow.key, flow.mask, orders, now, slow=slow)
+        except (FullError, BpfError) as error:
+            if str(error) != self._full:
+                self._full = str(error)
+                self._log.warn("%s: %s; packets are forwarded by this process", self.name, error)
+            if flow.ufid in self._flows.flows:  # its actions there are old
+                self._forget(self._flows.remove(flow.ufid, now)[1], now)
+
+    def _orders(self, flow: FlowPut) -> tuple[tuple[bytes, ...], bool]:
+        """What the kernel is to do with the flow's packets, and whether that is to send them up."""
+        self._fresh.clear()
+        problem = _beyond(flow.key, flow.mask)
+        if problem is None:
+            try:
+                return self._encoder.encode(flow.key, flow.mask, flow.actions), False
+            except encoding.Slow as error:
+                problem = str(error)
+                self._retire(list(self._fresh), self.clock.monotonic())
+        self._log.dbg("%s: flow %032x goes the slow path: %s", self.name, flow.ufid, problem)
+        return encoding.slow_orders(), True
+
+    # ---- userspace actions
+
+    def _cookie(self, action: dp.Userspace) -> int:
+        """The number that stands for a userspace action in the kernel."""
+        number = self._next_cookie
+        self._next_cookie = number % 0xFFFFFFFF + 1
+        self._cookies[number] = action
+        self._fresh.append(number)
+        return number
+
+    def _forget(self, orders: tuple[bytes, ...] | None, now: float) -> None:
+        """A list of orders is not used any more."""
+        if orders:
+            found = map(encoding.userspace_cookie, orders)
+            self._retire([number for number in found if number is not None], now)
+
+    def _retire(self, cookies: list[int], now: float) -> None:
+        if cookies:
+            self._old_cookies.append((now + _REST, cookies))
+
+    # ---- statistics
+
+    def dump_flows(self) -> Iterator[DatapathFlow]:
+        counted = self._flows.all_statistics()
+        for flow in self._sim.dump_flows():
+            yield flow._replace(statistics=_together(flow.statistics, counted.get(flow.ufid, NOTHING)))
+
+    def used_flows(self) -> Iterator[tuple[int, Statistics]]:
+        seen: set[int] = set()
+        for ufid, counted in self._flows.used():
+            seen.add(ufid)
+            flow = self._sim.flow(ufid)
+            if flow is not None:
+                yield ufid, _together(flow.statistics, counted)
+        for ufid, statistics in self._sim.used_flows():
+            if ufid not in seen:
+                yield ufid, _together(statistics, self._flows.statistics(ufid))
+
+    def flow(self, ufid: int) -> DatapathFlow | None:
+        flow = self._sim.flow(ufid)
+        if flow is None:
+            return None
+        return flow._replace(statistics=_together(flow.statistics, self._flows.statistics(ufid)))
+
+    def statistics(self) -> DatapathStatistics:
+        value = self._totals.lookup(bytes(4)) or b""
+        size = program.TOTALS.packed.size
+        each = [program.TOTALS.packed.unpack_from(value, at) for at in range(0, len(value), size)]
+        hits, _, lost, _, _ = (sum(column) for column in zip(*each, strict=True))
+        python = self._sim.statistics()
+        return DatapathStatistics(
+            hits - self._slow_packets + python.hits,
+            python.misses,
+            lost + python.lost,
+            python.flows,
+            python.masks,
+        )
+
+    def drops(self, number: int) -> dict[str, int]:
+        """Packets of a port that were dropped, by reason; those that never were are left out."""
+        value = self._counters.lookup(number.to_bytes(4, "little")) or b""
+        size = program.COUNTERS.packed.size
+        each = [program.COUNTERS.packed.unpack_from(value, at) for at in range(0, len(value), size)]
+        totals = [sum(column) for column in zip(*each, strict=True)]
+        return {reason: count for reason, count in zip(program.DROPS, totals, strict=False) if count}
+
+    def close(self) -> None:
+        """Takes the programs off the devices; with them all goes that is in the kernel."""
+        for number in list(self._devices):
+            self.port_delete(number)
+        if self._readers is not None:
+            self._readers.remove_reader(self._ring.fileno())
+        self._ring.close()
+        self._flows.close()
+        self._ports.release()
+        self._loaded.close()
+        self._attachments.close()
+        self._sim.close()
+
+
+_NSH_TYPE: Final = 0x894F
+_TYPE_MASK: Final = layout.MASK["dl_type"]
+
+
+def _beyond(key: int, mask: int) -> str | None:
+    """What of a match the program cannot look at, or None.
+
+    It knows nothing of NSH and of tunnels' options; other packets have neither, and then it need not look.
+    """
+    rare = mask & layout.RARE
+    if not rare:
+        return None
+    is_another = mask & _TYPE_MASK == _TYPE_MASK and layout.get(key, "dl_type") != _NSH_TYPE
+    if is_another and not key & rare:
+        return None
+    return "match on " + ", ".join(name for name, _ in layout.slots(rare))
+
+
+def _together(one: Statistics, other: Statistics) -> Statistics:
+    if not other.packets:
+        return one
+    if not one.packets:
+        return other
+    return Statistics(
+        one.packets + other.packets,
+        one.bytes + other.bytes,
+        max(one.used or 0.0, other.used or 0.0) or None,
+        one.tcp_flags | other.tcp_flags,
+    )
