@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from trunkline.bpf import layout as program
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
-from trunkline.flow.key import FRAG_LATER, MASK, VIEW, get
+from trunkline.flow.key import FRAG_LATER, MASK, get
 from trunkline.packet.parse import ARP, ICMP, ICMPV6, IPV4, IPV6, MPLS, MPLS_MULTICAST, RARP, TCP, UDP
 
 _KIND: Final = {name: number for number, name in enumerate(program.ACTIONS)}
@@ -118,28 +118,21 @@ _TAG_1: Final = layout.bits("vlan1_tci", "vlan1_tpid")
 _MOVED: Final = MASK["packet_type"]
 
 
-class Encoder:
-    """Encodes lists of actions.
+class Questions(NamedTuple):
+    """What encoding has to know of the datapath."""
 
-    `cookie` gives the number under which a userspace action is known when a packet comes up; `reachable`
-    says whether the kernel can send to a port.
-    """
+    cookie: Callable[[dp.Userspace], int]  # gives a userspace action the number that an upcall brings back
+    reachable: Callable[[int], bool]  # whether the kernel can send to a port
+    metered: Callable[[int], bool]  # whether the kernel knows a meter
+    vlan_limit: Callable[[], int]
 
-    def __init__(
-        self, cookie: Callable[[dp.Userspace], int], reachable: Callable[[int], bool], vlan_limit: int = 1
-    ) -> None:
-        self._cookie = cookie
-        self._reachable = reachable
-        self.vlan_limit = vlan_limit
 
-    def encode(self, key: int, mask: int, actions: Actions) -> tuple[bytes, ...]:
-        """The orders for a flow's actions.  Raises Slow."""
-        orders = _List(self._cookie, self._reachable, self.vlan_limit, key & mask, mask).run(actions, True)
-        if not orders:
-            orders = [_order("DROP")]
-        if len(orders) > MAX_ACTIONS:
-            raise Slow(f"{len(orders)} actions in one list")
-        return tuple(orders)
+def encode(ask: Questions, key: int, mask: int, actions: Actions) -> tuple[bytes, ...]:
+    """The orders for a flow's actions.  Raises Slow."""
+    orders = _List(ask, key & mask, mask).run(actions, True) or [_order("DROP")]
+    if len(orders) > MAX_ACTIONS:
+        raise Slow(f"{len(orders)} actions in one list")
+    return tuple(orders)
 
 
 def slow_orders() -> tuple[bytes, ...]:
@@ -154,19 +147,10 @@ def userspace_cookie(order: bytes) -> int | None:
 
 
 class _List:
-    """One list being encoded.  `key` and `known`: what the packet has at this point, as far as it is known."""
+    """One list being encoded.  `key` and `known`: what the packet has at this point, so far as is known."""
 
-    def __init__(
-        self,
-        cookie: Callable[[dp.Userspace], int],
-        reachable: Callable[[int], bool],
-        vlan_limit: int,
-        key: int,
-        known: int,
-    ) -> None:
-        self._cookie = cookie
-        self._reachable = reachable
-        self._vlan_limit = vlan_limit
+    def __init__(self, ask: Questions, key: int, known: int) -> None:
+        self._ask = ask
         self._key = key
         self._known = known
         self._cutting = False  # a truncation waits for its output
@@ -188,7 +172,7 @@ class _List:
         return orders
 
     def output(self, action: dp.Output, last: bool) -> list[bytes]:
-        if not self._reachable(action.port):
+        if not self._ask.reachable(action.port):
             raise Slow(f"output to port {action.port}, which is not a device of the kernel")
         if self._cutting and not last:
             raise Slow("trunc before an output that is not the last")
@@ -197,7 +181,7 @@ class _List:
 
     def userspace(self, action: dp.Userspace, last: bool) -> list[bytes]:
         self._cutting = False
-        return [_order("USERSPACE", self._cookie(action), flags=_ACTION_UPCALL)]
+        return [_order("USERSPACE", self._ask.cookie(action), flags=_ACTION_UPCALL)]
 
     def truncate(self, action: dp.Truncate, last: bool) -> list[bytes]:
         self._cutting = True
@@ -221,9 +205,11 @@ class _List:
     def push_vlan(self, action: dp.PushVlan, last: bool) -> list[bytes]:
         self._tags.append(("push", 0))
         known = (self._known & _TAG) << 0
-        inner = layout.pack(
-            vlan1_tci=get(self._key, "vlan_tci"), vlan1_tpid=get(self._key, "vlan_tpid")
-        )[0] if known == _TAG else 0
+        inner = (
+            layout.pack(vlan1_tci=get(self._key, "vlan_tci"), vlan1_tpid=get(self._key, "vlan_tpid"))[0]
+            if known == _TAG
+            else 0
+        )
         outer, outer_mask = layout.pack(vlan_tci=action.tci | _CFI, vlan_tpid=action.tpid)
         self._key = self._key & ~(_TAG | _TAG_1) | outer | inner
         self._known = self._known & ~(_TAG | _TAG_1) | outer_mask | (_TAG_1 if known == _TAG else 0)
@@ -232,10 +218,8 @@ class _List:
     def pop_vlan(self, action: dp.PopVlan, last: bool) -> list[bytes]:
         tag = self._key & _TAG if self._known & _TAG == _TAG else -1
         self._tags.append(("pop", tag))
-        inner_known = self._known & _TAG_1 == _TAG_1 and self._vlan_limit != 1
-        inner, _ = layout.pack(
-            vlan_tci=get(self._key, "vlan1_tci"), vlan_tpid=get(self._key, "vlan1_tpid")
-        )
+        inner_known = self._known & _TAG_1 == _TAG_1 and self._ask.vlan_limit() != 1
+        inner, _ = layout.pack(vlan_tci=get(self._key, "vlan1_tci"), vlan_tpid=get(self._key, "vlan1_tpid"))
         self._key = self._key & ~(_TAG | _TAG_1) | (inner if inner_known else 0)
         self._known = self._known & ~(_TAG | _TAG_1) | (_TAG if inner_known else 0)
         return [_order("POP_VLAN")]
@@ -316,7 +300,7 @@ class _List:
 
     def _within(self, actions: Actions, last: bool) -> list[bytes]:
         """A list whose changes nobody sees behind it."""
-        inner = _List(self._cookie, self._reachable, self._vlan_limit, self._key, self._known)
+        inner = _List(self._ask, self._key, self._known)
         orders = inner.run(actions, last)
         return orders if last else orders + self._undone(inner)
 
@@ -338,7 +322,7 @@ class _List:
         return orders
 
     def meter(self, action: dp.Meter, last: bool) -> list[bytes]:
-        if action.id >= program.MAX_METERS:
+        if not self._ask.metered(action.id):
             raise Slow(f"meter {action.id}")
         return [_order("METER", action.id)]
 

@@ -42,7 +42,7 @@ class FullError(Exception):
 class Numbers:
     """Numbers from `first` on below `end`; the lowest that are free first, those given back after a rest."""
 
-    __slots__ = ("_free", "_next", "_end", "_resting", "_what", "highest")
+    __slots__ = ("_end", "_free", "_next", "_resting", "_what", "highest")
 
     def __init__(self, first: int, end: int, what: str) -> None:
         self._next = self.highest = first
@@ -286,7 +286,9 @@ class Flows:
         self._zero = bytes(self._statistics.stride)
         self._each = self._statistics.stride // possible_cpus()
 
-    def add(self, ufid: int, key: int, mask: int, orders: tuple[bytes, ...], now: float, *, slow: bool) -> None:
+    def add(
+        self, ufid: int, key: int, mask: int, orders: tuple[bytes, ...], now: float, *, slow: bool
+    ) -> None:
         """Puts a flow in.  Raises FullError, BpfError; then nothing has changed."""
         found = self.masks.take(words_of(mask), now)
         actions: _ActionList | None = None
@@ -402,4 +404,3 @@ def _sum(values: bytes, start: int, end: int, each: int) -> Statistics:
         flags |= more_flags
         used = max(used, last)
     return Statistics(packets, octets, used * _NANOSECOND if used else None, flags)
-

@@ -1,4 +1,4 @@
-"""What the kernel's program and Python have to agree on: the flow key, the records in maps, numbers of actions.
+"""What the kernel's program and Python have to agree on: the flow key, records in maps, numbers of actions.
 
 Everything is declared once, here, and ``program/generated.h`` is made of it (``python -m
 trunkline.bpf.layout`` writes it; a test checks that it is fresh).  So C and Python cannot drift apart:
@@ -48,9 +48,9 @@ Sizes = tuple[tuple[str, int], ...]
 _NUMBERS: Final[Sizes] = tuple(
     (name, globals()[name])
     for name in (
-        "KEY_WORDS", "NARROW_WORDS", "KEY_SLOTS", "MAX_MASKS", "MAX_PORTS", "MAX_METERS", "MAX_LISTS", "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS",
-        "CACHE_ENTRIES", "REASONS", "WINDOW", "QUOTA", "LARGE_COST", "SMALL_PACKET", "MEDIUM_PACKET",
-        "LARGE_PACKET",
+        "KEY_WORDS", "NARROW_WORDS", "KEY_SLOTS", "MAX_MASKS", "MAX_PORTS", "MAX_METERS", "MAX_LISTS",
+        "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS", "CACHE_ENTRIES", "REASONS", "WINDOW", "QUOTA",
+        "LARGE_COST", "SMALL_PACKET", "MEDIUM_PACKET", "LARGE_PACKET",
     )
 )  # fmt: skip
 
@@ -102,7 +102,8 @@ OUTPUT_LAST: Final = 1
 NO_STATISTICS: Final = 0xFFFFFFFF
 PORT_TO_HOST: Final = 1  # packets for the port are received by its device, for the other side is Python
 
-_TYPES: Final = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
+_TYPES: Final = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "lock": "I"}
+_C_TYPES: Final = {"lock": "struct bpf_spin_lock"}
 
 
 class Record(NamedTuple):
@@ -158,17 +159,18 @@ STATISTICS: Final = Record(
     "statistics", (("packets", "u64"), ("bytes", "u64"), ("used", "u64"), ("tcp_flags", "u32"), ("_", "u32"))
 )
 TOTALS: Final = Record(
-    "totals", (("hits", "u64"), ("misses", "u64"), ("lost", "u64"), ("mask_hits", "u64"), ("cache_hits", "u64"))
+    "totals",
+    (("hits", "u64"), ("misses", "u64"), ("lost", "u64"), ("mask_hits", "u64"), ("cache_hits", "u64")),
 )
 COUNTERS: Final = Record("counters", (("drops", f"u64[{REASONS}]"),))
 METER_BANDS: Final = 4
 METER: Final = Record(
     "meter",
     (
-        ("lock", "u32"),
+        ("lock", "lock"),
         ("bands", "u32"),
         ("by_packets", "u32"),
-        ("_", "u32"),
+        ("there", "u32"),
         ("used", "u64"),  # milliseconds
         ("packets", "u64"),
         ("bytes", "u64"),
@@ -239,7 +241,7 @@ def _record(record: Record) -> Iterator[str]:
     for i, (name, type) in enumerate(record.members):
         base, _, count = type.partition("[")
         name = f"_{i}" if name == "_" else name
-        yield f"\t{base} {name}{'[' + count if count else ''};"
+        yield f"\t{_C_TYPES.get(base, base)} {name}{'[' + count if count else ''};"
     yield "};"
 
 
@@ -249,7 +251,10 @@ def _enumeration(prefix: str, names: tuple[str, ...]) -> str:
 
 def header() -> str:
     """The text of program/generated.h."""
-    lines = ["/* Made by `python -m trunkline.bpf.layout`: change bpf/layout.py, not this. */", "#pragma once"]
+    lines = [
+        "/* Made by `python -m trunkline.bpf.layout`: change bpf/layout.py, not this. */",
+        "#pragma once",
+    ]
     lines += [f"#define {name} {value}" for name, value in _NUMBERS]
     lines += [f"#define {name} {value:#x}u" for name, value in (("NO_STATISTICS", NO_STATISTICS),)]
     lines += [f"#define {name} {value}" for name, value in WRITE_FLAGS]

@@ -22,6 +22,8 @@ _NOT_BUILT: Final = (
     "this installation was built without the compiled kernel program "
     "(in a checkout, python3 hatch_build.py builds it)"
 )
+FORBIDDEN: Final = "TRUNKLINE_NO_BPF"
+"""An environment variable; 1: the switch is to do without."""
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 12, 21, 38, 39
 _NAMES: Final = {_CAP_NET_ADMIN: "CAP_NET_ADMIN", _CAP_PERFMON: "CAP_PERFMON", _CAP_BPF: "CAP_BPF"}
 
@@ -40,6 +42,8 @@ def object_code() -> bytes:
 
 def obstacle() -> str | None:
     """Why there cannot be a kernel datapath here; None: nothing is in its way."""
+    if os.environ.get(FORBIDDEN) == "1":
+        return f"{FORBIDDEN}=1 in the environment"
     version = kernel_version()
     if version < OLDEST:
         return "the kernel is {}.{}, and {}.{} is the oldest that will do".format(*version, *OLDEST)

@@ -16,18 +16,23 @@ The kernel forwards whether this process runs or not.
 """
 
 import hashlib
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from trunkline.base.clock import Clock
+from trunkline.base.counters import Counters
 from trunkline.base.log import Log
 from trunkline.bpf import actions as encoding
 from trunkline.bpf import adopt, attach, loader, probe
 from trunkline.bpf import layout as program
 from trunkline.bpf.flows import NOTHING, Flows, FullError
+from trunkline.bpf.keeper import Keeper
+from trunkline.bpf.meters import KernelMeters
 from trunkline.bpf.ring import RingBuffer
 from trunkline.bpf.system_calls import BpfError
 from trunkline.bpf.upcalls import Queues, decode, port_and_cost
+from trunkline.bridge.devices import Device
 from trunkline.dpif import actions as dp
 from trunkline.dpif.provider import (
     Capabilities,
@@ -37,7 +42,6 @@ from trunkline.dpif.provider import (
     DatapathStatistics,
     FlowDelete,
     FlowPut,
-    Meters,
     Statistics,
     Upcall,
 )
@@ -59,16 +63,6 @@ CAPABILITIES: Final = Capabilities(
     2,
 )  # fmt: skip
 """What the program does by itself; flows that match other fields, or have other actions, go up."""
-
-
-class Device(Protocol):
-    """A port's device.  `index`: the interface where its packets come in; `egress`: the program is attached
-    at that side of it, for the other end is a process (TAP)."""
-
-    index: int
-    egress: bool
-
-    def transmit(self, packet: Packet) -> None: ...
 
 
 class Readers(Protocol):
@@ -95,6 +89,7 @@ class BpfDatapath:
         log: Log,
         readers: Readers | None = None,
         wake: Callable[[], None] = lambda: None,
+        counters: Counters | None = None,
     ) -> None:
         self.name = name
         self.clock = clock
@@ -102,24 +97,28 @@ class BpfDatapath:
         self._log = log.module("dpif")
         self._sim = Sim(name, clock, seed=seed)
         self.conntrack = self._sim.conntrack
-        self.meters: Meters = self._sim.meters
         self._owner = adopt.owner(run_directory)
         self._attachments = attach.attachments()
         constants, offsets = loader.network_namespace(moves=self._attachments.moves)
         code = probe.object_code()
         self._loaded = loader.load(code, constants=constants, offsets=offsets)
         maps = self._loaded.maps
-        self._program = self._loaded.program("ingress")
+        restored = counters.counter("bpf_restored") if counters is not None else None
+        self._keeper = Keeper(self._attachments, self._loaded.program("ingress"), log.module("bpf"), restored)
+        self._take_up(log)
+        self.meters = self._sim.meters = KernelMeters(maps["meters"])
         self._flows = Flows(maps, self._owner, layout_digest(code))
         self._totals, self._counters, self._devices_map = maps["totals"], maps["counters"], maps["devices"]
         self._ports = memoryview(maps["ports"].memory()).cast("B").cast("I")
         self._ring = RingBuffer(maps["upcalls"])
         self._queues = Queues()
-        self._devices: dict[int, Device] = {}  # by port
+        self._devices: dict[int, tuple[int, bool]] = {}  # by port: ifindex, whether at its egress
         self._cookies: dict[int, dp.Userspace] = {}
         self._next_cookie = 1
         self._old_cookies: list[tuple[float, list[int]]] = []
-        self._encoder = encoding.Encoder(self._cookie, self._devices.__contains__)
+        self._questions = encoding.Questions(
+            self._cookie, self._devices.__contains__, self.meters.is_inside, lambda: self._sim.vlan_limit
+        )
         self._fresh: list[int] = []  # cookies given out by the encoding under way
         self._slow_packets = 0
         self._next_sort = 0.0
@@ -127,6 +126,18 @@ class BpfDatapath:
         self._readers = readers
         if readers is not None:
             readers.add_reader(self._ring.fileno(), lambda: self.wake())
+
+    def _take_up(self, log: Log) -> None:
+        """Programs of an earlier process forward on until ours are in their places."""
+        try:
+            devices = [index for index, _ in socket.if_nameindex()]
+            found = adopt.find(self._owner, self._attachments, devices)
+        except BpfError as error:
+            log.module("bpf").warn("what an earlier process has left cannot be seen: %s", error)
+            return
+        if found is not None:
+            self._keeper.take_up({**found.ports, **found.others})
+            found.close()
 
     # ---- ports
 
@@ -140,48 +151,50 @@ class BpfDatapath:
     @vlan_limit.setter
     def vlan_limit(self, limit: int) -> None:
         if limit != self._sim.vlan_limit:
-            self._sim.vlan_limit = self._encoder.vlan_limit = limit
+            self._sim.vlan_limit = limit
             self._flows.config.set_vlan_limit(limit)
 
     def port_add(self, name: str, type: str, number: int | None = None) -> int:
         number = self._sim.port_add(name, type, number)
         if number >= program.MAX_PORTS:
             self._sim.port_delete(number)
-            raise DatapathError(f"{self.name}: the kernel datapath has room for {program.MAX_PORTS - 1} ports")
+            raise DatapathError(
+                f"{self.name}: the kernel datapath has room for {program.MAX_PORTS - 1} ports"
+            )
         return number
 
     def attach_device(self, number: int, device: Device) -> None:
-        """Puts the program at a port's device, and sends there what goes to the port.  Raises DatapathError."""
-        index, egress = device.index, device.egress
+        """Puts the program at a port's device, and sends there what goes to the port.
+
+        Raises DatapathError.
+        """
+        self._sim.attach_device(number, device)
+        index, egress = getattr(device, "index", None), getattr(device, "egress", False)
+        if index is None:
+            return  # memory: what comes from there is received by this process
         try:
-            for old in self._attachments.attached(index, egress=egress):
-                if self._is_ours(old):  # of an earlier process
-                    self._attachments.detach(index, old, egress=egress)
             self._devices_map.update(index.to_bytes(4, "little"), number.to_bytes(4, "little"))
-            self._attachments.attach(index, self._program, egress=egress)
+            self._keeper.add(index, device.name, egress=egress)
         except OSError as error:
-            raise DatapathError(f"{self.name}: device {index} cannot be attached: {error}") from None
+            raise DatapathError(
+                f"{self.name}: {device.name}: the program cannot be attached: {error}"
+            ) from None
         at = number * _PORT_WORDS
         self._ports[at + _FLAGS] = program.PORT_TO_HOST if egress else 0
         self._ports[at + _DEVICE] = index
-        self._devices[number] = device
-        self._sim.attach(number, device.transmit)
+        self._devices[number] = index, egress
 
-    def _is_ours(self, number: int) -> bool:
-        try:
-            return adopt.is_owned(number, self._owner)
-        except BpfError:
-            return False
+    def settled(self) -> None:
+        """All ports are there that are to be: programs that an earlier process has left elsewhere go."""
+        self._keeper.forget_others()
 
     def port_delete(self, number: int) -> None:
         device = self._devices.pop(number, None)
         if device is not None:
+            index, egress = device
             self._ports[number * _PORT_WORDS + _DEVICE] = 0
-            self._devices_map.delete(device.index.to_bytes(4, "little"))
-            try:
-                self._attachments.detach(device.index, self._program.id, egress=device.egress)
-            except OSError as error:
-                self._log.warn("%s: device %d: %s", self.name, device.index, error)
+            self._keeper.remove(index, egress=egress)
+            self._devices_map.delete(index.to_bytes(4, "little"))
         self._sim.port_delete(number)
 
     def ports(self) -> Iterator[DatapathPort]:
@@ -226,6 +239,7 @@ class BpfDatapath:
         self._sim.run(now)
         if now >= self._next_sort:
             self._next_sort = now + _SORT
+            self._keeper.check()
             self._flows.masks.sort()
             while self._old_cookies and self._old_cookies[0][0] <= now:
                 for cookie in self._old_cookies.pop(0)[1]:
@@ -252,7 +266,7 @@ class BpfDatapath:
         return _together(outcome, self._flows.statistics(change.ufid) if change.replace else NOTHING)
 
     def _install(self, flow: FlowPut, now: float) -> None:
-        """Puts a flow into the kernel, or its new actions.  Without room there packets of it go on missing."""
+        """Puts a flow into the kernel, or its new actions.  Without room there its packets go on missing."""
         orders, slow = self._orders(flow)
         try:
             if flow.ufid in self._flows.flows:
@@ -272,7 +286,7 @@ class BpfDatapath:
         problem = _beyond(flow.key, flow.mask)
         if problem is None:
             try:
-                return self._encoder.encode(flow.key, flow.mask, flow.actions), False
+                return encoding.encode(self._questions, flow.key, flow.mask, flow.actions), False
             except encoding.Slow as error:
                 problem = str(error)
                 self._retire(list(self._fresh), self.clock.monotonic())
@@ -347,8 +361,7 @@ class BpfDatapath:
 
     def close(self) -> None:
         """Takes the programs off the devices; with them all goes that is in the kernel."""
-        for number in list(self._devices):
-            self.port_delete(number)
+        self._keeper.close(remove=True)
         if self._readers is not None:
             self._readers.remove_reader(self._ring.fileno())
         self._ring.close()

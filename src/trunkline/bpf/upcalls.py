@@ -6,9 +6,10 @@ thousands.  How much of one port may wait at all is bounded by the program (upca
 told to it through the shared memory of the map `ports`.
 
 A record holds the frame as the program saw it.  Two things stood beside it and are put back here: the VLAN
-tag that the kernel takes off on receipt, and what the sender has left to hardware.  The kernel does not tell a
-program that a checksum is unfinished, but it shows: then the checksum field holds the sum of the pseudo header
-and nothing else.  (One finished checksum in 65,536 looks like that; finishing it again gives the same.)
+tag that the kernel takes off on receipt, and what the sender has left to hardware.  The kernel does not tell
+a program that a checksum is unfinished, but it shows: then the checksum field holds the sum of the pseudo
+header and nothing else.  (One finished checksum in 65,536 looks like that; finishing it again gives the
+same.)
 """
 
 from collections import deque

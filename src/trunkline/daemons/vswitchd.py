@@ -59,11 +59,14 @@ _SYSTEM_SECONDS: Final = 5.0
 LOCK: Final = "ovs_vswitchd"
 _DUMMY: Final[Mapping[str | None, Dummy]] = {None: "add", "override": "override", "system": "system"}
 _ON_SIM: Final = (
-    "datapath type system has no kernel datapath yet: packets are forwarded by this process (sim); "
-    "dpif/show says so too"
+    "there is no kernel datapath: %s; packets are forwarded by this process (sim), dpif/show says so too"
 )
 _SLICE: Final = 0.004  # seconds of work for a datapath, before others have their turn
-_NOTE: Final = "runs on sim, the datapath in this process; there is no kernel datapath yet"
+_NOTE: Final = "runs on sim, the datapath in this process, for there is no kernel datapath: %s"
+
+
+class _NoKernelDatapathError(Exception):
+    """The text says why."""
 
 
 class Switchd:
@@ -118,14 +121,47 @@ class Switchd:
     def _make_lane(self, type: str) -> Lane:
         if type not in self.datapath_types:
             raise UnknownDatapathError(type)
-        if type == "system" and not self.dummy and not self._warned:
-            self._warned = True
-            self.log.warn("%s", _ON_SIM)
+        note = ""
+        if type == "system" and not self.dummy:
+            try:
+                return self._make_kernel_lane()
+            except _NoKernelDatapathError as error:
+                note = _NOTE % error
+                if not self._warned:
+                    self._warned = True
+                    self.log.warn(_ON_SIM, error)
         sim = Sim(f"ovs-{type}", self.env.clock, seed=self.env.random.getrandbits(96))
-        note = _NOTE if type == "system" and not self.dummy else ""
         datapath = Datapath(type, sim, Fabric(self), self.env.clock, note, self.env.counters)
         self.datapaths[type] = datapath
         return Lane(type, datapath, sim, set())
+
+    def _make_kernel_lane(self) -> Lane:
+        """Raises _NoKernelDatapathError."""
+        from trunkline.bpf import probe, provider  # not needed, and not loaded, by a switch without bridges
+        from trunkline.bpf.loader import LoadError
+
+        devices = self.devices
+        if not isinstance(devices, MachineDevices):
+            raise _NoKernelDatapathError("the devices are not those of a machine")
+        if problem := probe.obstacle():
+            raise _NoKernelDatapathError(problem)
+        env = self.env
+        try:
+            kernel = provider.BpfDatapath(
+                "ovs-system",
+                env.clock,
+                env.directories.run,
+                seed=env.random.getrandbits(96),
+                log=env.log,
+                readers=asyncio.get_running_loop(),
+                wake=self.run_datapaths,
+                counters=env.counters,
+            )
+        except (OSError, LoadError) as error:
+            raise _NoKernelDatapathError(str(error)) from None
+        datapath = Datapath("system", kernel, Fabric(self), env.clock, "", env.counters)
+        self.datapaths["system"] = datapath
+        return Lane("system", datapath, kernel, set(), devices.held())
 
     def _drop_lane(self, type: str) -> None:
         del self.datapaths[type]

@@ -43,6 +43,9 @@ class Meters:
     def put(self, number: int, bands: tuple[MeterBand, ...], now: float, *, by_packets: bool) -> None:
         self._meters[number] = _Meter(bands, _milliseconds(now), by_packets=by_packets)
 
+    def has(self, number: int) -> bool:
+        return number in self._meters
+
     def delete(self, number: int) -> None:
         self._meters.pop(number, None)
 

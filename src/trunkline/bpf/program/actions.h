@@ -1,6 +1,8 @@
 /* Running a megaflow's actions: a list of small orders, one after the other, on a packet that changes as they go. */
 #pragma once
+#include "hash.h"
 #include "lookup.h"
+#include "meter.h"
 #include "rewrite.h"
 #include "upcall.h"
 
@@ -19,6 +21,20 @@ INLINE void refresh(struct run *r)
 {
 	if (r->s->stale)
 		extract(r->skb, r->slot);
+}
+
+INLINE u32 frame_length(struct __sk_buff *skb)
+{
+	return skb->len + (skb->vlan_present ? 4 : 0);
+}
+
+/* A tag went into the packet or came out of it: one of two may be the one that stands beside it. */
+INLINE void headers_moved(struct run *r, u32 length_before)
+{
+	u32 by = r->skb->len - length_before;
+	r->s->network_at += by;
+	r->s->transport_at += by;
+	r->s->stale = 1;
 }
 
 INLINE int output(struct run *r, const struct action *a)
@@ -68,7 +84,7 @@ INLINE int set_meta(struct run *r, const struct action *a)
 INLINE int one_action(struct run *r, const struct action *a)
 {
 	struct scratch *s = r->s;
-	u32 argument = a->argument;
+	u32 argument = a->argument, length;
 	int failed = 0;
 	switch (a->type) {
 	case ACTION_END:
@@ -76,12 +92,14 @@ INLINE int one_action(struct run *r, const struct action *a)
 	case ACTION_OUTPUT:
 		return output(r, a);
 	case ACTION_PUSH_VLAN: /* the TPID is in network order: else 802.1ad is lost silently */
+		length = r->skb->len;
 		failed = bpf_skb_vlan_push(r->skb, argument >> 16, argument & 0xffff);
-		s->stale = 1;
+		headers_moved(r, length);
 		break;
 	case ACTION_POP_VLAN:
+		length = r->skb->len;
 		failed = bpf_skb_vlan_pop(r->skb);
-		s->stale = 1;
+		headers_moved(r, length);
 		break;
 	case ACTION_SET_ETHERNET:
 		failed = set_ethernet(r->skb, s, a);
@@ -97,6 +115,31 @@ INLINE int one_action(struct run *r, const struct action *a)
 		break;
 	case ACTION_RECIRCULATE:
 		return recirculate(r, a);
+	case ACTION_TRUNCATE:
+		length = frame_length(r->skb);
+		s->cutting = length > argument ? length - argument : 0;
+		break;
+	case ACTION_HASH:
+		refresh(r);
+		set_hash(s, a->flags, argument);
+		break;
+	case ACTION_METER:
+		if (admit(argument, frame_length(r->skb)))
+			break;
+		count_drop(s, DROP_METER);
+		return STOP;
+	case ACTION_SKIP:
+		r->at += argument;
+		break;
+	case ACTION_SAMPLE:
+		if (bpf_get_prandom_u32() > argument)
+			r->at += *(u32 *)a->data;
+		break;
+	case ACTION_CHECK_LENGTH:
+		refresh(r);
+		if (s->length <= argument)
+			r->at += *(u32 *)a->data;
+		break;
 	case ACTION_DROP:
 		count_drop(s, DROP_EXPLICIT);
 		return STOP;
@@ -119,7 +162,7 @@ static long next_action(u32 i UNUSED, struct run *r)
 		if (!actions_->next)
 			return STOP;
 		r->list = actions_->next;
-		r->at = 0;
+		r->at = at - MAX_LIST; /* more than 0 behind a SKIP */
 		return GOING_ON;
 	}
 	r->at = at + 1;

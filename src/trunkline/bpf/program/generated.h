@@ -153,10 +153,10 @@ struct counters {
 	u64 drops[16];
 };
 struct meter {
-	u32 lock;
+	struct bpf_spin_lock lock;
 	u32 bands;
 	u32 by_packets;
-	u32 _3;
+	u32 there;
 	u64 used;
 	u64 packets;
 	u64 bytes;
