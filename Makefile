@@ -7,7 +7,7 @@ STAMP := $(VENV)/.ready
 .PHONY: setup demo test lint bench clean
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml tools/setup.sh
+$(STAMP): pyproject.toml hatch_build.py tools/setup.sh $(wildcard src/trunkline/bpf/program/*.[ch])
 	PYTHON=$(PYTHON) VENV=$(VENV) tools/setup.sh
 
 demo: setup

@@ -2,13 +2,14 @@
 
 import os
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.kernel_program import compiled
-from trunkline.bpf import elf, loader, type_format
+from trunkline.bpf import elf, loader, probe, type_format
 from trunkline.bpf.elf import ElfError, ObjectFile
 from trunkline.bpf.loader import Linker, LoadError
 from trunkline.bpf.maps import HASH, RINGBUF
@@ -186,3 +187,12 @@ def test_what_the_running_kernel_tells_of_itself() -> None:
     assert found.keys() == {"tcp_v4_rcv"}
     with pytest.raises(TypeFormatError, match=r"no net\.nonsense"):
         kernel.offset("net", "nonsense")
+
+
+def test_the_compiled_program_is_not_older_than_its_source() -> None:
+    compiled()
+    directory = Path(probe.__file__).parent / "program"
+    sources = [path for path in directory.iterdir() if path.suffix in (".c", ".h")]
+    newest = max(sources, key=lambda path: path.stat().st_mtime)
+    built = (directory / probe.OBJECT).stat().st_mtime
+    assert built >= newest.stat().st_mtime, f"{newest.name} has changed since: make setup"
