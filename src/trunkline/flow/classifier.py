@@ -31,6 +31,7 @@ FOREVER: Final = 1 << 60
 _BLOCK: Final = 512  # values in a block of a sorted list; an insert moves at most twice as many
 _PIPELINE: Final = layout.PIPELINE
 _STEP: Final = 1000  # rules between two points where a long look may be interrupted
+_SPARED: Final = 4  # bits that a window must spare to be narrower than its mask
 _REMEMBERED: Final = 4096  # proofs a window; whoever sends packets chooses their keys
 # Every megaflow has these, so they cost nothing.
 ALWAYS: Final = layout.bits("dp_in_port", "recirc_id", "packet_type", "dl_type", "nw_frag")
@@ -132,8 +133,9 @@ class _Order:
     """The values of a subtable cut to some of its bits, sorted for each value of the pipeline fields.
 
     `known` are proofs by `window`, the pipeline bits and the highest bits down to `low`: a few more than the
-    values need to differ from each other.  Values of rules `waiting` are sorted in by `settle`, which whoever
-    looks has to call first: most orders but the first of a subtable are never looked at.
+    values need to differ from each other.  `proved` are those that need more, by the whole value: packets to
+    one destination come again and again; 0 there means that the value is here.  Values of rules `waiting` are
+    sorted in by `settle`, which whoever looks has to call first: many orders are never looked at.
     """
 
     __slots__ = (
@@ -144,6 +146,7 @@ class _Order:
         "low",
         "mask",
         "pipe",
+        "proved",
         "reference",
         "size",
         "spread",
@@ -162,6 +165,7 @@ class _Order:
         self.waiting: list[list[int]] = []
         self.grain = -grain
         self.known: dict[int, int] = {}
+        self.proved = self.known  # while the window is the whole mask
         self.reference: int | None = None
         self.spread = 0  # bits below it are those that values differ in
         self.low = 0
@@ -170,10 +174,14 @@ class _Order:
     def widen(self) -> bool:
         """Makes the window fit the values; whether it is another one."""
         low = max(self.spread - self.size.bit_length() - 6, 0)
+        place = self.mask & ~self.pipe
+        if low <= (place & -place).bit_length() + _SPARED:
+            low = 0
         if abs(low - self.low) < 3 and low:
             return False
         window = self.mask >> low << low | self.pipe
         self.low, self.window, before = low, window, self.window
+        self.proved = {} if low else self.known
         return window != before
 
     def settle(self) -> None:
@@ -227,7 +235,7 @@ class _Order:
             del self.groups[value & self.pipe]
 
     def proof(self, cut: int) -> int:
-        """Bits such that no value here agrees with `cut`, which is not here, on all of them."""
+        """Bits such that no value here agrees with `cut`, which is not here, on all of them; remembered."""
         group = self.groups.get(cut & self.pipe)
         if group is None:
             first, found = self.low, self.pipe
@@ -236,10 +244,24 @@ class _Order:
             lowest = first & self.grain
             found = self.mask >> lowest << lowest | self.pipe
         if first >= self.low:
-            if len(self.known) >= _REMEMBERED:
-                self.known.clear()
-            self.known[cut & self.window] = found
+            remembered, by = self.known, cut & self.window
+        else:
+            remembered, by = self.proved, cut
+        self.remember(remembered, by, found)
         return found
+
+    @staticmethod
+    def remember(proofs: dict[int, int], by: int, found: int) -> None:
+        if len(proofs) >= _REMEMBERED:
+            proofs.clear()
+        proofs[by] = found
+
+    def forget(self) -> None:
+        """The values are others: proofs are no longer true, or not the smallest."""
+        if self.known:
+            self.known.clear()
+        if self.proved:
+            self.proved.clear()
 
 
 class _Subtable(Generic[E]):
@@ -268,9 +290,9 @@ class _Subtable(Generic[E]):
 
     def add(self, value: int) -> None:
         """A value that no rule had before."""
+        if not self.fresh:
+            self._forget()
         self.fresh.append(value)
-        if self.first.known:
-            self.first.known.clear()
 
     def discard(self, value: int) -> None:
         """No rule has the value any more."""
@@ -279,7 +301,12 @@ class _Subtable(Generic[E]):
         self.whole.discard(value)
         for order in self.orders:
             order.discard(value)
-        self.first.known.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.whole.forget()
+        for order in self.orders:
+            order.forget()
 
     def _sort(self) -> None:
         fresh, self.fresh = self.fresh, []
@@ -297,11 +324,18 @@ class _Subtable(Generic[E]):
             if part.waiting:
                 part.settle()
             cut = masked & part.mask
-            if cut not in part.count:
-                return part.proof(cut)
-        if self.whole.waiting:
-            self.whole.settle()
-        return self.whole.proof(masked)
+            proof = part.proved.get(cut)
+            if proof is None:
+                proof = 0 if cut in part.count else part.proof(cut)
+                if not proof:
+                    part.remember(part.proved, cut, 0)
+            if proof:
+                return proof
+        whole = self.whole
+        if whole.waiting:
+            whole.settle()
+        proof = whole.proved.get(masked)
+        return whole.proof(masked) if proof is None else proof
 
 
 _Step = tuple[
@@ -419,8 +453,7 @@ class Classifier(Generic[E]):
             masked = key & mask
             rule = get(masked)
             if rule is None:
-                proof = known(masked & window)
-                looked |= miss(masked) if proof is None else proof
+                looked |= known(masked & window) or miss(masked)
                 continue
             looked |= mask
             while rule is not None and not rule.added <= version < rule.removed:

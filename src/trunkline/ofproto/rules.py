@@ -197,9 +197,9 @@ class FlowTables:
         classifier = self.tables.get(table)
         if classifier is None:
             return None, 0
-        return (
-            classifier.lookup(key, version) if not classifier.soft else classifier.conjunctive(key, version)
-        )
+        if classifier.soft:
+            return classifier.conjunctive(key, version)
+        return classifier.lookup(key, version)
 
     def chosen(self, table: int) -> list[tuple[int, Classifier[Rule]]]:
         """The table of that number, or with 255 all that OpenFlow sees."""

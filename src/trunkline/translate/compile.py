@@ -101,7 +101,7 @@ def _write(name: str, mask: int, value: int) -> Step:
     if field.slot in fields.WRITERS:
         return fields.WRITERS[field.slot], mask, value
     if not conditions:
-        return fields.write, mask, value
+        return fields.writing(mask, value)
     return fields.write_checked, (mask, value), (conditions, field.name)
 
 
@@ -130,7 +130,7 @@ def _part(subfield: a.Subfield | None) -> fields.Part | None:
 
 def _metadata(action: a.WriteMetadata) -> Step:
     shift = layout.OFFSET["metadata"]
-    return fields.write, action.mask << shift, (action.value & action.mask) << shift
+    return fields.writing(action.mask << shift, (action.value & action.mask) << shift)
 
 
 COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {

@@ -1,5 +1,6 @@
 """Actions that write fields: of the packet, and of the pipeline (registers, metadata)."""
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from trunkline.flow import key as layout
@@ -26,6 +27,16 @@ def write(x: Walk, mask: int, value: int) -> None:
     x.wild |= mask & x.fresh & _SEEN
     x.fresh &= ~mask
     x.key = x.key & ~mask | value
+
+
+def load(x: Walk, keep: int, value: int) -> None:
+    """`write` for bits of the pipeline, which no packet brings: all bits but `keep` become `value`'s."""
+    x.key = x.key & keep | value
+
+
+def writing(mask: int, value: int) -> tuple[Callable[[Walk, int, int], None], int, int]:
+    """The step that writes `value` under `mask`."""
+    return (write, mask, value) if mask & PACKET else (load, ~mask, value)
 
 
 def write_ip(x: Walk, mask: int, value: int) -> None:

@@ -11,7 +11,7 @@ from trunkline.translate.conntrack import FIELDS, clear_fields
 from trunkline.translate.fields import write
 from trunkline.translate.frozen import again
 from trunkline.translate.result import BRIDGE, CountPatch, Node
-from trunkline.translate.run import CAREFUL
+from trunkline.translate.run import CAREFUL, ONWARD
 from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, NO_COOKIE, PACKET, Walk
 
 _IN_PORT_SHIFT = layout.OFFSET["in_port"]
@@ -138,6 +138,15 @@ def resubmit(x: Walk, port: int, table: int) -> bool | int:
     x.depth -= 1
     x.table, x.rule, x.cookie = saved
     return x.exit or (CAREFUL if x.was_mpls else False)
+
+
+def onward(x: Walk, port: int, table: int) -> bool | int:
+    """`resubmit` as the last step of a rule: `visit`, which runs the rule, goes on there by itself."""
+    if x.why is not None or x.depth >= MAX_DEPTH or x.lookups >= MAX_LOOKUPS:
+        return resubmit(x, port, table)
+    key = x.key if port == of.OFPP_IN_PORT else x.key & ~IN_PORT | port << _IN_PORT_SHIFT
+    x.onward = x.table if table == _CURRENT_TABLE else table, key
+    return ONWARD
 
 
 def goto(x: Walk, table: int, _: object) -> bool:

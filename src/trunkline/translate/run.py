@@ -2,9 +2,10 @@
 
 A step's result says what comes next: None or False, the next step; `True`, no further step of this list;
 `AGAIN`, this step can only be done once the datapath has looked at the packet anew; `CAREFUL`, from here on
-actions that look into the packet must wait for that (a label came off it).  When a walk stops for that
-(`x.freezing`), each list on the way out adds what it had left, so that the whole is one list of actions to
-resume with; `Unroll` marks where a list continues that belongs to another rule.
+actions that look into the packet must wait for that (a label came off it); `ONWARD`, the rule has come to its
+end and goes on in another table.  When a walk stops for what the datapath must look at (`x.freezing`), each
+list on the way out adds what it had left, so that the whole is one list of actions to resume with; `Unroll`
+marks where a list continues that belongs to another rule.
 """
 
 from typing import Any, Final
@@ -18,21 +19,24 @@ from trunkline.translate.walk import Walk
 
 AGAIN: Final = 2
 CAREFUL: Final = 3
+ONWARD: Final = 4
 
 Actions = tuple[a.Action | Unroll, ...]
 
 
-def run(x: Walk, steps: Any, actions: Actions) -> None:
-    """Does the steps, which were compiled from `actions` one by one."""
+def run(x: Walk, steps: Any, actions: Actions) -> Any:
+    """Does the steps, which were compiled from `actions` one by one.  The last result, if it ended them."""
     rest = iter(steps)
     if x.why is None:
         for function, first, second in rest:
             if result := function(x, first, second):
+                if result is ONWARD:
+                    return result
                 if result is CAREFUL:
                     result = _careful(x, rest, actions)
                 break
         else:
-            return
+            return None
     else:
         result = _careful(x, rest, actions)
     if x.freezing:
@@ -42,6 +46,7 @@ def run(x: Walk, steps: Any, actions: Actions) -> None:
                 x.left_of = x.table, x.cookie
                 x.left.append(Unroll(*x.left_of))
             x.left += actions[-left:]
+    return result
 
 
 def _careful(x: Walk, rest: Any, actions: Actions) -> Any:

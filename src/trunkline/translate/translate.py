@@ -13,6 +13,7 @@ from trunkline.flow import key as layout
 from trunkline.model.openflow import (
     OFPC_FRAG_DROP,
     OFPC_FRAG_NORMAL,
+    OFPP_IN_PORT,
     OFPR_IMPLICIT_MISS,
     OFPR_NO_MATCH,
     OFPR_PACKET_OUT,
@@ -29,9 +30,9 @@ from trunkline.translate.compile import compile_actions
 from trunkline.translate.controller import ALL_OF_IT, output_controller, output_miss, punt
 from trunkline.translate.explain import rule_text
 from trunkline.translate.frozen import Frozen, thaw
-from trunkline.translate.output import receive
+from trunkline.translate.output import goto, onward, receive, resubmit
 from trunkline.translate.result import ACTION, BRIDGE, TABLE, Missed, Node, Result, TableRead
-from trunkline.translate.run import run
+from trunkline.translate.run import ONWARD, run
 from trunkline.translate.walk import NO_COOKIE, Walk
 
 _ACTSET: Final = layout.MASK["actset_output"]
@@ -123,39 +124,52 @@ def _finish(x: Walk) -> Result:
 
 
 def visit(x: Walk, table: int, key: int) -> None:
-    """Looks the packet up as `key` in a table of its bridge, and does what the rule says."""
-    bridge = x.bridge
-    flows = bridge.flows.tables
-    x.lookups += 1
-    if key & _FRAGMENT:
-        x.reads.append(bridge_token(bridge.name))
-        if bridge.fragments == OFPC_FRAG_DROP:
-            _drop_fragment(x, table)
-            return
-        if bridge.fragments == OFPC_FRAG_NORMAL:
-            key &= ~_PORTS  # only a reassembled packet would have them
-    rule, looked = flows.lookup(table, key, flows.version)
-    x.reads.append(_new(TableRead, (bridge.name, table, key, looked)))
-    x.wild |= looked & x.fresh
-    x.table = table
-    x.rule = rule
-    if x.why is not None:
-        _explain(x, table, key, rule)
-    elif rule is not None:
+    """Looks the packet up as `key` in a table of its bridge, and does what the rule says.
+
+    A rule that ends in another table (`onward`) makes another turn of the loop: a call for each table, with
+    what calls save and put back, would make a translation a tenth dearer.
+    """
+    depth, first = x.depth, None
+    while True:
+        bridge = x.bridge
+        flows = bridge.flows.tables
+        x.lookups += 1
+        if key & _FRAGMENT:
+            x.reads.append(bridge_token(bridge.name))
+            if bridge.fragments == OFPC_FRAG_DROP:
+                _drop_fragment(x, table)
+                break
+            if bridge.fragments == OFPC_FRAG_NORMAL:
+                key &= ~_PORTS  # only a reassembled packet would have them
+        rule, looked = flows.lookup(table, key, flows.version)
+        x.reads.append(_new(TableRead, (bridge.name, table, key, looked)))
+        x.wild |= looked & x.fresh
+        x.table, x.rule = table, rule
+        if rule is None or x.why is not None:
+            _slowly(x, table, key, rule)
+            break
         x.cookie = rule.cookie
         x.effects += flows.counters.get(table) or flows.count(table), rule.counters
-        run(x, rule.ops or _steps(rule), rule.actions)
-    else:
-        _miss(x, table, key)
+        if run(x, rule.ops or _steps(rule), rule.actions) is not ONWARD:
+            break
+        if first is None:
+            first = table, rule, rule.cookie
+        table, key = x.onward
+        x.depth += 1
+    if first is not None:
+        x.depth = depth
+        x.table, x.rule, x.cookie = first
 
 
 _new: Final[Any] = tuple.__new__  # twice as fast as the class by itself; a table is looked up often
 
 
-def _explain(x: Walk, table: int, key: int, rule: Rule | None) -> None:
-    """What follows the lookup, with a node of its own."""
+def _slowly(x: Walk, table: int, key: int, rule: Rule | None) -> None:
+    """What follows a lookup without a rule, or with an explanation, where it has a node of its own."""
     outer = x.why
-    assert outer is not None
+    if outer is None:
+        _miss(x, table, key)
+        return
     node = Node(TABLE, f"{table:2d}. {rule_text(rule, x.bridge is x.entry)}", rule)
     outer.append(node)
     x.why = node.children
@@ -200,4 +214,7 @@ def _steps(rule: Rule) -> tuple[tuple[object, object, object], ...]:
             (output_miss, a, b) if function is output_controller else (function, a, b)
             for function, a, b in rule.ops
         )
+    if rule.ops and rule.ops[-1][0] in (resubmit, goto):
+        port, table = rule.ops[-1][1:] if rule.ops[-1][0] is resubmit else (OFPP_IN_PORT, rule.ops[-1][1])
+        rule.ops = *rule.ops[:-1], (onward, port, table)
     return rule.ops

@@ -67,6 +67,7 @@ class Walk:
         "left",
         "left_of",
         "lookups",
+        "onward",
         "out",
         "pause",
         "pending",
@@ -105,6 +106,7 @@ class Walk:
         self.exit = False  # an exit action was met: the whole translation ends
         self.lookups = 0
         self.table = 0
+        self.onward = (0, 0)  # table and key of the next lookup, when a rule ends in one
         self.rule: Any = None
         self.cookie = NO_COOKIE  # of the rule, or where the walk was resumed of that which it had then
         self.stack: list[int] = []
