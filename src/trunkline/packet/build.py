@@ -18,9 +18,9 @@ from trunkline.packet.parse import (
     IGMP,
     IPV4,
     IPV6,
-    LEAST_TYPE,
     MPLS,
     MPLS_MULTICAST,
+    NO_TYPE,
     RARP,
     SCTP,
     TCP,
@@ -42,7 +42,7 @@ def build(key: int, payload: bytes | None = None) -> bytes:
             head += (get(key, tpid) or VLAN).to_bytes(2, "big") + (get(key, tci) & 0xEFFF).to_bytes(2, "big")
     kind = get(key, "dl_type")
     body = _network(key, kind, payload)
-    if kind < LEAST_TYPE:
+    if kind == NO_TYPE:
         kind = len(head) + 2 + len(body)
     return head + kind.to_bytes(2, "big") + body
 
@@ -63,9 +63,12 @@ def _network(key: int, kind: int, payload: bytes | None) -> bytes:
     if kind == IPV6:
         return _ipv6(key, payload)
     if kind in (ARP, RARP):
+        operation = get(key, "arp_op")
+        if operation not in (1, 2):  # as the original has it: of others just the operation
+            return b"\0\x01\x08\0\x06\x04" + operation.to_bytes(2, "big") + bytes(20)
         return (
             b"\0\x01\x08\0\x06\x04"
-            + get(key, "arp_op").to_bytes(2, "big")
+            + operation.to_bytes(2, "big")
             + get(key, "arp_sha").to_bytes(6, "big")
             + get(key, "arp_spa").to_bytes(4, "big")
             + get(key, "arp_tha").to_bytes(6, "big")

@@ -129,11 +129,14 @@ COMMANDS: Final = (
     Command("parse-instructions", 1, 1, "lab", "parse_instructions"),
     Command("parse-ofp10-match", 0, 0, "lab", "parse_ofp10_match"),
     Command("parse-ofp11-match", 0, 0, "lab", "parse_ofp11_match"),
+    Command("parse-pcap", 1, _MANY, "frames", "parse_pcap"),
     Command("print-error", 1, 1, "offline", "print_error"),
     Command("encode-error-reply", 2, 2, "offline", "encode_error_reply"),
+    Command("ofp-print", 1, 2, "offline", "ofp_print"),
     Command("encode-hello", 1, 1, "offline", "encode_hello"),
     Command("parse-key-value", 1, _MANY, "offline", "parse_key_value"),
-    Command("ofp-print", 1, 2, "offline", "ofp_print"),
+    Command("compose-packet", 1, 2, "frames", "compose_packet"),
+    Command("parse-packet", 0, 0, "frames", "parse_packet"),
 )
 
 
@@ -184,7 +187,10 @@ def _run(argv: list[str]) -> int:
         sys.stdout.write(_help_text())
         return 0
     if command.function == "list-commands":
-        sys.stdout.write("".join(f"  {command.name}\n" for command in COMMANDS))
+        from trunkline.cli.ovs_ofctl.help import ARGUMENTS
+
+        lines = [f"  {command.name:<23} {ARGUMENTS.get(command.name, '')}\n" for command in COMMANDS]
+        sys.stdout.write("The available commands are:\n" + "".join(lines))
         return 0
     if not command.module:
         raise Failure(f"{name}: not implemented yet")

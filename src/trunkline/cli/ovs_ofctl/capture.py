@@ -3,6 +3,7 @@
 Segments that come out of order are not waited for: a direction goes on where its next byte comes.
 """
 
+import errno
 import struct
 import sys
 import time
@@ -18,6 +19,15 @@ from trunkline.openflow.wire import Framer
 _PORTS: Final = (6633, 6653)
 _MAGIC: Final = {0xA1B2C3D4: 1_000, 0xA1B23C4D: 1_000_000}  # fractions of a second in a millisecond
 _SYN: Final = 2
+_FILE_HEADER: Final = 24  # bytes
+
+
+class Unreadable(Failure):
+    """A file is no capture; `status` is the exit status of a command that goes on after it."""
+
+    def __init__(self, path: str, reason: str, status: int) -> None:
+        super().__init__(f"{path}: open failed ({reason})")
+        self.status = status
 
 
 class _Segment(NamedTuple):
@@ -52,7 +62,7 @@ def ofp_parse_pcap(tool: Tool, arguments: Sequence[str]) -> int:
     directions: dict[tuple[str, str, tuple[int, int]], _Direction] = {}
     style = tool.style(1)
     first = True
-    for milliseconds, frame in _frames(tool, path):
+    for milliseconds, frame in frames(tool, path):
         segment = _segment(frame)
         if segment is None or not any(port in ports for port in segment.ports):
             continue
@@ -71,25 +81,31 @@ def ofp_parse_pcap(tool: Tool, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _frames(tool: Tool, path: str) -> Iterator[tuple[int, bytes]]:
+def frames(tool: Tool, path: str) -> Iterator[tuple[int, bytes]]:
     """(milliseconds since 1970, frame) of a capture file.  Raises Failure."""
     try:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
         tool.warn("pcap", f"{path}: failed to open pcap file for reading ({error.strerror})")
-        raise Failure(f"{path}: open failed ({error.strerror})") from None
+        raise Unreadable(path, error.strerror or "", error.errno or 1) from None
     magic = int.from_bytes(data[:4], "little")
     order = "<" if magic in _MAGIC else ">"
     own = magic if order == "<" else int.from_bytes(data[:4], "big")
-    if own not in _MAGIC or len(data) < 24:
+    if len(data) < _FILE_HEADER:
+        tool.warn("pcap", "failed to read pcap header: End of file")
+        raise Unreadable(path, "End of file", 255)
+    if own not in _MAGIC:
         known = "0xa1b2c3d4, 0xa1b23c4d, 0xd4c3b2a1, or 0x4d3cb2a1"
         tool.warn("pcap", f"bad magic 0x{magic:08x} reading pcap file (expected {known})")
-        raise Failure(f"{path}: open failed (Protocol error)")
-    at = 24
+        raise Unreadable(path, "Protocol error", errno.EPROTO)
+    at = _FILE_HEADER
     while at + 16 <= len(data):
         seconds, fraction, length, _ = struct.unpack_from(f"{order}IIII", data, at)
         at += 16
+        if at + length > len(data):
+            tool.warn("pcap", "failed to read pcap packet: End of file")
+            return
         yield seconds * 1000 + fraction // _MAGIC[own], data[at : at + length]
         at += length
 
