@@ -37,6 +37,7 @@ from trunkline.bridge.parts import (
     UnknownDatapathError,
 )
 from trunkline.bridge.routing import Routes
+from trunkline.bridge.samples import CollectorSets
 from trunkline.bridge.settings import (
     InterfaceSettings,
     bridge_config,
@@ -107,6 +108,7 @@ class Switch:
         self._routes = Routes(log.module("bridge"))
         self._timeout_policies = TimeoutPolicies()
         self._flow_tables = FlowTableRows(log)
+        self._samples = CollectorSets()
         self._statistics_read = counters.counter("netdev_get_stats")
         self._run_directory = run_directory
         self._whole_log = log
@@ -128,6 +130,7 @@ class Switch:
             self._routes.take(change)
         self._timeout_policies.look(changes)
         self._flow_tables.look(changes)
+        self._samples.look(changes)
         self._routes.find_controlled()
         self._replica = replica
         if self._routes.root is not root:
@@ -136,6 +139,7 @@ class Switch:
         self._remove()
         self._configure_bridges()
         self._flow_tables.apply(replica, self.bridges)
+        self._samples.apply(replica, self.bridges)
         self._add_interfaces()
         self._set_ports()
         self._settling.settle()

@@ -69,10 +69,14 @@ def _format_set(action: a.Set, key: int) -> Iterator[str]:
         parts = []
         for part, field, form in NESTED[name]:
             shift, ones, place = VIEW[field]
-            if mask & place:
+            if name == "nd_ext":  # without masks
+                if mask & place or (part == "nd_reserved" and mask & VIEW["nd_options_type"].mask):
+                    text = f"{value >> shift & ones:{'#x' if part == 'nd_reserved' else 'd'}}"
+                    parts.append(f"{part}={text}")
+            elif mask & place:
                 text = form.write(value >> shift & ones, mask >> shift & ones, ones)
-                if name == "nsh" and part in _CONTEXT:  # masks of these are written with all their digits
-                    text = _masked_context(value >> shift & ones, mask >> shift & ones)
+                if name == "nsh":
+                    text = _nsh_part(part, value >> shift & ones, mask >> shift & ones, ones)
                 parts.append(f"{part}={text}")
         if parts:
             yield f"set({name}({','.join(parts)}))"
@@ -80,11 +84,12 @@ def _format_set(action: a.Set, key: int) -> Iterator[str]:
         yield f"set({_mpls(get(value, 'mpls0'))})"
 
 
-_CONTEXT: Final = ("c1", "c2", "c3", "c4")
-
-
-def _masked_context(value: int, mask: int) -> str:
-    return f"{value:#x}" if mask == 0xFFFFFFFF else f"{value:#x}/{mask:#010x}"
+def _nsh_part(part: str, value: int, mask: int, ones: int) -> str:
+    """Under a mask, numbers of a byte have all their digits; of the others the mask alone."""
+    wide = part in ("spi", "c1", "c2", "c3", "c4")
+    if mask == ones:
+        return f"{value:#x}" if wide else str(value)
+    return f"{value:#x}/{mask:#010x}" if wide else f"{value:#04x}/{mask:#04x}"
 
 
 def _masked(text: str, mask: int, ones: int) -> str:

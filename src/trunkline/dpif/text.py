@@ -258,7 +258,7 @@ def _metadata(key: int, mask: int, verbose: bool, kind: int, port_names: Mapping
         number = _write_hexadecimal(packet_type & 0xFFFF, type_mask & 0xFFFF, 0xFFFF)
         yield f"packet_type(ns={namespace},id={number})"
     if not packet_type:
-        yield from _nested("eth", key, mask, verbose) or ("eth()",)
+        yield from _nested("eth", key, mask, verbose) or (() if type_mask else ("eth()",))
 
 
 def _nested(name: str, key: int, mask: int, verbose: bool) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ class Bridge:
         self._open_rule: Rule | None = None  # while the bridge fails open
         self.fragments = of.OFPC_FRAG_NORMAL  # what is done with IP fragments, OFPC_FRAG_*
         self.tells_misses = False  # whether controllers get packets that no flow matches
+        self.collects = False  # whether anybody takes the samples of `sample` actions
         self.table_miss: dict[int, int] = {}  # OFPTC11_TABLE_MISS_* where a table-mod said so
         fabric.bridges[config.name] = self
         self._flows_of_fail_mode()
@@ -211,6 +212,11 @@ class Bridge:
         wanted = self.clients.want_misses()
         if wanted != self.tells_misses:
             self.tells_misses = wanted
+            self._changed(bridge_token(self.name))
+
+    def set_collects(self, collects: bool) -> None:
+        if collects != self.collects:
+            self.collects = collects
             self._changed(bridge_token(self.name))
 
     def set_table_miss(self, tables: Iterable[int], config: int) -> None:

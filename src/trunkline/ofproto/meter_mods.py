@@ -8,7 +8,7 @@ from typing import Final
 
 from trunkline.dpif.provider import MeterBand
 from trunkline.ofproto.bridge import Bridge
-from trunkline.ofproto.fabric import MAX_METERS
+from trunkline.ofproto.fabric import MAX_METERS, bridge_token
 from trunkline.ofproto.flow_mods import Refused
 from trunkline.ofproto.meters import Meter
 from trunkline.ofproto.rules import age_nanoseconds
@@ -53,7 +53,14 @@ def apply(bridge: Bridge, mod: wire.MeterMod) -> list[FlowRemoved]:
             by_packets=bool(mod.flags & wire.OFPMF_PKTPS),
         )
     meters[mod.meter] = meter
+    _note(bridge, mod.meter)
     return []
+
+
+def _note(bridge: Bridge, number: int) -> None:
+    """Virtual meters concern flows that do not name them."""
+    if number > wire.METER_MAX:
+        bridge.fabric.changes.append(bridge_token(bridge.name))
 
 
 def _check(mod: wire.MeterMod) -> None:
@@ -75,6 +82,7 @@ def _delete(bridge: Bridge, number: int) -> list[FlowRemoved]:
         if one in meters:
             told += bridge.flows.delete_users(a.Meter, one)
             gone = meters.pop(one)
+            _note(bridge, one)
             bridge.fabric.meter_numbers.give_back(gone.number)
             if bridge.fabric.meters is not None:
                 bridge.fabric.meters.delete(gone.number)

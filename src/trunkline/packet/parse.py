@@ -16,7 +16,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
-from trunkline.flow.key import FRAG_ANY, FRAG_LATER, OFFSET, VLAN_CFI
+from trunkline.flow.key import FRAG_ANY, FRAG_LATER, OFFSET, VIEW, VLAN_CFI
 
 IPV4: Final = 0x0800
 ARP: Final = 0x0806
@@ -37,7 +37,7 @@ UDP: Final = 17
 ICMPV6: Final = 58
 SCTP: Final = 132
 
-_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION = 0, 43, 44, 51, 60
+_HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, _DESTINATION = 0, 43, 44, 51, 60
 
 _DL_DST = OFFSET["dl_dst"]
 _DL_SRC = OFFSET["dl_src"]
@@ -56,6 +56,8 @@ _TARGET = OFFSET["nd_target"]
 _SHA = OFFSET["arp_sha"]
 _THA = OFFSET["arp_tha"]
 _GROUP = OFFSET["igmp_group"]
+_RESERVED = VIEW["nd_reserved"].shift
+_OPTION = VIEW["nd_options_type"].shift
 _TAGS = (
     (OFFSET["vlan_tci"], OFFSET["vlan_tpid"]),
     (OFFSET["vlan1_tci"], OFFSET["vlan1_tpid"]),
@@ -233,19 +235,19 @@ _IPV6_HEADER: _Unpack = Struct(">IHBB").unpack_from
 def extension_headers(payload: bytes, following: int) -> tuple[int, int, int] | None:
     """(protocol, nw_frag, where its header begins) behind the extension headers; None: cut short."""
     at, fragment = 0, 0
-    while following in (_HOP_BY_HOP, _ROUTING, _DESTINATION, _AUTHENTICATION, _FRAGMENT):
+    while following in (_HOP_BY_HOP, ROUTING, _DESTINATION, AUTHENTICATION, FRAGMENT):
         if len(payload) - at < 8:
             return None
-        if following == _FRAGMENT:
+        if following == FRAGMENT:
             following_now, bits = payload[at], payload[at + 2] << 8 | payload[at + 3]
             at += 8
             if bits:
                 fragment = FRAG_ANY
                 if bits & 0xFFF8:
-                    return _FRAGMENT, FRAG_ANY | FRAG_LATER, at
+                    return FRAGMENT, FRAG_ANY | FRAG_LATER, at
             following = following_now
             continue
-        size = (payload[at + 1] + 2) * 4 if following == _AUTHENTICATION else (payload[at + 1] + 1) * 8
+        size = (payload[at + 1] + 2) * 4 if following == AUTHENTICATION else (payload[at + 1] + 1) * 8
         following = payload[at]
         if len(payload) - at < size:
             return None
@@ -291,10 +293,13 @@ def _icmpv6(segment: bytes) -> int:
 
 
 def _neighbour(segment: bytes) -> int:
-    """Target and link-layer addresses (options 1 and 2) of a neighbour solicitation or advertisement."""
+    """Of a neighbour solicitation or advertisement: target, link-layer addresses (options 1 and 2), the word
+    in front of the target (nd_reserved), and which of these options comes first (nd_options_type)."""
+    key = int.from_bytes(segment[4:8], "big") << _RESERVED
     if len(segment) < 24:
-        return 0
+        return key
     addresses = [0, 0]
+    first = 0
     at = 24
     while len(segment) - at >= 8:
         size = segment[at + 1] * 8
@@ -302,11 +307,13 @@ def _neighbour(segment: bytes) -> int:
             break
         which = segment[at] - 1
         if size == 8 and which in (0, 1):
+            first = first or segment[at]
             if addresses[which]:
-                return 0
+                return key | first << _OPTION
             addresses[which] = int.from_bytes(segment[at + 2 : at + 8], "big")
         at += size
-    return int.from_bytes(segment[8:24], "big") << _TARGET | addresses[0] << _SHA | addresses[1] << _THA
+    target = int.from_bytes(segment[8:24], "big") << _TARGET
+    return key | first << _OPTION | target | addresses[0] << _SHA | addresses[1] << _THA
 
 
 def _arp(frame: bytes, at: int) -> int:

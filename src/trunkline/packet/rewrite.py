@@ -10,11 +10,13 @@ Adding or removing a header moves the offsets of the offload with it.
 
 from typing import Final, NamedTuple
 
-from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW
+from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW, bits
 from trunkline.packet.checksum import updated
 from trunkline.packet.packet import NEEDS_CHECKSUM, Offload, Packet
 from trunkline.packet.parse import (
     ARP,
+    AUTHENTICATION,
+    FRAGMENT,
     ICMP,
     ICMPV6,
     IPV4,
@@ -24,6 +26,7 @@ from trunkline.packet.parse import (
     NSH,
     QINQ,
     RARP,
+    ROUTING,
     SCTP,
     TCP,
     UDP,
@@ -64,7 +67,7 @@ _TYPE_AND_CODE: Final = (_Place("tp_src", 0, 1), _Place("tp_dst", 1, 1))
 _CHECKSUM_AT: Final = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
 
 _L4 = VIEW["tp_src"].mask | VIEW["tp_dst"].mask
-_ND = VIEW["nd_target"].mask | VIEW["arp_sha"].mask | VIEW["arp_tha"].mask
+_ND = bits("nd_target", "arp_sha", "arp_tha", "nd_reserved", "nd_options_type")
 _NSH_SLOTS = sum(place.mask for name, place in VIEW.items() if name.startswith("nsh_"))
 _MPLS_SLOTS = VIEW["mpls0"].mask
 
@@ -158,7 +161,23 @@ def _set_ipv6(frame: bytearray, at: int, key: int, value: int, mask: int, offloa
         return
     protocol, _, start = extensions
     addresses = (before[8:40], bytes(frame[at + 8 : at + 40]))
+    if before[6] != protocol and _on_its_way(bytes(frame[at + 40 : at + 40 + start]), before[6]):
+        addresses = (before[8:24], bytes(frame[at + 8 : at + 24]))
     _set_transport(frame, at + 40 + start, end, protocol, key, value, mask, addresses, offload)
+
+
+def _on_its_way(extensions: bytes, following: int) -> bool:
+    """Whether a routing header says that the destination is not the last one, which checksums are about
+    (RFC 8200, section 8.1)."""
+    at = 0
+    while len(extensions) - at >= 8:
+        if following == ROUTING and extensions[at + 3]:
+            return True
+        unit = 4 if following == AUTHENTICATION else 8
+        size = 8 if following == FRAGMENT else (extensions[at + 1] + (2 if unit == 4 else 1)) * unit
+        following = extensions[at]
+        at += size
+    return False
 
 
 def _set_transport(
@@ -213,8 +232,10 @@ def _partial(offload: Offload | None, at: int) -> bool:
 def _set_neighbour(frame: bytearray, at: int, end: int, value: int, mask: int) -> None:
     if frame[at] not in (135, 136) or frame[at + 1] or end - at < 24:
         return
-    _write(frame, at, (_Place("nd_target", 8, 16),), value, mask)
+    _write(frame, at, (_Place("nd_reserved", 4, 4), _Place("nd_target", 8, 16)), value, mask)
     option = at + 24
+    if end - option >= 8:
+        _write(frame, option, (_Place("nd_options_type", 0, 1),), value, mask)
     while end - option >= 8:
         size = frame[option + 1] * 8
         if not size or size > end - option:

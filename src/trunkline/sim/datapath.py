@@ -38,6 +38,9 @@ from trunkline.sim.parts import SimFlow, SimPort, Transmit, Transmitter
 
 _PORT: Final = layout.OFFSET["dp_in_port"]
 _TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
+_FLAGS: Final = layout.MASK["tcp_flags"]  # whose place neighbour discovery shares
+_PROTOCOL: Final = layout.MASK["nw_proto"]
+_TCP: Final = 6 << layout.OFFSET["nw_proto"]
 _INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
 _INNER_TPID: Final = layout.OFFSET["vlan1_tpid"]
 _TYPE: Final = layout.OFFSET["dl_type"]
@@ -180,7 +183,8 @@ class Sim:
             flow.packets += 1
             flow.bytes += size
             flow.used = now
-            flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
+            if key & _FLAGS and key & _PROTOCOL == _TCP:
+                flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
             if not flow.touched:
                 flow.touched = True
                 self.touched.append(flow)

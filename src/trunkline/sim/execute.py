@@ -30,6 +30,8 @@ _TYPE: Final = layout.OFFSET["dl_type"]
 _ETHERNET: Final = 14  # bytes that a frame has at least
 _TAGGED: Final = (0x8100, 0x88A8)
 _TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
+_PROTOCOL: Final = layout.MASK["nw_proto"]
+_TCP: Final = 6 << layout.OFFSET["nw_proto"]
 _MAX_RECIRCULATIONS: Final = 6
 
 
@@ -226,7 +228,7 @@ def _sample(state: _Run, action: dp.Sample) -> None:
 
 
 def _userspace(state: _Run, action: dp.Userspace) -> None:
-    state.sim.upcall(state.cut(), state.key, action)
+    state.sim.upcall(state.cut(), state.key, action, state.known)
 
 
 def _truncate(state: _Run, action: dp.Truncate) -> None:
@@ -251,7 +253,8 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
     if not flow.touched:
         flow.touched = True
         sim.touched.append(flow)
-    flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
+    if key & _PROTOCOL == _TCP:
+        flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
     Executor(sim).run(state.packet, key, flow.actions, state.depth + 1, state.known)
 
 

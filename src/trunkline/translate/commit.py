@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 VLANS: Final = layout.bits("vlan_tci", "vlan_tpid", "vlan1_tci", "vlan1_tpid")
 LABELS: Final = layout.bits("mpls0", "mpls1", "mpls2")
+_OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
 _LABEL_SLOTS: Final = tuple(layout.OFFSET[name] for name in ("mpls0", "mpls1", "mpls2"))
 _TYPE: Final = layout.OFFSET["dl_type"]
 _TYPE_MASK: Final = layout.MASK["dl_type"]
@@ -201,6 +202,8 @@ def _commit_tags(x: "Walk") -> None:
     common = 0
     while common < min(len(base), len(tags)) and base[-1 - common] == tags[-1 - common]:
         common += 1
+    if len(tags) > common:  # the outermost is put out whole, of whatever part of it is new
+        x.wild |= _OUTER & x.fresh
     x.out += [dp.PopVlan()] * (len(base) - common)
     for tpid, tci in reversed(tags[: len(tags) - common]):
         x.out.append(dp.PushVlan(tpid, tci))

@@ -33,6 +33,7 @@ from trunkline.translate.conntrack import conntrack, conntrack_clear
 from trunkline.translate.normal import normal
 from trunkline.translate.result import Unroll
 from trunkline.translate.run import back
+from trunkline.translate.userspace import sample
 from trunkline.translate.walk import Walk
 
 Step = tuple[Callable[[Walk, Any, Any], Any], Any, Any]
@@ -54,7 +55,7 @@ def compile_actions(actions: tuple[Any, ...]) -> tuple[Step, ...]:
 
 
 def _nothing(x: Walk, _: object, __: object) -> None:
-    """A note, which means something to whoever wrote it; a sample, for nobody collects any here."""
+    """A note, which means something to whoever wrote it."""
 
 
 def _exit(x: Walk, _: object, __: object) -> bool:
@@ -106,11 +107,13 @@ def _write(name: str, mask: int, value: int) -> Step:
 
 
 def _set_field(action: a.SetField) -> Step:
+    view = layout.VIEW[action.field]
+    if action.mask != view.ones and view.ones:  # a part of it
+        return _write(action.field, action.mask << view.shift, action.value << view.shift)
     if action.field in ("vlan_vid", "dl_vlan"):
         return tags.set_vid, action.value & 0xFFF, action.field == "dl_vlan"
     if action.field in ("vlan_pcp", "dl_vlan_pcp"):
         return tags.set_pcp, action.value, action.field == "dl_vlan_pcp"
-    view = layout.VIEW[action.field]
     return _write(action.field, action.mask << view.shift, action.value << view.shift)
 
 
@@ -121,7 +124,9 @@ def _load(action: a.Load) -> Step:
 
 def _move(action: a.Move) -> Step:
     source = fields.part(action.source, action.source_offset, action.bits)
-    return fields.move, source, fields.part(action.destination, action.destination_offset, action.bits)
+    target = fields.part(action.destination, action.destination_offset, action.bits)
+    conditions = (*fields.needs(source.field.prerequisite), *fields.needs(target.field.prerequisite))
+    return fields.move, fields.Copy(source, target, conditions), None
 
 
 def _part(subfield: a.Subfield | None) -> fields.Part | None:
@@ -191,7 +196,7 @@ COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
     ),
     a.Learn: lambda action: (learn.learn, action, _part(action.result)),
     a.FinTimeout: lambda action: (learn.fin_timeout, action.idle, action.hard),
-    a.Sample: lambda action: (_nothing, None, None),
+    a.Sample: lambda action: (sample, action, None),
     a.Meter: lambda action: (_meter, action.meter, None),
     a.Conjunction: lambda action: (_nothing, None, None),  # the classifier does it
     a.WriteActions: lambda action: (action_set.write, action.actions, None),

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from trunkline.dpif import actions as dp
 from trunkline.model.openflow import OFPR_ACTION, OFPR_EXPLICIT_MISS, OFPR_GROUP, OFPR_PACKET_OUT
 from trunkline.openflow.actions import Controller
 from trunkline.translate.frozen import CARRIED, freeze, stop
 from trunkline.translate.result import SendToController
+from trunkline.translate.userspace import to_controller
 from trunkline.translate.walk import Walk
 
 ALL_OF_IT: Final = 0xFFFF
@@ -17,12 +17,11 @@ def punt(x: Walk, max_length: int, reason: int, controller_id: int = 0, userdata
     x.commit()
     number = freeze(x, x.table, (), userdata)
     metadata = x.key & CARRIED
-    x.out.append(
-        dp.Userspace(
-            SendToController(
-                x.bridge, reason, x.table, x.cookie, controller_id, max_length, userdata, metadata, number
-            )
-        )
+    to_controller(
+        x,
+        SendToController(
+            x.bridge, reason, x.table, x.cookie, controller_id, max_length, userdata, metadata, number
+        ),
     )
 
 

@@ -141,8 +141,8 @@ class Part(NamedTuple):
 def part(name: str, offset: int, bits: int) -> Part:
     field = FIELD[name]
     shift = layout.VIEW[name].shift + offset
-    whole = bits == field.bits
-    return Part(((1 << bits) - 1) << shift, shift, field, whole, subfield_text(name, offset, bits))
+    title = subfield_text(name, offset, bits)
+    return Part(((1 << bits) - 1) << shift, shift, field, title.endswith("[]"), title)
 
 
 def part_of(subfield: Subfield) -> Part:
@@ -170,6 +170,18 @@ def shown(target: Part, value: int) -> str:
     return f"{value:#x}" if value else "0"
 
 
-def move(x: Walk, source: Part, target: Part) -> None:
-    """Copies bits."""
-    store(x, target, read(x, source))
+class Copy(NamedTuple):
+    """`conditions`: what a packet must be like to have both fields."""
+
+    source: Part
+    target: Part
+    conditions: tuple[Needed, ...]
+
+
+def move(x: Walk, copy: Copy, _: object) -> None:
+    """Copies bits, if the packet has both fields."""
+    source, target, conditions = copy
+    if suits(x, conditions):
+        store(x, target, read(x, source))
+    elif x.why is not None:
+        x.why.append(Node(DETAIL, f"{target.title} is now {shown(target, read(x, target))}"))

@@ -115,7 +115,7 @@ def finish(x: Walk) -> None:
         number,
         True,
     )
-    x.out.append(dp.Userspace(what))
+    x.out.append(dp.Userspace(what))  # it waits, which no meter is for
 
 
 def thaw(x: Walk, frozen: Frozen) -> None:

@@ -118,6 +118,8 @@ def _finish(x: Walk) -> Result:
     if x.action_set or x.freezing:
         end(x)
     actions, slow = (flat(x.out), x.slow) if not x.failure else ((), 0)
+    if slow:  # which may have to pass a meter of the bridge
+        x.reads.append(bridge_token(x.entry.name))
     return Result(
         actions, x.wild, tuple(x.effects), tuple(x.reads), x.key, tuple(x.followed), slow, x.failure
     )

@@ -22,6 +22,7 @@ from typing import Final
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
 from trunkline.conntrack.tracker import FIELDS
+from trunkline.dpif.actions import Cookie
 from trunkline.dpif.provider import (
     DatapathError,
     DatapathFlow,
@@ -44,6 +45,7 @@ from trunkline.translate.action_set import UNSET
 from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
 from trunkline.translate.translate import translate, translate_actions, translate_frozen
+from trunkline.translate.userspace import SLOW, slow_path
 from trunkline.upcall.effects import apply, sort
 from trunkline.upcall.megaflows import Index, Megaflow
 from trunkline.upcall.resuming import continuation, thawed
@@ -58,6 +60,8 @@ _METADATA: Final = layout.bits(
     "dp_in_port", "recirc_id", "dp_hash", "pkt_mark", "skb_priority", "packet_type", "ct_state", "ct_zone",
     "ct_mark", "ct_label", "vlan_tci", "dl_type",
 )  # fmt: skip
+_NEIGHBOUR: Final = layout.bits("nd_target")
+_EXTENSION: Final = layout.bits("nd_reserved", "nd_options_type")
 _BATCH: Final = 64  # of anything, between two looks at the other queues
 _FRESH: Final = 8  # translations that a batch of upcalls is compared with
 _FETCH: Final = 0.5  # seconds between two fetches of statistics
@@ -66,7 +70,13 @@ _EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
 
 def _exact(key: int) -> int:
     """The bits of a packet that can tell it from others."""
-    return flow_mask(key) | _METADATA
+    extension = _EXTENSION if key & _NEIGHBOUR else 0  # which nobody prints
+    return flow_mask(key) | _METADATA | extension
+
+
+def _for_datapath(bridge: Bridge, result: Result) -> tuple[object, ...]:
+    """The actions of a megaflow: what was translated, or that its packets shall come up."""
+    return slow_path(bridge) if result.slow else result.actions
 
 
 class Datapath:
@@ -211,8 +221,12 @@ class Datapath:
     def _handle(self, upcall: Upcall, now: float, fresh: dict[tuple[int, int], Result]) -> None:
         self.upcalls += 1
         if upcall.action is not None:
-            self._to_controller(upcall)
-            return
+            what = upcall.action.what
+            if isinstance(what, SendToController):
+                self._to_controller(upcall, what)
+            elif isinstance(what, Cookie) and what.kind == SLOW:
+                self._slowly(upcall)
+            return  # nobody takes samples yet
         found = self.key_for(upcall.key)
         octets = len(upcall.packet.frame)
         if found is None:
@@ -243,22 +257,31 @@ class Datapath:
 
     def _put(self, bridge: Bridge, key: int, result: Result, now: float) -> None:
         mask = (result.wildcards if self.megaflows_on else _exact(key)) & layout.PACKET
+        actions = _for_datapath(bridge, result)
         ufid = self._next_ufid
         self._flow_puts.total += 1
-        outcome = self.provider.change_flows([FlowPut(ufid, key & mask, mask, result.actions)])[0]
+        outcome = self.provider.change_flows([FlowPut(ufid, key & mask, mask, actions)])[0]
         if isinstance(outcome, DatapathError):
             return  # one that covers it came in the same batch
         self._next_ufid += 1
-        self.megaflows[ufid] = Megaflow(ufid, key, mask, result.actions, bridge.name, result, now)
+        self.megaflows[ufid] = Megaflow(ufid, key, mask, actions, bridge.name, result, now)
         self._ages[ufid] = None
         self.fabric.recirculations.hold(recirculations_in(result.actions))
         self._index.add(ufid, result.reads)
         self._most = max(self._most, len(self.megaflows))
 
-    def _to_controller(self, upcall: Upcall) -> None:
-        what = upcall.action.what
-        if not isinstance(what, SendToController):
+    def _slowly(self, upcall: Upcall) -> None:
+        """A packet of a megaflow whose actions the datapath leaves to the switch; its statistics count it."""
+        found = self.key_for(upcall.key)
+        if found is None:
             return
+        bridge, key = found
+        result = translate(bridge, key)
+        self._translations.total += 1
+        self._executions.total += 1
+        self.provider.execute(upcall.packet, upcall.key, result.actions, upcall.known)
+
+    def _to_controller(self, upcall: Upcall, what: SendToController) -> None:
         frame = upcall.packet.frame
         if upcall.key & _PACKET_TYPE:  # what stands in the place of the Ethernet header (packet/headers.py)
             frame = frame[14:]
@@ -348,27 +371,28 @@ class Datapath:
             if mask & layout.PACKET != megaflow.mask:
                 changes.append(FlowDelete(ufid))
                 continue
-            if result.actions != megaflow.actions or ufid in self._altered:
+            actions = _for_datapath(bridge, result)
+            if actions != megaflow.actions or ufid in self._altered:
                 self._altered.discard(ufid)
                 changes.append(
-                    FlowPut(ufid, megaflow.key & megaflow.mask, megaflow.mask, result.actions, replace=True)
+                    FlowPut(ufid, megaflow.key & megaflow.mask, megaflow.mask, actions, replace=True)
                 )
-            self._renew(megaflow, key, result)
+            self._renew(megaflow, key, result, actions)
         self._change(changes)
 
-    def _renew(self, megaflow: Megaflow, key: int, result: Result) -> None:
+    def _renew(self, megaflow: Megaflow, key: int, result: Result, actions: tuple[object, ...]) -> None:
         """What went through so far is counted by the old effects, what follows by the new."""
         self._index.remove(megaflow.ufid, megaflow.result.reads)
         self._index.add(megaflow.ufid, result.reads)
         if result.effects != megaflow.result.effects:
             self._fetch_one(megaflow)
-        if result.actions != megaflow.actions:
+        if result.actions != megaflow.result.actions:
             self.fabric.recirculations.hold(recirculations_in(result.actions))
-            self.fabric.recirculations.release(recirculations_in(megaflow.actions))
+            self.fabric.recirculations.release(recirculations_in(megaflow.result.actions))
         megaflow.key = key
         megaflow.result = result
         megaflow.effects = None
-        megaflow.actions = result.actions
+        megaflow.actions = actions
 
     def _fetch_one(self, megaflow: Megaflow) -> None:
         flow = self.provider.flow(megaflow.ufid)
@@ -385,7 +409,7 @@ class Datapath:
                 megaflow = self.megaflows.pop(change.ufid)
                 del self._ages[change.ufid]
                 self._index.remove(megaflow.ufid, megaflow.result.reads)
-                self.fabric.recirculations.release(recirculations_in(megaflow.actions))
+                self.fabric.recirculations.release(recirculations_in(megaflow.result.actions))
                 if isinstance(outcome, Statistics):
                     self._push(megaflow, outcome)
 

@@ -342,8 +342,9 @@ def _flow_line(datapath: Datapath, flow: DatapathFlow, options: set[str], style:
     mask = flow.mask
     if layout.get(flow.key, "dl_type") not in _IP:
         mask &= ~_FRAGMENT
-    text = format_key(datapath.whole_key(flow), mask, verbose=verbose, port_names=names)
-    actions = format_actions(shown_actions(flow.actions), port_names=names)
+    key = datapath.whole_key(flow)
+    text = format_key(key, mask, verbose=verbose, port_names=names)
+    actions = format_actions(shown_actions(flow.actions), port_names=names, key=key)
     parts = []
     if verbose:
         parts.append(f"ufid:{_ufid_text(flow.ufid)}" + (", " if style == "dpctl" else " "))

@@ -137,3 +137,53 @@ def test_lengths() -> None:
     assert len(build_length(pack(**FOUR, nw_proto=17)[0], 200)) == 200
     assert _sums_hold(build_length(pack(**FOUR, nw_proto=17)[0], 201))
     assert put(0, "tp_src", 5) & ~MASK["tp_src"] == 0
+
+
+def test_protocol_zero_has_addresses_like_any_other() -> None:
+    frame = _frame(FOUR, nw_proto=0)
+    changed = set_fields(Packet(frame), parse(frame), *pack(nw_src=0x09090909)).frame
+    assert changed[26:30] == bytes((9, 9, 9, 9))
+    assert _header_sum_holds(changed)
+
+
+def _header_sum_holds(frame: bytes) -> bool:
+    return checksum(frame[14:34]) == 0
+
+
+@pytest.mark.parametrize("protocol", [1, 6, 17])
+def test_later_fragments_have_no_transport_header(protocol: int) -> None:
+    frame = bytearray(_frame(FOUR, nw_proto=protocol))
+    frame[20:22] = b"\x00\x07"
+    frame[24:26] = bytes(2)
+    frame[24:26] = checksum(bytes(frame[14:34])).to_bytes(2, "big")
+    changed = set_fields(Packet(bytes(frame)), parse(bytes(frame)), *pack(nw_dst=1, tp_src=5)).frame
+    assert changed[34:] == bytes(frame[34:])
+    assert changed[30:34] == bytes((0, 0, 0, 1))
+    assert _header_sum_holds(changed)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_checksums_are_about_the_last_destination(left: int) -> None:
+    """RFC 8200, section 8.1: with segments left, the address in the header is that of a router."""
+    frame = _frame(SIX, nw_proto=17, tp_src=1, tp_dst=2)
+    extended = bytearray(frame[:54] + bytes((17, 0, 0, left)) + bytes(4) + frame[54:])
+    extended[18:20] = (int.from_bytes(frame[18:20], "big") + 8).to_bytes(2, "big")
+    extended[20] = 43
+    before = bytes(extended)
+    changed = set_fields(Packet(before), parse(before), *pack(ipv6_dst=77)).frame
+    assert changed[38:54] == (77).to_bytes(16, "big")
+    assert (changed[68:70] == before[68:70]) == bool(left)
+    both = set_fields(Packet(before), parse(before), *pack(ipv6_src=77)).frame
+    assert both[68:70] != before[68:70]
+
+
+def test_parts_of_neighbour_discovery_are_written_alone() -> None:
+    frame = _frame(SIX, nw_proto=58, icmp_type=136, nd_target=5, nd_tll=9)
+    key = parse(frame)
+    assert get(key, "nd_options_type") == 2
+    value, mask = pack(nd_reserved=(0xA0000000, 0xF0000000), nd_options_type=1)
+    changed = set_fields(Packet(frame), key, value, mask).frame
+    after = parse(changed)
+    assert _sums_hold(changed)
+    assert get(after, "nd_reserved") == get(key, "nd_reserved") & 0x0FFFFFFF | 0xA0000000
+    assert (get(after, "nd_options_type"), get(after, "nd_sll")) == (1, 9)
