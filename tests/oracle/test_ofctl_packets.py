@@ -36,7 +36,7 @@ def test_the_commands_are_the_originals() -> None:
 def test_frames_of_flows() -> None:
     r = random.Random("frames of flows")
     cases = [["compose-packet", flow] for flow in FLOWS]
-    cases += [["compose-packet", r.choice(FLOWS[:9]), text] for text in TEXTS]
+    cases += [["compose-packet", r.choice(("tcp", "udp", "icmp", "tcp6", "udp6")), text] for text in TEXTS]
     for _ in range(150):
         cases.append(["compose-packet", "--", ",".join(openflow_flows.match(r))])
         cases.append(["compose-packet", "--", match_words(r)])

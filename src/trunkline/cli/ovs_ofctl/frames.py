@@ -26,7 +26,7 @@ def compose_packet(tool: Tool, arguments: Sequence[str]) -> int:
         key = parse_exact(flow).value
     except TextError as error:
         raise Failure(f"{flow}: {error}") from None
-    payload = _payload(arguments[1]) if len(arguments) > 1 and arguments[1] else None
+    payload = _payload(arguments[1]) if len(arguments) > 1 else None
     for tci, tpid in (("vlan_tci", "vlan_tpid"), ("vlan1_tci", "vlan1_tpid")):
         if get(key, tci) & VLAN_CFI:
             key = put(key, tpid, 0x8100)
