@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from trunkline.bpf import layout as program
+from trunkline.conntrack.tracker import FIELDS
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.flow.key import FRAG_LATER, MASK, get
@@ -110,6 +111,7 @@ _NETWORKS: Final[dict[int, tuple[str, tuple[_Place, ...]]]] = {
 _TRANSPORTS: Final = {TCP: _PORTS, UDP: _PORTS, ICMP: _TYPE_AND_CODE, ICMPV6: _TYPE_AND_CODE}
 _ADDRESSES: Final = MASK["dl_src"] | MASK["dl_dst"]
 _L4: Final = MASK["tp_src"] | MASK["tp_dst"]
+_NATTED: Final = layout.bits("net_src", "net_dst", "tp_src", "tp_dst")
 _META: Final = ("pkt_mark", "skb_priority")
 _META_MASK: Final = layout.bits(*_META)
 _WHOLE_MAC: Final = (1 << 48) - 1
@@ -124,6 +126,7 @@ class Questions(NamedTuple):
     cookie: Callable[[dp.Userspace], int]  # gives a userspace action the number that an upcall brings back
     reachable: Callable[[int], bool]  # whether the kernel can send to a port
     metered: Callable[[int], bool]  # whether the kernel knows a meter
+    tracking: Callable[[Actions], int | None]  # the number of a list that begins with a ct; None: no room
     vlan_limit: Callable[[], int]
 
 
@@ -138,6 +141,12 @@ def encode(ask: Questions, key: int, mask: int, actions: Actions) -> tuple[bytes
 def slow_orders() -> tuple[bytes, ...]:
     """The list of a flow whose packets go up to be forwarded by Python."""
     return (_order("USERSPACE", flags=_SLOW_UPCALL),)
+
+
+def tracking_number(order: bytes) -> int | None:
+    """The number of the list that a ct's order stands for."""
+    kind, _, _, _, argument, _ = program.ACTION.packed.unpack(order)
+    return argument if kind == _KIND["CONNTRACK"] else None
 
 
 def userspace_cookie(order: bytes) -> int | None:
@@ -165,6 +174,9 @@ class _List:
             at_end = last and place == len(actions) - 1
             if self._cutting and not isinstance(action, dp.Output | dp.Userspace):
                 raise Slow("trunc that does not stand before its output")
+            if isinstance(action, dp.Conntrack):
+                orders += self.track(actions[place:], last)
+                continue
             encode = _ENCODERS.get(type(action))
             if encode is None:
                 raise Slow(f"action {type(action).__name__}")
@@ -321,6 +333,20 @@ class _List:
             orders += self._writes(self._key & changed, changed)
         return orders
 
+    def track(self, actions: Actions, last: bool) -> list[bytes]:
+        """A ct, which takes what is behind it along: it may have to be carried on by Python."""
+        if not last:
+            raise Slow("ct in a list that is not the last: what it finds would have to be undone")
+        number = self._ask.tracking(actions)
+        if number is None:
+            raise Slow("more ct actions than there is room for")
+        self._known &= ~(FIELDS | _NATTED)
+        return [_order("CONNTRACK", number)]
+
+    def track_no_more(self, action: dp.ConntrackClear, last: bool) -> list[bytes]:
+        self._known &= ~FIELDS
+        return [_order("CONNTRACK_CLEAR")]
+
     def meter(self, action: dp.Meter, last: bool) -> list[bytes]:
         if not self._ask.metered(action.id):
             raise Slow(f"meter {action.id}")
@@ -388,5 +414,6 @@ _ENCODERS: Final[dict[type, Callable[[_List, Any, bool], list[bytes]]]] = {
     dp.Sample: _List.sample,
     dp.CheckLength: _List.check_length,
     dp.Meter: _List.meter,
+    dp.ConntrackClear: _List.track_no_more,
 }
 """An action that is not here goes to the slow path."""

@@ -217,6 +217,10 @@ class Lists:
         self._numbers = Numbers(1, program.MAX_LISTS, "lists of actions")
         self._by_orders: dict[tuple[bytes, ...], _ActionList] = {}
 
+    def holds(self, orders: tuple[bytes, ...]) -> bool:
+        """Whether some flow has this very list."""
+        return orders in self._by_orders
+
     def take(self, orders: tuple[bytes, ...], now: float) -> _ActionList:
         """Raises FullError, BpfError."""
         found = self._by_orders.get(orders)

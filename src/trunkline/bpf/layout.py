@@ -18,6 +18,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
+from trunkline.conntrack.timeouts import TIMEOUTS
 from trunkline.flow import key as layout
 
 KEY_BYTES: Final = layout.DATAPATH_BYTES
@@ -32,6 +33,9 @@ MAX_PORTS: Final = 16384
 MAX_METERS: Final = 4096
 MAX_LISTS: Final = 65536  # elements of the map of actions
 MAX_FLOWS: Final = 262144
+MAX_CONNECTIONS: Final = 262144
+MAX_TRACKINGS: Final = 16384  # different ct actions
+MAX_POLICIES: Final = 1024  # of timeouts
 MAX_LIST: Final = 10  # actions in one element of the map of actions; longer lists go on in another
 MAX_PASSES: Final = 32  # of one packet: recirculations
 MAX_STEPS: Final = 256  # actions in one pass
@@ -50,7 +54,8 @@ _NUMBERS: Final[Sizes] = tuple(
     for name in (
         "KEY_WORDS", "NARROW_WORDS", "KEY_SLOTS", "MAX_MASKS", "MAX_PORTS", "MAX_METERS", "MAX_LISTS",
         "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS", "CACHE_ENTRIES", "REASONS", "WINDOW", "QUOTA",
-        "LARGE_COST", "SMALL_PACKET", "MEDIUM_PACKET", "LARGE_PACKET",
+        "LARGE_COST", "SMALL_PACKET", "MEDIUM_PACKET", "LARGE_PACKET", "MAX_CONNECTIONS", "MAX_TRACKINGS",
+        "MAX_POLICIES",
     )
 )  # fmt: skip
 
@@ -73,6 +78,8 @@ ACTIONS: Final = (
     "SAMPLE",
     "CHECK_LENGTH",
     "DROP",
+    "CONNTRACK",
+    "CONNTRACK_CLEAR",
 )
 """Kinds of actions, numbered from 0."""
 
@@ -88,8 +95,9 @@ DROPS: Final = (
 )
 """Why a packet is dropped, numbered from 0; ``dpctl/show -s`` and coverage counters have these names."""
 
-UPCALLS: Final = ("MISS", "SLOW", "ACTION")
-"""Why a packet comes up: no flow; a flow that BPF cannot carry out; a userspace action."""
+UPCALLS: Final = ("MISS", "SLOW", "ACTION", "CONNTRACK")
+"""Why a packet comes up: no flow; a flow that BPF cannot carry out; a userspace action; a ct that the program
+leaves to Python."""
 
 LAYERS: Final = ("ETHERNET", "VLAN", "NETWORK", "TRANSPORT")
 """What a WRITE's offset counts from."""
@@ -102,8 +110,24 @@ OUTPUT_LAST: Final = 1
 NO_STATISTICS: Final = 0xFFFFFFFF
 PORT_TO_HOST: Final = 1  # packets for the port are received by its device, for the other side is Python
 
-_TYPES: Final = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "lock": "I"}
-_C_TYPES: Final = {"lock": "struct bpf_spin_lock"}
+TRACK_FLAGS: Final = tuple(
+    (f"TRACK_{name}", 1 << i) for i, name in enumerate(("COMMIT", "FORCE", "NAT", "MARK", "LABEL"))
+)
+CONNECTION_SLOW: Final = 1  # a helper looks at its packets
+CONNECTION_EXPECTED: Final = 2  # one was expected, and its key shows whose it is
+
+_TYPES: Final = {
+    "u8": "B", "u16": "H", "u32": "I", "u64": "Q", "lock": "I",
+    "direction": "40s", "side": "16s", "word": "4s", "address": "16s",
+}  # fmt: skip
+_C_TYPES: Final = {
+    "lock": "struct bpf_spin_lock",
+    "direction": "struct direction",
+    "side": "struct side",
+    "word": "u32",
+    "address": "u32",
+}
+"""`word` and `address` are numbers in network order, one and four words: bytes for Python."""
 
 
 class Record(NamedTuple):
@@ -195,8 +219,59 @@ UPCALL: Final = Record(
         ("key", f"u64[{KEY_WORDS}]"),
     ),
 )
+DIRECTION: Final = Record(
+    "direction",  # conntrack.tuples.Tuple.name()
+    (
+        ("zone", "u16"),
+        ("family", "u8"),
+        ("protocol", "u8"),
+        ("src", "address"),
+        ("dst", "address"),
+        ("a", "u16"),
+        ("b", "u16"),
+    ),
+)
+END: Final = Record("end", (("connection", "u32"), ("reply", "u32")))
+SIDE: Final = Record(
+    "side",  # conntrack.tcp.Side
+    (("low", "u32"), ("high", "u32"), ("max_window", "u32"), ("scale", "u8"), ("state", "u8"), ("_", "u16")),
+)
+CONNECTION: Final = Record(
+    "connection",
+    (
+        ("lock", "lock"),
+        ("flags", "u32"),  # CONNECTION_*
+        ("expires", "u64"),  # nanoseconds of the monotonic clock
+        ("original", "direction"),
+        ("reply", "direction"),
+        ("parent", "direction"),
+        ("first", "side"),
+        ("second", "side"),
+        ("mark", "word"),
+        ("label", "address"),
+        ("lifetime", "u32"),
+        ("policy", "u32"),
+        ("nat", "u8"),  # CT_SNAT, CT_DNAT: what becomes of packets of the original direction
+        ("state", "u8"),  # of what is not TCP
+        ("_", "u16"),
+    ),
+)
+TRACKING: Final = Record(
+    "tracking",
+    (
+        ("zone", "u16"),
+        ("flags", "u16"),  # TRACK_*
+        ("mark", "word"),
+        ("mark_mask", "word"),
+        ("label", "address"),
+        ("label_mask", "address"),
+    ),
+)
+LIFETIMES: Final = Record("lifetimes", (("seconds", "u32[16]"),))
+TRACKER: Final = Record("tracker", (("unchecked", "u32"), ("expecting", "u32")))
 RECORDS: Final = (
     CONFIG, PORT, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, TOTALS, COUNTERS, METER, UPCALL,
+    DIRECTION, END, SIDE, CONNECTION, TRACKING, LIFETIMES, TRACKER,
 )  # fmt: skip
 
 
@@ -241,6 +316,7 @@ def _record(record: Record) -> Iterator[str]:
     for i, (name, type) in enumerate(record.members):
         base, _, count = type.partition("[")
         name = f"_{i}" if name == "_" else name
+        count = count or ("4]" if base == "address" else "")
         yield f"\t{_C_TYPES.get(base, base)} {name}{'[' + count if count else ''};"
     yield "};"
 
@@ -264,6 +340,10 @@ def header() -> str:
             ("OUTPUT_LAST", OUTPUT_LAST),
             ("PORT_TO_HOST", PORT_TO_HOST),
             ("METER_BANDS", METER_BANDS),
+            ("CONNECTION_SLOW", CONNECTION_SLOW),
+            ("CONNECTION_EXPECTED", CONNECTION_EXPECTED),
+            ("TIMEOUTS", len(TIMEOUTS)),
+            *TRACK_FLAGS,
         )
     ]
     for prefix, names in (
@@ -272,6 +352,7 @@ def header() -> str:
         ("UPCALL", UPCALLS),
         ("LAYER", LAYERS),
         ("NETWORK", NETWORKS),
+        ("TIMEOUT", tuple(TIMEOUTS)),
     ):
         lines.append(_enumeration(prefix, names))
     lines += _key_struct()

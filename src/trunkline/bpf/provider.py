@@ -26,11 +26,13 @@ from trunkline.base.log import Log
 from trunkline.bpf import actions as encoding
 from trunkline.bpf import adopt, attach, loader, probe
 from trunkline.bpf import layout as program
+from trunkline.bpf.connections import KernelStore
 from trunkline.bpf.flows import NOTHING, Flows, FullError
 from trunkline.bpf.keeper import Keeper
 from trunkline.bpf.meters import KernelMeters
 from trunkline.bpf.ring import RingBuffer
 from trunkline.bpf.system_calls import BpfError
+from trunkline.bpf.tracking import Trackings
 from trunkline.bpf.upcalls import Queues, decode, port_and_cost
 from trunkline.bridge.devices import Device
 from trunkline.dpif import actions as dp
@@ -49,7 +51,7 @@ from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
 from trunkline.sim.datapath import Sim
 
-_MISS, _SLOW, _ACTION = range(3)
+_MISS, _SLOW, _ACTION, _CONNTRACK = range(4)
 _READ: Final = 256  # records taken out of the ring at once
 _PORT_WORDS: Final = program.PORT.packed.size // 4
 _DEVICE, _FLAGS, _, _DRAINED = range(4)  # words of a port
@@ -59,7 +61,7 @@ CAPABILITIES: Final = Capabilities(
     "ovs-system",
     layout.DATAPATH,
     frozenset(("output", "push_vlan", "pop_vlan", "set", "userspace", "recirc", "trunc", "drop", "hash",
-               "meter", "clone", "sample", "check_pkt_len")),
+               "meter", "clone", "sample", "check_pkt_len", "ct", "ct_clear")),
     2,
 )  # fmt: skip
 """What the program does by itself; flows that match other fields, or have other actions, go up."""
@@ -117,9 +119,16 @@ class BpfDatapath:
         self._next_cookie = 1
         self._old_cookies: list[tuple[float, list[int]]] = []
         self._questions = encoding.Questions(
-            self._cookie, self._devices.__contains__, self.meters.is_inside, lambda: self._sim.vlan_limit
+            self._cookie,
+            self._devices.__contains__,
+            self.meters.is_inside,
+            self._tracking,
+            lambda: self._sim.vlan_limit,
         )
-        self._fresh: list[int] = []  # cookies given out by the encoding under way
+        self._trackings = Trackings(maps["trackings"])
+        self._connections = self.conntrack.store = KernelStore(maps, self.conntrack)
+        self._fresh: list[int] = []  # cookies given out by the encoding under way,
+        self._fresh_trackings: list[int] = []  # and numbers of ct actions
         self._slow_packets = 0
         self._next_sort = 0.0
         self._full = ""  # what there was no room for, as it was last said
@@ -225,7 +234,11 @@ class BpfDatapath:
             at = port * _PORT_WORDS + _DRAINED
             ports[at] = ports[at] + cost & 0xFFFFFFFF
             record = decode(data)
-            if record.reason != _ACTION:
+            if record.reason == _CONNTRACK:
+                if (actions := self._trackings.actions(record.argument)) is not None:
+                    sim.execute(record.packet, record.key, actions)
+                    self._connections.settle()
+            elif record.reason != _ACTION:
                 self._slow_packets += record.reason == _SLOW
                 sim.enter(record.packet, record.key)
             elif (action := self._cookies.get(record.argument)) is not None:
@@ -237,6 +250,7 @@ class BpfDatapath:
 
     def run(self, now: float) -> None:
         self._sim.run(now)
+        self._trackings.run(now)
         if now >= self._next_sort:
             self._next_sort = now + _SORT
             self._keeper.check()
@@ -268,21 +282,32 @@ class BpfDatapath:
     def _install(self, flow: FlowPut, now: float) -> None:
         """Puts a flow into the kernel, or its new actions.  Without room there its packets go on missing."""
         orders, slow = self._orders(flow)
+        shared = self._flows.lists.holds(orders)  # then its ct actions are counted already
         try:
             if flow.ufid in self._flows.flows:
                 self._forget(self._flows.change(flow.ufid, orders, now, slow=slow), now)
             else:
                 self._flows.add(flow.ufid, flow.key, flow.mask, orders, now, slow=slow)
         except (FullError, BpfError) as error:
+            shared = True
             if str(error) != self._full:
                 self._full = str(error)
                 self._log.warn("%s: %s; packets are forwarded by this process", self.name, error)
             if flow.ufid in self._flows.flows:  # its actions there are old
                 self._forget(self._flows.remove(flow.ufid, now)[1], now)
+        if shared:
+            self._release(now)
+
+    def _release(self, now: float) -> None:
+        """Gives back the ct actions of the encoding that has ended."""
+        for number in self._fresh_trackings:
+            self._trackings.release(number, now)
+        self._fresh_trackings.clear()
 
     def _orders(self, flow: FlowPut) -> tuple[tuple[bytes, ...], bool]:
         """What the kernel is to do with the flow's packets, and whether that is to send them up."""
         self._fresh.clear()
+        self._fresh_trackings.clear()
         problem = _beyond(flow.key, flow.mask)
         if problem is None:
             try:
@@ -290,6 +315,7 @@ class BpfDatapath:
             except encoding.Slow as error:
                 problem = str(error)
                 self._retire(list(self._fresh), self.clock.monotonic())
+                self._release(self.clock.monotonic())
         self._log.dbg("%s: flow %032x goes the slow path: %s", self.name, flow.ufid, problem)
         return encoding.slow_orders(), True
 
@@ -303,11 +329,20 @@ class BpfDatapath:
         self._fresh.append(number)
         return number
 
+    def _tracking(self, actions: tuple[Any, ...]) -> int | None:
+        number = self._trackings.take(actions)
+        if number is not None:
+            self._fresh_trackings.append(number)
+        return number
+
     def _forget(self, orders: tuple[bytes, ...] | None, now: float) -> None:
         """A list of orders is not used any more."""
         if orders:
             found = map(encoding.userspace_cookie, orders)
             self._retire([number for number in found if number is not None], now)
+            for number in map(encoding.tracking_number, orders):
+                if number is not None:
+                    self._trackings.release(number, now)
 
     def _retire(self, cookies: list[int], now: float) -> None:
         if cookies:

@@ -1,9 +1,9 @@
 /* Running a megaflow's actions: a list of small orders, one after the other, on a packet that changes as they go. */
 #pragma once
+#include "conntrack.h"
 #include "hash.h"
 #include "lookup.h"
 #include "meter.h"
-#include "rewrite.h"
 #include "upcall.h"
 
 enum { GOING_ON, STOP };
@@ -81,6 +81,20 @@ INLINE int set_meta(struct run *r, const struct action *a)
 	return GOING_ON;
 }
 
+INLINE int conntrack(struct run *r, u32 number)
+{
+	int done = track(r->skb, r->slot, number);
+	if (done == TRACKED)
+		return GOING_ON;
+	if (done == TO_PYTHON) { /* it does the rest of the list, too */
+		refresh(r);
+		send_up(r->skb, r->s, UPCALL_CONNTRACK, number, r->t);
+	} else {
+		count_drop(r->s, DROP_ACTION_ERROR);
+	}
+	return STOP;
+}
+
 INLINE int one_action(struct run *r, const struct action *a)
 {
 	struct scratch *s = r->s;
@@ -139,6 +153,11 @@ INLINE int one_action(struct run *r, const struct action *a)
 		refresh(r);
 		if (s->length <= argument)
 			r->at += *(u32 *)a->data;
+		break;
+	case ACTION_CONNTRACK:
+		return conntrack(r, argument);
+	case ACTION_CONNTRACK_CLEAR:
+		forget_tracking(s);
 		break;
 	case ACTION_DROP:
 		count_drop(s, DROP_EXPLICIT);

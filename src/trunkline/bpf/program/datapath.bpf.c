@@ -89,6 +89,7 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 	for (int i = 0; i < KEEP_WORDS; i++)
 		s->words[i] = 0;
 	s->port = *port;
+	s->known = 0;
 	s->key.dp_in_port = bpf_htonl(*port);
 	s->key.pkt_mark = bpf_htonl(skb->mark);
 	s->key.skb_priority = bpf_htonl(skb->priority);
@@ -105,6 +106,7 @@ SEC("tc") int execute(struct __sk_buff *skb)
 	for (int i = 0; i < KEEP_WORDS; i++)
 		s->words[i] = 0;
 	s->port = skb->cb[0];
+	s->known = 0;
 	s->key.dp_in_port = bpf_htonl(s->port);
 	s->key.recirc_id = bpf_htonl(skb->cb[1]);
 	s->key.pkt_mark = bpf_htonl(skb->mark);

@@ -19,6 +19,9 @@
 #define SMALL_PACKET 192
 #define MEDIUM_PACKET 2048
 #define LARGE_PACKET 65536
+#define MAX_CONNECTIONS 262144
+#define MAX_TRACKINGS 16384
+#define MAX_POLICIES 1024
 #define NO_STATISTICS 0xffffffffu
 #define IP_CHECKSUM 1
 #define PSEUDO 2
@@ -26,11 +29,20 @@
 #define OUTPUT_LAST 1
 #define PORT_TO_HOST 1
 #define METER_BANDS 4
-enum { ACTION_END, ACTION_OUTPUT, ACTION_PUSH_VLAN, ACTION_POP_VLAN, ACTION_SET_ETHERNET, ACTION_WRITE, ACTION_SET_META, ACTION_USERSPACE, ACTION_RECIRCULATE, ACTION_HASH, ACTION_METER, ACTION_TRUNCATE, ACTION_PUSH_MPLS, ACTION_POP_MPLS, ACTION_SKIP, ACTION_SAMPLE, ACTION_CHECK_LENGTH, ACTION_DROP };
+#define CONNECTION_SLOW 1
+#define CONNECTION_EXPECTED 2
+#define TIMEOUTS 11
+#define TRACK_COMMIT 1
+#define TRACK_FORCE 2
+#define TRACK_NAT 4
+#define TRACK_MARK 8
+#define TRACK_LABEL 16
+enum { ACTION_END, ACTION_OUTPUT, ACTION_PUSH_VLAN, ACTION_POP_VLAN, ACTION_SET_ETHERNET, ACTION_WRITE, ACTION_SET_META, ACTION_USERSPACE, ACTION_RECIRCULATE, ACTION_HASH, ACTION_METER, ACTION_TRUNCATE, ACTION_PUSH_MPLS, ACTION_POP_MPLS, ACTION_SKIP, ACTION_SAMPLE, ACTION_CHECK_LENGTH, ACTION_DROP, ACTION_CONNTRACK, ACTION_CONNTRACK_CLEAR };
 enum { DROP_NO_FLOW, DROP_RING_FULL, DROP_EXPLICIT, DROP_NO_PORT, DROP_METER, DROP_TOO_MANY_PASSES, DROP_ACTION_ERROR, DROP_MALFORMED };
-enum { UPCALL_MISS, UPCALL_SLOW, UPCALL_ACTION };
+enum { UPCALL_MISS, UPCALL_SLOW, UPCALL_ACTION, UPCALL_CONNTRACK };
 enum { LAYER_ETHERNET, LAYER_VLAN, LAYER_NETWORK, LAYER_TRANSPORT };
 enum { NETWORK_NONE, NETWORK_IPV4, NETWORK_IPV6, NETWORK_ARP, NETWORK_MPLS };
+enum { TIMEOUT_TCP_SYN_SENT, TIMEOUT_TCP_SYN_RECV, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_FIN_WAIT, TIMEOUT_TCP_TIME_WAIT, TIMEOUT_TCP_CLOSE, TIMEOUT_UDP_FIRST, TIMEOUT_UDP_SINGLE, TIMEOUT_UDP_MULTIPLE, TIMEOUT_ICMP_FIRST, TIMEOUT_ICMP_REPLY };
 /* The datapath's part of the flow key; all numbers in network order. */
 struct flow_key {
 	u64 tun_id; /* 0 */
@@ -176,4 +188,57 @@ struct upcall {
 	u32 gso_size;
 	u32 vlan;
 	u64 key[34];
+};
+struct direction {
+	u16 zone;
+	u8 family;
+	u8 protocol;
+	u32 src[4];
+	u32 dst[4];
+	u16 a;
+	u16 b;
+};
+struct end {
+	u32 connection;
+	u32 reply;
+};
+struct side {
+	u32 low;
+	u32 high;
+	u32 max_window;
+	u8 scale;
+	u8 state;
+	u16 _5;
+};
+struct connection {
+	struct bpf_spin_lock lock;
+	u32 flags;
+	u64 expires;
+	struct direction original;
+	struct direction reply;
+	struct direction parent;
+	struct side first;
+	struct side second;
+	u32 mark;
+	u32 label[4];
+	u32 lifetime;
+	u32 policy;
+	u8 nat;
+	u8 state;
+	u16 _14;
+};
+struct tracking {
+	u16 zone;
+	u16 flags;
+	u32 mark;
+	u32 mark_mask;
+	u32 label[4];
+	u32 label_mask[4];
+};
+struct lifetimes {
+	u32 seconds[16];
+};
+struct tracker {
+	u32 unchecked;
+	u32 expecting;
 };

@@ -154,6 +154,8 @@ struct scratch {
 	u8 transport; /* IP protocol whose header is there whole, or 0 */
 	u8 again; /* another pass */
 	u8 stale; /* the packet has changed since the key was made */
+	u32 known; /* the connection that an earlier ct of known_zone has found, and 1; or 0 */
+	u16 known_zone, known_reply;
 	u32 cutting; /* bytes not to be sent next */
 	u8 window[WINDOW + 2 + 62]; /* a part of the packet; it begins at byte 2, so that IP addresses are aligned */
 };
