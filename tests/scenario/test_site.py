@@ -33,6 +33,30 @@ def test_addresses_age_on_virtual_time(site: Site) -> None:
     assert len(site.appctl("fdb/show", "br0").splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.1",
+        "fd00::1",
+        "10.0.0.1/33",
+        "10.0.0.1/24,10.0.0.2/24",
+        "",
+        "x/24",
+        "10.0.0.1/24,fd00::1",
+        "/24",
+    ],
+)
+def test_an_address_that_is_none_is_refused(site: Site, address: str) -> None:
+    site.vsctl("add-br br0")
+    with pytest.raises(ValueError, match=r"^machine one: .*(such as 10\.0\.0\.1/24|of a kind)"):
+        site.machine("one", address, "br0")
+    with pytest.raises(ValueError, match=r"^machine one: .*no MAC address"):
+        site.machine("one", "10.0.0.1/24", "br0", mac="01:00:00:00:00:01")
+    assert site.vsctl("list-ports br0") == ""
+    one, two = (site.machine(f"m{n}", f"10.0.0.{n}/24", "br0") for n in (1, 2))
+    assert one.ping(two)
+
+
 def test_tools_fail_as_they_do(site: Site) -> None:
     with pytest.raises(ToolError, match="no bridge named nope") as failed:
         site.vsctl("add-port nope p1")

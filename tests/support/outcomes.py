@@ -20,7 +20,7 @@ INTERFACE = (
 )
 BRIDGE = ("name", "datapath_id", "datapath_version", "status", "rstp_status")
 PORT = ("name", "status", "rstp_status", "bond_active_slave")
-ROOT = ("ovs_version", "datapath_types", "dpdk_initialized", "statistics")
+ROOT = ("ovs_version", "datapath_types", "dpdk_initialized", "dpdk_version", "statistics")
 _MAC = re.compile(r"\b[0-9a-f][26ae](?::[0-9a-f]{2}){5}\b")
 _DATAPATH_ID = re.compile(r"\b0000([0-9a-f][26ae][0-9a-f]{10})\b")
 _VARYING = re.compile(r"(duration=|n_packets=|n_bytes=|hit:|missed:)[0-9.]+s?")

@@ -6,13 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+import trunkline as package
 from support.originals import environment
 from trunkline.cli import trunkline
 from trunkline.cli.trunkline import units
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert package.__version__ == metadata.version("trunkline")
+    assert trunkline.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith(f"trunkline {package.__version__} (")
 
 
 def test_wrong_sub_commands(capsys: pytest.CaptureFixture[str]) -> None:

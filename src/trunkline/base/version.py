@@ -6,7 +6,9 @@ Open vSwitch whose behaviour Trunkline carries; our own version stands on a line
 
 from typing import Final
 
-TRUNKLINE: Final = "0.1.0"
+from trunkline import __version__
+
+TRUNKLINE: Final = __version__
 OPEN_VSWITCH: Final = "3.1.0"
 OVN: Final = "23.03.1"
 

@@ -36,6 +36,7 @@ class Status:
         self._switch = switch
         self._fixed = {
             "dpdk_initialized": False,
+            "dpdk_version": "none",
             "datapath_types": tuple(sorted(datapath_types)),
             "iface_types": tuple(sorted({*interface_types, "patch"})),
         }

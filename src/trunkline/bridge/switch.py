@@ -494,6 +494,10 @@ class Switch:
         rows = (self._replica.row("Port", uuid) for uuid in bridge.ports)
         return any(row is not None and row.name == bridge.name for row in rows)
 
+    def row_of(self, part: InterfacePart) -> Row | None:
+        """What the database says of an interface; None of a local port that has no row, or not any more."""
+        return self._replica.row("Interface", part.uuid)
+
     # ---- for the OpenFlow side (ofproto/fabric.py, Host)
 
     def part_of(self, bridge: str, ofport: int) -> InterfacePart | None:

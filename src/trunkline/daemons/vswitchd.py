@@ -23,6 +23,7 @@ from trunkline.bridge.interests import INTERESTS
 from trunkline.bridge.parts import Lane, UnknownDatapathError
 from trunkline.bridge.status import Status, statistics_seconds
 from trunkline.bridge.switch import Switch
+from trunkline.bridge.unspoken import unspoken_commands
 from trunkline.daemons.commands import exit_command, time_commands
 from trunkline.daemons.env import Env
 from trunkline.daemons.kept_flows import KeptFlows
@@ -121,6 +122,7 @@ class Switchd:
     def _make_lane(self, type: str) -> Lane:
         if type not in self.datapath_types:
             raise UnknownDatapathError(type)
+        self.env.commands.reveal("ofproto/list-tunnels")  # the original has it from the first bridge on
         note = ""
         if type == "system" and not self.dummy:
             try:
@@ -372,6 +374,7 @@ class Switchd:
             return ""
 
         return [
+            *unspoken_commands(self.switch),
             *every_command(self.datapaths, lambda path: Path(path).read_text(errors="replace")),
             Command("dpctl/list-commands", "", 0, None, list_commands),
             Command("bridge/reconnect", "[bridge]", 0, 1, reconnect),

@@ -95,6 +95,11 @@ def of_number(number: int, basis: int = 0) -> int:
     return murmur((number & _ALL, number >> 32), basis, 8)
 
 
+def of_address(mac: int, vlan: int, basis: int) -> int:
+    """Of a source address in a VLAN: by its lowest 8 bits a bond spreads addresses over its members."""
+    return of_number(vlan << 48 | mac, basis)
+
+
 # ---- packets
 
 _PORTS: Final = layout.bits("tp_src", "tp_dst")

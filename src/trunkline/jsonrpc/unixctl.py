@@ -44,6 +44,10 @@ class Commands:
         for command in commands:
             self._table[command.name] = command
 
+    def reveal(self, name: str) -> None:
+        """Lists a command that was hidden."""
+        self._table[name] = self._table[name]._replace(hidden=False)
+
     def add_missing(self, missing: Iterable[Missing]) -> None:
         """Lets every command of the originals that is not there refuse in so many words."""
         for name, usage, instead in missing:

@@ -43,7 +43,7 @@ SETTINGS: Final = (
              "other_config:flow-limit other_config:max-idle other_config:vlan-limit"),
     Settings("Open_vSwitch", _D, "external_ids external_ids:system-id external_ids:hostname external_ids:rundir "
              "other_config system_type system_version"),
-    Settings("Open_vSwitch", _R, "cur_cfg dpdk_initialized datapath_types iface_types"),
+    Settings("Open_vSwitch", _R, "cur_cfg dpdk_initialized dpdk_version datapath_types iface_types"),
     Settings("Open_vSwitch", _D, "ovs_version db_version", "ovs-ctl and trunkline up write it"),
     Settings("Open_vSwitch", _N, "other_config:hw-offload other_config:n-offload-threads other_config:tc-policy "
              "other_config:offload-rebalance", "flows are not handed to network cards"),
@@ -65,7 +65,6 @@ SETTINGS: Final = (
     Settings("Open_vSwitch", _H, "other_config:enable-statistics"),
     Settings("Open_vSwitch", _R, "statistics:cpu statistics:load_average statistics:memory "
              "statistics:process_NAME statistics:file_systems"),
-    Settings("Open_vSwitch", _E, "dpdk_version"),
     Settings("Open_vSwitch", _Y, "other_config:private_key other_config:certificate other_config:ca_cert "
              "other_config:ipsec_skb_mark", "there are no IPsec tunnels"),
 

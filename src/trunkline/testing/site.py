@@ -153,7 +153,8 @@ class Site:
     ) -> SiteMachine:
         """Plugs a machine in under port `name`; with `bridge` the port is added as well.
 
-        `address` is ``10.0.0.1/24``, ``fd00::1/64``, or one of each with a comma between.
+        `address` is ``10.0.0.1/24``, ``fd00::1/64``, or one of each with a comma between; ValueError tells
+        what is wrong with one that is not.
         """
         if mac is None:
             mac = f"02:00:00:00:{self._next >> 8:02x}:{self._next & 0xFF:02x}"

@@ -12,6 +12,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from trunkline.base.addresses import parse_mac
+
 BROADCAST: Final = b"\xff" * 6
 _ARP: Final = struct.Struct("!HHBBH6s4s6s4s")
 _ETHERTYPE_ARP: Final = b"\x08\x06"
@@ -41,6 +43,29 @@ def checksum(data: bytes) -> bytes:
     return (~total & 0xFFFF).to_bytes(2, "big")
 
 
+def _mac(name: str, text: str) -> bytes:
+    number = parse_mac(text)
+    if number is None or number >> 40 & 1:
+        raise ValueError(f"machine {name}: {text!r} is no MAC address of a card, such as 02:00:00:00:00:01")
+    return number.to_bytes(6, "big")
+
+
+def _interfaces(name: str, text: str) -> list[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
+    """The addresses of a machine; a prefix says which others are on its wire, so it must be given."""
+    found = []
+    for one in text.split(","):
+        try:
+            if "/" not in one:
+                raise ValueError
+            found.append(ipaddress.ip_interface(one.strip()))
+        except ValueError:
+            wanted = "is no address with a prefix length, such as 10.0.0.1/24 or fd00::1/64"
+            raise ValueError(f"machine {name}: {one!r} {wanted}") from None
+    if len({one.version for one in found}) < len(found):
+        raise ValueError(f"machine {name}: {text!r} has more than one address of a kind")
+    return found
+
+
 class Machine:
     """`mac` is text, `address` as in ``10.0.0.1/24``, ``fd00::1/64``, or one of each with a comma between.
 
@@ -62,9 +87,10 @@ class Machine:
     )
 
     def __init__(self, name: str, mac: str, address: str) -> None:
+        """Raises ValueError if an address is none, lacks its prefix or is a second one of its kind."""
         self.name = name
-        self.mac = bytes.fromhex(mac.replace(":", ""))
-        given = [ipaddress.ip_interface(text) for text in address.split(",")]
+        self.mac = _mac(name, mac)
+        given = _interfaces(name, address)
         self.addresses = tuple(str(one.ip) for one in given)
         self._address: ipaddress.IPv4Address = _NOBODY
         self._address6: bytes | None = None
