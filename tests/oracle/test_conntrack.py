@@ -15,6 +15,7 @@ import pytest
 
 from support import conntrack_packets as packets
 from support.conntrack_conversations import answer, fragments, natted_packet, pipeline, strange_packet
+from support.conntrack_packets import udp
 from support.conntrack_pair import LAB, ConntrackPair, Crash, held
 from support.originals import Originals
 from support.switches import Lab, OriginalSwitch, PortSpec
@@ -142,6 +143,22 @@ def test_nat_zones_marks_and_several_cts() -> None:
     finally:
         stop(pair)
     assert {0x61, 0xA1, 0x62, 0xA2, 0x6A, 0xAA} <= seen
+
+
+def test_flows_behind_nat_match_what_the_packet_has_become(pair: ConntrackPair) -> None:
+    pair.reset()
+    pair.flows(
+        [
+            "table=0,ip,in_port=1,actions=ct(commit,nat(src=10.0.0.100:4000),table=1)",
+            "table=0,ip,in_port=2,actions=ct(nat,table=1)",
+            "table=1,ip,nw_src=10.0.0.100,udp,tp_src=4000,actions=2",
+            "table=1,ip,nw_dst=10.0.0.1,udp,tp_dst=1000,actions=1",
+            "table=1,ip,actions=3",
+        ]
+    )
+    there = pair.step("p1", udp("10.0.0.1", "10.0.0.2", (1000, 53)), "there")
+    assert [*there] == ["p2"]
+    assert [*pair.step("p2", udp("10.0.0.2", "10.0.0.100", (53, 4000)), "back")] == ["p1"]
 
 
 def one_pipeline(pair: ConntrackPair, seed: int, seen: set[int]) -> None:

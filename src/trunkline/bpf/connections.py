@@ -57,7 +57,20 @@ class KernelStore:
         self._sweep: Iterator[tuple[bytes, bytes, int]] | None = None
         self._next_sweep = 0.0
         self._swept = 0.0  # when this round began
+        self._take_up()
         self.settle()
+
+    def _take_up(self) -> None:
+        """The connections that an earlier process has left, if its maps are ours now.
+
+        Their timeout policies and helpers are not known any more: they live on as all others do.
+        """
+        for key, record in self._records.items():
+            connection = _connection(record)
+            number = int.from_bytes(key, "little")
+            self._connections[number] = connection
+            self._numbers[connection] = number
+            self._next = max(self._next, number)
 
     # ---- what the program has to know beside connections
 
@@ -218,6 +231,18 @@ class KernelStore:
             state,
             0,
         )
+
+
+def _connection(record: bytes) -> Connection:
+    """A connection made of its record."""
+    _, flags, _, original, reply, parent, *_, nat, _, _ = _RECORD.unpack(record)
+    there = tuple_of(original)
+    connection = Connection(there, (tcp.Side(), tcp.Side()) if there.protocol == TCP else 0)
+    connection.reply = tuple_of(reply)
+    connection.parent = tuple_of(parent) if flags & program.CONNECTION_EXPECTED else None
+    connection.nat = (SOURCE if nat & CT_SNAT else 0) | (DESTINATION if nat & CT_DNAT else 0)
+    _refresh(connection, record)
+    return connection
 
 
 def _number(end: bytes) -> int:

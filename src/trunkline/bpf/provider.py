@@ -148,6 +148,10 @@ class BpfDatapath:
             self._keeper.take_up({**found.ports, **found.others})
             found.close()
 
+    def program(self, name: str) -> loader.Program:
+        """A program of the object, for test runs."""
+        return self._loaded.program(name)
+
     # ---- ports
 
     def capabilities(self) -> Capabilities:

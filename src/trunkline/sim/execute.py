@@ -114,10 +114,15 @@ def _conntrack(state: _Run, action: dp.Conntrack, rest: tuple[Any, ...]) -> bool
     outcomes = sim.conntrack.process(state.packet, state.key, action, sim.clock.monotonic(), state.known)
     if not outcomes:
         return False
+    before = state.packet
     for packet, key, known in outcomes[:-1]:
-        _run(_Run(sim, packet, key, state.depth, known), rest)
+        other = _Run(sim, packet, key, state.depth, known)
+        other.change(packet)
+        _run(other, rest)
     packet, key, state.known = outcomes[-1]
     state.restore(packet, key)
+    if packet is not before:  # NAT, or another fragment
+        state.change(packet)
     return True
 
 
