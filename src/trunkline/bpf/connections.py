@@ -1,12 +1,14 @@
 """The table of connections in the kernel's maps: a store for the tracker of conntrack/.
 
 The program (program/conntrack.h) and this process work on the same connections.  The program finds them by
-the names of their directions, and moves their states on with each packet; here they are made, given ports by
-NAT, and forgotten.  A connection has a record in the map `connections`, by number, and two names in the map
-`directions`, which are those of conntrack/tuples.py, byte by byte.
+the names of their directions, moves their states on with each packet, and begins new ones where nothing is
+to be chosen; here others are begun, with ports from NAT and helpers, and all are forgotten.  A connection has
+a record in the map `connections`, by number, and two names in the map `directions`, which are those of
+conntrack/tuples.py, byte by byte.
 
 What only Python needs stays here: the helper, who expected the connection, the name of its timeout policy.
-A packet that comes up is worked on with the record read afresh; what it changes is written back whole.
+A packet that comes up is worked on with the record read afresh; what it changes is written back whole.  A
+connection that the program has begun has no object here until somebody asks for it.
 
 Who has died is found by going over the records, some thousands at a time, once a second or more seldom: so
 that this costs a twentieth of the time at most.
@@ -57,6 +59,7 @@ class KernelStore:
         self._sweep: Iterator[tuple[bytes, bytes, int]] | None = None
         self._next_sweep = 0.0
         self._swept = 0.0  # when this round began
+        self._count = self._counted = 0  # connections that this round has met, and the one before
         self._take_up()
         self.settle()
 
@@ -66,18 +69,19 @@ class KernelStore:
         Their timeout policies and helpers are not known any more: they live on as all others do.
         """
         for key, record in self._records.items():
-            connection = _connection(record)
             number = int.from_bytes(key, "little")
-            self._connections[number] = connection
-            self._numbers[connection] = number
-            self._next = max(self._next, number)
+            self._object(number, record)
+            if not number & program.BEGUN_IN_KERNEL:
+                self._next = max(self._next, number)
 
     # ---- what the program has to know beside connections
 
     def settle(self) -> None:
         """Tells the program of policies and settings, where they have changed."""
         said = program.TRACKER.packed.pack(
-            not self._tracker.check_sequences, bool(len(self._tracker.expectations))
+            not self._tracker.check_sequences,
+            bool(len(self._tracker.expectations)),
+            bool(self._tracker.limits) or self._tracker.default_limit is not None,
         )
         if said != self._said:
             self._said = said
@@ -92,7 +96,8 @@ class KernelStore:
                 self._written[number] = row
                 self._lifetimes.update(number.to_bytes(4, "little"), row)
 
-    def _policy(self, name: str | None) -> int:
+    def policy(self, name: str | None) -> int:
+        """The number of a timeout policy; that of everybody's when there is no room."""
         if name not in self._policies:
             if len(self._policies) == program.MAX_POLICIES:
                 return 0
@@ -107,17 +112,20 @@ class KernelStore:
         if end is None:
             return None
         number, reply = program.END.packed.unpack(end)
-        connection = self._connections.get(number)
-        if connection is None or not self._read(number, connection):
-            return None
-        return connection, bool(reply)
-
-    def _read(self, number: int, connection: Connection) -> bool:
         record = self._records.lookup(number.to_bytes(4, "little"))
-        if record is None:
-            return False
-        _refresh(connection, record)
-        return True
+        return (self._object(number, record), bool(reply)) if record is not None else None
+
+    def _object(self, number: int, record: bytes) -> Connection:
+        """The connection of a record, as the record has it now."""
+        connection = self._connections.get(number)
+        if connection is not None:
+            _refresh(connection, record)
+            return connection
+        connection, policy = _connection(record)
+        connection.policy = self._policies[policy] if policy < len(self._policies) else None
+        self._connections[number] = connection
+        self._numbers[connection] = number
+        return connection
 
     def insert(self, connection: Connection) -> bool:
         there, back = connection.original.name(), connection.reply.name()
@@ -138,7 +146,7 @@ class KernelStore:
     def _free_number(self) -> int:
         """Numbers go round, so that one that has become free is not soon another's."""
         while True:
-            self._next = (self._next + 1) & 0xFFFFFFFF
+            self._next = (self._next + 1) % program.BEGUN_IN_KERNEL
             if self._next not in self._connections:
                 return self._next
 
@@ -165,44 +173,47 @@ class KernelStore:
             self._records.update(number.to_bytes(4, "little"), self._record(connection), _LOCK)
 
     def connections(self) -> Iterator[Connection]:
-        found = {}
+        found = []
         for keys, values, count in self._records.batches(_AT_ONCE):
             for i in range(count):
                 number = int.from_bytes(keys[i * 4 : i * 4 + 4], "little")
-                connection = self._connections.get(number)
-                if connection is not None:
-                    found[number] = connection
-                    _refresh(connection, values[i * _RECORD.size : (i + 1) * _RECORD.size])
-        yield from [connection for number, connection in self._connections.items() if number in found]
+                found.append(self._object(number, values[i * _RECORD.size : (i + 1) * _RECORD.size]))
+        yield from found
 
     def expired(self, now: float) -> Iterator[Connection]:
         """Looks at some of the connections; what is left over is looked at by the next call."""
         if self._sweep is None:
-            if now < self._next_sweep or not self._connections:
+            if now < self._next_sweep:
                 return
+            self._count = 0
             self._sweep = self._records.batches(_AT_ONCE)
             self._swept = now
         batch = next(self._sweep, None)
         if batch is None:
             self._sweep = None
+            self._counted = self._count
             self._next_sweep = now + max(_ROUND, _SHARE * (now - self._swept))
             self.settle()
             return
         keys, values, count = batch
+        self._count += count
         end = int(now * _NANOSECONDS)
         for i in range(count):
             if _EXPIRES.unpack_from(values, i * _RECORD.size + _EXPIRES_AT)[0] <= end:
-                connection = self._connections.get(int.from_bytes(keys[i * 4 : i * 4 + 4], "little"))
-                if connection is not None:
-                    yield connection
+                number = int.from_bytes(keys[i * 4 : i * 4 + 4], "little")
+                yield self._object(number, values[i * _RECORD.size : (i + 1) * _RECORD.size])
 
     def next_expiry(self) -> float | None:
         if self._sweep is not None:
             return 0.0
-        return self._next_sweep if self._connections else None
+        return self._next_sweep
+
+    def has_room(self, maximum: int) -> bool:
+        """By the count of the last round, which is some seconds old."""
+        return self._counted + len(self._connections) < maximum or len(self) < maximum
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return sum(count for _, _, count in self._records.batches(_AT_ONCE))
 
     # ---- records
 
@@ -226,23 +237,23 @@ class KernelStore:
             connection.mark.to_bytes(4, "big"),
             connection.label.to_bytes(16, "big"),
             int(connection.lifetime),
-            self._policy(connection.policy),
+            self.policy(connection.policy),
             (CT_SNAT if connection.nat & SOURCE else 0) | (CT_DNAT if connection.nat & DESTINATION else 0),
             state,
             0,
         )
 
 
-def _connection(record: bytes) -> Connection:
-    """A connection made of its record."""
-    _, flags, _, original, reply, parent, *_, nat, _, _ = _RECORD.unpack(record)
+def _connection(record: bytes) -> tuple[Connection, int]:
+    """A connection made of its record, and the number of its timeout policy."""
+    _, flags, _, original, reply, parent, *_, policy, nat, _, _ = _RECORD.unpack(record)
     there = tuple_of(original)
     connection = Connection(there, (tcp.Side(), tcp.Side()) if there.protocol == TCP else 0)
     connection.reply = tuple_of(reply)
     connection.parent = tuple_of(parent) if flags & program.CONNECTION_EXPECTED else None
     connection.nat = (SOURCE if nat & CT_SNAT else 0) | (DESTINATION if nat & CT_DNAT else 0)
     _refresh(connection, record)
-    return connection
+    return connection, policy
 
 
 def _number(end: bytes) -> int:

@@ -111,8 +111,9 @@ NO_STATISTICS: Final = 0xFFFFFFFF
 PORT_TO_HOST: Final = 1  # packets for the port are received by its device, for the other side is Python
 
 TRACK_FLAGS: Final = tuple(
-    (f"TRACK_{name}", 1 << i) for i, name in enumerate(("COMMIT", "FORCE", "NAT", "MARK", "LABEL"))
+    (f"TRACK_{name}", 1 << i) for i, name in enumerate(("COMMIT", "FORCE", "NAT", "MARK", "LABEL", "CHOOSES"))
 )
+BEGUN_IN_KERNEL: Final = 0x80000000  # in the number of a connection that the program has made
 CONNECTION_SLOW: Final = 1  # a helper looks at its packets
 CONNECTION_EXPECTED: Final = 2  # one was expected, and its key shows whose it is
 
@@ -265,10 +266,11 @@ TRACKING: Final = Record(
         ("mark_mask", "word"),
         ("label", "address"),
         ("label_mask", "address"),
+        ("policy", "u32"),
     ),
 )
 LIFETIMES: Final = Record("lifetimes", (("seconds", "u32[16]"),))
-TRACKER: Final = Record("tracker", (("unchecked", "u32"), ("expecting", "u32")))
+TRACKER: Final = Record("tracker", (("unchecked", "u32"), ("expecting", "u32"), ("limited", "u32")))
 RECORDS: Final = (
     CONFIG, PORT, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, TOTALS, COUNTERS, METER, UPCALL,
     DIRECTION, END, SIDE, CONNECTION, TRACKING, LIFETIMES, TRACKER,
@@ -340,6 +342,7 @@ def header() -> str:
             ("OUTPUT_LAST", OUTPUT_LAST),
             ("PORT_TO_HOST", PORT_TO_HOST),
             ("METER_BANDS", METER_BANDS),
+            ("BEGUN_IN_KERNEL", BEGUN_IN_KERNEL),
             ("CONNECTION_SLOW", CONNECTION_SLOW),
             ("CONNECTION_EXPECTED", CONNECTION_EXPECTED),
             ("TIMEOUTS", len(TIMEOUTS)),

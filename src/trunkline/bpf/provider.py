@@ -125,8 +125,8 @@ class BpfDatapath:
             self._tracking,
             lambda: self._sim.vlan_limit,
         )
-        self._trackings = Trackings(maps["trackings"])
         self._connections = self.conntrack.store = KernelStore(maps, self.conntrack)
+        self._trackings = Trackings(maps["trackings"], self._connections.policy)
         self._fresh: list[int] = []  # cookies given out by the encoding under way,
         self._fresh_trackings: list[int] = []  # and numbers of ct actions
         self._slow_packets = 0

@@ -6,6 +6,7 @@ number; one that no flow uses any more rests for two seconds, for packets on the
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from trunkline.bpf import layout as program
@@ -19,8 +20,10 @@ Actions = tuple[Any, ...]
 
 
 class Trackings:
-    def __init__(self, rows: Map) -> None:
+    def __init__(self, rows: Map, policy: Callable[[str | None], int]) -> None:
+        """`policy`: the number of a timeout policy."""
         self._rows = rows
+        self._policy = policy
         self._numbers: dict[Actions, int] = {}
         self._users: dict[int, int] = {}
         self._lists: dict[int, Actions] = {}
@@ -34,7 +37,9 @@ class Trackings:
             if not self._free:
                 return None
             number = self._free.popleft()
-            self._rows.update(number.to_bytes(4, "little"), row(actions[0]))
+            self._rows.update(
+                number.to_bytes(4, "little"), row(actions[0], self._policy(actions[0].timeout or None))
+            )
             self._numbers[actions] = number
             self._lists[number] = actions
             self._users[number] = 0
@@ -60,8 +65,9 @@ class Trackings:
                 self._free.append(number)
 
 
-def row(action: dp.Conntrack) -> bytes:
-    """The record of an action; what else there is to it (helpers, ports to choose from) is Python's."""
+def row(action: dp.Conntrack, policy: int) -> bytes:
+    """The record of an action.  What else there is to it (helpers, ports to choose from) is Python's, and so
+    are the connections that begin with it."""
     mark, mark_mask = action.mark or (0, 0)
     label, label_mask = action.label or (0, 0)
     flags = sum(
@@ -72,6 +78,7 @@ def row(action: dp.Conntrack) -> bytes:
             ("NAT", action.nat is not None),
             ("MARK", action.mark is not None),
             ("LABEL", action.label is not None),
+            ("CHOOSES", bool(action.helper or (action.nat is not None and action.nat.kind))),
         )
         if wanted
     )
@@ -82,4 +89,5 @@ def row(action: dp.Conntrack) -> bytes:
         mark_mask.to_bytes(4, "big"),
         label.to_bytes(16, "big"),
         label_mask.to_bytes(16, "big"),
+        policy,
     )

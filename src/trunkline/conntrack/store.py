@@ -38,6 +38,9 @@ class Store(Protocol):
 
     def next_expiry(self) -> float | None: ...
 
+    def has_room(self, maximum: int) -> bool:
+        """Whether there are fewer connections; a store may count them seldom."""
+
     def __len__(self) -> int: ...
 
 
@@ -112,6 +115,9 @@ class MemoryStore:
 
     def next_expiry(self) -> float | None:
         return min((next(iter(queue)).expires for queue in self._queues.values()), default=None)
+
+    def has_room(self, maximum: int) -> bool:
+        return len(self._connections) < maximum
 
     def __len__(self) -> int:
         return len(self._connections)

@@ -225,7 +225,7 @@ class Tracker:
         limit = self.limits.get(zone, self.default_limit)
         if limit is not None and limit.count >= limit.limit:
             return False
-        if len(self.store) >= self.maximum:
+        if not self.store.has_room(self.maximum):
             self._full.total += 1
             return False
         return limit

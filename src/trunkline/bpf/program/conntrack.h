@@ -1,10 +1,9 @@
 /* Connection tracking: what the action ct does to packets of connections that are there (docs/design/conntrack.md).
  *
- * The table of connections is Python's (bpf/connections.py): it makes them, chooses ports for NAT, forgets them.  Here packets
- * are looked up by the names of their directions, the protocol's state machine says what they mean, addresses are
- * translated, and the key gets what was found.  What is rare, or needs a choice, goes up: the packet that begins a
- * connection (if the action commits), fragments, ICMP errors, packets for helpers.  Python carries out the action, and
- * the rest of the list behind it, on the same connections. */
+ * Packets are looked up by the names of their directions, the protocol's state machine says what they mean, addresses are
+ * translated, connections begun, and the key gets what was found.  What is rare, or needs a choice, goes up: new
+ * connections that NAT is to find a port for, fragments, ICMP errors, packets for helpers.  Python carries out the action,
+ * and the rest of the list behind it, on the same connections; it also forgets them (bpf/connections.py). */
 #pragma once
 #include "rewrite.h"
 #include "tcp.h"
@@ -59,6 +58,7 @@ struct naming {
 	struct direction own, wanted;
 	struct segment segment;
 	u8 bytes[64];
+	u64 fresh[sizeof(struct connection) / 8]; /* a connection; its lock may not be in such a map */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -356,6 +356,81 @@ INLINE void mark(struct scratch *s, struct connection *c, const struct tracking 
 	}
 }
 
+#define NOBODY 0xffffffff
+
+/* What the next ct of the packet is to know, and marks. */
+INLINE void remember(struct scratch *s, struct connection *c, const struct tracking *t, u32 id, u16 zone, u32 reply)
+{
+	if (!(t->flags & TRACK_NAT) && id != NOBODY) {
+		s->known = id + 1;
+		s->known_zone = zone;
+		s->known_reply = reply;
+	}
+	if (t->flags & (TRACK_MARK | TRACK_LABEL)) {
+		bpf_spin_lock(&c->lock);
+		mark(s, c, t);
+		bpf_spin_unlock(&c->lock);
+	}
+}
+
+INLINE void tcp_begin(struct side *first, struct side *second, const struct segment *g)
+{
+	u32 window = at_least(g->window, 1);
+	first->low = g->sequence;
+	first->high = g->sequence + g->length + 1 + !!(g->flags & TCP_FIN);
+	if (g->flags & TCP_SYN) {
+		first->high++;
+		first->scale = g->scale;
+		window = rounded_up(window, g->scale & SCALE);
+	} else {
+		first->scale = second->scale = SCALE_UNKNOWN;
+	}
+	first->max_window = window;
+	first->state = SYN_SENT;
+	second->high = second->max_window = 1;
+}
+
+/* Begins a connection; its number, or 0: Python is to see to it. */
+GLOBAL u32 begin(u32 slot, u32 number)
+{
+	struct naming *n = bpf_map_lookup_elem(&namings, &slot);
+	struct tracking *t = bpf_map_lookup_elem(&trackings, &number);
+	if (!n || !t)
+		return 0;
+	struct connection *c = (struct connection *)n->fresh;
+	u8 protocol = n->own.protocol;
+	int is_icmp = protocol == ICMP || protocol == ICMPV6;
+#pragma unroll
+	for (u32 i = 0; i < sizeof(n->fresh) / 8; i++)
+		n->fresh[i] = 0;
+	if (protocol == IPPROTO_TCP)
+		tcp_begin(&c->first, &c->second, &n->segment);
+	u32 policy = t->policy;
+	struct lifetimes *l = bpf_map_lookup_elem(&lifetimes, &policy);
+	if (!l)
+		return 0;
+	c->original = n->own;
+	reverse(&c->reply, &n->own);
+	c->policy = policy;
+	c->lifetime = l->seconds[protocol == IPPROTO_TCP ? TIMEOUT_TCP_SYN_SENT : is_icmp ? TIMEOUT_ICMP_FIRST : TIMEOUT_UDP_FIRST];
+	c->expires = bpf_ktime_get_ns() + c->lifetime * NANOSECONDS;
+	struct end end = {.connection = (bpf_get_prandom_u32() | BEGUN_IN_KERNEL) & ~1u /* never NOBODY */, .reply = 1};
+	u32 id = end.connection;
+	if (bpf_map_update_elem(&connections, &id, c, BPF_NOEXIST))
+		return 0;
+	if (bpf_map_update_elem(&directions, &c->reply, &end, BPF_NOEXIST)) {
+		bpf_map_delete_elem(&connections, &id);
+		return 0;
+	}
+	end.reply = 0;
+	if (bpf_map_update_elem(&directions, &c->original, &end, BPF_NOEXIST)) {
+		bpf_map_delete_elem(&directions, &c->reply);
+		bpf_map_delete_elem(&connections, &id);
+		return 0;
+	}
+	return id;
+}
+
 GLOBAL int track(struct __sk_buff *skb, u32 slot, u32 number)
 {
 	u32 zero = 0, reply = 0, state = 0, id = 0;
@@ -402,9 +477,19 @@ GLOBAL int track(struct __sk_buff *skb, u32 slot, u32 number)
 			c = bpf_map_lookup_elem(&connections, &id);
 		}
 		if (!c) {
-			if (end || natted || all->expecting || t->flags & (TRACK_COMMIT | TRACK_FORCE))
+			if (end || natted || all->expecting)
 				return TO_PYTHON;
-			show(s, zone, may_begin(&n->own, &n->segment) ? CT_NEW : CT_INV, &n->own);
+			int fits = may_begin(&n->own, &n->segment), begins = fits && t->flags & (TRACK_COMMIT | TRACK_FORCE);
+			if (begins) {
+				if (t->flags & TRACK_CHOOSES || all->limited || !(id = begin(slot, number)))
+					return TO_PYTHON;
+				c = bpf_map_lookup_elem(&connections, &id);
+				if (!c)
+					return TO_PYTHON;
+			}
+			show(s, zone, fits ? CT_NEW : CT_INV, &n->own);
+			if (c)
+				remember(s, c, t, id, zone, 0);
 			return TRACKED;
 		}
 	}
@@ -453,17 +538,8 @@ GLOBAL int track(struct __sk_buff *skb, u32 slot, u32 number)
 #pragma unroll
 		for (int i = 0; i < 4; i++)
 			s->key.ct_label[i] = c->label[i];
-		if (!(t->flags & TRACK_NAT)) {
-			s->known = id + 1;
-			s->known_zone = zone;
-			s->known_reply = reply;
-		}
 	}
-	if (t->flags & (TRACK_MARK | TRACK_LABEL)) {
-		bpf_spin_lock(&c->lock);
-		mark(s, c, t);
-		bpf_spin_unlock(&c->lock);
-	}
+	remember(s, c, t, again ? NOBODY : id, zone, reply);
 	if (nat && translate(skb, s, reply ? &c->original : &c->reply, nat))
 		return FAILED;
 	return TRACKED;
