@@ -283,9 +283,10 @@ def test_the_keeper_takes_the_place_of_an_earlier_process(way: Attachments, devi
     keeper.take_up({(device, False): earlier.id, (device, True): earlier.id})
     assert way.attached(device) == [earlier.id]
     keeper.add(device, "port7")
+    assert keeper.check() == []
+    assert way.attached(device) == [earlier.id], "it is at work until everything is ready"
+    keeper.take_over()
     assert way.attached(device) == [program.id]
-    assert way.attached(device, egress=True) == [earlier.id]
-    keeper.forget_others()
     assert way.attached(device, egress=True) == []
     keeper.close(remove=False)
     assert way.attached(device) == [program.id]

@@ -34,38 +34,52 @@ class Keeper:
         self._log = log
         self._restored = restored or Counter("bpf_restored")
         self._names: dict[Port, str] = {}
-        self._left: dict[Port, int] = {}  # programs of an earlier process, that nobody has asked for yet
+        self._left: dict[Port, int] = {}  # programs of an earlier process that are still at work
         self._turns: deque[Port] = deque()
         self._refusals = RateLimit()
 
     def take_up(self, ports: Mapping[Port, int]) -> None:
-        """Programs of an earlier process: each forwards on until `add` puts ours in its place, or
-        `forget_others` takes it away."""
+        """Programs of an earlier process: each forwards on, whatever is added, until `take_over`."""
         self._left.update(ports)
 
     def add(self, index: int, name: str, *, egress: bool = False) -> None:
-        """From now on the program is at this device, in the place of an earlier one.  Raises OSError."""
+        """From now on the program is at this device, or will be from `take_over` on.  Raises OSError."""
         port = index, egress
-        old = self._left.pop(port, None)
-        if old is not None and old in self._attachments.attached(index, egress=egress):
-            self._attachments.replace(index, self._program, old, egress=egress)
-        elif self._program.id not in self._attachments.attached(index, egress=egress):
-            self._attachments.attach(index, self._program, egress=egress)
+        if port not in self._left:
+            self._put(port)
         if port not in self._names:
             self._turns.append(port)
         self._names[port] = name
+
+    def _put(self, port: Port) -> None:
+        index, egress = port
+        there = self._attachments.attached(index, egress=egress)
+        old = self._left.get(port)
+        if old in there and old is not None:
+            self._attachments.replace(index, self._program, old, egress=egress)
+        elif self._program.id not in there:
+            self._attachments.attach(index, self._program, egress=egress)
 
     def remove(self, index: int, *, egress: bool = False) -> None:
         """It is no port any more; that it has gone is no error."""
         port = index, egress
         if self._names.pop(port, None) is not None:
             self._turns.remove(port)
-            self._detach(port, self._program.id)
+            self._detach(port, self._left.pop(port, self._program.id))
 
-    def forget_others(self) -> None:
-        """Everything that is to be a port has been added: what an earlier process has left beside goes."""
-        for port, program in self._left.items():
-            self._detach(port, program)
+    def take_over(self) -> None:
+        """Everything that is to be a port has been added, and is ready: the program comes into the place of
+        the earlier ones, each in one step; those at devices that are no ports any more go."""
+        for port, program in list(self._left.items()):
+            if port not in self._names:
+                self._detach(port, program)
+            else:
+                try:
+                    self._put(port)
+                except OSError as error:
+                    self._log.warn(
+                        "%s: the program cannot be attached: %s", self._names[port], error.strerror
+                    )
         self._left.clear()
 
     def _detach(self, port: Port, program: int) -> None:
@@ -89,6 +103,8 @@ class Keeper:
         for _ in range(min(limit, len(self._turns))):
             port = self._turns[0]
             self._turns.rotate(-1)
+            if port in self._left:
+                continue
             index, egress = port
             try:
                 if self._program.id in self._attachments.attached(index, egress=egress):
@@ -113,4 +129,4 @@ class Keeper:
         if remove:
             for index, egress in list(self._names):
                 self.remove(index, egress=egress)
-            self.forget_others()
+            self.take_over()

@@ -24,7 +24,7 @@ from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
 from trunkline.base.log import Log
 from trunkline.bpf import actions as encoding
-from trunkline.bpf import adopt, attach, loader, probe
+from trunkline.bpf import adopt, attach, inherit, loader, probe
 from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
 from trunkline.bpf.flows import NOTHING, Flows, FullError
@@ -50,6 +50,7 @@ from trunkline.dpif.provider import (
 from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
 from trunkline.sim.datapath import Sim
+from trunkline.upcall.taking_up import Left
 
 _MISS, _SLOW, _ACTION, _CONNTRACK = range(4)
 _READ: Final = 256  # records taken out of the ring at once
@@ -73,9 +74,9 @@ class Readers(Protocol):
     def remove_reader(self, descriptor: int) -> object: ...
 
 
-def layout_digest(object_code: bytes) -> int:
-    """Stands for the way that the maps are laid out: that of one program is not another's."""
-    return int.from_bytes(hashlib.blake2b(object_code, digest_size=8).digest(), "big")
+def layout_digest() -> int:
+    """Stands for the way that the maps are laid out, and for what the numbers in them mean."""
+    return int.from_bytes(hashlib.blake2b(program.header().encode(), digest_size=8).digest(), "big")
 
 
 class BpfDatapath:
@@ -97,6 +98,7 @@ class BpfDatapath:
         self.clock = clock
         self.wake = wake
         self._log = log.module("dpif")
+        self._bpf_log = log.module("bpf")
         self._sim = Sim(name, clock, seed=seed)
         self.conntrack = self._sim.conntrack
         self._owner = adopt.owner(run_directory)
@@ -106,10 +108,10 @@ class BpfDatapath:
         self._loaded = loader.load(code, constants=constants, offsets=offsets)
         maps = self._loaded.maps
         restored = counters.counter("bpf_restored") if counters is not None else None
-        self._keeper = Keeper(self._attachments, self._loaded.program("ingress"), log.module("bpf"), restored)
-        self._take_up(log)
+        self._keeper = Keeper(self._attachments, self._loaded.program("ingress"), self._bpf_log, restored)
+        self._before = self._look_for_earlier()
         self.meters = self._sim.meters = KernelMeters(maps["meters"])
-        self._flows = Flows(maps, self._owner, layout_digest(code))
+        self._flows = Flows(maps, self._owner, layout_digest())
         self._totals, self._counters, self._devices_map = maps["totals"], maps["counters"], maps["devices"]
         self._ports = memoryview(maps["ports"].memory()).cast("B").cast("I")
         self._ring = RingBuffer(maps["upcalls"])
@@ -136,17 +138,64 @@ class BpfDatapath:
         if readers is not None:
             readers.add_reader(self._ring.fileno(), lambda: self.wake())
 
-    def _take_up(self, log: Log) -> None:
-        """Programs of an earlier process forward on until ours are in their places."""
+    # ---- what an earlier process has left
+
+    def _look_for_earlier(self) -> adopt.Adopted | None:
+        """Programs of an earlier process forward on until `settled`; their maps, if we can read them."""
         try:
             devices = [index for index, _ in socket.if_nameindex()]
             found = adopt.find(self._owner, self._attachments, devices)
         except BpfError as error:
-            log.module("bpf").warn("what an earlier process has left cannot be seen: %s", error)
+            self._bpf_log.warn("what an earlier process has left cannot be seen: %s", error)
+            return None
+        if found is None:
+            return None
+        self._keeper.take_up({**found.ports, **found.others})
+        if found.layout == layout_digest():
+            return found
+        self._bpf_log.info("an earlier process has left flows of another version: they are not taken up")
+        found.close()
+        return None
+
+    def left(self, since: float) -> Iterator[Left]:
+        """The flows of the earlier process, with the present numbers of its ports."""
+        if self._before is None:
             return
-        if found is not None:
-            self._keeper.take_up({**found.ports, **found.others})
-            found.close()
+        try:
+            yield from inherit.flows(self._before.maps, self._numbers_now(self._before), since)
+        except BpfError as error:
+            self._bpf_log.warn("the flows that an earlier process has left cannot be read: %s", error)
+
+    def _numbers_now(self, before: adopt.Adopted) -> dict[int, int]:
+        """From its port numbers to ours, by the device."""
+        ours = {index: number for number, (index, _) in self._devices.items()}
+        then = inherit.ports(before.maps)
+        return {number: ours[index] for index, number in then.items() if index in ours}
+
+    def settled(self) -> None:
+        """All ports and flows are there: our program takes the place of the earlier process's, and the
+        packets that it has not looked at come to us."""
+        self._keeper.take_over()
+        before, self._before = self._before, None
+        if before is None:
+            return
+        numbers = self._numbers_now(before)
+        ring = RingBuffer(before.maps["upcalls"])
+        waited = 0
+        while records := ring.read(_READ):
+            for record in map(decode, records):
+                port = numbers.get(record.port)
+                if record.reason == _MISS and port is not None and not layout.get(record.key, "recirc_id"):
+                    waited += 1
+                    self._sim.enter(record.packet, inherit.with_port(record.key, port))
+        ring.close()
+        before.close()
+        self._bpf_log.info(
+            "%s: %d flows were taken up from an earlier process, and %d packets that waited",
+            self.name,
+            len(self._flows.flows),
+            waited,
+        )
 
     def program(self, name: str) -> loader.Program:
         """A program of the object, for test runs."""
@@ -196,10 +245,6 @@ class BpfDatapath:
         self._ports[at + _FLAGS] = program.PORT_TO_HOST if egress else 0
         self._ports[at + _DEVICE] = index
         self._devices[number] = index, egress
-
-    def settled(self) -> None:
-        """All ports are there that are to be: programs that an earlier process has left elsewhere go."""
-        self._keeper.forget_others()
 
     def port_delete(self, number: int) -> None:
         device = self._devices.pop(number, None)

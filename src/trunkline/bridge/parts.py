@@ -19,6 +19,7 @@ from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.rows import Row
 from trunkline.packet.packet import Packet
 from trunkline.upcall.datapath import Datapath
+from trunkline.upcall.taking_up import Left
 
 NO_OFPORT = -1
 
@@ -39,9 +40,13 @@ class Carrier(Provider, Protocol):
     def receive(self, number: int, packets: Sequence[Packet]) -> None:
         """Packets that this process has read from the port's device, in the order in which they came."""
 
+    def left(self, since: float) -> Iterable[Left]:
+        """The flows used since then (Clock.monotonic()) that an earlier process has left, and that are still
+        at work; their ports have the present numbers."""
+
     def settled(self) -> None:
-        """All ports that are configured at the start are there: what an earlier process has left beside
-        them may go."""
+        """All ports that are configured at the start are there, and so are flows: what an earlier process has
+        left may go."""
 
 
 class Lane(NamedTuple):

@@ -145,8 +145,14 @@ class Switch:
         self._settling.settle()
         self._drop_lanes()
         self._timeout_policies.apply(replica, self._routes.root, self.lanes)
+
+    def settle_lanes(self) -> None:
+        """What is configured is there, flows too: new datapaths hear of it, unless packets are to wait."""
+        if self.interfaces.holding:
+            return
         for lane in self._new_lanes:
-            lane.provider.settled()
+            since = self._clock.monotonic() - lane.datapath.max_idle
+            lane.datapath.take_up(lane.provider.left(since), lane.provider.settled)
         self._new_lanes.clear()
 
     def _configure_all(self) -> None:
@@ -356,9 +362,10 @@ class Switch:
         return lane
 
     def _drop_lanes(self) -> None:
-        for type in [type for type, lane in self.lanes.items() if not lane.bridges]:
+        for type, lane in [(type, lane) for type, lane in self.lanes.items() if not lane.bridges]:
             del self.lanes[type]
             self._drop_lane(type)
+            lane.provider.close()
 
     def _find_controllers(self, row: Row) -> Mapping[Uuid, ControllerSettings]:
         rows = (self._replica.row("Controller", uuid) for uuid in row.controller)
@@ -520,7 +527,11 @@ class Switch:
     # ---- end
 
     def close(self, *, remove: bool) -> None:
-        """Lets go of every device; `remove` also takes internal ports out of the system (exit --cleanup)."""
+        """Lets go of every device.  `remove`, of ``exit --cleanup``, also takes internal ports out of the
+        system, and ends forwarding in the kernel; without it that goes on."""
+        if remove:
+            for lane in self.lanes.values():
+                lane.provider.close()
         self.interfaces.close_all(remove=remove)
         for bridge in self.bridges.values():
             self._surroundings.bridge_went(bridge.name)

@@ -253,6 +253,7 @@ class Switchd:
         self._take_keys()
         self.switch.apply(self.replica)
         self._keep_flows(first)
+        self.switch.settle_lanes()
         if first:
             self.devices.watch(self._device_changed)
             self.devices.forget_others(frozenset(self.switch.interfaces.by_name))

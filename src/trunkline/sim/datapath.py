@@ -12,7 +12,7 @@ packets chooses the keys, and only the hash of bytes is keyed.)  Masks that hit 
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from trunkline.base.clock import Clock
@@ -141,6 +141,9 @@ class Sim:
 
     def attach_device(self, number: int, device: Transmitter) -> None:
         self.attach(number, device.transmit)
+
+    def left(self, since: float) -> Iterable[Any]:
+        return ()
 
     def settled(self) -> None:
         """Nothing is left of an earlier process: memory was all there was."""

@@ -15,7 +15,7 @@ packets have gone through), and `run` takes from each in turn, as long as its bu
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -49,6 +49,7 @@ from trunkline.translate.userspace import SLOW, slow_path
 from trunkline.upcall.effects import apply, sort
 from trunkline.upcall.megaflows import Index, Megaflow
 from trunkline.upcall.resuming import continuation, thawed
+from trunkline.upcall.taking_up import Left, TakingUp
 from trunkline.upcall.tracked import tracked_fields
 
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
@@ -127,6 +128,7 @@ class Datapath:
         self._concerned: dict[int, None] = {}  # ufids of megaflows that are to be translated again
         self._round: Iterator[tuple[int, Statistics]] | None = None  # statistics that are being pushed
         self._ages: dict[int, None] = {}  # all ufids, those first that have not been used for longest
+        self._taking_up: TakingUp | None = None
         fabric.execute = self._packet_out
         fabric.resume = self._resume
         fabric.refresh = self.fetch_statistics
@@ -135,6 +137,10 @@ class Datapath:
         provider.conntrack.count_in(counters)
 
     # ---- driving
+
+    def take_up(self, left: Iterable[Left], done: Callable[[], None]) -> None:
+        """Takes up what an earlier process has left, little by little; then calls `done`, in `run`."""
+        self._taking_up = TakingUp(left, done)
 
     def run(self, now: float | None = None, budget: float | None = None) -> None:
         """Does what is due: changes, upcalls, statistics, expiry.  To be called after packets, after changes
@@ -145,6 +151,10 @@ class Datapath:
         now = self.clock.monotonic() if now is None else now
         end = math.inf if budget is None else now + budget
         self.provider.run(now)
+        while self._taking_up is not None:
+            self._take_up_some(self._taking_up, now)
+            if self.clock.monotonic() >= end:
+                return
         if self.paused:
             while self._handle_some(now) and self.clock.monotonic() < end:
                 pass
@@ -167,6 +177,17 @@ class Datapath:
         if budget is None:
             self.revalidate()
 
+    def _take_up_some(self, taking_up: TakingUp, now: float) -> None:
+        """One step: megaflows, then what the addresses that they have taught change about them, then the
+        end of it."""
+        if taking_up.some(self, _BATCH, now):
+            return
+        if self.fabric.changes:
+            self._note_changes()
+        if not self._translate_some():
+            self._taking_up = None
+            taking_up.done()
+
     def _ripe(self, now: float) -> list[Bridge]:
         """The bridges that have flows or addresses whose time may be over."""
         if now < self._expire_after:
@@ -184,6 +205,8 @@ class Datapath:
 
     def next_timer(self) -> float | None:
         """When `run` is due again, if nothing happens before; None: not until something happens."""
+        if self._taking_up is not None:
+            return self.clock.monotonic()
         if self.paused:
             return self.clock.monotonic() if self.provider.waiting() else self.provider.next_timer()
         if self._concerned or self.fabric.changes or self._round is not None or self.provider.waiting():
@@ -242,7 +265,7 @@ class Datapath:
             result = translate(bridge, key)
             self._translations.total += 1
             if len(self.megaflows) < self.flow_limit:
-                self._put(bridge, key, result, now)
+                self.install(bridge, key, result, now)
             if len(fresh) < _FRESH:
                 mask = result.wildcards & layout.PACKET
                 fresh[mask, packet_key & mask] = result
@@ -255,7 +278,8 @@ class Datapath:
         self._executions.total += 1
         self.provider.execute(packet, key & layout.PACKET, result.actions)
 
-    def _put(self, bridge: Bridge, key: int, result: Result, now: float) -> None:
+    def install(self, bridge: Bridge, key: int, result: Result, now: float) -> None:
+        """Puts the result of a translation into the datapath, as a megaflow."""
         mask = (result.wildcards if self.megaflows_on else _exact(key)) & layout.PACKET
         actions = _for_datapath(bridge, result)
         ufid = self._next_ufid

@@ -1,0 +1,136 @@
+"""Reading what an earlier process has left in its maps.
+
+Its programs forward on while this is read, and until this process puts its own in their place.  Read are
+the keys and masks of its flows, the recirculations that their actions name, and where the flows of a port
+come in; upcall/taking_up.py makes megaflows of that.  Then there are the packets that wait in its ring, for
+nobody has read it for a while.
+
+Maps that are laid out in another way than ours (another version of the program: adopt.HEAD) say nothing that
+can be understood.  Then what was left only forwards until everything is set up here, and is gone then.
+"""
+
+from collections.abc import Iterator, Mapping
+from struct import Struct
+from typing import Final
+
+from trunkline.bpf import layout as program
+from trunkline.bpf.maps import Map, possible_cpus
+from trunkline.flow import key as layout
+from trunkline.upcall.taking_up import Left
+
+_PORT: Final = layout.OFFSET["dp_in_port"]
+_PORT_MASK: Final = layout.MASK["dp_in_port"]
+_WORDS: Final = Struct(f"={program.KEY_WORDS}Q")
+_NUMBER: Final = Struct("=I").pack
+_FLOW: Final = program.FLOW.packed
+_ACTION: Final = program.ACTION.packed
+_RECIRCULATE: Final = program.ACTIONS.index("RECIRCULATE")
+_END: Final = program.ACTIONS.index("END")
+_NANOSECOND: Final = 1e-9
+_LONGEST: Final = 64  # elements of a list of actions
+
+_Mask = tuple[tuple[int, ...], tuple[int, ...]]  # all its words, and the places of those that are in the key
+
+
+def key_of(words: tuple[int, ...]) -> int:
+    """The key whose words the program has."""
+    return layout.from_datapath_bytes(_WORDS.pack(*words))
+
+
+def with_port(key: int, number: int) -> int:
+    return key & ~_PORT_MASK | number << _PORT
+
+
+def ports(maps: Mapping[str, Map]) -> dict[int, int]:
+    """The datapath port number of each interface index."""
+    return {
+        int.from_bytes(index, "little"): int.from_bytes(number, "little")
+        for index, number in maps["devices"].items()
+    }
+
+
+def flows(maps: Mapping[str, Map], numbers: Mapping[int, int], since: float) -> Iterator[Left]:
+    """Every flow that was used `since` (Clock.monotonic()), as far as its port is in `numbers`: old to new.
+
+    Raises BpfError.
+    """
+    masks = _masks(maps["masks"])
+    lists: dict[int, tuple[int, ...]] = {}
+    used = _used(maps)
+    for name in ("flows", "wide_flows"):
+        for key, value in maps[name].items():
+            actions, statistics = _FLOW.unpack(value)
+            (number,) = Struct("=I").unpack_from(key, len(key) - 8)
+            if number not in masks or used.get(statistics, since) < since:
+                continue
+            words, places = masks[number]
+            whole = [0] * program.KEY_WORDS
+            for place, word in zip(places, Struct(f"={len(places)}Q").unpack_from(key), strict=True):
+                whole[place] = word
+            found = key_of(tuple(whole))
+            port = numbers.get((found & _PORT_MASK) >> _PORT)
+            if port is None:
+                continue
+            if actions not in lists:
+                lists[actions] = _recirculations(maps["actions"], actions)
+            yield Left(with_port(found, port), key_of(words), lists[actions])
+
+
+def _masks(one: Map) -> dict[int, _Mask]:
+    """Masks by number."""
+    found: dict[int, _Mask] = {}
+    record = program.MASK.packed
+    for number, value in enumerate(record.iter_unpack(one.range(0, one.entries))):
+        words, index, wide = value[: program.KEY_WORDS], value[-3], value[-2]
+        whole = [0] * program.KEY_WORDS
+        if wide:
+            found[number] = tuple(words), tuple(range(program.KEY_WORDS))
+            continue
+        count = sum(1 for word in words if word)
+        if not count:
+            continue
+        places = tuple(index[:count])
+        for place, word in zip(places, words, strict=False):
+            whole[place] = word
+        found[number] = tuple(whole), places
+    return found
+
+
+def _used(maps: Mapping[str, Map]) -> dict[int, float]:
+    """When each flow was used last, by the number of its statistics; never: it is not there."""
+    one = maps["statistics"]
+    each = one.stride // possible_cpus()
+    found: dict[int, float] = {}
+    start = 0
+    while values := one.range(start, 4096):
+        counted = False
+        for at in range(0, len(values), one.stride):
+            last = max(
+                program.STATISTICS.packed.unpack_from(values, cpu)[2]
+                for cpu in range(at, at + one.stride, each)
+            )
+            if last:
+                counted = True
+                found[start + at // one.stride] = last * _NANOSECOND
+        if not counted:  # numbers are given out from below
+            break
+        start += 4096
+    return found
+
+
+def _recirculations(one: Map, element: int) -> tuple[int, ...]:
+    """The numbers that a list of actions names."""
+    found: list[int] = []
+    for _ in range(_LONGEST):
+        value = one.lookup(_NUMBER(element))
+        if value is None:
+            break
+        element = int.from_bytes(value[:4], "little")
+        for kind, _, _, _, argument, _ in _ACTION.iter_unpack(value[8:]):
+            if kind == _RECIRCULATE:
+                found.append(argument)
+            elif kind == _END:
+                break
+        if not element:
+            break
+    return tuple(found)

@@ -1,0 +1,286 @@
+"""The whole switch on the kernel datapath: devices, what is put back, who detaches the program, restarts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.host import Host
+from support.kernel_program import compiled, needs_kernel
+from support.namespaces import Namespace, namespaces
+
+pytestmark = pytest.mark.system
+STREAM = str(Path(__file__).parents[1] / "support" / "stream.py")
+_DEADLINE = 30.0
+
+
+@pytest.fixture
+def host(short_directory: Path) -> Iterator[Host]:
+    needs_kernel()
+    compiled()
+    with namespaces() as namespace:
+        made = Host(namespace, short_directory)
+        try:
+            made.vsctl("add-br", "br0")
+            yield made
+        finally:
+            made.stop()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + _DEADLINE
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+ATTACHED = """
+import socket, sys
+from trunkline.bpf.attach import attachments
+ways, device = attachments(), socket.if_nametoindex(sys.argv[1])
+for program in ways.attached(device):
+    if sys.argv[2] == "detach":
+        ways.detach(device, program)
+    print(program)
+"""
+
+
+def attached(host: Host, device: str, what: str = "show") -> list[str]:
+    """Ids of the programs at the ingress of a device."""
+    return host.namespace(sys.executable, "-c", ATTACHED, device, what).split()
+
+
+def flags(namespace: Namespace, device: str) -> str:
+    return namespace("ip", "-o", "link", "show", device).partition("<")[2].partition(">")[0]
+
+
+def datapath(host: Host) -> str:
+    return host.run("ovs-appctl", "dpctl/show")
+
+
+def restart(host: Host, how: str) -> None:
+    """Ends the switch, and starts it again; back when it has looked at the configuration."""
+    if how == "kill":
+        host.switch.kill()
+    else:
+        host.run("ovs-appctl", "exit")
+    host.switch.wait(30)
+    for path in host.directory.glob("ovs-vswitchd.*.ctl"):
+        path.unlink(missing_ok=True)
+    host.start_switch()
+    host.vsctl("set", "Bridge", "br0", f"external_ids:again={time.monotonic()}")
+
+
+@contextmanager
+def stream(
+    sender: Namespace, receiver: Namespace, address: str, rate: int = 500
+) -> Iterator[Callable[[], str]]:
+    """Datagrams; what is given ends them, and gives what the receiver says."""
+    there = subprocess.Popen(
+        ["ip", "netns", "exec", receiver.name, sys.executable, STREAM, "receive"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert there.stdout is not None
+    assert there.stdin is not None
+    assert there.stdout.readline() == "ready\n"
+    here = sender.start(sys.executable, STREAM, "send", address, str(rate))
+
+    def finish() -> str:
+        here.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)  # what is on its way arrives
+        assert there.stdin is not None
+        assert there.stdout is not None
+        there.stdin.write("enough\n")
+        there.stdin.flush()
+        return there.stdout.readline().strip()
+
+    try:
+        yield finish
+    finally:
+        for process in (here, there):
+            process.kill()
+            process.wait()
+
+
+def test_packets_are_forwarded_in_the_kernel(host: Host) -> None:
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    second = host.namespace.machine("p2", "10.0.0.2/24")
+    host.vsctl("add-port", "br0", "p1", "--", "add-port", "br0", "p2")
+    host.namespace("ip", "addr", "add", "10.0.0.254/24", "dev", "br0")
+    host.namespace("ip", "link", "set", "br0", "up")
+    assert first.pings("10.0.0.2")
+    assert second.pings("10.0.0.254")
+    assert "system@ovs-system:" in datapath(host)
+    assert host.run("ovs-appctl", "dpctl/dump-flows").count("icmp") == 0  # NORMAL looks at less
+    with stream(first, second, "10.0.0.2") as finish:
+        until(lambda: "packets:" in host.run("ovs-appctl", "dpctl/dump-flows"), "no megaflow")
+        os.kill(host.switch.pid, signal.SIGSTOP)  # nobody is there to forward but the kernel
+        try:
+            time.sleep(1)
+            missing, count, _ = map(int, finish().split())
+        finally:
+            os.kill(host.switch.pid, signal.SIGCONT)
+    assert missing == 0
+    assert count > 100
+
+
+def test_devices_are_made_ready_and_put_back(host: Host) -> None:
+    host.namespace.machine("p1", "10.0.0.1/24")
+    host.namespace.machine("p2", "10.0.0.2/24")
+    host.namespace("ip", "link", "set", "p2", "promisc", "on")
+    mtu = "1400"
+    host.vsctl("add-port", "br0", "p1", "--", "set", "Interface", "p1", f"mtu_request={mtu}")
+    host.vsctl("add-port", "br0", "p2")
+    assert "PROMISC" in flags(host.namespace, "p1")
+    assert f"mtu {mtu}" in host.namespace("ip", "link", "show", "p1")
+    assert len(attached(host, "p1")) == 1
+    restart(host, "kill")
+    assert "PROMISC" in flags(host.namespace, "p1")
+    host.vsctl("del-port", "p1", "--", "del-port", "p2")
+    assert "PROMISC" not in flags(host.namespace, "p1"), "set by the switch before it was killed"
+    assert "PROMISC" in flags(host.namespace, "p2"), "not set by the switch"
+    assert "mtu 1500" in host.namespace("ip", "link", "show", "p1")
+    assert attached(host, "p1") == attached(host, "p2") == []
+    assert not list((host.directory / "devices").iterdir())
+
+
+def test_a_program_that_somebody_detaches_is_put_back(host: Host) -> None:
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    host.namespace.machine("p2", "10.0.0.2/24")
+    host.vsctl("add-port", "br0", "p1", "--", "add-port", "br0", "p2")
+    assert first.pings("10.0.0.2")
+    assert len(attached(host, "p1", "detach")) == 1
+    until(lambda: len(attached(host, "p1")) == 1, "it is not put back")
+    assert first.pings("10.0.0.2")
+    log = (host.directory / "ovs-vswitchd.log").read_text()
+    assert "p1: somebody has detached the program; it is back" in log
+
+
+def test_a_device_that_goes_comes_back_is_renamed_and_moves_away(host: Host) -> None:
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    second = host.namespace.machine("p2", "10.0.0.2/24")
+    host.vsctl("add-port", "br0", "p1", "--", "add-port", "br0", "p2")
+    assert first.pings("10.0.0.2")
+    host.namespace("ip", "link", "del", "p1")
+    error = '"could not open network device p1 (No such device)"'
+    host.until(error, "get", "Interface", "p1", "error")
+    first.delete()
+    again = host.namespace.machine("p1", "10.0.0.1/24")
+    host.until("[]", "get", "Interface", "p1", "error")
+    until(lambda: again.pings("10.0.0.2"), "not after it came back")
+    host.namespace("ip", "link", "set", "p1", "down")
+    host.namespace("ip", "link", "set", "p1", "name", "other")
+    host.until(error, "get", "Interface", "p1", "error")
+    assert attached(host, "other") == []
+    assert "PROMISC" not in flags(host.namespace, "other")
+    host.namespace("ip", "link", "set", "other", "name", "p1")
+    host.namespace("ip", "link", "set", "p1", "up")
+    host.until("[]", "get", "Interface", "p1", "error")
+    until(lambda: again.pings("10.0.0.2"), "not after it was renamed back")
+    # Away: the program may stay on it, and must not send packets to whatever has p2's number there.
+    elsewhere = Namespace(f"{host.namespace.name}-x")
+    number = host.namespace("cat", "/sys/class/net/p2/ifindex").strip()
+    elsewhere("ip", "link", "add", "trap", "index", number, "type", "veth", "peer", "name", "trap1")
+    for device in ("trap", "trap1"):
+        elsewhere("sysctl", "-qw", f"net.ipv6.conf.{device}.disable_ipv6=1")
+        elsewhere("ip", "link", "set", device, "up")
+    host.namespace("ip", "link", "set", "p1", "netns", elsewhere.name)
+    elsewhere("ip", "link", "set", "p1", "up")
+    host.until(error, "get", "Interface", "p1", "error")
+    assert not again.pings("10.0.0.2")
+    assert elsewhere("cat", "/sys/class/net/trap1/statistics/rx_packets").strip() == "0"
+    assert second.pings("10.0.0.2")
+
+
+@pytest.mark.parametrize("how", ["exit", "kill"])
+def test_known_flows_go_on_through_a_restart(host: Host, how: str) -> None:
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    second = host.namespace.machine("p2", "10.0.0.2/24")
+    third = host.namespace.machine("p3", "10.0.0.3/24")
+    for port in ("p1", "p2", "p3"):
+        host.vsctl("add-port", "br0", port)
+    host.namespace("ip", "addr", "add", "10.0.0.254/24", "dev", "br0")
+    host.namespace("ip", "link", "set", "br0", "up")
+    # p3 is reached by a hash and a recirculation.
+    group = "group_id=1,type=select,selection_method=dp_hash,bucket=bucket_id:1,actions=output:3"
+    host.run("ovs-ofctl", "-OOpenFlow15", "add-group", "br0", group)
+    host.run("ovs-ofctl", "add-flow", "br0", "priority=9,ip,nw_dst=10.0.0.3,actions=group:1")
+    assert second.pings("10.0.0.254")
+    assert first.pings("10.0.0.3")
+    server = second.start("iperf3", "-s", "-1")
+    until(lambda: ":5201" in second("ss", "-ltn"), "iperf3 does not listen")
+    connection = first.start("iperf3", "-c", "10.0.0.2", "-t", "8", "-i", "0", "-b", "50M")
+    with stream(first, second, "10.0.0.2") as finish, stream(second, third, "10.0.0.3") as finish_other:
+        until(lambda: "recirc" in host.run("ovs-appctl", "dpctl/dump-flows"), "nothing recirculates")
+        before = attached(host, "p1")
+        time.sleep(1)
+        restart(host, how)
+        until(lambda: before != attached(host, "p1"), "nothing is taken over")
+        time.sleep(1)
+        results = [finish(), finish_other()]
+    print(results)
+    for result in results:
+        missing, count, _ = map(int, result.split())
+        assert missing == 0, result
+        assert count > 500
+    said = connection.communicate(timeout=30)[0]
+    assert connection.returncode == 0, said
+    server.wait(10)
+    log = (host.directory / "ovs-vswitchd.log").read_text()
+    print([line for line in log.splitlines() if "bpf" in line])
+    assert "flows were taken up from an earlier process" in log
+    assert len(attached(host, "p1")) == 1
+
+
+def test_what_is_no_port_any_more_after_a_restart_is_let_go(host: Host) -> None:
+    host.namespace.machine("p1", "10.0.0.1/24")
+    host.vsctl("add-port", "br0", "p1")
+    assert len(attached(host, "p1")) == 1
+    host.switch.kill()
+    host.switch.wait()
+    host.run("ovs-vsctl", "--no-wait", "del-port", "p1")
+    assert len(attached(host, "p1")) == 1
+    host.start_switch()
+    host.vsctl("set", "Bridge", "br0", "external_ids:again=yes")
+    until(lambda: attached(host, "p1") == [], "the program is still there")
+    until(lambda: "PROMISC" not in flags(host.namespace, "p1"), "it is still promiscuous")
+
+
+def test_nothing_stays_of_a_switch_that_cleans_up(host: Host) -> None:
+    host.namespace.machine("p1", "10.0.0.1/24")
+    host.vsctl("add-port", "br0", "p1")
+    assert len(attached(host, "p1")) == 1
+    host.run("ovs-appctl", "exit", "--cleanup")
+    host.switch.wait(30)
+    assert attached(host, "p1") == []
+    assert "PROMISC" not in flags(host.namespace, "p1")
+    assert host.namespace("ip", "-o", "link").count("\n") == 2, "only lo and p1 are left"
+
+
+def test_two_switches_in_one_namespace(host: Host, short_directory: Path) -> None:
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    host.namespace.machine("p2", "10.0.0.2/24")
+    host.vsctl("add-port", "br0", "p1", "--", "add-port", "br0", "p2")
+    directory = short_directory / "two"
+    directory.mkdir()
+    other = Host(host.namespace, directory)
+    try:
+        third = host.namespace.machine("p3", "10.0.1.3/24")
+        host.namespace.machine("p4", "10.0.1.4/24")
+        other.vsctl("add-br", "br1", "--", "add-port", "br1", "p3", "--", "add-port", "br1", "p4")
+        assert first.pings("10.0.0.2")
+        assert third.pings("10.0.1.4")
+        other.run("ovs-appctl", "exit", "--cleanup")
+        other.switch.wait(30)
+        assert attached(host, "p3") == []
+        assert len(attached(host, "p1")) == 1
+        assert first.pings("10.0.0.2")
+        assert not third.pings("10.0.1.4")
+    finally:
+        other.stop()
