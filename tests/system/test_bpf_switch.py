@@ -224,7 +224,6 @@ def test_known_flows_go_on_through_a_restart(host: Host, how: str) -> None:
         until(lambda: before != attached(host, "p1"), "nothing is taken over")
         time.sleep(1)
         results = [finish(), finish_other()]
-    print(results)
     for result in results:
         missing, count, _ = map(int, result.split())
         assert missing == 0, result
@@ -233,7 +232,6 @@ def test_known_flows_go_on_through_a_restart(host: Host, how: str) -> None:
     assert connection.returncode == 0, said
     server.wait(10)
     log = (host.directory / "ovs-vswitchd.log").read_text()
-    print([line for line in log.splitlines() if "bpf" in line])
     assert "flows were taken up from an earlier process" in log
     assert len(attached(host, "p1")) == 1
 

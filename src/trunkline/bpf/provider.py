@@ -57,6 +57,8 @@ _READ: Final = 256  # records taken out of the ring at once
 _PORT_WORDS: Final = program.PORT.packed.size // 4
 _DEVICE, _FLAGS, _, _DRAINED = range(4)  # words of a port
 _SORT: Final = 1.0  # seconds
+_HANDED_ON: Final = ("directions", "connections")
+"""Maps that go from one process to the next as they are; all others are made anew."""
 _REST: Final = 2.0  # seconds that a cookie is known after its last flow has gone
 CAPABILITIES: Final = Capabilities(
     "ovs-system",
@@ -105,11 +107,13 @@ class BpfDatapath:
         self._attachments = attach.attachments()
         constants, offsets = loader.network_namespace(moves=self._attachments.moves)
         code = probe.object_code()
-        self._loaded = loader.load(code, constants=constants, offsets=offsets)
+        self._before, ports = self._look_for_earlier()
+        handed_on = {name: self._before.maps.pop(name) for name in _HANDED_ON} if self._before else {}
+        self._loaded = loader.load(code, maps=handed_on, constants=constants, offsets=offsets)
         maps = self._loaded.maps
         restored = counters.counter("bpf_restored") if counters is not None else None
         self._keeper = Keeper(self._attachments, self._loaded.program("ingress"), self._bpf_log, restored)
-        self._before = self._look_for_earlier()
+        self._keeper.take_up(ports)
         self.meters = self._sim.meters = KernelMeters(maps["meters"])
         self._flows = Flows(maps, self._owner, layout_digest())
         self._totals, self._counters, self._devices_map = maps["totals"], maps["counters"], maps["devices"]
@@ -140,22 +144,23 @@ class BpfDatapath:
 
     # ---- what an earlier process has left
 
-    def _look_for_earlier(self) -> adopt.Adopted | None:
-        """Programs of an earlier process forward on until `settled`; their maps, if we can read them."""
+    def _look_for_earlier(self) -> tuple[adopt.Adopted | None, dict[adopt.Port, int]]:
+        """The maps of an earlier process, if we can read them, and where its programs are: they forward on
+        until `settled`."""
         try:
             devices = [index for index, _ in socket.if_nameindex()]
             found = adopt.find(self._owner, self._attachments, devices)
         except BpfError as error:
             self._bpf_log.warn("what an earlier process has left cannot be seen: %s", error)
-            return None
+            return None, {}
         if found is None:
-            return None
-        self._keeper.take_up({**found.ports, **found.others})
+            return None, {}
+        ports = {**found.ports, **found.others}
         if found.layout == layout_digest():
-            return found
+            return found, ports
         self._bpf_log.info("an earlier process has left flows of another version: they are not taken up")
         found.close()
-        return None
+        return None, ports
 
     def left(self, since: float) -> Iterator[Left]:
         """The flows of the earlier process, with the present numbers of its ports."""
