@@ -112,12 +112,9 @@ _TRANSPORTS: Final = {TCP: _PORTS, UDP: _PORTS, ICMP: _TYPE_AND_CODE, ICMPV6: _T
 _ADDRESSES: Final = MASK["dl_src"] | MASK["dl_dst"]
 _L4: Final = MASK["tp_src"] | MASK["tp_dst"]
 _NATTED: Final = layout.bits("net_src", "net_dst", "tp_src", "tp_dst")
-_META: Final = ("pkt_mark", "skb_priority")
+_META: Final = ("pkt_mark", "skb_priority", "dp_hash")
 _META_MASK: Final = layout.bits(*_META)
 _WHOLE_MAC: Final = (1 << 48) - 1
-_TAG: Final = layout.bits("vlan_tci", "vlan_tpid")
-_TAG_1: Final = layout.bits("vlan1_tci", "vlan1_tpid")
-_MOVED: Final = MASK["packet_type"]
 
 
 class Questions(NamedTuple):
@@ -127,7 +124,6 @@ class Questions(NamedTuple):
     reachable: Callable[[int], bool]  # whether the kernel can send to a port
     metered: Callable[[int], bool]  # whether the kernel knows a meter
     tracking: Callable[[Actions], int | None]  # the number of a list that begins with a ct; None: no room
-    vlan_limit: Callable[[], int]
 
 
 def encode(ask: Questions, key: int, mask: int, actions: Actions) -> tuple[bytes, ...]:
@@ -160,10 +156,13 @@ class _List:
 
     def __init__(self, ask: Questions, key: int, known: int) -> None:
         self._ask = ask
+        if known & MASK["recirc_id"] and not key & MASK["recirc_id"]:
+            known |= MASK["dp_hash"]  # from a port: nobody has hashed it yet
         self._key = key
         self._known = known
         self._cutting = False  # a truncation waits for its output
-        self._tags: list[tuple[str, int]] = []  # changes of tags, to be undone: ("push", 0), ("pop", tag)
+        self._pushed = 0  # tags that are on the packet since the list began
+        self._popped = False  # whether one that was there before has gone
         self._changed = 0
 
     def run(self, actions: Actions, last: bool) -> list[bytes]:
@@ -207,6 +206,8 @@ class _List:
     def hash(self, action: dp.Hash, last: bool) -> list[bytes]:
         if action.algorithm not in (0, 1):
             raise Slow(f"hash algorithm {action.algorithm}")
+        self._changed |= MASK["dp_hash"]
+        self._known &= ~MASK["dp_hash"]
         return [_order("HASH", action.basis & 0xFFFFFFFF, flags=action.algorithm)]
 
     def drop(self, action: dp.Drop, last: bool) -> list[bytes]:
@@ -215,25 +216,15 @@ class _List:
     # ---- tags
 
     def push_vlan(self, action: dp.PushVlan, last: bool) -> list[bytes]:
-        self._tags.append(("push", 0))
-        known = (self._known & _TAG) << 0
-        inner = (
-            layout.pack(vlan1_tci=get(self._key, "vlan_tci"), vlan1_tpid=get(self._key, "vlan_tpid"))[0]
-            if known == _TAG
-            else 0
-        )
-        outer, outer_mask = layout.pack(vlan_tci=action.tci | _CFI, vlan_tpid=action.tpid)
-        self._key = self._key & ~(_TAG | _TAG_1) | outer | inner
-        self._known = self._known & ~(_TAG | _TAG_1) | outer_mask | (_TAG_1 if known == _TAG else 0)
-        return [_push(action.tpid, action.tci)]
+        self._pushed += 1
+        wire = int.from_bytes(action.tpid.to_bytes(2, "big"), "little")  # the helper wants it in network order
+        return [_order("PUSH_VLAN", wire << 16 | action.tci & ~_CFI)]
 
     def pop_vlan(self, action: dp.PopVlan, last: bool) -> list[bytes]:
-        tag = self._key & _TAG if self._known & _TAG == _TAG else -1
-        self._tags.append(("pop", tag))
-        inner_known = self._known & _TAG_1 == _TAG_1 and self._ask.vlan_limit() != 1
-        inner, _ = layout.pack(vlan_tci=get(self._key, "vlan1_tci"), vlan_tpid=get(self._key, "vlan1_tpid"))
-        self._key = self._key & ~(_TAG | _TAG_1) | (inner if inner_known else 0)
-        self._known = self._known & ~(_TAG | _TAG_1) | (_TAG if inner_known else 0)
+        if self._pushed:
+            self._pushed -= 1
+        else:
+            self._popped = True
         return [_order("POP_VLAN")]
 
     # ---- fields
@@ -318,14 +309,9 @@ class _List:
 
     def _undone(self, inner: "_List") -> list[bytes]:
         """What puts the packet back as it was.  Raises Slow."""
-        orders: list[bytes] = []
-        for what, tag in reversed(inner._tags):
-            if what == "push":
-                orders.append(_order("POP_VLAN"))
-            elif tag < 0:
-                raise Slow("clone that takes away a tag which the flow does not match")
-            elif tag & MASK["vlan_tci"]:
-                orders.append(_push(get(tag, "vlan_tpid"), get(tag, "vlan_tci")))
+        if inner._popped:  # what its CFI bit was no match knows
+            raise Slow("clone that takes a tag away")
+        orders = [_order("POP_VLAN")] * inner._pushed
         changed = inner._changed
         if changed & ~self._known:
             raise Slow(f"clone that changes {_names(changed & ~self._known)}, which the flow does not match")
@@ -351,11 +337,6 @@ class _List:
         if not self._ask.metered(action.id):
             raise Slow(f"meter {action.id}")
         return [_order("METER", action.id)]
-
-
-def _push(tpid: int, tci: int) -> bytes:
-    wire = int.from_bytes(tpid.to_bytes(2, "big"), "little")  # the helper wants it in network order
-    return _order("PUSH_VLAN", wire << 16 | tci & ~_CFI)
 
 
 def _names(mask: int) -> str:

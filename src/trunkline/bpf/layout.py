@@ -210,13 +210,15 @@ UPCALL: Final = Record(
     "upcall",
     (
         ("length", "u32"),  # bytes of the packet that follow
-        ("packet_length", "u32"),
+        ("packet_length", "u32"),  # of the frame that they belong to, a truncation and its tag counted
         ("port", "u32"),
         ("reason", "u32"),
         ("argument", "u32"),
         ("cost", "u32"),
         ("gso_size", "u32"),
         ("vlan", "u32"),  # the tag that stands beside the packet: TPID << 16 | TCI, or 0
+        ("truncated", "u32"),
+        ("_", "u32"),
         ("key", f"u64[{KEY_WORDS}]"),
     ),
 )

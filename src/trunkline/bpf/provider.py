@@ -129,7 +129,6 @@ class BpfDatapath:
             self._devices.__contains__,
             self.meters.is_inside,
             self._tracking,
-            lambda: self._sim.vlan_limit,
         )
         self._connections = self.conntrack.store = KernelStore(maps, self.conntrack)
         self._trackings = Trackings(maps["trackings"], self._connections.policy)
@@ -203,7 +202,11 @@ class BpfDatapath:
         )
 
     def program(self, name: str) -> loader.Program:
+<<<<<<< HEAD
         """A program of the object, for test runs."""
+=======
+        """One of the programs: "ingress" for devices, "execute" for test runs.  Raises LoadError, BpfError."""
+>>>>>>> 07542a5 (bpf: sim and the program agree on keys and actions: offsets after tags, checksums in the same word, truncation)
         return self._loaded.program(name)
 
     # ---- ports

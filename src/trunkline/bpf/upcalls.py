@@ -22,7 +22,7 @@ from trunkline.flow.key import FRAG_LATER
 from trunkline.packet.packet import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM, Offload, Packet
 from trunkline.packet.parse import IPV4, IPV6, QINQ, TCP, UDP, VLAN, extension_headers, parse
 
-_HEAD: Final = Struct("=8I")
+_HEAD: Final = Struct("=10I")
 _KEY_END: Final = _HEAD.size + program.KEY_BYTES
 _TYPE: Final = layout.OFFSET["dl_type"]
 _PROTOCOL: Final = layout.OFFSET["nw_proto"]
@@ -43,14 +43,15 @@ class Record(NamedTuple):
 
 def decode(data: bytes) -> Record:
     """The record that lies in the ring."""
-    length, _, port, reason, argument, _, gso_size, vlan = _HEAD.unpack_from(data)
+    length, whole, port, reason, argument, _, gso_size, vlan, truncated, _ = _HEAD.unpack_from(data)
     key = layout.from_datapath_bytes(data[_HEAD.size : _KEY_END])
     frame = data[_KEY_END : _KEY_END + length]
     if vlan:
         frame = frame[:12] + vlan.to_bytes(4, "big") + frame[12:]
     if key >> _TYPE & 0xFFFF == _NSH:  # of which the program knows nothing
         key |= parse(frame) & layout.RARE
-    return Record(port, reason, argument, Packet(frame, _offload(frame, key, gso_size)), key)
+    offload = None if truncated else _offload(frame, key, gso_size)
+    return Record(port, reason, argument, Packet(frame[:whole], offload), key)
 
 
 def _offload(frame: bytes, key: int, gso_size: int) -> Offload | None:
@@ -129,5 +130,5 @@ class Queues:
 
 def port_and_cost(record: bytes) -> tuple[int, int]:
     """Whose record it is, and how much it counts in what may wait."""
-    _, _, port, _, _, cost, _, _ = _HEAD.unpack_from(record)
+    _, _, port, _, _, cost, _, _, _, _ = _HEAD.unpack_from(record)
     return port, cost

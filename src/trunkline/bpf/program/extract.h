@@ -318,6 +318,17 @@ INLINE void mpls(struct scratch *s, u32 in_window, u32 there)
 	s->key.mpls2 = READ32(p + 8);
 }
 
+/* The inner tag is payload, and the key knows nothing of what is behind it.  (Where the headers are stays known: actions
+ * may write there.) */
+INLINE void forget_payload(struct scratch *s)
+{
+	u16 type = s->key.vlan1_tpid;
+#pragma unroll
+	for (int i = __builtin_offsetof(struct flow_key, vlan1_tpid) / 8; i < KEY_WORDS; i++)
+		s->words[i] = 0;
+	s->key.dl_type = type;
+}
+
 /* The key of the packet as it is; what stands beside the frame is left as it was.  0: it is no frame. */
 GLOBAL int extract(struct __sk_buff *skb, u32 slot)
 {
@@ -356,11 +367,6 @@ GLOBAL int extract(struct __sk_buff *skb, u32 slot)
 		tags = 1;
 	}
 	if (tags && is_tag(type) && there >= at + 6) {
-		if (set->vlan_limit == 1) { /* the inner tag is payload */
-			s->key.dl_type = type;
-			s->network_at = at + 2;
-			return 1;
-		}
 		s->key.vlan1_tpid = type;
 		s->key.vlan1_tci = READ16(BYTES(s, at + 2)) | bpf_htons(VLAN_PRESENT);
 		type = READ16(BYTES(s, at + 4));
@@ -397,5 +403,7 @@ GLOBAL int extract(struct __sk_buff *skb, u32 slot)
 	}
 	if (s->transport_size)
 		extract_transport(skb, slot);
+	if (s->key.vlan1_tpid && set->vlan_limit == 1)
+		forget_payload(s);
 	return 1;
 }

@@ -189,6 +189,8 @@ struct upcall {
 	u32 cost;
 	u32 gso_size;
 	u32 vlan;
+	u32 truncated;
+	u32 _9;
 	u64 key[34];
 };
 struct direction {

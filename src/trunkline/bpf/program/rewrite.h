@@ -13,8 +13,8 @@ INLINE u32 checksum_at(u8 transport)
 		return 16;
 	case IPPROTO_UDP:
 		return 6;
-	case 1:
-	case 58:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
 		return 2;
 	}
 	return 0;
@@ -38,8 +38,15 @@ INLINE int write_field(struct __sk_buff *skb, struct scratch *s, const struct ac
 	at += at_layer;
 	u32 old[2] = {}, new[2] = {};
 	const u32 *value = (const u32 *)a->data, *mask = (const u32 *)(a->data + 8);
-	u64 store = BPF_F_RECOMPUTE_CSUM;
-	if ((a->argument & 0xff) == 8) {
+	u8 transport = s->transport;
+	u32 where = flags & (PSEUDO | L4_DATA) ? checksum_at(transport) : 0;
+	if (flags & PSEUDO && transport == IPPROTO_ICMP)
+		where = 0;
+	/* skb->csum of hardware that sums up whole packets stays right by itself where a checksum in the packet makes up for
+	 * the change. */
+	u64 store = flags & IP_CHECKSUM || where ? 0 : BPF_F_RECOMPUTE_CSUM;
+	int is_long = (a->argument & 0xff) == 8;
+	if (is_long) {
 		if (bpf_skb_load_bytes(skb, at, old, 8))
 			return 0;
 		new[1] = (old[1] & ~mask[1]) | value[1];
@@ -47,28 +54,21 @@ INLINE int write_field(struct __sk_buff *skb, struct scratch *s, const struct ac
 		return 0;
 	}
 	new[0] = (old[0] & ~mask[0]) | value[0];
-	if (flags) {
-		long difference = bpf_csum_diff(old, 8, new, 8, 0);
-		if (flags & IP_CHECKSUM) {
-			if (bpf_l3_csum_replace(skb, at_layer + 10, 0, difference, 0))
-				return -1;
-			store = 0;
-		}
-		u8 transport = s->transport;
-		u32 where = checksum_at(transport);
-		if (where && flags & (PSEUDO | L4_DATA) && !(flags & PSEUDO && transport == 1)) {
-			u64 how = transport == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-			if (flags & PSEUDO)
-				how |= BPF_F_PSEUDO_HDR;
-			if (bpf_l4_csum_replace(skb, s->transport_at + where, 0, difference, how))
-				return -1;
-			store = 0;
-		}
-	}
 	s->stale = 1;
-	if ((a->argument & 0xff) == 8)
-		return bpf_skb_store_bytes(skb, at, new, 8, store);
-	return bpf_skb_store_bytes(skb, at, new, 4, store);
+	/* The field first: the checksum may lie in the same word. */
+	if (is_long ? bpf_skb_store_bytes(skb, at, new, 8, store) : bpf_skb_store_bytes(skb, at, new, 4, store))
+		return -1;
+	if (!flags)
+		return 0;
+	u64 difference = bpf_csum_diff(old, 8, new, 8, 0);
+	if (flags & IP_CHECKSUM && bpf_l3_csum_replace(skb, at_layer + 10, 0, difference, 0))
+		return -1;
+	if (!where)
+		return 0;
+	u64 how = transport == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	if (flags & PSEUDO)
+		how |= BPF_F_PSEUDO_HDR;
+	return bpf_l4_csum_replace(skb, s->transport_at + where, 0, difference, how);
 }
 
 INLINE int set_ethernet(struct __sk_buff *skb, struct scratch *s, const struct action *a)

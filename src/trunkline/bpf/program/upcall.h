@@ -7,7 +7,9 @@
 #include "maps.h"
 
 struct message {
-	u32 length, cost, reason, argument;
+	u32 length; /* bytes of the packet that go up, */
+	u32 whole; /* and those of the frame that Python is to make of them, its tag included */
+	u32 cost, reason, argument, truncated;
 };
 
 /* `room`: for the packet, a power of two. */
@@ -21,11 +23,12 @@ INLINE int fill(struct __sk_buff *skb, struct scratch *s, const struct message *
 		return -1;
 	}
 	u->length = m->length;
-	u->packet_length = skb->len;
+	u->packet_length = m->whole;
 	u->port = s->port;
 	u->reason = m->reason;
 	u->argument = m->argument;
 	u->cost = m->cost;
+	u->truncated = m->truncated;
 	u->gso_size = skb->gso_size;
 	u->vlan = skb->vlan_present ? (u32)bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci : 0;
 #pragma unroll
@@ -35,23 +38,28 @@ INLINE int fill(struct __sk_buff *skb, struct scratch *s, const struct message *
 	return 0;
 }
 
-/* Bytes of the packet to be sent up, after a truncation. */
-INLINE u32 left_of(struct __sk_buff *skb, struct scratch *s)
-{
-	u32 tag = skb->vlan_present ? 4 : 0, whole = skb->len + tag;
-	u32 left = whole > s->cutting ? whole - s->cutting : 0;
-	s->cutting = 0;
-	left = left > tag ? left - tag : 0;
-	return left > LARGE_PACKET ? LARGE_PACKET : left;
-}
-
 INLINE void send_up(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 argument, struct totals *t)
 {
 	u32 number = s->port;
 	struct port *port = bpf_map_lookup_elem(&ports, &number);
 	if (!port)
 		return;
-	struct message m = {.length = left_of(skb, s), .cost = 1, .reason = reason, .argument = argument};
+	u32 length = skb->len, whole = length + (skb->vlan_present ? 4 : 0);
+	u32 truncated = s->cutting != 0;
+	whole = whole > s->cutting ? whole - s->cutting : 0; /* after a truncation */
+	s->cutting = 0;
+	if (length > LARGE_PACKET)
+		length = LARGE_PACKET;
+	if (truncated && length > WINDOW && length > whole)
+		length = whole < WINDOW ? WINDOW : whole; /* the headers are there whole, for Python to look at */
+	struct message m = {
+		.length = length,
+		.whole = whole,
+		.cost = 1,
+		.reason = reason,
+		.argument = argument,
+		.truncated = truncated,
+	};
 	if (m.length > MEDIUM_PACKET)
 		m.cost = LARGE_COST;
 	if (port->queued - port->drained + m.cost > QUOTA) {
