@@ -128,7 +128,10 @@ class Questions(NamedTuple):
 
 def encode(ask: Questions, key: int, mask: int, actions: Actions) -> tuple[bytes, ...]:
     """The orders for a flow's actions.  Raises Slow."""
-    orders = _List(ask, key & mask, mask).run(actions, True) or [_order("DROP")]
+    known = mask
+    if mask & MASK["recirc_id"] and not key & mask & MASK["recirc_id"]:
+        known |= MASK["dp_hash"]  # it comes from a port: nobody has hashed it yet
+    orders = _List(ask, key & mask, known).run(actions, True) or [_order("DROP")]
     if len(orders) > MAX_ACTIONS:
         raise Slow(f"{len(orders)} actions in one list")
     return tuple(orders)
@@ -156,8 +159,6 @@ class _List:
 
     def __init__(self, ask: Questions, key: int, known: int) -> None:
         self._ask = ask
-        if known & MASK["recirc_id"] and not key & MASK["recirc_id"]:
-            known |= MASK["dp_hash"]  # from a port: nobody has hashed it yet
         self._key = key
         self._known = known
         self._cutting = False  # a truncation waits for its output
@@ -217,7 +218,9 @@ class _List:
 
     def push_vlan(self, action: dp.PushVlan, last: bool) -> list[bytes]:
         self._pushed += 1
-        wire = int.from_bytes(action.tpid.to_bytes(2, "big"), "little")  # the helper wants it in network order
+        wire = int.from_bytes(
+            action.tpid.to_bytes(2, "big"), "little"
+        )  # the helper wants it in network order
         return [_order("PUSH_VLAN", wire << 16 | action.tci & ~_CFI)]
 
     def pop_vlan(self, action: dp.PopVlan, last: bool) -> list[bytes]:
@@ -315,6 +318,8 @@ class _List:
         changed = inner._changed
         if changed & ~self._known:
             raise Slow(f"clone that changes {_names(changed & ~self._known)}, which the flow does not match")
+        if changed & _L4 and not self._key & self._known & _L4:
+            raise Slow("clone that changes ports which may be those of a header that makes no sense")
         if changed:
             orders += self._writes(self._key & changed, changed)
         return orders

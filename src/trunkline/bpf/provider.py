@@ -202,11 +202,10 @@ class BpfDatapath:
         )
 
     def program(self, name: str) -> loader.Program:
-<<<<<<< HEAD
-        """A program of the object, for test runs."""
-=======
-        """One of the programs: "ingress" for devices, "execute" for test runs.  Raises LoadError, BpfError."""
->>>>>>> 07542a5 (bpf: sim and the program agree on keys and actions: offsets after tags, checksums in the same word, truncation)
+        """A program of the object: ingress, for devices; execute, for test runs.
+
+        Raises LoadError, BpfError.
+        """
         return self._loaded.program(name)
 
     # ---- ports

@@ -209,7 +209,8 @@ class Sim:
         flow.packets += 1
         flow.bytes += len(packet.frame)
         flow.used = self.clock.monotonic()
-        flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
+        if key & _PROTOCOL == _TCP:
+            flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
         if not flow.touched:
             flow.touched = True
             self.touched.append(flow)

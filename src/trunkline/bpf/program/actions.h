@@ -28,13 +28,23 @@ INLINE u32 frame_length(struct __sk_buff *skb)
 	return skb->len + (skb->vlan_present ? 4 : 0);
 }
 
-/* A tag went into the packet or came out of it: one of two may be the one that stands beside it. */
-INLINE void headers_moved(struct run *r, u32 length_before)
+/* A tag went into the packet or came out of it: one of two may be the one that stands beside it.  Behind more than two
+ * nobody looks. */
+INLINE void headers_moved(struct run *r, u32 length_before, int pushed)
 {
+	struct scratch *s = r->s;
 	u32 by = r->skb->len - length_before;
-	r->s->network_at += by;
-	r->s->transport_at += by;
-	r->s->stale = 1;
+	s->network_at += by;
+	s->transport_at += by;
+	s->stale = 1;
+	if (!pushed && s->tags > 2) {
+		extract(r->skb, r->slot);
+	} else if (pushed && ++s->tags > 2) {
+		s->network = NETWORK_NONE;
+		s->transport = 0;
+	} else if (!pushed && s->tags) {
+		s->tags--;
+	}
 }
 
 INLINE int output(struct run *r, const struct action *a)
@@ -108,12 +118,12 @@ INLINE int one_action(struct run *r, const struct action *a)
 	case ACTION_PUSH_VLAN: /* the TPID is in network order: else 802.1ad is lost silently */
 		length = r->skb->len;
 		failed = bpf_skb_vlan_push(r->skb, argument >> 16, argument & 0xffff);
-		headers_moved(r, length);
+		headers_moved(r, length, 1);
 		break;
 	case ACTION_POP_VLAN:
 		length = r->skb->len;
 		failed = bpf_skb_vlan_pop(r->skb);
-		headers_moved(r, length);
+		headers_moved(r, length, 0);
 		break;
 	case ACTION_SET_ETHERNET:
 		failed = set_ethernet(r->skb, s, a);

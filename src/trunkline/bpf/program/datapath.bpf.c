@@ -50,7 +50,8 @@ GLOBAL int pass(struct __sk_buff *skb, u32 slot)
 		st->packets += 1;
 		st->bytes += skb->len + (skb->vlan_present ? 4 : 0);
 		st->used = bpf_ktime_get_coarse_ns();
-		st->tcp_flags |= bpf_ntohs(s->key.tcp_flags);
+		if (s->key.nw_proto == IPPROTO_TCP)
+			st->tcp_flags |= bpf_ntohs(s->key.tcp_flags);
 		struct config *set = bpf_map_lookup_elem(&config, &zero);
 		u32 word = (set ? set->bank & 1 : 0) * (MAX_FLOWS / 64) + (id >> 6 & (MAX_FLOWS / 64 - 1));
 		u64 bit = 1ULL << (id & 63), *bits = bpf_map_lookup_elem(&touched, &word);

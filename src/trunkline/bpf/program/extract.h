@@ -78,6 +78,8 @@ static long neighbour_option(u32 i UNUSED, struct option *o)
 		return 1;
 	u8 *p = BYTES(o->s, 0);
 	u32 length = p[1] * 8, twice = 0;
+	if (length == 8 && length <= o->left && (p[0] == 1 || p[0] == 2) && !o->s->key.tcp_flags)
+		o->s->key.tcp_flags = bpf_htons(p[0]);
 	if (!length || length > o->left)
 		return 1;
 	if (length == 8 && p[0] == 1)
@@ -96,7 +98,11 @@ static long neighbour_option(u32 i UNUSED, struct option *o)
 /* Target and link-layer addresses of a neighbour solicitation or advertisement. */
 INLINE void neighbour(struct __sk_buff *skb, struct scratch *s, u32 at, u32 size)
 {
-	if (size < 24 || load(skb, s, at, 24) < 24)
+	u32 there = load(skb, s, at, 24);
+	if (there < 8)
+		return;
+	s->key.igmp_group = READ32(BYTES(s, 4)); /* nd_reserved lies there, nd_options_type in tcp_flags */
+	if (size < 24 || there < 24)
 		return;
 	copy_address(s->key.nd_target, BYTES(s, 8));
 	struct option o = {.skb = skb, .s = s, .at = at + 24, .left = size - 24};
@@ -227,6 +233,8 @@ static long extension_header(u32 i UNUSED, struct extension *e)
 			}
 		}
 	} else {
+		if (kind == IPPROTO_ROUTING && p[3])
+			e->s->on_its_way = 1;
 		size = kind == 51 ? (p[1] + 2) * 4 : (p[1] + 1) * 8;
 		if (e->left < size) {
 			e->state = CUT_SHORT;
@@ -345,6 +353,7 @@ GLOBAL int extract(struct __sk_buff *skb, u32 slot)
 	s->transport_size = 0;
 	s->fragment = 0;
 	s->stale = 0;
+	s->on_its_way = 0;
 	u32 there = load(skb, s, 0, WINDOW);
 	if (there < 14)
 		return 0;
@@ -371,7 +380,9 @@ GLOBAL int extract(struct __sk_buff *skb, u32 slot)
 		s->key.vlan1_tci = READ16(BYTES(s, at + 2)) | bpf_htons(VLAN_PRESENT);
 		type = READ16(BYTES(s, at + 4));
 		at += 4;
+		tags = is_tag(type) ? 3 : 2;
 	}
+	s->tags = tags;
 	at += 2;
 	if (bpf_ntohs(type) < 0x600) { /* a length; then LLC and SNAP follow */
 		u8 *q = BYTES(s, at);

@@ -152,10 +152,12 @@ struct scratch {
 	u32 length; /* of the frame with its tags, without padding behind IP */
 	u8 network; /* NETWORK_* */
 	u8 transport; /* IP protocol whose header is there whole, or 0 */
+	u8 tags; /* VLAN tags of the packet; 3: more than are looked at */
 	u8 again; /* another pass */
 	u8 stale; /* the packet has changed since the key was made */
 	u32 known; /* the connection that an earlier ct of known_zone has found, and 1; or 0 */
 	u16 known_zone, known_reply;
+	u32 on_its_way; /* a routing header says that the IPv6 destination is not the last (RFC 8200, section 8.1) */
 	u32 cutting; /* bytes not to be sent next */
 	u8 window[WINDOW + 2 + 62]; /* a part of the packet; it begins at byte 2, so that IP addresses are aligned */
 };

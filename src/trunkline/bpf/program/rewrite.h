@@ -31,6 +31,8 @@ INLINE int write_field(struct __sk_buff *skb, struct scratch *s, const struct ac
 			return 0;
 		at_layer = s->transport_at;
 	} else if (layer == LAYER_NETWORK) {
+		if (!s->network)
+			return 0;
 		at_layer = s->network_at;
 	} else {
 		at_layer = 0;
@@ -41,6 +43,8 @@ INLINE int write_field(struct __sk_buff *skb, struct scratch *s, const struct ac
 	u8 transport = s->transport;
 	u32 where = flags & (PSEUDO | L4_DATA) ? checksum_at(transport) : 0;
 	if (flags & PSEUDO && transport == IPPROTO_ICMP)
+		where = 0;
+	if (flags & PSEUDO && s->on_its_way && at - at_layer >= 24) /* then it is not the one that checksums are about */
 		where = 0;
 	/* skb->csum of hardware that sums up whole packets stays right by itself where a checksum in the packet makes up for
 	 * the change. */

@@ -1,0 +1,76 @@
+"""Encoding of datapath actions: what becomes of lists within lists, and what goes the slow path."""
+
+import pytest
+
+from trunkline.bpf import layout as program
+from trunkline.bpf.actions import Questions, Slow, encode
+from trunkline.dpif import actions as dp
+from trunkline.flow import key as layout
+
+ASK = Questions(lambda action: 5, lambda port: port < 100, lambda meter: meter < 10)
+KEY, MASK = layout.pack(dl_type=0x0800, nw_proto=6, nw_frag=0, nw_ttl=64, dl_dst=1, recirc_id=0)
+
+
+def kinds(*actions: object) -> list[str]:
+    orders = encode(ASK, KEY, MASK, actions)
+    return [program.ACTIONS[order[0]] for order in orders]
+
+
+def slow(*actions: object) -> str:
+    with pytest.raises(Slow) as raised:
+        encode(ASK, KEY, MASK, actions)
+    return str(raised.value)
+
+
+def test_last_output_needs_no_copy() -> None:
+    orders = encode(ASK, KEY, MASK, (dp.Output(1), dp.PushVlan(0x8100, 5), dp.Output(2), dp.PopVlan()))
+    assert [program.ACTIONS[order[0]] for order in orders] == ["OUTPUT", "PUSH_VLAN", "OUTPUT"]
+    assert [order[1] for order in orders] == [0, 0, program.OUTPUT_LAST]
+
+
+def test_no_actions_drop() -> None:
+    assert kinds() == ["DROP"]
+
+
+def test_tpid_is_in_network_order() -> None:
+    order = encode(ASK, KEY, MASK, (dp.PushVlan(0x88A8, 0x1005), dp.Output(1)))[0]
+    assert order[4:8] == b"\x05\x00\x88\xa8"
+
+
+def test_what_a_clone_changes_is_written_back() -> None:
+    change = dp.Set(*layout.pack(nw_ttl=63))
+    orders = encode(ASK, KEY, MASK, (dp.Clone((change, dp.Output(1))), dp.Output(2)))
+    assert [program.ACTIONS[order[0]] for order in orders] == ["WRITE", "OUTPUT", "WRITE", "OUTPUT"]
+    assert (orders[0][8], orders[2][8]) == (63, 64)
+
+
+def test_a_tag_that_a_clone_pushes_is_popped() -> None:
+    clone = dp.Clone((dp.PushVlan(0x8100, 7), dp.Output(1)))
+    assert kinds(clone, dp.Output(2)) == ["PUSH_VLAN", "OUTPUT", "POP_VLAN", "OUTPUT"]
+    assert kinds(dp.Output(2), clone) == ["OUTPUT", "PUSH_VLAN", "OUTPUT"]
+
+
+def test_lists_within_are_skipped() -> None:
+    sample = dp.Sample(7, (dp.Output(1),))
+    assert kinds(sample, dp.Output(2)) == ["SAMPLE", "OUTPUT", "OUTPUT"]
+    check = dp.CheckLength(100, (dp.Output(1),), (dp.Output(2), dp.Output(3)))
+    assert kinds(check) == ["CHECK_LENGTH", "OUTPUT", "SKIP", "OUTPUT", "OUTPUT"]
+
+
+@pytest.mark.parametrize(
+    ("actions", "reason"),
+    [
+        ((dp.Conntrack(), dp.Recirc(1)), "Conntrack"),
+        ((dp.Output(200),), "port 200"),
+        ((dp.Meter(10), dp.Output(1)), "meter 10"),
+        ((dp.Recirc(1), dp.Output(1)), "recirc that is not the last"),
+        ((dp.Clone((dp.PopVlan(), dp.Output(1))), dp.Output(2)), "takes a tag away"),
+        ((dp.Clone((dp.Set(*layout.pack(dl_src=1)), dp.Output(1))), dp.Output(2)), "changes dl_src"),
+        ((dp.Truncate(100), dp.Output(1), dp.Output(2)), "trunc"),
+        ((dp.Set(*layout.pack(nd_target=1)), dp.Output(1)), "nd_target"),
+        ((dp.Set(*layout.pack(tun_id=1)), dp.Output(1)), "tun_id"),
+        ((dp.PushNsh(0), dp.Output(1)), "PushNsh"),
+    ],
+)
+def test_what_goes_the_slow_path(actions: tuple[object, ...], reason: str) -> None:
+    assert reason in slow(*actions)
