@@ -56,7 +56,7 @@ def test_keys_are_the_same(both: Both, limit: int) -> None:
 def test_actions_do_the_same(both: Both, part: int) -> None:
     """Also with flows that go up for what the program cannot do: packets take both ways, in turns."""
     compared = 0
-    for seed in range(400):
+    for seed in range(350):
         rng = random.Random(f"{part} {seed}")
         both.set_vlan_limit(rng.choice((1, 2)))
         frame = random_frame(rng)

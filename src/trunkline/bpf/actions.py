@@ -111,6 +111,7 @@ _NETWORKS: Final[dict[int, tuple[str, tuple[_Place, ...]]]] = {
 _TRANSPORTS: Final = {TCP: _PORTS, UDP: _PORTS, ICMP: _TYPE_AND_CODE, ICMPV6: _TYPE_AND_CODE}
 _ADDRESSES: Final = MASK["dl_src"] | MASK["dl_dst"]
 _L4: Final = MASK["tp_src"] | MASK["tp_dst"]
+_ARP_SLOTS: Final = layout.bits("arp_sha", "arp_tha", "nw_src", "nw_dst", "nw_proto")
 _NATTED: Final = layout.bits("net_src", "net_dst", "tp_src", "tp_dst")
 _META: Final = ("pkt_mark", "skb_priority", "dp_hash")
 _META_MASK: Final = layout.bits(*_META)
@@ -318,8 +319,11 @@ class _List:
         changed = inner._changed
         if changed & ~self._known:
             raise Slow(f"clone that changes {_names(changed & ~self._known)}, which the flow does not match")
-        if changed & _L4 and not self._key & self._known & _L4:
-            raise Slow("clone that changes ports which may be those of a header that makes no sense")
+        known = self._key & self._known
+        if (changed & _L4 and not known & _L4) or (changed & _ARP_SLOTS and not known & _ARP_SLOTS):
+            raise Slow(
+                "clone that changes a header which may make no sense"
+            )  # then the key has nothing of it
         if changed:
             orders += self._writes(self._key & changed, changed)
         return orders

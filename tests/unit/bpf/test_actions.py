@@ -7,7 +7,7 @@ from trunkline.bpf.actions import Questions, Slow, encode
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 
-ASK = Questions(lambda action: 5, lambda port: port < 100, lambda meter: meter < 10)
+ASK = Questions(lambda action: 5, lambda port: port < 100, lambda meter: meter < 10, lambda actions: None)
 KEY, MASK = layout.pack(dl_type=0x0800, nw_proto=6, nw_frag=0, nw_ttl=64, dl_dst=1, recirc_id=0)
 
 

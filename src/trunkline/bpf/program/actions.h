@@ -165,6 +165,7 @@ INLINE int one_action(struct run *r, const struct action *a)
 			r->at += *(u32 *)a->data;
 		break;
 	case ACTION_CONNTRACK:
+		refresh(r); /* here, not within: the stacks of all functions under way have 512 bytes together */
 		return conntrack(r, argument);
 	case ACTION_CONNTRACK_CLEAR:
 		forget_tracking(s);

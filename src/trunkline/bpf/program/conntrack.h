@@ -441,8 +441,6 @@ GLOBAL int track(struct __sk_buff *skb, u32 slot, u32 number)
 	struct connection *c = NULL;
 	if (!s || !n || !t || !all)
 		return FAILED;
-	if (s->stale)
-		extract(skb, slot);
 	u16 zone = t->zone;
 	u32 known = s->known;
 	if (s->key.ct_zone == bpf_htons(zone))

@@ -50,8 +50,8 @@ INLINE void send_up(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 ar
 	s->cutting = 0;
 	if (length > LARGE_PACKET)
 		length = LARGE_PACKET;
-	if (truncated && length > WINDOW && length > whole)
-		length = whole < WINDOW ? WINDOW : whole; /* the headers are there whole, for Python to look at */
+	if (truncated && length > WINDOW && length > whole && s->key.dl_type != bpf_htons(ETH_P_NSH))
+		length = whole < WINDOW ? WINDOW : whole; /* headers go up whole, for Python to look at */
 	struct message m = {
 		.length = length,
 		.whole = whole,
