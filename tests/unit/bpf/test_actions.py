@@ -60,7 +60,7 @@ def test_lists_within_are_skipped() -> None:
 @pytest.mark.parametrize(
     ("actions", "reason"),
     [
-        ((dp.Conntrack(), dp.Recirc(1)), "Conntrack"),
+        ((dp.Conntrack(), dp.Recirc(1)), "ct actions"),
         ((dp.Output(200),), "port 200"),
         ((dp.Meter(10), dp.Output(1)), "meter 10"),
         ((dp.Recirc(1), dp.Output(1)), "recirc that is not the last"),
