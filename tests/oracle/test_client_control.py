@@ -22,10 +22,11 @@ CLIENTS = ("/usr/bin/ovsdb-client", str(BIN / "ovsdb-client"))
 APPCTL = "/usr/bin/ovs-appctl"
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], shown: Callable[[], object] = str) -> None:
+    """`shown` says more, should it not come true."""
     deadline = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, shown()
         time.sleep(0.02)
 
 
@@ -129,7 +130,7 @@ def locks(client: str) -> list[object]:
         for words in (["lock", "foo"], ["lock", "bar"], ["lock", "bar"], ["unlock", "no"], ["steal", "me"]):
             seen.append(here.tell(*words))
         seen += [here.tell("unlock", "foo"), here.tell("unlock", "bar")]
-        until(lambda: here.shown().count("{}") == 2)
+        until(lambda: here.shown().count("{}") == 2, lambda: (client, seen, here.shown()))
         seen.append(here.shown())
         os.kill(here.pid, signal.SIGTERM)
         until(lambda: not os.path.exists(here.pidfile) and not os.path.exists(here.socket))

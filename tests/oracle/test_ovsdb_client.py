@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -132,29 +132,58 @@ def without_ids(text: str) -> list[str]:
     return [line for line in text.splitlines() if line]
 
 
+class Watching:
+    """A monitor in the background, which logs its messages."""
+
+    def __init__(self, server: Server, program: str, words: list[str], number: int) -> None:
+        self.words = words
+        self.out, self.log = (Path(server.directory, f"{kind}{number}") for kind in ("out", "log"))
+        options = [f"--log-file={self.log}", "-vfile:dbg", "-vconsole:off"]
+        with self.out.open("wb") as out:
+            self.process = subprocess.Popen(
+                [program, *options, *words], env=server.environment, stdout=out, stderr=subprocess.DEVNULL
+            )
+
+    def is_registered(self) -> bool:
+        """Whether its request has been answered: what happens from now on is told to it."""
+        text = self.log.read_text() if self.log.exists() else ""
+        return "received reply" in text.rpartition('send request, method="monitor')[2] and "monitor" in text
+
+    def lines(self) -> list[str]:
+        lines = without_ids(self.out.read_text())
+        return sorted(lines) if self.words[-1] == "ALL" else lines  # in the order of a hash table
+
+
+def until(true: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true()
+
+
 def test_monitors(server: Server) -> None:
-    runs = [
-        (words, program, subprocess.Popen([program, *words], env=server.environment, stdout=subprocess.PIPE,
-                                          stderr=subprocess.DEVNULL))
-        for words in MONITORS for program in (ORIGINAL, OURS)
-    ]  # fmt: skip
-    time.sleep(3)  # the two programs must have registered; there is no sign of it to wait for
+    pairs = [
+        [Watching(server, program, words, 2 * number + side) for side, program in enumerate((ORIGINAL, OURS))]
+        for number, words in enumerate(MONITORS)
+    ]
+    assert until(lambda: all(run.is_registered() for pair in pairs for run in pair))
     server.vsctl("add-br", "br1", "--", "set", "Bridge", "br1", "flood_vlans=5,7", "external_ids:k=v")
     server.vsctl("set-fail-mode", "br1", "secure")
     server.vsctl("set", "Bridge", "br1", "flood_vlans=5", "external_ids:k=w")
     server.vsctl("set-fail-mode", "br1", "standalone")
     server.vsctl("del-br", "br1")
-    time.sleep(1)
-    printed = []
-    for _, _, process in runs:
-        process.terminate()
-        printed.append(without_ids(process.communicate(timeout=10)[0].decode()))
-    for number, words in enumerate(MONITORS):
-        assert len(printed[2 * number]) >= 3, words
-        theirs, mine = printed[2 * number : 2 * number + 2]
-        if words[-1] == "ALL":  # rows of one table come in the order of a hash table
-            theirs, mine = sorted(theirs), sorted(mine)
-        assert theirs == mine, words
+    try:
+        for theirs, mine in pairs:
+            whole = "delete" if "Bridge" in theirs.words and "!delete" not in theirs.words[-1] else ""
+            until(lambda: theirs.lines() == mine.lines() and whole in str(mine.lines()))  # noqa: B023
+            assert theirs.lines() == mine.lines(), theirs.words
+            assert whole in str(mine.lines())
+            assert len(mine.lines()) >= 3
+    finally:
+        for pair in pairs:
+            for run in pair:
+                run.process.kill()
+                run.process.wait(20)
 
 
 def orderless(line: str) -> str:

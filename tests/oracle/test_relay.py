@@ -38,12 +38,20 @@ class RelayServer:
             env=source.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        until(lambda: Path(self.path).exists(), "the relay listens")
+        self.client().close()
 
     def client(self) -> Client:
-        client = Client(self.path)
-        client.call("set_db_change_aware", [True])
-        return client
+        """One that is aware of changes.  Before it is, the relay may cut it off: it has met its source."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                client = Client(self.path)
+                if client.call("set_db_change_aware", [True])[-1] != "closed":
+                    return client
+            except OSError:
+                pass
+            assert time.monotonic() < deadline, "the relay listens"
+            time.sleep(0.02)
 
     def control(self, *words: str) -> tuple[int, str]:
         appctl = str(BIN / "ovs-appctl")

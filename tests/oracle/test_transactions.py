@@ -3,7 +3,6 @@ contents
 and files."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from support.originals import VSWITCH_SCHEMA, Originals, wait_for
 from support.ovsdb_peer import Peer
-from support.transactions import SCHEMA, Transactions
+from support.transactions import SCHEMA, Transactions, comparable, several_errors
 from trunkline.base.json import dumps, loads
 from trunkline.io.ovsdb_file import DatabaseFile
 from trunkline.io.uuids import random_uuid
@@ -22,41 +21,6 @@ from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.transaction import execute
 
 pytestmark = pytest.mark.oracle
-
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
-HISTORY = re.compile(r'(Transaction causes multiple rows in "\w+" table).*')
-
-
-def comparable(results: Any) -> Any:
-    """Results without what may differ: order of rows, which of several broken rules is named first."""
-    if not isinstance(results, list):
-        return results
-    shown = []
-    for result in results:
-        if isinstance(result, dict) and "rows" in result:
-            rows = [
-                {name: value for name, value in row.items() if name != "_version"} for row in result["rows"]
-            ]
-            shown.append({"rows": sorted(json.dumps(row, sort_keys=True) for row in rows)})
-        elif isinstance(result, dict) and "details" in result:
-            details = HISTORY.sub(r"\1", UUID.sub("UUID", result["details"]))
-            shown.append({**result, "details": details})
-        else:
-            shown.append(result)
-    return shown
-
-
-def several_errors(ours: Any, theirs: Any) -> bool:
-    """Both refuse, at the same place, for another of several reasons: the order in an object is anybody's."""
-    if len(ours) != len(theirs):
-        return False
-    for one, other in zip(ours, theirs):
-        failed = isinstance(one, dict) and "error" in one, isinstance(other, dict) and "error" in other
-        if failed == (True, True):
-            return True
-        if one != other:
-            return False
-    return False
 
 
 def contents(database: Database) -> Any:

@@ -101,10 +101,20 @@ class Client:
         else:
             path = server if isinstance(server, str) else f"{server.directory}/db.sock"
             self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.connect(path)
-        self.socket.settimeout(10)
+            self._connect(path)
+        self.socket.settimeout(30)
         self.buffer = ""
         self.next = 0
+
+    def _connect(self, path: str) -> None:
+        """A socket has a name a moment before it is listened on."""
+        for _ in range(100):
+            try:
+                self.socket.connect(path)
+                return
+            except ConnectionRefusedError:
+                time.sleep(0.02)
+        self.socket.connect(path)
 
     def close(self) -> None:
         self.socket.close()

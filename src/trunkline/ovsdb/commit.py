@@ -296,7 +296,7 @@ def datum_words(type_: ColumnType, datum: Datum) -> str:
     if type_.value is not None:
         value = type_.value.type
         pairs = [f"{atom_text(type_.key.type, one)}={atom_text(value, other)}" for one, other in datum]
-        return "{" + ", ".join(pairs) + "}"
+        return pairs[0] if type_.max == 1 and pairs else "{" + ", ".join(pairs) + "}"
     text = ", ".join(atom_text(type_.key.type, atom) for atom in datum)
     return text if type_.max == 1 and datum else f"[{text}]"
 

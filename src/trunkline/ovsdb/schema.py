@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from trunkline.base.json import Json
+from trunkline.base.json import INTEGER_MAX, Json
 from trunkline.ovsdb.atoms import AtomicType, atomic_type_from_json, is_id
 from trunkline.ovsdb.datum import datum_from_json, datum_to_json
 from trunkline.ovsdb.errors import SYNTAX, OvsdbError, syntax_error
@@ -93,7 +93,23 @@ def _schema(json: Json) -> Schema:
             _check_reference(tables, column.name, "key", column.type.key)
             if column.type.value is not None:
                 _check_reference(tables, column.name, "value", column.type.value)
+    for table_name, table in tables.items():
+        tables[table_name] = _as_it_must_be(table, tables)
     return Schema(name, version, cksum, tables)
+
+
+def _as_it_must_be(table: Table, tables: Mapping[str, Table]) -> Table:
+    """What references ask of their columns, whatever those say: weak ones go when rows go, so the column must
+    be mutable; strong ones keep rows alive that are no roots, so it must be in the file."""
+    columns = {}
+    for name, column in table.columns.items():
+        references = [base for base in (column.type.key, column.type.value) if base and base.ref_table]
+        if any(base.ref_type == "weak" for base in references):
+            column = column._replace(mutable=True)
+        if any(base.ref_type == "strong" and not tables[base.ref_table or ""].is_root for base in references):
+            column = column._replace(ephemeral=False)
+        columns[name] = column
+    return table._replace(columns=columns)
 
 
 def _check_name(json: Json, name: str) -> None:
@@ -206,6 +222,14 @@ def base_type_from_json(json: Json) -> BaseType:
     return base
 
 
+_LIMITS: Final[dict[AtomicType, tuple[float, float]]] = {
+    AtomicType.INTEGER: (-INTEGER_MAX - 1, INTEGER_MAX),
+    AtomicType.REAL: (-1.7976931348623157e308, 1.7976931348623157e308),
+    AtomicType.STRING: (0, UNLIMITED),
+}
+"""Bounds that say nothing: what any value of the type satisfies."""
+
+
 def _bounds(
     json: Json, base: BaseType, members: Members, low_name: str, high_name: str, *kinds: str
 ) -> BaseType:
@@ -218,7 +242,8 @@ def _bounds(
     members.check()
     if low is not None and high is not None and low > high:
         raise syntax_error(json, f"{low_name} exceeds {high_name}")
-    return base._replace(minimum=low, maximum=high)
+    least, most = _LIMITS[base.type]
+    return base._replace(minimum=None if low == least else low, maximum=None if high == most else high)
 
 
 def _reference(json: Json, base: BaseType, members: Members) -> BaseType:

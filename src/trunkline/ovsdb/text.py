@@ -80,8 +80,8 @@ def datum_to_text(type_: ColumnType, datum: Datum) -> str:
     key = type_.key.type
     if type_.value is not None:
         value = type_.value.type
-        pairs = (f"{atom_to_text(key, k)}={atom_to_text(value, v)}" for k, v in datum)
-        return "{" + ", ".join(pairs) + "}"
+        pairs = [f"{atom_to_text(key, k)}={atom_to_text(value, v)}" for k, v in datum]
+        return pairs[0] if type_.max == 1 and pairs else "{" + ", ".join(pairs) + "}"
     text = ", ".join(atom_to_text(key, atom) for atom in datum)
     return text if type_.max == 1 and datum else f"[{text}]"
 

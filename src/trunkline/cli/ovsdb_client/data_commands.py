@@ -64,7 +64,8 @@ def dump(context: Context) -> None:
             [DatumCell(type_, datum_from_json(type_, row[column])) for column, type_ in columns.items()]
             for row in result["rows"]
         ]
-        order = [place for place, type_ in enumerate(columns.values()) if type_.key.type != "uuid"]
+        types = enumerate(columns.values())
+        order = [place for _, place in sorted((type_.key.type == "uuid", place) for place, type_ in types)]
         rows.sort(key=lambda cells: [_order(cells[place].datum) for place in order])
         tables.append(Table(list(columns), rows, f"{name} table"))
     out(render(tables, context.style))

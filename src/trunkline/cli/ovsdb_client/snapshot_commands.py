@@ -28,7 +28,7 @@ def backup(context: Context) -> None:
     record: dict[str, Json] = {
         "_date": int(time.time() * 1000),
         "_is_diff": True,  # for rows that are new, whole values and differences are the same
-        "_comment": f'produced by "{" ".join(["ovsdb-client", *sys.argv[1:]])}"',
+        "_comment": 'produced by "ovsdb-client backup"',
     }
     for layout, result in zip(layouts, results, strict=False):
         if type(result) is not dict or "rows" not in result:
