@@ -39,7 +39,7 @@ def test_bits_that_were_not_looked_at_do_not_matter() -> None:
 
 
 def test_an_explanation_changes_nothing() -> None:
-    """With one, each table is a call; without, a turn of a loop: actions, bits, effects and reads are equal."""
+    """With one, each table is a call; without, a turn of a loop: actions, bits, effects and reads agree."""
     deep = 0
     for seed in range(PIPELINES):
         maker = Maker(random.Random(seed + 100), frozenset())
