@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from trunkline.base.log import Log
-from trunkline.base.targets import is_active, is_passive
+from trunkline.base.targets import OPENFLOW_PORT, OVSDB_PORT, is_active, is_passive
+from trunkline.bridge.settings import flag
+from trunkline.ofproto.in_band import Remote, remote_of
 from trunkline.ofproto.primaries import MIN_PROBE, ControllerSettings
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.rows import Row
@@ -32,6 +34,17 @@ def controllers_of(
     return found
 
 
+def remotes_in_band(
+    row: Row, controllers: Iterable[ControllerSettings], managers: Iterable[Row]
+) -> frozenset[Remote]:
+    """Who is to be reached through the bridge: its controllers and the database's managers."""
+    if flag(row.other_config, "disable-in-band"):
+        return frozenset()
+    found = [remote_of(one.target, OPENFLOW_PORT) for one in controllers if one.in_band]
+    found += [remote_of(one.target, OVSDB_PORT) for one in managers if one.connection_mode != "out-of-band"]
+    return frozenset(one for one in found if one is not None)
+
+
 def _settings(row: Row) -> ControllerSettings:
     kind = row.type or ("service" if is_passive(row.target) else "primary")
     rate = row.controller_rate_limit or 0
@@ -44,6 +57,7 @@ def _settings(row: Row) -> ControllerSettings:
         rate,
         row.controller_burst_limit or rate // 4,
         _dscp(row.other_config.get("dscp", "")),
+        row.connection_mode != "out-of-band",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from trunkline.ovsdb.replica import Interest
 
 INTERESTS: Final = (
-    Interest("Open_vSwitch", ("bridges", "next_cfg", "other_config", "datapaths")),
+    Interest("Open_vSwitch", ("bridges", "next_cfg", "other_config", "datapaths", "manager_options")),
     Interest(
         "Bridge",
         (
@@ -34,6 +34,7 @@ INTERESTS: Final = (
             *("ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst"),
         ),
     ),
+    Interest("Manager", ("target", "connection_mode")),
     Interest("Flow_Table", ("name", "flow_limit", "overflow_policy", "groups", "prefixes")),
     Interest("Datapath", ("ct_zones",)),
     Interest("CT_Zone", ("timeout_policy",)),

@@ -13,6 +13,7 @@ from trunkline.bridge.numbers import Numbers
 from trunkline.bridge.settings import InterfaceSettings
 from trunkline.dpif.provider import Provider
 from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.in_band import Remote
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.primaries import ControllerSettings
 from trunkline.ovsdb.atoms import Uuid
@@ -197,6 +198,7 @@ class BridgePart:
         "name",
         "numbers",
         "ports",
+        "remotes",
         "row",
         "settled",
         "spare_mac",
@@ -222,6 +224,7 @@ class BridgePart:
         self.mtu_lost = False  # an interface that was counted there has gone
         self.local_mac = 0  # of the local port as it came first
         self.controllers: Mapping[Uuid, ControllerSettings] = {}  # by row
+        self.remotes: frozenset[Remote] = frozenset()  # who is to be reached in band
         self.spare_mac = 0  # made up, for want of any other
         self.logged_id: int | None = None  # the datapath id that the log knows
         self.written: dict[str, Any] = {}

@@ -26,6 +26,7 @@ class Routes:
         "bridges",
         "controlled",
         "interfaces",
+        "managers_changed",
         "port_of_interface",
         "ports",
         "root",
@@ -40,6 +41,7 @@ class Routes:
         self.bridge_of_controller: dict[Uuid, Uuid] = {}
         self.port_of_interface: dict[Uuid, Uuid] = {}
         self.root: Row | None = None  # of table Open_vSwitch
+        self.managers_changed = False  # who manages the database
         self._controllers: set[Uuid] = set()  # that have changed
         self._complaints = Complaints(log)
 
@@ -54,6 +56,8 @@ class Routes:
                 self.bridges.add(change.uuid)
             case "Controller":
                 self._controllers.add(change.uuid)
+            case "Manager":
+                self.managers_changed = True
             case "Port":
                 self._contents_changed(change, "interfaces", self.port_of_interface, self.interfaces)
                 self.ports.add(change.uuid)
@@ -80,6 +84,7 @@ class Routes:
         old = change.old.bridges if change.old is not None else ()
         new = change.new.bridges if change.new is not None else ()
         self.bridges.update(set(old) ^ set(new))
+        self.managers_changed |= _managers(change.old) != _managers(change.new)
         self.root = change.new
         if change.new is not None:
             self._complaints.look("Open_vSwitch", change.new, ".")
@@ -100,6 +105,10 @@ class Routes:
     def wanted_bridges(self) -> set[Uuid]:
         """Only a bridge that the root names is one."""
         return set(self.root.bridges) if self.root is not None else set()
+
+
+def _managers(root: Row | None) -> frozenset[Uuid]:
+    return frozenset(root.manager_options) if root is not None else frozenset()
 
 
 def _is_news(old: Row, new: Row) -> bool:

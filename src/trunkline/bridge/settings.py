@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from trunkline.base.addresses import parse_mac
 from trunkline.ofproto.bridge import BridgeConfig
+from trunkline.ofproto.in_band import InBand, Remote
 from trunkline.ofproto.ports import ACCESS, EVERY_VLAN, TRUNK, PortConfig, vlan_bits
 from trunkline.ovsdb.rows import Row
 
@@ -104,7 +105,10 @@ def datapath_id(config: Mapping[str, str], mac: int) -> int:
     return (int(found[1] or found[2], 16) if found else 0) or mac
 
 
-def bridge_config(row: Row, mac: int, fail_mode: str, has_controllers: bool) -> BridgeConfig:
+def bridge_config(
+    row: Row, mac: int, fail_mode: str, has_controllers: bool, remotes: frozenset[Remote] = frozenset()
+) -> BridgeConfig:
+    """`remotes`: who is to be reached in band."""
     config: Mapping[str, str] = row.other_config
     versions = frozenset(_WIRE_VERSIONS[name] for name in row.protocols if name in _WIRE_VERSIONS)
     described: dict[str, Any] = {}
@@ -122,5 +126,14 @@ def bridge_config(row: Row, mac: int, fail_mode: str, has_controllers: bool) -> 
         min(max(number(config, "mac-table-size", 8192), 10), 1_000_000),
         vlan_bits(row.flood_vlans),
         flag(config, "forward-bpdu"),
+        in_band=InBand(remotes, mac if remotes else 0, _in_band_queue(config)),
         **described,
     )
+
+
+def _in_band_queue(config: Mapping[str, str]) -> int | None:
+    text = config.get("in-band-queue", "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= _MOST_QUEUE else None
+
+
+_MOST_QUEUE: Final = 0x7FFFFFFF

@@ -173,7 +173,7 @@ def bridge_mac(part: BridgePart) -> int:
 def current_config(part: BridgePart) -> BridgeConfig:
     mode = part.row.fail_mode or "standalone"
     led = any(not controller.service for controller in part.controllers.values())
-    return bridge_config(part.row, bridge_mac(part), mode, led)
+    return bridge_config(part.row, bridge_mac(part), mode, led, part.remotes)
 
 
 def openflow_port(part: InterfacePart) -> OfPort:

@@ -23,7 +23,7 @@ from trunkline.base.addresses import format_mac, parse_mac
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
 from trunkline.base.log import Log
-from trunkline.bridge.controllers import controllers_of
+from trunkline.bridge.controllers import controllers_of, remotes_in_band
 from trunkline.bridge.devices import Devices
 from trunkline.bridge.flow_tables import FlowTableRows
 from trunkline.bridge.interfaces import Interfaces
@@ -138,6 +138,8 @@ class Switch:
         self._inherit()
         self._remove()
         self._configure_bridges()
+        if self._routes.managers_changed:
+            self._look_at_managers()
         self._flow_tables.apply(replica, self.bridges)
         self._samples.apply(replica, self.bridges)
         self._add_interfaces()
@@ -302,6 +304,7 @@ class Switch:
             if row != bridge.row or uuid in self._routes.controlled:
                 bridge.row = row
                 bridge.controllers = self._find_controllers(row)
+                self._find_remotes(bridge)
                 self._settling.configure(bridge)
                 self._surroundings.set_controllers(bridge.bridge, bridge.controllers.values())
             self._synthesize_local(bridge)
@@ -343,6 +346,7 @@ class Switch:
         bridge = BridgePart(row, lane, Bridge(config, lane.datapath.fabric, self._clock))
         bridge.numbers, bridge.local_mac, bridge.spare_mac = numbers, local_mac, spare_mac
         bridge.controllers = controllers
+        self._find_remotes(bridge)
         self.bridges[row.uuid] = self._bridge_names[row.name] = bridge
         self._routes.ports.update(row.ports)
         for port in row.ports:
@@ -371,6 +375,19 @@ class Switch:
         rows = (self._replica.row("Controller", uuid) for uuid in row.controller)
         there = [one for one in rows if one is not None]
         return controllers_of(row.name, there, self._run_directory, self._whole_log)
+
+    def _find_remotes(self, bridge: BridgePart) -> None:
+        root = self._routes.root
+        rows = (self._replica.row("Manager", uuid) for uuid in (root.manager_options if root else ()))
+        managers = [one for one in rows if one is not None]
+        bridge.remotes = remotes_in_band(bridge.row, bridge.controllers.values(), managers)
+
+    def _look_at_managers(self) -> None:
+        """They are reached in band, too."""
+        self._routes.managers_changed = False
+        for bridge in self.bridges.values():
+            self._find_remotes(bridge)
+            self._settling.disturb(bridge)
 
     # ---- 3. interfaces
 

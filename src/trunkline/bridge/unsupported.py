@@ -12,8 +12,6 @@ from trunkline.ovsdb.rows import Row
 
 _SAID: Final = {State.NOT_YET: "is not implemented yet", State.NOT_HERE: "does not apply here"}
 
-_HARMLESS: Final = {("Controller", "connection_mode"): "out-of-band"}  # the value that is honoured
-
 
 def _by_column(table: str) -> dict[str, dict[str, tuple[str, str]]]:
     """column -> key ("" for the column itself) -> (what to say, what happens instead)."""
@@ -36,7 +34,7 @@ def uses(table: str, row: Row) -> Iterator[tuple[str, str, str]]:
     """The settings of `row` that do nothing: name, what to say of it, what happens instead."""
     for column, keys in _TABLES[table].items():
         value = getattr(row, column, None)
-        if not value or _HARMLESS.get((table, column)) == value:
+        if not value:
             continue
         if "" in keys and not isinstance(value, Mapping):
             yield column, *keys[""]

@@ -33,7 +33,7 @@ _H, _R, _D = State.HONOURED, State.REPORTED, State.DATA
 _Y, _N, _E = State.NOT_YET, State.NOT_HERE, State.NOT_REPORTED
 _DPDK = "there is no DPDK datapath; packets go through the kernel's devices"
 _THREADS = "the switch has no handler or revalidator threads to count"
-_IN_BAND = "the connection goes through the host's own network; the bridge makes no hidden flows for it"
+_LOCAL_IP = "the local port has the addresses that the host gives it"
 _BOND = "a port of several interfaces stays down, and forwards nothing"
 
 SETTINGS: Final = (
@@ -77,7 +77,7 @@ SETTINGS: Final = (
     Settings("Bridge", _Y, "netflow sflow ipfix", "nothing is exported"),
     Settings("Bridge", _Y, "auto_attach", "no LLDP is sent"),
     Settings("Bridge", _Y, "other_config:controller-queue-size", "packets to a controller wait without limit"),
-    Settings("Bridge", _Y, "other_config:in-band-queue other_config:disable-in-band", _IN_BAND),
+    Settings("Bridge", _H, "other_config:in-band-queue other_config:disable-in-band"),
     Settings("Bridge", _H, "controller"),
     Settings("Bridge", _H, "flow_tables"),
     Settings("Bridge", _Y, "stp_enable other_config:stp-system-id other_config:stp-priority "
@@ -172,15 +172,14 @@ SETTINGS: Final = (
     Settings("Mirror", _D, "external_ids"),
     Settings("Mirror", _E, "statistics:tx_packets statistics:tx_bytes"),
     Settings("Controller", _H, "type target max_backoff inactivity_probe enable_async_messages "
-             "controller_rate_limit controller_burst_limit other_config:dscp"),
-    Settings("Controller", _Y, "connection_mode local_ip local_netmask local_gateway", _IN_BAND),
+             "controller_rate_limit controller_burst_limit other_config:dscp connection_mode"),
+    Settings("Controller", _Y, "local_ip local_netmask local_gateway", _LOCAL_IP),
     Settings("Controller", _Y, "controller_queue_size", "packets to a controller wait without limit"),
     Settings("Controller", _D, "external_ids other_config"),
     Settings("Controller", _R, "is_connected status:last_error status:state status:packet-in-TYPE-bypassed "
              "status:packet-in-TYPE-queued status:packet-in-TYPE-dropped status:packet-in-TYPE-backlog role "
              "status:sec_since_connect status:sec_since_disconnect"),
-    Settings("Manager", _H, "target inactivity_probe max_backoff other_config:dscp"),
-    Settings("Manager", _Y, "connection_mode", "the connection is made in the usual way"),
+    Settings("Manager", _H, "target inactivity_probe max_backoff other_config:dscp connection_mode"),
     Settings("Manager", _R, "is_connected status:last_error status:state status:sec_since_connect "
              "status:sec_since_disconnect status:locks_held status:locks_waiting status:locks_lost "
              "status:n_connections status:bound_port"),

@@ -23,6 +23,7 @@ from trunkline.ofproto.fabric import (
     ports_token,
 )
 from trunkline.ofproto.flow_mods import Flows
+from trunkline.ofproto.in_band import InBand
 from trunkline.ofproto.limits import TableSettings
 from trunkline.ofproto.ports import OfPort, PortConfig, PortError, PortStatistics
 from trunkline.ofproto.primaries import FAIL_OPEN_PRIORITY, Conclusion, FailOpen, Primary, failing_seconds
@@ -32,6 +33,7 @@ from trunkline.openflow.messages import Port, PortStatus
 from trunkline.proto.mac_learning import MacTable
 
 _STANDALONE_ORIGIN: Final = "fail-mode standalone"
+_IN_BAND_ORIGIN: Final = "control in band"
 _FAIL_OPEN_ORIGIN: Final = "failing open: no controller"
 
 
@@ -53,6 +55,7 @@ class BridgeConfig(NamedTuple):
     software: str = "3.1.0"
     serial: str = "None"
     description: str = "None"
+    in_band: InBand = InBand()
 
 
 class PatchCounters:
@@ -87,12 +90,14 @@ class Bridge:
         self.fail_open = FailOpen()
         self.fail_open_changed: Callable[[Conclusion, int], None] = lambda conclusion, seconds: None
         self._open_rule: Rule | None = None  # while the bridge fails open
+        self._in_band: dict[tuple[int, Match], Rule] = {}
         self.fragments = of.OFPC_FRAG_NORMAL  # what is done with IP fragments, OFPC_FRAG_*
         self.tells_misses = False  # whether controllers get packets that no flow matches
         self.collects = False  # whether anybody takes the samples of `sample` actions
         self.table_miss: dict[int, int] = {}  # OFPTC11_TABLE_MISS_* where a table-mod said so
         fabric.bridges[config.name] = self
         self._flows_of_fail_mode()
+        self._flows_in_band()
 
     def close(self) -> None:
         """Leaves the fabric, interfaces and all."""
@@ -118,16 +123,17 @@ class Bridge:
         if config.forward_bpdu != old.forward_bpdu:
             self._changed(bridge_token(self.name))
         if (config.fail_mode, config.has_controllers) != (old.fail_mode, old.has_controllers):
-            self.flows.clear()
-            self._open_rule = None
+            self._clear()
             self._flows_of_fail_mode()
+        self._flows_in_band()
         self.look_at_controllers(self.clock.monotonic())
 
     def look_at_controllers(self, now: float) -> None:
         """Fails open, or recovers, if that is due; to be called when something about controllers changed."""
         conclusion = self.fail_open.look(self.primaries.values(), self._is_standalone, now)
         if conclusion == "open":
-            self.flows.clear()
+            self._clear()
+            self._flows_in_band()
             normal = (actions.Output(of.OFPP_NORMAL),)
             self._open_rule = Rule(Match(0, 0), FAIL_OPEN_PRIORITY, 0, normal, now, origin=_FAIL_OPEN_ORIGIN)
             self.flows.install(self._open_rule)
@@ -136,6 +142,24 @@ class Bridge:
             self._open_rule = None
         if conclusion is not None:
             self.fail_open_changed(conclusion, failing_seconds(self.primaries.values(), now))
+
+    def _clear(self) -> None:
+        """All flows go, the bridge's own too."""
+        self.flows.clear()
+        self._open_rule = None
+        self._in_band.clear()
+
+    def _flows_in_band(self) -> None:
+        """The hidden flows are those that the settings call for."""
+        wanted = self.config.in_band.flows()
+        for flow, rule in list(self._in_band.items()):
+            if wanted.get(flow) != rule.actions:
+                self.flows.uninstall(self._in_band.pop(flow))
+        for (priority, matched), done in wanted.items():
+            if (priority, matched) not in self._in_band:
+                rule = Rule(matched, priority, 0, done, self.clock.monotonic(), origin=_IN_BAND_ORIGIN)
+                self._in_band[priority, matched] = rule
+                self.flows.install(rule)
 
     @property
     def _is_standalone(self) -> bool:

@@ -39,7 +39,7 @@ class ControllerSettings(NamedTuple):
 
     `service`: fail_mode does not look at it.  A `probe_interval` of 0 never probes (and no connection is
     probed more often than each five seconds), a `rate_limit` of 0 does not limit.  `dscp` marks the
-    packets of the connection.
+    packets of the connection.  `in_band`: it goes through the bridge itself (in_band.py).
     """
 
     target: str
@@ -50,6 +50,7 @@ class ControllerSettings(NamedTuple):
     rate_limit: int = 0
     burst_limit: int = 0
     dscp: int | None = None
+    in_band: bool = True
 
     @property
     def timing(self) -> Timing:
