@@ -63,10 +63,8 @@ def scan_ipv4(text: str, at: int = 0) -> tuple[int, int] | None:
     found = _IPV4.match(text, at)
     if found is None:
         return None
-    value = 0
-    for octet in found.groups():
-        value = value << 8 | int(octet) & 255
-    return value, found.end()
+    a, b, c, d = found.groups()
+    return (int(a) & 255) << 24 | (int(b) & 255) << 16 | (int(c) & 255) << 8 | int(d) & 255, found.end()
 
 
 def parse_mac(text: str) -> int | None:

@@ -105,10 +105,15 @@ def kind(a: Match) -> Match:
 
     Tables hold few kinds, so what follows from the kind alone is worth remembering by it.
     """
-    place = _KIND
-    if a.value >> _PROTOCOL & 0xFF == _ICMPV6:
-        place |= _NEIGHBOUR  # of these messages two have fields of their own
+    place = kind_bits(a.value)
     return Match(a.value & place, a.mask & place)
+
+
+def kind_bits(value: int) -> int:
+    """The bits that `kind` leaves of a match with this value."""
+    if value >> _PROTOCOL & 0xFF == _ICMPV6:
+        return _KIND | _NEIGHBOUR  # of these messages two have fields of their own
+    return _KIND
 
 
 def satisfied(a: Match, prerequisite: str) -> bool:

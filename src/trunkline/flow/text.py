@@ -8,15 +8,15 @@ Writing: the order of the fields, their names and their forms are the table `_LA
 the match constrains it and its group of packets is the one that the match is for.
 """
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from trunkline.flow.colors import paint_match
 from trunkline.flow.key import OFFSET, VIEW, VLAN_CFI, View
-from trunkline.flow.match import Match, TunnelOption, ethernet_type, exact_value, satisfied
-from trunkline.flow.match import kind as kind_of
+from trunkline.flow.match import Match, TunnelOption, ethernet_type, exact_value, kind_bits, satisfied
 from trunkline.flow.values import (
     NO_CONTEXT,
     TextContext,
@@ -82,11 +82,20 @@ UNNUMBERED: Final[dict[str, Field]] = {
 # ---- reading
 
 
-def key_values(text: str) -> Iterator[tuple[str, str | None]]:
+def key_values(text: str) -> Iterable[tuple[str, str | None]]:
     """The words of a flow: (key, value), value None where there is no `=` or `:`.
 
     Words are separated by commas and white space; a value may hold separators within parentheses.
     """
+    if "(" in text:
+        return _nested_key_values(text)
+    return [(key, value if sign else None) for key, sign, value in _WORDS.findall(text)]
+
+
+_WORDS: Final = re.compile(r"(?=[^, \t\r\n])([^:=, \t\r\n]*)([:=]?)([^, \t\r\n]*)")
+
+
+def _nested_key_values(text: str) -> Iterator[tuple[str, str | None]]:
     at, end = 0, len(text)
     while at < end:
         while at < end and text[at] in ", \t\r\n":
@@ -135,8 +144,11 @@ class Draft:
         shift, ones, _ = VIEW[name]
         within = ones if matched is None else matched
         mask &= within
-        self.value = self.value & ~(within << shift) | (value & mask) << shift
-        self.mask = self.mask & ~(within << shift) | mask << shift
+        if self.mask & within << shift:
+            self.value &= ~(within << shift)
+            self.mask &= ~(within << shift)
+        self.value |= (value & mask) << shift
+        self.mask |= mask << shift
 
     def assign_tci(self, value: int, mask: int, clear: int) -> None:
         tci, tci_mask = (half >> OFFSET["vlan_tci"] & 0xFFFF for half in (self.value, self.mask))
@@ -164,19 +176,33 @@ def set_shorthand(draft: Draft, word: str) -> bool:
 
 def set_field(draft: Draft, field: Field, text: str, context: TextContext = NO_CONTEXT) -> None:
     """`field=text`.  Raises TextError."""
-    value, mask = parse_value(field, text, context)
-    if field.name.startswith("tun_metadata"):
-        _set_option(draft, field, value, mask)
-        return
-    if _needs_ethernet(field.prerequisite) or field.name == "eth_type":
+    set_value(draft, field, *parse_value(field, text, context))
+
+
+def set_value(draft: Draft, field: Field, value: int, mask: int) -> None:
+    """The whole field, also where its words are about more than its bits.  Raises TextError."""
+    ethernet, special = _way_to_set(field.name)
+    if ethernet:
         draft.assume_ethernet()
-    special = _VLAN.get(field.name)
-    if special is not None:
-        special(draft, value, mask)
-    elif field.name.endswith(("ipv6_src", "ipv6_dst")) and not field.name.startswith("tun"):
-        draft.ipv6[field.name] = value, mask
-    else:
+    if special is None:
         draft.assign(field.name, value, mask, field.matched)
+    else:
+        special(draft, field, value, mask)
+
+
+@cache
+def _way_to_set(name: str) -> "tuple[bool, Callable[[Draft, Field, int, int], None] | None]":
+    """Whether the field says that there is an Ethernet header; and how it is set, if not as its bits."""
+    special = _VLAN.get(name)
+    if name.startswith("tun_metadata"):
+        special = _set_option
+    elif name.endswith(("ipv6_src", "ipv6_dst")) and not name.startswith("tun"):
+        special = _set_ipv6
+    return _needs_ethernet(FIELD[name].prerequisite) or name == "eth_type", special
+
+
+def _set_ipv6(draft: Draft, field: Field, value: int, mask: int) -> None:
+    draft.ipv6[field.name] = value, mask
 
 
 def set_bits(draft: Draft, field: Field, value: int, mask: int) -> None:
@@ -198,7 +224,7 @@ def _needs_ethernet(prerequisite: str) -> bool:
     return prerequisite in ("eth", "vlan")
 
 
-def _set_vlan(draft: Draft, value: int, mask: int) -> None:
+def _set_vlan(draft: Draft, field: Field, value: int, mask: int) -> None:
     if not mask:
         draft.assign_tci(0, 0, 0x1FFF)
     elif value == 0xFFFF:
@@ -207,11 +233,11 @@ def _set_vlan(draft: Draft, value: int, mask: int) -> None:
         draft.assign_tci(value & 0xFFF | VLAN_CFI, 0x1FFF, 0x1FFF)
 
 
-def _set_vid(draft: Draft, value: int, mask: int) -> None:
+def _set_vid(draft: Draft, field: Field, value: int, mask: int) -> None:
     draft.assign_tci(value & 0x1FFF, mask & 0x1FFF, 0x1FFF)
 
 
-def _set_pcp(draft: Draft, value: int, mask: int) -> None:
+def _set_pcp(draft: Draft, field: Field, value: int, mask: int) -> None:
     if not mask:
         draft.assign_tci(0, 0, 0xE000)
     else:
@@ -495,9 +521,9 @@ _SHAPE: Final = VIEW["nsh_mdtype"].mask | VLAN_CFI << OFFSET["vlan1_tci"]
 
 
 @lru_cache(maxsize=2048)
-def _shape(kind: Match, value: int, mask: int) -> tuple[_Part, ...]:
-    """How matches of this kind and mask are shown; of `value` the bits of _SHAPE count."""
-    match = Match(kind.value | value, mask)
+def _shape(value: int, mask: int) -> tuple[_Part, ...]:
+    """How matches are shown that have this kind and mask; `value` has the bits of _SHAPE and the kind's."""
+    match = Match(value, mask)
     words, called = _written_type(match)
     groups = _groups(match, called)
     parts = [*_parts(match, METADATA, groups), *(_Part(word) for word in words)]
@@ -526,7 +552,7 @@ def format_match(
     """
     value = match.value
     found = [f"priority={priority}"] if priority != 0x8000 else []
-    for part in _shape(kind_of(match), value & _SHAPE, match.mask):
+    for part in _shape(value & (kind_bits(value) | _SHAPE), match.mask):
         words, form, shift, ones, mask, width = part
         if form is not None:
             found.append(words + form(value >> shift & ones, mask, width, context))

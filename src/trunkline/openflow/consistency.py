@@ -417,8 +417,8 @@ def text_formats(actions: Sequence[a.Action]) -> int:
             formats &= OF11 | ANY_OXM
         elif isinstance(action, a.WriteMetadata):
             formats &= ANY_NXM | OF11 | ANY_OXM
-        elif isinstance(action, a.Meter | a.Encap):
+        elif isinstance(action, (a.Meter, a.Encap)):
             formats &= OF13 | OF14 | OF15
-        elif isinstance(action, a.Clone | a.WriteActions | a.Ct):
+        elif isinstance(action, (a.Clone, a.WriteActions, a.Ct)):
             formats &= text_formats(action.actions)
     return formats

@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 from trunkline.flow.colors import paint, paint_parameters
 from trunkline.flow.match import Match, exact_value, fields, normalize
 from trunkline.flow.text import (
-    SHORTHANDS,
     UNNUMBERED,
     Draft,
     finish,
@@ -19,7 +18,8 @@ from trunkline.flow.text import (
     key_values,
     normalization_notes,
     set_bits,
-    set_word,
+    set_shorthand,
+    set_value,
 )
 from trunkline.flow.values import TextError, parse_value, scan_integer
 from trunkline.model import openflow as of
@@ -214,8 +214,14 @@ def parse_flow(text: str, command: int | None, context: ActionContext = NO_NAMES
 
 
 def _word(draft: _Draft, key: str, value: str | None, command: int, context: ActionContext) -> None:
-    if key in SHORTHANDS:
-        set_word(draft.match, key, value, context.text)
+    field = FIELD.get(key)
+    if field is not None:
+        number, mask = parse_value(field, value or "0/0", context.text)  # a field alone is any
+        set_value(draft.match, field, number, mask)
+        if value and value != "*":
+            draft.formats &= _mask_formats(field, mask if "/" in value else -1)
+        return
+    if set_shorthand(draft.match, key):
         return
     flag = _FLAGS.get(key)
     if flag is not None:
@@ -226,12 +232,6 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
         return
     if "[" in key:
         _set_bits(draft, key, value or "")
-        return
-    field = FIELD.get(key)
-    if field is not None:
-        set_word(draft.match, key, value, context.text)
-        if value and value != "*":
-            draft.formats &= _word_formats(field, value, context)
         return
     unnumbered = UNNUMBERED.get(key)
     if unnumbered is not None:
@@ -266,12 +266,8 @@ def _set_bits(draft: _Draft, key: str, text: str) -> None:
     draft.formats &= _mask_formats(field, mask)
 
 
-def _word_formats(field: Field, value: str, context: ActionContext) -> int:
-    """The formats whose matches have the field, under the mask that the word has."""
-    return _mask_formats(field, parse_value(field, value, context.text)[1] if "/" in value else -1)
-
-
 def _mask_formats(field: Field, mask: int) -> int:
+    """The formats whose matches have the field under that mask."""
     formats = ANY_NXM | ANY_OXM
     kinds: tuple[str, ...] = ("exact", "cidr", "yes")
     free = ~mask & (1 << field.bits) - 1

@@ -4,11 +4,12 @@ It knows exact values, and prefixes for IPv4 addresses.  What a match says beyon
 tools choose another flow format then, see `expressible`.
 """
 
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
 from trunkline.flow.key import MASK, VIEW
-from trunkline.flow.match import Match, ethernet_type, exact_value, normalize
+from trunkline.flow.match import Match, ethernet_type, exact_value, kind, normalize
 
 MATCH: Final = Struct("!IH6s6sHBxHBB2xIIHH")
 _IN_PORT, _VLAN, _SRC, _DST, _TYPE, _PROTOCOL, _TP_SRC, _TP_DST = (1 << bit for bit in range(8))
@@ -133,9 +134,12 @@ _IP_FIELDS: Final = (
 
 def expressible(match: Match) -> bool:
     """Whether the fixed match says all of `match`: exact values, and prefixes of IPv4 addresses."""
-    mask = match.mask
-    if mask & ~_EXPRESSIBLE or match.options:
-        return False
+    return not match.options and not match.mask & ~_EXPRESSIBLE and _expressible(kind(match), match.mask)
+
+
+@lru_cache(maxsize=1024)
+def _expressible(match: Match, mask: int) -> bool:
+    """For a match of this kind (flow/match.py) under `mask`; tables hold few of either."""
     family = ethernet_type(match)
     if family == 0x86DD and mask & _IP_FIELDS:
         return False
