@@ -9,7 +9,7 @@ from typing import Final
 
 from trunkline.flow.key import VIEW, get
 from trunkline.flow.match import Match, satisfied
-from trunkline.flow.text import SHORTHANDS, UNNUMBERED, Draft, key_values, set_field, set_shorthand
+from trunkline.flow.text import SHORTHANDS, UNNUMBERED, Draft, key_values, set_shorthand, set_value
 from trunkline.flow.values import NO_CONTEXT, TextContext, TextError, parse_value
 from trunkline.model.fields import FIELD, Field
 
@@ -45,12 +45,12 @@ def _set_field(draft: Draft, key: str, text: str, context: TextContext) -> None:
     if _is_set(draft, field):
         raise TextError(f"field {key} set multiple times")
     try:
-        _, mask = parse_value(field, text, context)
+        value, mask = parse_value(field, text, context)
         if ~mask & _everything(field):
             raise TextError(f"{text}: wildcards not allowed here")
     except TextError as error:
         raise TextError(f"bad value for {key} ({error})") from None
-    set_field(draft, field, text, context)
+    set_value(draft, field, value, mask)
     for address, (value, mask) in draft.ipv6.items():
         draft.assign(address, value, mask)
     draft.ipv6.clear()

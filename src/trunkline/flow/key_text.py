@@ -32,6 +32,8 @@ _IF_SET: Final = (
     *("ct_state", "ct_zone", "ct_mark", "ct_label", "metadata", "packet_type", "vlan1_tci"),
 )
 
+_ANY_SET: Final = bits(*_IF_SET)
+
 
 def _label_stack(key: int) -> int:
     """The labels down to the bottom of the stack."""
@@ -63,10 +65,11 @@ _TUNNEL_BITS: Final = _TUNNEL_ENDS | bits(
 def flow_mask(key: int) -> int:
     """The bits of a packet's key that say something: what it has, by its types, and metadata that is set."""
     mask = _ALWAYS
-    for name in _IF_SET:
-        place = VIEW[name].mask
-        if key & place:
-            mask |= place
+    if key & _ANY_SET:  # of most packets none is
+        for name in _IF_SET:
+            place = VIEW[name].mask
+            if key & place:
+                mask |= place
     if get(key, "recirc_id"):  # then it is said of what type the packet is
         mask |= VIEW["packet_type"].mask
     if key & _TUNNEL_ENDS:  # a tunnel is there whole, its id only if it was set by the packet's own header

@@ -181,7 +181,7 @@ def set_field(draft: Draft, field: Field, text: str, context: TextContext = NO_C
 
 def set_value(draft: Draft, field: Field, value: int, mask: int) -> None:
     """The whole field, also where its words are about more than its bits.  Raises TextError."""
-    ethernet, special = _way_to_set(field.name)
+    ethernet, special = _way_to_set(field.name, field.prerequisite)
     if ethernet:
         draft.assume_ethernet()
     if special is None:
@@ -191,14 +191,16 @@ def set_value(draft: Draft, field: Field, value: int, mask: int) -> None:
 
 
 @cache
-def _way_to_set(name: str) -> "tuple[bool, Callable[[Draft, Field, int, int], None] | None]":
+def _way_to_set(
+    name: str, prerequisite: str
+) -> "tuple[bool, Callable[[Draft, Field, int, int], None] | None]":
     """Whether the field says that there is an Ethernet header; and how it is set, if not as its bits."""
     special = _VLAN.get(name)
     if name.startswith("tun_metadata"):
         special = _set_option
     elif name.endswith(("ipv6_src", "ipv6_dst")) and not name.startswith("tun"):
         special = _set_ipv6
-    return _needs_ethernet(FIELD[name].prerequisite) or name == "eth_type", special
+    return _needs_ethernet(prerequisite) or name == "eth_type", special
 
 
 def _set_ipv6(draft: Draft, field: Field, value: int, mask: int) -> None:
@@ -528,7 +530,8 @@ def _shape(value: int, mask: int) -> tuple[_Part, ...]:
     groups = _groups(match, called)
     parts = [*_parts(match, METADATA, groups), *(_Part(word) for word in words)]
     parts += _parts(match, _REGISTERS_AND_TUNNEL, groups)
-    parts.append(_OPTIONS)
+    if mask & VIEW["tun_metadata_present"].mask:
+        parts.append(_OPTIONS)
     parts += _parts(match, _PORT, groups)
     parts += _vlan_parts(match, "vlan_tci", "")
     parts += _vlan_parts(match, "vlan1_tci", "1")
