@@ -9,7 +9,7 @@ where there is no order for an action at all, `Slow` says why, and packets of th
 A set becomes WRITEs, one for each four or eight bytes that it touches.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from trunkline.bpf import layout as program
@@ -23,6 +23,7 @@ _KIND: Final = {name: number for number, name in enumerate(program.ACTIONS)}
 _LAYER: Final = {name: number for number, name in enumerate(program.LAYERS)}
 _NETWORK: Final = {name: number for number, name in enumerate(program.NETWORKS)}
 _FLAG: Final = dict(program.WRITE_FLAGS)
+_NUMBERED: Final = frozenset((_KIND["CONNTRACK"], _KIND["SET_TUNNEL"]))
 _SLOW_UPCALL, _ACTION_UPCALL = program.UPCALLS.index("SLOW"), program.UPCALLS.index("ACTION")
 _PACK: Final = program.ACTION.packed.pack
 _CFI: Final = 0x1000
@@ -113,6 +114,14 @@ _ADDRESSES: Final = MASK["dl_src"] | MASK["dl_dst"]
 _L4: Final = MASK["tp_src"] | MASK["tp_dst"]
 _ARP_SLOTS: Final = layout.bits("arp_sha", "arp_tha", "nw_src", "nw_dst", "nw_proto")
 _NATTED: Final = layout.bits("net_src", "net_dst", "tp_src", "tp_dst")
+TUNNEL: Final = layout.bits(
+    *(
+        name
+        for name, at, _ in program.key_members()
+        if name.startswith("tun") and at < program.OUTER_WORDS * 8
+    )
+)
+"""Every field of a tunnel's outer header."""
 _META: Final = ("pkt_mark", "skb_priority", "dp_hash")
 _META_MASK: Final = layout.bits(*_META)
 _WHOLE_MAC: Final = (1 << 48) - 1
@@ -124,6 +133,7 @@ class Questions(NamedTuple):
     cookie: Callable[[dp.Userspace], int]  # gives a userspace action the number that an upcall brings back
     reachable: Callable[[int], bool]  # whether the kernel can send to a port
     metered: Callable[[int], bool]  # whether the kernel knows a meter
+    outer: Callable[[int], int | None]  # the number of a tunnel's outer header; None: no room
     tracking: Callable[[Actions], int | None]  # the number of a list that begins with a ct; None: no room
 
 
@@ -143,10 +153,12 @@ def slow_orders() -> tuple[bytes, ...]:
     return (_order("USERSPACE", flags=_SLOW_UPCALL),)
 
 
-def tracking_number(order: bytes) -> int | None:
-    """The number of the list that a ct's order stands for."""
-    kind, _, _, _, argument, _ = program.ACTION.packed.unpack(order)
-    return argument if kind == _KIND["CONNTRACK"] else None
+def numbers(orders: Sequence[bytes]) -> Iterator[tuple[str, int]]:
+    """(kind, number) of the orders whose arguments are numbered: ct actions and outer headers."""
+    for order in orders:
+        kind, _, _, _, argument, _ = program.ACTION.packed.unpack(order)
+        if kind in _NUMBERED:
+            yield program.ACTIONS[kind], argument
 
 
 def userspace_cookie(order: bytes) -> int | None:
@@ -234,11 +246,23 @@ class _List:
     # ---- fields
 
     def set(self, action: dp.Set, last: bool) -> list[bytes]:
+        if action.mask & TUNNEL:
+            return self._set_tunnel(action)
         self._changed |= action.mask
         orders = self._writes(action.value, action.mask)
         self._key = self._key & ~action.mask | action.value
         self._known |= action.mask
         return orders
+
+    def _set_tunnel(self, action: dp.Set) -> list[bytes]:
+        """The outer header that the packet gets when it leaves through a tunnel."""
+        if action.mask != TUNNEL:
+            raise Slow(f"set of {_names(action.mask)} together")
+        number = self._ask.outer(action.value)
+        if number is None:
+            raise Slow("more outer headers than there is room for")
+        self._known &= ~TUNNEL
+        return [_order("SET_TUNNEL", number)]
 
     def _writes(self, value: int, mask: int) -> list[bytes]:
         """Orders that set fields.  Raises Slow."""

@@ -35,6 +35,8 @@ MAX_LISTS: Final = 65536  # elements of the map of actions
 MAX_FLOWS: Final = 262144
 MAX_CONNECTIONS: Final = 262144
 MAX_TRACKINGS: Final = 16384  # different ct actions
+MAX_OUTERS: Final = 16384  # different outer headers of tunnels
+OUTER_WORDS: Final = 9  # of the key, that are the tunnel's (but for the last byte)
 MAX_POLICIES: Final = 1024  # of timeouts
 MAX_LIST: Final = 10  # actions in one element of the map of actions; longer lists go on in another
 MAX_PASSES: Final = 32  # of one packet: recirculations
@@ -55,7 +57,7 @@ _NUMBERS: Final[Sizes] = tuple(
         "KEY_WORDS", "NARROW_WORDS", "KEY_SLOTS", "MAX_MASKS", "MAX_PORTS", "MAX_METERS", "MAX_LISTS",
         "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS", "CACHE_ENTRIES", "REASONS", "WINDOW", "QUOTA",
         "LARGE_COST", "SMALL_PACKET", "MEDIUM_PACKET", "LARGE_PACKET", "MAX_CONNECTIONS", "MAX_TRACKINGS",
-        "MAX_POLICIES",
+        "MAX_POLICIES", "MAX_OUTERS", "OUTER_WORDS",
     )
 )  # fmt: skip
 
@@ -80,6 +82,7 @@ ACTIONS: Final = (
     "DROP",
     "CONNTRACK",
     "CONNTRACK_CLEAR",
+    "SET_TUNNEL",
 )
 """Kinds of actions, numbered from 0."""
 
@@ -92,6 +95,7 @@ DROPS: Final = (
     "too_many_passes",
     "action_error",
     "malformed",
+    "no_tunnel",  # a packet for a tunnel that has no outer header, or from one that brings none
 )
 """Why a packet is dropped, numbered from 0; ``dpctl/show -s`` and coverage counters have these names."""
 
@@ -108,6 +112,9 @@ NETWORKS: Final = ("NONE", "IPV4", "IPV6", "ARP", "MPLS")
 WRITE_FLAGS: Final = (("IP_CHECKSUM", 1), ("PSEUDO", 2), ("L4_DATA", 4))
 OUTPUT_LAST: Final = 1
 NO_STATISTICS: Final = 0xFFFFFFFF
+DEVICE_IS_TUNNEL: Final = 0x80000000  # beside the port's number in the map `devices`
+PORT_IS_TUNNEL: Final = 2  # packets stand beside their outer headers
+PORT_WITH_POLICY: Final = 4  # VXLAN with group-based policy
 PORT_TO_HOST: Final = 1  # packets for the port are received by its device, for the other side is Python
 
 TRACK_FLAGS: Final = tuple(
@@ -271,11 +278,12 @@ TRACKING: Final = Record(
         ("policy", "u32"),
     ),
 )
+OUTER: Final = Record("outer", (("words", f"u64[{OUTER_WORDS}]"),))
 LIFETIMES: Final = Record("lifetimes", (("seconds", "u32[16]"),))
 TRACKER: Final = Record("tracker", (("unchecked", "u32"), ("expecting", "u32"), ("limited", "u32")))
 RECORDS: Final = (
     CONFIG, PORT, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, TOTALS, COUNTERS, METER, UPCALL,
-    DIRECTION, END, SIDE, CONNECTION, TRACKING, LIFETIMES, TRACKER,
+    DIRECTION, END, SIDE, CONNECTION, TRACKING, OUTER, LIFETIMES, TRACKER,
 )  # fmt: skip
 
 
@@ -343,6 +351,13 @@ def header() -> str:
         for name, value in (
             ("OUTPUT_LAST", OUTPUT_LAST),
             ("PORT_TO_HOST", PORT_TO_HOST),
+            ("DEVICE_IS_TUNNEL", f"{DEVICE_IS_TUNNEL:#x}u"),
+            ("PORT_IS_TUNNEL", PORT_IS_TUNNEL),
+            ("PORT_WITH_POLICY", PORT_WITH_POLICY),
+            ("TUN_OAM", layout.TUN_OAM),
+            ("TUN_DF", layout.TUN_DF),
+            ("TUN_CSUM", layout.TUN_CSUM),
+            ("TUN_KEY", layout.TUN_KEY),
             ("METER_BANDS", METER_BANDS),
             ("BEGUN_IN_KERNEL", BEGUN_IN_KERNEL),
             ("CONNECTION_SLOW", CONNECTION_SLOW),

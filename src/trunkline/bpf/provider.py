@@ -30,9 +30,10 @@ from trunkline.bpf.connections import KernelStore
 from trunkline.bpf.flows import NOTHING, Flows, FullError
 from trunkline.bpf.keeper import Keeper
 from trunkline.bpf.meters import KernelMeters
+from trunkline.bpf.numbered import Numbered
 from trunkline.bpf.ring import RingBuffer
 from trunkline.bpf.system_calls import BpfError
-from trunkline.bpf.tracking import Trackings
+from trunkline.bpf.tracking import row as tracking_record
 from trunkline.bpf.upcalls import Queues, decode, port_and_cost
 from trunkline.bridge.devices import Device
 from trunkline.dpif import actions as dp
@@ -128,12 +129,18 @@ class BpfDatapath:
             self._cookie,
             self._devices.__contains__,
             self.meters.is_inside,
-            self._tracking,
+            lambda value: self._number("SET_TUNNEL", value),
+            lambda actions: self._number("CONNTRACK", actions),
         )
         self._connections = self.conntrack.store = KernelStore(maps, self.conntrack)
-        self._trackings = Trackings(maps["trackings"], self._connections.policy)
+        self._trackings = Numbered[tuple[Any, ...]](maps["trackings"], self._tracking_record)
+        self._outers = Numbered[int](maps["outers"], outer_record)
+        self._numbered: dict[str, Numbered[Any]] = {
+            "CONNTRACK": self._trackings,
+            "SET_TUNNEL": self._outers,
+        }
         self._fresh: list[int] = []  # cookies given out by the encoding under way,
-        self._fresh_trackings: list[int] = []  # and numbers of ct actions
+        self._fresh_numbers: list[tuple[str, int]] = []  # and numbers of arguments
         self._slow_packets = 0
         self._next_sort = 0.0
         self._full = ""  # what there was no room for, as it was last said
@@ -291,7 +298,7 @@ class BpfDatapath:
             ports[at] = ports[at] + cost & 0xFFFFFFFF
             record = decode(data)
             if record.reason == _CONNTRACK:
-                if (actions := self._trackings.actions(record.argument)) is not None:
+                if (actions := self._trackings.argument(record.argument)) is not None:
                     sim.execute(record.packet, record.key, actions)
                     self._connections.settle()
             elif record.reason != _ACTION:
@@ -306,7 +313,8 @@ class BpfDatapath:
 
     def run(self, now: float) -> None:
         self._sim.run(now)
-        self._trackings.run(now)
+        for numbered in self._numbered.values():
+            numbered.run(now)
         if now >= self._next_sort:
             self._next_sort = now + _SORT
             self._keeper.check()
@@ -338,7 +346,7 @@ class BpfDatapath:
     def _install(self, flow: FlowPut, now: float) -> None:
         """Puts a flow into the kernel, or its new actions.  Without room there its packets go on missing."""
         orders, slow = self._orders(flow)
-        shared = self._flows.lists.holds(orders)  # then its ct actions are counted already
+        shared = self._flows.lists.holds(orders)  # then its numbers are counted already
         try:
             if flow.ufid in self._flows.flows:
                 self._forget(self._flows.change(flow.ufid, orders, now, slow=slow), now)
@@ -355,15 +363,15 @@ class BpfDatapath:
             self._release(now)
 
     def _release(self, now: float) -> None:
-        """Gives back the ct actions of the encoding that has ended."""
-        for number in self._fresh_trackings:
-            self._trackings.release(number, now)
-        self._fresh_trackings.clear()
+        """Gives back the numbers of the encoding that has ended."""
+        for kind, number in self._fresh_numbers:
+            self._numbered[kind].release(number, now)
+        self._fresh_numbers.clear()
 
     def _orders(self, flow: FlowPut) -> tuple[tuple[bytes, ...], bool]:
         """What the kernel is to do with the flow's packets, and whether that is to send them up."""
         self._fresh.clear()
-        self._fresh_trackings.clear()
+        self._fresh_numbers.clear()
         problem = _beyond(flow.key, flow.mask)
         if problem is None:
             try:
@@ -385,20 +393,23 @@ class BpfDatapath:
         self._fresh.append(number)
         return number
 
-    def _tracking(self, actions: tuple[Any, ...]) -> int | None:
-        number = self._trackings.take(actions)
+    def _number(self, kind: str, argument: Any) -> int | None:
+        number = self._numbered[kind].take(argument)
         if number is not None:
-            self._fresh_trackings.append(number)
+            self._fresh_numbers.append((kind, number))
         return number
+
+    def _tracking_record(self, actions: tuple[Any, ...]) -> bytes:
+        action: dp.Conntrack = actions[0]
+        return tracking_record(action, self._connections.policy(action.timeout or None))
 
     def _forget(self, orders: tuple[bytes, ...] | None, now: float) -> None:
         """A list of orders is not used any more."""
         if orders:
             found = map(encoding.userspace_cookie, orders)
             self._retire([number for number in found if number is not None], now)
-            for number in map(encoding.tracking_number, orders):
-                if number is not None:
-                    self._trackings.release(number, now)
+            for kind, number in encoding.numbers(orders):
+                self._numbered[kind].release(number, now)
 
     def _retire(self, cookies: list[int], now: float) -> None:
         if cookies:
@@ -461,6 +472,11 @@ class BpfDatapath:
         self._loaded.close()
         self._attachments.close()
         self._sim.close()
+
+
+def outer_record(value: int) -> bytes:
+    """The part of a key that is a tunnel's, as the program copies it."""
+    return layout.datapath_bytes(value)[: program.OUTER_WORDS * 8]
 
 
 _NSH_TYPE: Final = 0x894F

@@ -3,11 +3,17 @@
 import pytest
 
 from trunkline.bpf import layout as program
-from trunkline.bpf.actions import Questions, Slow, encode
+from trunkline.bpf.actions import TUNNEL, Questions, Slow, encode
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 
-ASK = Questions(lambda action: 5, lambda port: port < 100, lambda meter: meter < 10, lambda actions: None)
+ASK = Questions(
+    cookie=lambda action: 5,
+    reachable=lambda port: port < 100,
+    metered=lambda meter: meter < 10,
+    outer=lambda value: 3 if value else None,
+    tracking=lambda actions: None,
+)
 KEY, MASK = layout.pack(dl_type=0x0800, nw_proto=6, nw_frag=0, nw_ttl=64, dl_dst=1, recirc_id=0)
 
 
@@ -74,3 +80,12 @@ def test_lists_within_are_skipped() -> None:
 )
 def test_what_goes_the_slow_path(actions: tuple[object, ...], reason: str) -> None:
     assert reason in slow(*actions)
+
+
+def test_outer_headers_are_set_whole() -> None:
+    value, _ = layout.pack(tun_id=7, tun_dst=0x0A000001)
+    assert kinds(dp.Set(value, TUNNEL), dp.Output(5)) == ["SET_TUNNEL", "OUTPUT"]
+    with pytest.raises(Slow, match="together"):
+        kinds(dp.Set(value, layout.MASK["tun_id"]), dp.Output(5))
+    with pytest.raises(Slow, match="outer headers"):
+        kinds(dp.Set(0, TUNNEL), dp.Output(5))

@@ -4,6 +4,7 @@
 #include "hash.h"
 #include "lookup.h"
 #include "meter.h"
+#include "tunnel.h"
 #include "upcall.h"
 
 enum { GOING_ON, STOP };
@@ -62,6 +63,10 @@ INLINE int output(struct run *r, const struct action *a)
 		r->s->cutting = 0;
 		if (length < cutting + 14 || bpf_skb_change_tail(r->skb, length - cutting, 0))
 			return STOP;
+	}
+	if (port->flags & PORT_IS_TUNNEL && !into_tunnel(r->skb, r->s, port->flags)) {
+		count_drop(r->s, DROP_NO_TUNNEL);
+		return GOING_ON;
 	}
 	if (a->flags & OUTPUT_LAST && !r->slot) {
 		r->result = bpf_redirect(port->device, flags);
@@ -169,6 +174,9 @@ INLINE int one_action(struct run *r, const struct action *a)
 		return conntrack(r, argument);
 	case ACTION_CONNTRACK_CLEAR:
 		forget_tracking(s);
+		break;
+	case ACTION_SET_TUNNEL:
+		set_outer(s, argument);
 		break;
 	case ACTION_DROP:
 		count_drop(s, DROP_EXPLICIT);

@@ -82,18 +82,23 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 	if (is_elsewhere(skb))
 		return TC_ACT_UNSPEC;
 	u32 device = skb->ifindex;
-	u32 *port = bpf_map_lookup_elem(&devices, &device);
+	u32 *known = bpf_map_lookup_elem(&devices, &device);
 	struct scratch *s = scratch_of(0);
-	if (!port || !s)
+	if (!known || !s)
 		return TC_ACT_UNSPEC;
+	u32 port = *known & ~DEVICE_IS_TUNNEL;
 #pragma unroll
 	for (int i = 0; i < KEEP_WORDS; i++)
 		s->words[i] = 0;
-	s->port = *port;
+	s->port = port;
 	s->known = 0;
-	s->key.dp_in_port = bpf_htonl(*port);
+	s->key.dp_in_port = bpf_htonl(port);
 	s->key.pkt_mark = bpf_htonl(skb->mark);
 	s->key.skb_priority = bpf_htonl(skb->priority);
+	if (*known & DEVICE_IS_TUNNEL && !from_tunnel(skb, s)) {
+		count_drop(s, DROP_NO_TUNNEL);
+		return TC_ACT_SHOT;
+	}
 	return passes(skb, 0);
 }
 
