@@ -1,5 +1,7 @@
 """Devices that cannot be ports, that go, come back and are renamed: the original's datapath and ours."""
 
+import re
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -107,3 +109,46 @@ def test_an_internal_port_whose_device_is_renamed_keeps_its_number(host: Host) -
     device(host, "set", "in2", "name", "in1")
     device(host, "set", "in1", "up")
     host.until(f"{number}\n[]\nup", "get", "Interface", "in1", "ofport", "error", "admin_state")
+
+
+SEND = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as card:
+    card.bind((sys.argv[1], 0))
+    for _ in range(int(sys.argv[2])):
+        card.send(bytes.fromhex("02aaaaaaaa01" "02aaaaaaaa02" "88b5") + bytes(46))
+"""
+
+
+def test_counters_are_the_switchs(host: Host) -> None:
+    """What a host sends through a device came into the switch, whichever way round the kernel counts it."""
+    host.namespace(
+        "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"
+    )
+    device(host, "add", "va", "type", "veth", "peer", "name", "vb")
+    for name in ("t0", "in0"):
+        type = "tap" if name == "t0" else "internal"
+        host.vsctl("add-port", "br0", name, "--", "set", "Interface", name, f"type={type}")
+    host.vsctl("add-port", "br0", "va")
+    for name in ("va", "vb", "t0", "in0"):
+        device(host, "set", name, "up")
+    for name in ("va", "t0", "in0"):
+        host.until("up", "get", "Interface", name, "link_state")
+    sent = {"t0": 2, "in0": 3, "vb": 5}
+    for name, count in sent.items():
+        host.namespace(sys.executable, "-c", SEND, name, str(count))
+    wanted = {
+        port: f"RX packets:{count} errors:0 dropped:N overruns:0 frame:0 "
+        f"TX packets:{10 - count} errors:0 dropped:N aborted:0 carrier:0 collisions:0 "
+        f"RX bytes:{60 * count} TX bytes:{60 * (10 - count)}"
+        for port, count in (("t0", 2), ("in0", 3), ("va", 5))
+    }
+    deadline = time.monotonic() + 20
+    while True:
+        text = host.run("ovs-appctl", "dpctl/show", "-s")  # the host drops what it has no use for
+        shown = re.split(r"\n  port \d+: ", re.sub(r"dropped:\d+", "dropped:N", text))
+        found = {part.split(maxsplit=1)[0]: " ".join(part.split("\n", 1)[1].split()) for part in shown[1:]}
+        if {name: found[name] for name in wanted} == wanted:
+            break
+        assert time.monotonic() < deadline, "\n".join(f"{name}: {text}" for name, text in found.items())
+        time.sleep(0.1)

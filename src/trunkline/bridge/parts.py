@@ -232,7 +232,7 @@ class BridgePart:
 
 def statistics_map(counts: PortStatistics) -> Mapping[str, int]:
     """The keys of Interface:statistics; a counter that a device does not have is left out."""
-    counted = zip(counts._fields, counts, strict=True)
+    counted = zip(counts._fields, counts.reported, strict=False)
     return {_KEYS.get(name, name): value for name, value in counted if value is not None}
 
 

@@ -33,6 +33,7 @@ IFF_LOOPBACK: Final = 8
 IFF_RUNNING: Final = 0x40
 
 _HEADER: Final = struct.Struct("=IHHII")
+_COUNTERS: Final = struct.Struct("=18Q")
 _LINK: Final = struct.Struct("=BxHiII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 
@@ -56,6 +57,8 @@ class LinkStatistics(NamedTuple):
     rx_frame_errors: int
     rx_fifo_errors: int
     rx_missed_errors: int
+    tx_aborted_errors: int
+    tx_carrier_errors: int
 
 
 class Link(NamedTuple):
@@ -134,7 +137,7 @@ def _link(body: memoryview) -> Link:
         elif number == _IFLA_CARRIER_CHANGES:
             changes = int.from_bytes(value, "little")
         elif number == _IFLA_STATS64:
-            statistics = LinkStatistics(*struct.unpack_from("=16Q", value))
+            statistics = LinkStatistics(*_COUNTERS.unpack_from(value))
         elif number == _IFLA_LINKINFO:
             kind = next((_text(data) for what, data in attributes(value) if what == _INFO_KIND), "")
     return Link(index, name, flags, mtu, mac, carrier, changes, kind, peer, elsewhere, statistics)
@@ -207,7 +210,7 @@ class Netlink:
         except NetlinkError:
             return None
         for _, value in attributes(answers[0][12:]):
-            return LinkStatistics(*struct.unpack_from("=16Q", value))
+            return LinkStatistics(*_COUNTERS.unpack_from(value))
         return None
 
     def links(self) -> list[Link]:

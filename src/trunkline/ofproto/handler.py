@@ -419,7 +419,9 @@ def _port_stats(bridge: Bridge, client: Client, message: m.PortStatsRequest) -> 
     now = bridge.clock.monotonic()
     return m.PortStatsReply(
         tuple(
-            m.PortStats(n, *bridge.port_statistics(n), duration=age_nanoseconds(now, bridge.plugged_at[n]))
+            m.PortStats(
+                n, *bridge.port_statistics(n).reported, duration=age_nanoseconds(now, bridge.plugged_at[n])
+            )
             for n in _asked_ports(bridge, message.port)
         )
     )

@@ -74,6 +74,10 @@ class PortConfig(NamedTuple):
     protected: bool = False
 
 
+_N = int | None
+_Reported = tuple[_N, _N, _N, _N, _N, _N, _N, _N, _N, _N, _N, _N]
+
+
 class PortStatistics(NamedTuple):
     """Counters of a device; None: the device does not count that (OpenFlow shows ?)."""
 
@@ -89,6 +93,13 @@ class PortStatistics(NamedTuple):
     rx_over_errors: int | None = 0
     rx_crc_errors: int | None = 0
     collisions: int | None = 0
+    tx_aborted_errors: int | None = 0
+    tx_carrier_errors: int | None = 0
+
+    @property
+    def reported(self) -> _Reported:
+        """Those that OpenFlow and the database carry: the last two only `dpctl/show -s` shows."""
+        return self[:-2]
 
 
 class PortError(DatapathError):

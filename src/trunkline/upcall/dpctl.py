@@ -166,7 +166,7 @@ def _counters(counters: object) -> Iterator[str]:
     )
     yield (
         f"    TX packets:{text('tx_packets')} errors:{text('tx_errors')} dropped:{text('tx_dropped')} "
-        "aborted:? carrier:?"
+        f"aborted:{text('tx_aborted_errors')} carrier:{text('tx_carrier_errors')}"
     )
     yield f"    collisions:{text('collisions')}"
     yield f"    RX bytes:{_size(counters, 'rx_bytes')}  TX bytes:{_size(counters, 'tx_bytes')}"

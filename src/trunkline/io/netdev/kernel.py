@@ -66,6 +66,7 @@ def counters(s: LinkStatistics | None) -> PortStatistics:
     return PortStatistics(
         s.rx_packets, s.tx_packets, s.rx_bytes, s.tx_bytes, s.rx_dropped, s.tx_dropped,
         s.rx_errors, s.tx_errors, s.rx_frame_errors, s.rx_over_errors, s.rx_crc_errors, s.collisions,
+        s.tx_aborted_errors, s.tx_carrier_errors,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from trunkline.io.files import error_text
 from trunkline.io.netdev.frames import HEADER_SIZE, ROOM, Headers
 from trunkline.io.netdev.kernel import Kernel, SystemDevice
 from trunkline.io.netdev.packet_socket import PacketSocket
+from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
 
 _TUNSETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
@@ -81,6 +82,20 @@ class TapDevice(SystemDevice):
         super().__init__(name, kernel, held=held)
         self._packets = self._channel  # type: ignore[assignment]  # the same calls
         self.transmit = self._channel.transmit
+
+    def statistics(self) -> PortStatistics:
+        """What the kernel calls sent came into the switch."""
+        own = super().statistics()
+        return PortStatistics(
+            rx_packets=own.tx_packets,
+            tx_packets=own.rx_packets,
+            rx_bytes=own.tx_bytes,
+            tx_bytes=own.rx_bytes,
+            rx_dropped=own.tx_dropped,
+            tx_dropped=own.rx_dropped,
+            rx_errors=own.tx_errors,
+            tx_errors=own.rx_errors,
+        )
 
     def _open(self, index: int) -> PacketSocket:
         return self._channel  # type: ignore[return-value]  # the same calls
