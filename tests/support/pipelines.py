@@ -38,11 +38,18 @@ def sensible(flow: str) -> bool:
 
 
 class Maker:
-    """Makes flows and packets from one source of chance; `without` names actions to leave out."""
+    """Makes flows and packets from one source of chance; `without` names actions to leave out.
 
-    def __init__(self, rnd: random.Random, without: frozenset[str] = frozenset()) -> None:
+    `more` brings in headers that go on and off, connection tracking, and parts of tags: what the original
+    often crashes of when it is mixed with all the rest, or takes long over.
+    """
+
+    def __init__(
+        self, rnd: random.Random, without: frozenset[str] = frozenset(), *, more: bool = False
+    ) -> None:
         self.rnd = rnd
         self.without = without
+        self.more = more
         self.groups: list[int] = []
 
     def one(self, *words: str) -> str:
@@ -128,6 +135,8 @@ class Maker:
         )
 
     def _ethernet(self, kind: str, table: int, depth: int) -> str | None:
+        if self.more and self.rnd.random() < 0.5:
+            return self._more(kind, table, depth)
         return self.one(
             f"set_field:{self.rnd.choice(MACS)}->eth_src",
             f"set_field:{self.rnd.choice(MACS)}->eth_dst",
@@ -140,6 +149,31 @@ class Maker:
             "push_mpls:0x8847",
             "move:NXM_OF_VLAN_TCI[0..11]->NXM_NX_REG2[4..15]",
         )
+
+    def _more(self, kind: str, table: int, depth: int) -> str | None:
+        n, later = self.rnd.randint(1, 4), min(table + 1, TABLES - 1)
+        words = [
+            "set_field:0x3000/0x7000->vlan_tci",
+            "set_field:0x1003/0x100f->vlan_tci",
+            "set_field:0x1000/0x1000->vlan_tci",
+            f"clone(encap(nsh),encap(ethernet),output:{n})",
+            f"encap(nsh),set_field:7->nsh_si,encap(ethernet),set_field:{MACS[1]}->eth_dst,output:{n}",
+            f"clone(encap(nsh(md_type=2,tlv(0x1000,10,0x12345678))),encap(ethernet),push_vlan:0x8100,output:{n})",
+        ]
+        if table < later:
+            words.append(f"encap(nsh),encap(ethernet),resubmit(,{later})")
+        if kind in _IP | _IP6:
+            words += [
+                f"clone(decap(),encap(nsh),encap(ethernet),output:{n})",
+                f"encap(mpls),encap(ethernet),output:{n}",
+                f"ct(commit,zone={n},exec(set_field:0x{n}->ct_mark))",
+                "ct_clear",
+                f"ct(zone=NXM_NX_REG1[0..15],table={later})" if table < later else "ct(commit)",
+                f"ct(commit,nat(src=10.0.1.{n}),table={later})"
+                if kind in _IP and table < later
+                else "ct_clear",
+            ]
+        return self.one(*words)
 
     def _register(self, kind: str, table: int, depth: int) -> str | None:
         r = self.rnd

@@ -222,7 +222,7 @@ def _hash(state: _Run, action: dp.Hash) -> None:
 
 def _check_length(state: _Run, action: dp.CheckLength) -> None:
     """What either list does to the packet nobody sees afterwards.  Padding behind IP does not count."""
-    longer = whole_length(state.packet.frame) > action.size
+    longer = whole_length(state.packet.frame) - _vacant(state) > action.size
     _clone(state, dp.Clone(action.greater if longer else action.less_equal))
 
 
@@ -238,7 +238,12 @@ def _userspace(state: _Run, action: dp.Userspace) -> None:
 
 def _truncate(state: _Run, action: dp.Truncate) -> None:
     """So many bytes of the end of the packet as it is now are not sent."""
-    state.cutting = max(len(state.packet.frame) - action.max_len, 0)
+    state.cutting = max(len(state.packet.frame) - _vacant(state) - action.max_len, 0)
+
+
+def _vacant(state: _Run) -> int:
+    """The bytes in front of a packet without an Ethernet header that only keep the place for one."""
+    return _ETHERNET if state.key & _PACKET_TYPE_MASK else 0
 
 
 def _recirculate(state: _Run, action: dp.Recirc) -> None:

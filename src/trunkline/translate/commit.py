@@ -114,7 +114,7 @@ def _set(x: "Walk", changed: int, fields: tuple[int, ...]) -> bool:
     if not mask:
         return False
     x.wild |= changed & mask & x.fresh
-    mask &= x.wild
+    mask &= x.wild | ~x.fresh  # what is not the packet's own any more (a new header's) is known in any case
     x.out.append(dp.Set(x.key & mask, mask))
     return True
 

@@ -95,6 +95,9 @@ def _push_ethernet(x: Walk) -> bool:
     return False
 
 
+_TAG: Final = layout.VLAN_CFI << layout.OFFSET["vlan_tci"]
+
+
 def _ethernet_header(key: int) -> dp.PushEth:
     return dp.PushEth(layout.get(key, "dl_src"), layout.get(key, "dl_dst"))
 
@@ -142,7 +145,8 @@ def _text(kind: int) -> str:
 
 
 def _pop_ethernet(x: Walk) -> bool:
-    if x.key & VLANS:
+    x.look(_TAG)
+    if x.key & _TAG:
         return _refuse(x, "Dropping packet, cannot decap Ethernet if VLAN is present.")
     x.commit()
     _replace(x, _FRAME, (_BY_TYPE | x.key >> _TYPE & 0xFFFF) << _PACKET_TYPE)

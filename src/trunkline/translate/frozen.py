@@ -95,8 +95,13 @@ def finish(x: Walk) -> None:
     if not x.freezing:
         return
     x.freezing = False
+    place = x.table, x.cookie
     x.table, x.cookie = x.stopped_at
-    pause = x.pause
+    _put_out(x, x.pause)
+    x.table, x.cookie = place
+
+
+def _put_out(x: Walk, pause: Controller | dp.Hash | None) -> None:
     userdata = pause.userdata or b"" if isinstance(pause, Controller) else b""
     number = freeze(x, x.table, tuple(x.left), userdata)
     x.commit()

@@ -69,6 +69,7 @@ def check_length(x: Walk, what: tuple[int, Part], rest: tuple[Any, Actions]) -> 
         end(x)
         found.append(flat(x.out))
         stack, action_set = x.stack, x.action_set
+        x.pending = None  # a header that nothing was sent with
         x.key, x.base, x.fresh, x.stack, x.action_set, x.was_mpls, x.conntracked, x.out = saved
         ended = ended or x.exit
         x.exit = bool(x.failure)

@@ -78,7 +78,7 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
     tracked = x.fresh & FIELDS  # to the peer the packet is untracked
     x.conntracked = False
     clear_fields(x)
-    out, base, x.out = x.out, x.base, []
+    out, base, pending, x.out = x.out, x.base, x.pending, []
     if mpls:  # what the peer's tables want to know of the packet must be found out first
         again(x, 0)
     elif x.depth < MAX_DEPTH:
@@ -94,7 +94,7 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
         x.base = base
     else:
         out += x.out
-    x.out = out
+    x.out, x.pending = out, pending
     x.fresh = x.fresh & ~FIELDS | tracked
     x.was_mpls, x.reason = mpls, reason
     x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.conntracked, x.exit = saved

@@ -3,6 +3,8 @@
 import random
 from typing import Any
 
+import pytest
+
 from support.pipelines import Maker
 from support.switches import Lab, OurSwitch, PortSpec
 from trunkline.dpif import actions as dp
@@ -18,10 +20,12 @@ LAB = Lab(("br0",), tuple(PortSpec("br0", f"p{i}", i) for i in (1, 2, 3, 4)))
 PIPELINES, PACKETS, OTHERS = 25, 30, 6
 
 
-def test_bits_that_were_not_looked_at_do_not_matter() -> None:
+@pytest.mark.parametrize("more", [False, True])
+def test_bits_that_were_not_looked_at_do_not_matter(more: bool) -> None:
+    """`more`: with headers that go on and off, parts of tags, connection tracking and learning."""
     tried = changing = 0
     for seed in range(PIPELINES):
-        maker = Maker(random.Random(seed), frozenset(("learn",)))
+        maker = Maker(random.Random(seed), frozenset() if more else frozenset(("learn",)), more=more)
         ours = OurSwitch()
         bridge = set_up(ours, maker)
         keys = [key_of(ours, maker) for _ in range(PACKETS)]
