@@ -15,6 +15,8 @@ from support.switches import Control
 
 FLOWS = 100_000
 TRACES = 1_000
+FILES = 3  # times that a file of flows is added
+PAIRS = 31  # of tools that ask for one flow
 _OPENFLOW13 = 4
 
 
@@ -57,7 +59,7 @@ def flow_mod(i: int, masks: int) -> bytes:
 
 
 class Bed:
-    """A switch of one kind with a dummy bridge br0 of three ports."""
+    """A switch of one kind with a dummy bridge br0 of three ports, and br1, which stays empty."""
 
     def __init__(self, made: Lab) -> None:
         self.lab = made
@@ -65,6 +67,7 @@ class Bed:
         self.pid = made.start_switch(*DUMMY)
         ports = [word for i in (1, 2, 3) for word in ("--", "add-port", "br0", f"p{i}")]
         made.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", *ports)
+        made.run("ovs-vsctl", "add-br", "br1", "--", "set", "bridge", "br1", "fail_mode=secure")
         self.control = f"{made.directory}/ovs-vswitchd.{self.pid}.ctl"
 
     def peer(self) -> Peer:
@@ -97,8 +100,12 @@ class Figures:
         path = Path(bed.lab.directory, "flows")
         path.write_text("".join(flow_text(i, 5) + "\n" for i in range(FLOWS)))
         before = bed.memory()
-        self.add_flows = FLOWS / bed.timed("ovs-ofctl", "add-flows", "br0", str(path))
+        took = [bed.timed("ovs-ofctl", "add-flows", "br0", str(path))]
         self.bytes_a_flow = (bed.memory() - before) / FLOWS
+        for _ in range(FILES - 1):
+            bed.lab.run("ovs-ofctl", "del-flows", "br0")
+            took.append(bed.timed("ovs-ofctl", "add-flows", "br0", str(path)))
+        self.add_flows = FLOWS / statistics.median(took)
         bed.lab.run("ovs-ofctl", "del-flows", "br0")
 
     def _pipelined(self, bed: Bed) -> None:
@@ -139,17 +146,29 @@ class Figures:
             return statistics.median(took) * 1e6
 
         self.one_in_many = median()
-        exact = [flow_text(77_777, 1).split(",actions")[0].replace("priority=100,", "")]
-        self.exact_in_many = statistics.median(
-            bed.timed("ovs-ofctl", "dump-flows", "br0", *exact) for _ in range(9)
-        )
+        self._one_exact(bed)
         bed.lab.run("ovs-ofctl", "del-flows", "br0")
         self.one_in_none = median()
         bed.lab.run("ovs-ofctl", "del-flows", "br0")
-        self.exact_in_none = statistics.median(
-            bed.timed("ovs-ofctl", "dump-flows", "br0", *exact) for _ in range(9)
-        )
         peer.close()
+
+    def _one_exact(self, bed: Bed) -> None:
+        """One flow of the 100,000 asked for, and of an empty bridge in turns.
+
+        The tool's start varies by more than the goal allows for the question, so what counts is the median
+        of the differences within pairs.
+        """
+        exact = flow_text(77_777, 1).split(",actions")[0].replace("priority=100,", "")
+        empty, more = [], []
+        for pair in range(PAIRS):
+            took = {
+                name: bed.timed("ovs-ofctl", "dump-flows", name, exact)
+                for name in (("br0", "br1") if pair % 2 else ("br1", "br0"))
+            }
+            empty.append(took["br1"])
+            more.append((took["br0"] - took["br1"]) * 1000)
+        self.exact_in_none = statistics.median(empty)
+        self.exact_more = statistics.median(more)
 
     def _dumps(self, bed: Bed) -> None:
         peer = bed.peer()
@@ -188,5 +207,5 @@ def run() -> Iterator[Row]:
     yield row("the same with 100,000 flows of one mask", "one_in_many", "us", 3 * ours.one_in_none)
     yield row("dump-flows of 100,000", "dump", "s", original and 4 * original.dump)
     yield row("dump-flows of one exact flow, empty table", "exact_in_none", "s")
-    yield row("the same with 100,000 flows", "exact_in_many", "s", ours.exact_in_none + 0.003)
+    yield row("  what it takes longer among 100,000 flows", "exact_more", "ms", 3)
     yield row("traces over one control connection", "traces", "traces/s", 4000)
