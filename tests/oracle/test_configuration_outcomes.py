@@ -263,13 +263,3 @@ def test_dummy_bridges_need_no_device_of_the_kernel() -> None:
         finally:
             for side in sides:
                 side.stop()
-
-
-def test_an_option_without_effect_says_so() -> None:
-    with tempfile.TemporaryDirectory(prefix="out.", dir="/tmp") as directory:
-        options = ("--enable-dummy=override", "--disable-system", "--disable-system-route")
-        side = Side(Path(directory) / "t", ours=True, options=options)
-        try:
-            assert "--disable-system-route has no effect" in side.log()
-        finally:
-            side.stop()

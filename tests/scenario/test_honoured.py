@@ -10,6 +10,10 @@ from trunkline.testing.site import Site
 
 TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface")
 TESTS = Path(__file__).parents[1]
+TUNNEL_OPTIONS = (
+    "remote_ip local_ip in_key out_key dst_port key tos ttl df_default egress_pkt_mark packet_type exts seq csum "
+    "erspan_idx erspan_ver erspan_dir erspan_hwid payload_type"
+).split()
 ELSEWHERE = {
     ("Open_vSwitch", "ssl"): "oracle/test_controllers_tls.py",
     ("Open_vSwitch", "manager_options"): "support/database_servers.py",
@@ -25,6 +29,7 @@ ELSEWHERE = {
     ("Interface", "mtu_request"): "scenario/test_configuration.py",
     ("Interface", "options:peer"): "scenario/test_site.py",
     ("Interface", "mac"): "oracle/test_configuration_outcomes.py",
+    **{("Interface", f"options:{name}"): "oracle/test_tunnels.py" for name in TUNNEL_OPTIONS},
 }
 GROUP = bytes.fromhex("0180c2000000")
 STATION = bytes.fromhex("020000000099")

@@ -70,8 +70,9 @@ class Peer:
 class Switch:
     """ovs-vswitchd with dummy devices in a directory of its own: the original's, or ours."""
 
-    def __init__(self, directory: Path, *, ours: bool) -> None:
+    def __init__(self, directory: Path, *, ours: bool, options: tuple[str, ...] = ()) -> None:
         directory.mkdir(exist_ok=True)
+        self._options = options
         self.directory = directory
         self.ours = ours
         self.originals = Originals(directory)
@@ -80,14 +81,14 @@ class Switch:
         if ours:
             self._start()
         else:
-            self.originals.start_switch()
+            self.originals.start_switch(*options)
         pid = (directory / "ovs-vswitchd.pid").read_text().strip()
         wait_for(directory / f"ovs-vswitchd.{pid}.ctl")
         self.control = Control(f"{directory}/ovs-vswitchd.{pid}.ctl")
 
     def _start(self) -> None:
         self.originals.run("ovs-vsctl", f"--db={self.originals.database}", "--no-wait", "init")
-        options = ("--enable-dummy=override", "--disable-system", "--pidfile", "--log-file")
+        options = ("--enable-dummy=override", "--disable-system", "--pidfile", "--log-file", *self._options)
         with (self.directory / "ours.out").open("wb") as log:
             self._process = subprocess.Popen(
                 [str(OURS / "ovs-vswitchd"), self.originals.database, *options],

@@ -139,3 +139,23 @@ def prefix_length(mask: int, bits: int) -> int | None:
 
 def prefix_mask(length: int, bits: int) -> int:
     return ((1 << length) - 1) << (bits - length)
+
+
+# An address of either family as one int of 128 bits: IPv4 as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2).
+
+MAPPED: Final = 0xFFFF << 32
+
+
+def is_mapped(address: int) -> bool:
+    """Whether an address of either family is one of IPv4."""
+    return address >> 32 == 0xFFFF
+
+
+def format_address(address: int) -> str:
+    return format_ipv4(address & 0xFFFFFFFF) if is_mapped(address) else format_ipv6(address)
+
+
+def parse_address(text: str) -> int | None:
+    """IPv4 or IPv6; None if it is neither."""
+    four = parse_ipv4(text)
+    return MAPPED | four if four is not None else parse_ipv6(text)

@@ -17,7 +17,7 @@ The kernel forwards whether this process runs or not.
 
 import hashlib
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from trunkline.base.clock import Clock
@@ -46,11 +46,14 @@ from trunkline.dpif.provider import (
     FlowDelete,
     FlowPut,
     Statistics,
+    TunnelPort,
     Upcall,
 )
 from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
+from trunkline.packet.tunnels import Popped
 from trunkline.sim.datapath import Sim
+from trunkline.sim.parts import SendTunneled
 from trunkline.upcall.taking_up import Left
 
 _MISS, _SLOW, _ACTION, _CONNTRACK = range(4)
@@ -230,14 +233,25 @@ class BpfDatapath:
             self._sim.vlan_limit = limit
             self._flows.config.set_vlan_limit(limit)
 
-    def port_add(self, name: str, type: str, number: int | None = None) -> int:
-        number = self._sim.port_add(name, type, number)
+    def port_add(
+        self, name: str, type: str, number: int | None = None, tunnel: TunnelPort | None = None
+    ) -> int:
+        number = self._sim.port_add(name, type, number, tunnel)
         if number >= program.MAX_PORTS:
             self._sim.port_delete(number)
             raise DatapathError(
                 f"{self.name}: the kernel datapath has room for {program.MAX_PORTS - 1} ports"
             )
         return number
+
+    def set_tunnel_source_ports(self, ports: tuple[int, int]) -> None:
+        self._sim.set_tunnel_source_ports(ports)
+
+    def attach_tunnel(self, number: int, send: SendTunneled) -> None:
+        self._sim.attach_tunnel(number, send)
+
+    def receive_tunneled(self, number: int, found: Iterable[Popped]) -> None:
+        self._sim.receive_tunneled(number, found)
 
     def attach_device(self, number: int, device: Device) -> None:
         """Puts the program at a port's device, and sends there what goes to the port.

@@ -9,8 +9,11 @@ factory of its own.
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from trunkline.dpif.provider import TunnelPort
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
+from trunkline.packet.tunnels import Popped
+from trunkline.proto.routes import Address, Route
 
 
 class DeviceError(Exception):
@@ -104,8 +107,33 @@ class Device(Protocol):
         """
 
 
+class HostTunnel(Protocol):
+    """The host's own network as a way for the packets of a type of tunnels, where no bridge leads there."""
+
+    def send(self, frame: bytes, key: int, source_port: int) -> None:
+        """Sends a packet in headers that the tunnel's fields in `key` tell; never blocks and never raises."""
+
+    def start(self, receive: Callable[[Sequence[Popped]], None]) -> None:
+        """From now on hands over what comes out of the tunnel."""
+
+    def close(self) -> None: ...
+
+
+HostChanged = Callable[[Sequence[Route], Mapping[str, tuple[Address, ...]]], None]
+"""Is told the host's routes, and the addresses of its devices, whenever they change."""
+
+
 class Devices(Protocol):
     """Makes devices."""
+
+    def host_tunnel(self, tunnel: TunnelPort) -> HostTunnel | None:
+        """None: the host does not carry such packets.  Raises DeviceError."""
+
+    def watch_routes(self, changed: HostChanged) -> None:
+        """Tells now, and from now on."""
+
+    def link_up(self, name: str) -> bool | None:
+        """Whether a device that need not be the switch's has a carrier; None: it is not known."""
 
     def open(self, name: str, type: str, options: Mapping[str, str]) -> Device:
         """Raises DeviceError."""

@@ -14,14 +14,12 @@ from trunkline.bridge.devices import DeviceError, Devices, DeviceState, NoPortEr
 from trunkline.bridge.parts import NO_OFPORT, InterfacePart
 from trunkline.bridge.settings import LOCAL_PORT, InterfaceSettings, random_mac
 from trunkline.bridge.settling import Settling, openflow_port, wanted_mac
+from trunkline.bridge.tunnels import BadTunnel, TunnelInterfaces
 from trunkline.dpif.provider import DatapathError
 from trunkline.ofproto.ports import PortError
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.packet.packet import Packet
 
-TUNNELS: Final = frozenset(
-    ("bareudp", "erspan", "geneve", "gre", "gtpu", "ip6erspan", "ip6gre", "lisp", "stt", "vxlan")
-)
 _PATCH_STATE: Final = DeviceState(mtu=None, ifindex=0)
 
 
@@ -33,6 +31,7 @@ class Interfaces:
         devices: Devices,
         settling: Settling,
         unwritten: set[Uuid],
+        tunnels: TunnelInterfaces,
         *,
         clock: Clock,
         log: Log,
@@ -47,6 +46,7 @@ class Interfaces:
         self.holding = False
         self._devices = devices
         self._settling = settling
+        self._tunnels = tunnels
         self._unwritten = unwritten
         self._clock = clock
         self._log = log.module("bridge")
@@ -77,7 +77,9 @@ class Interfaces:
         settings = part.settings
         try:
             self._check(part)
-            if settings.type != "patch":
+            if part.is_tunnel:
+                self._open_tunnel(part)
+            elif settings.type != "patch":
                 # On a dummy datapath an internal port is memory as well, and needs no device of the kernel.
                 dummy = part.is_internal and part.port.bridge.lane.type == "dummy"
                 type = "dummy-internal" if dummy else settings.type
@@ -97,6 +99,15 @@ class Interfaces:
             self._fail(part, str(error))
         except _Refusal as refusal:
             self._fail(part, str(refusal), refusal.log)
+        except BadTunnel as error:
+            self._fail(part, str(error), log=False)
+
+    def _open_tunnel(self, part: InterfacePart) -> None:
+        """Raises BadTunnel."""
+        tunnel = self._tunnels.read(part, quiet=self._again and self._said is not None)
+        self._tunnels.check(part, tunnel)
+        part.tunnel = tunnel
+        part.state = self._tunnels.state(random_mac(self._random_bits))
 
     def _no_device(self, part: InterfacePart, error: DeviceError) -> str:
         """What there is to say of a device that cannot be had."""
@@ -122,15 +133,13 @@ class Interfaces:
         if part.device is not None:
             part.device.close(remove=True)
             part.device = None
-        part.state = None
+        part.state = part.tunnel = None
 
     def _check(self, part: InterfacePart) -> None:
         """Refuses what is not there yet, and what cannot be.  Raises _Refusal or DeviceError."""
         settings, port = part.settings, part.port
         if port.is_bond:
             raise _Refusal(f"{settings.name}: bonds are not implemented yet, so port {port.name} stays down")
-        if settings.type in TUNNELS:
-            raise _Refusal(f"{settings.name}: {settings.type} tunnels are not implemented yet")
         if settings.type == "patch":
             peer = settings.options.get("peer")
             if not peer:
@@ -176,7 +185,11 @@ class Interfaces:
 
     def _plug(self, part: InterfacePart) -> None:
         bridge, device = part.port.bridge, part.device
-        if device is not None:
+        if part.tunnel is not None:
+            self._tunnels.plug(part, part.tunnel)
+            self._ports_added.total += 1
+            self._tell_tunnel(part)
+        elif device is not None:
             provider, datapath = bridge.lane.provider, bridge.lane.datapath
             number = part.datapath_port = provider.port_add(part.settings.name, device.type)
             provider.attach_device(number, device)
@@ -230,7 +243,9 @@ class Interfaces:
         if new == old or not part.is_there:
             return
         self._note_wish(part)
-        if part.is_patch:
+        if part.is_tunnel:
+            self._configure_tunnel(part)
+        elif part.is_patch:
             self._settling.unplug_patch(part)
             self._configure_patch(part)
         elif part.device is not None:
@@ -240,6 +255,40 @@ class Interfaces:
                 part.complaint = f"{new.name}: {error}"
             self._set_up(part)
             self.observe(part)
+
+    def _configure_tunnel(self, part: InterfacePart) -> None:
+        """The datapath port stays, unless it is for another UDP port now."""
+        old = part.tunnel
+        try:
+            new = self._tunnels.read(part)
+            self._tunnels.check(part, new)
+        except BadTunnel as error:
+            self.close(part, remove=True, forget=True)
+            part.error = str(error)
+            return
+        if old is None or (new.destination, new.extensions) != (old.destination, old.extensions):
+            ofport = part.ofport
+            self.close(part, remove=True)
+            self.open(part, ofport, again=True)
+            return
+        part.tunnel = new
+        part.port.bridge.bridge.change_interface(openflow_port(part))
+        self._tell_tunnel(part)
+
+    def _tell_tunnel(self, part: InterfacePart) -> None:
+        """Brings the tunnel's status up to date."""
+        if part.tunnel is not None:
+            part.state = part.known_state._replace(status=self._tunnels.status(part.tunnel, self._link_up))
+            self._unwritten.add(part.uuid)
+
+    def _link_up(self, name: str) -> bool | None:
+        part = self.by_name.get(name)
+        return part.known_state.link_up if part is not None else self._devices.link_up(name)
+
+    def routes_changed(self) -> None:
+        for part in self.all.values():
+            if part.is_there:
+                self._tell_tunnel(part)
 
     def _configure_patch(self, part: InterfacePart) -> None:
         try:
@@ -305,7 +354,12 @@ class Interfaces:
             )
             part.ofport = NO_OFPORT
             self._note_wish(part)
-        if part.datapath_port is not None:
+        if part.tunnel is not None:
+            if part.datapath_port is not None:
+                self._tunnels.unplug(part, part.tunnel)
+                self._ports_deleted.total += 1
+            part.tunnel = None
+        elif part.datapath_port is not None:
             bridge.lane.provider.port_delete(part.datapath_port)
             self._ports_deleted.total += 1
             part.datapath_port = None
@@ -322,6 +376,7 @@ class Interfaces:
         for part in self.all.values():
             if part.device is not None:
                 part.device.close(remove=remove)
+        self._tunnels.close()
 
 
 class _Refusal(Exception):

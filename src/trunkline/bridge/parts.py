@@ -12,13 +12,17 @@ from trunkline.bridge.devices import Device, Devices, DeviceState
 from trunkline.bridge.numbers import Numbers
 from trunkline.bridge.settings import InterfaceSettings
 from trunkline.dpif.provider import Provider
+from trunkline.model.tunnels import TUNNEL_TYPES
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.in_band import Remote
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.primaries import ControllerSettings
+from trunkline.ofproto.tunnel_settings import TunnelSettings
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.rows import Row
 from trunkline.packet.packet import Packet
+from trunkline.packet.tunnels import Popped
+from trunkline.sim.parts import SendTunneled
 from trunkline.upcall.datapath import Datapath
 from trunkline.upcall.taking_up import Left
 
@@ -37,6 +41,12 @@ class Carrier(Provider, Protocol):
     def attach_device(self, number: int, device: Device) -> None:
         """Packets for that port go out of this device from now on; a datapath of the kernel also takes those
         that come in there, by itself.  Raises DatapathError."""
+
+    def attach_tunnel(self, number: int, send: SendTunneled) -> None:
+        """Says how the host sends what goes to a tunnel's port with the tunnel's fields set."""
+
+    def receive_tunneled(self, number: int, found: Iterable[Popped]) -> None:
+        """Packets that the host has taken out of a tunnel, whose datapath port that is."""
 
     def receive(self, number: int, packets: Sequence[Packet]) -> None:
         """Packets that this process has read from the port's device, in the order in which they came."""
@@ -108,6 +118,7 @@ class InterfacePart:
         "port",
         "settings",
         "state",
+        "tunnel",
         "uuid",
         "wish",
         "written",
@@ -121,6 +132,7 @@ class InterfacePart:
         self.device: Device | None = None
         self.datapath_port: int | None = None
         self.state: DeviceState | None = None
+        self.tunnel: TunnelSettings | None = None  # it is one
         self.error: str | None = None  # why it is not there
         self.complaint: str | None = None  # it is there, but something is wrong
         self.mtu: int | None = None  # as counted in BridgePart.mtus
@@ -149,6 +161,10 @@ class InterfacePart:
     @property
     def is_patch(self) -> bool:
         return self.settings.type == "patch"
+
+    @property
+    def is_tunnel(self) -> bool:
+        return self.settings.type in TUNNEL_TYPES
 
     @property
     def is_internal(self) -> bool:

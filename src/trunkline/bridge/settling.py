@@ -196,4 +196,5 @@ def openflow_port(part: InterfacePart) -> OfPort:
         current_speed=(state.speed or 0) // 1000,
         maximum_speed=state.features.maximum_speed,
         mtu=state.mtu or 0,
+        tunnel=part.tunnel,
     )

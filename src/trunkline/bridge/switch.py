@@ -16,7 +16,7 @@ A round goes in this order, because names and numbers must be free before they a
     5. bridges settle their address and MTU, patch ports look for their peers
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from trunkline.base.addresses import format_mac, parse_mac
@@ -50,12 +50,15 @@ from trunkline.bridge.settings import (
 )
 from trunkline.bridge.settling import Settling, wanted_mac
 from trunkline.bridge.tracking import TimeoutPolicies
+from trunkline.bridge.tunnels import TunnelInterfaces
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.primaries import ControllerSettings
+from trunkline.ofproto.tunnels import Shared
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.replica import Replica
 from trunkline.ovsdb.rows import Row
+from trunkline.proto.routes import Address, Route
 
 MakeLane = Callable[[str], Lane]
 _Waiting = tuple[int, str, Uuid]  # turn, name and uuid of an interface that is to be added
@@ -87,16 +90,19 @@ class Switch:
         random_bits: Callable[[int], int],
         run_directory: str,
         counters: Counters,
+        shared: Shared | None = None,
     ) -> None:
         self.bridges: dict[Uuid, BridgePart] = {}
         self.lanes: dict[str, Lane] = {}
         self._new_lanes: list[Lane] = []  # whose first ports are being added
         self.unwritten: set[Uuid] = set()  # interfaces whose status may differ from what was written
         self._settling = Settling(log, self.unwritten)
+        self.tunnels = TunnelInterfaces(devices, shared or Shared(), log)
         self.interfaces = Interfaces(
             devices,
             self._settling,
             self.unwritten,
+            self.tunnels,
             clock=clock,
             log=log,
             random_bits=random_bits,
@@ -466,7 +472,7 @@ class Switch:
         if part is None:
             return
         if part.device is None:
-            if part.error is not None and not part.is_patch:
+            if part.error is not None and not part.is_patch and not part.is_tunnel:
                 row = self._replica.row("Interface", part.uuid)
                 self.interfaces.open(part, _number_before(row), again=True)
                 self.unwritten.add(part.uuid)
@@ -521,6 +527,11 @@ class Switch:
     def row_of(self, part: InterfacePart) -> Row | None:
         """What the database says of an interface; None of a local port that has no row, or not any more."""
         return self._replica.row("Interface", part.uuid)
+
+    def host_changed(self, routes: Sequence[Route], addresses: Mapping[str, tuple[Address, ...]]) -> None:
+        """The host's routes, and the addresses of its devices, as they are now."""
+        if self.tunnels.host_changed(routes, addresses):
+            self.interfaces.routes_changed()
 
     # ---- for the OpenFlow side (ofproto/fabric.py, Host)
 

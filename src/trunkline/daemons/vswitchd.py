@@ -41,12 +41,15 @@ from trunkline.model.schemas import schema_text
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import Fabric
 from trunkline.ofproto.ports import PortStatistics
+from trunkline.ofproto.tunnels import Shared
 from trunkline.ovsdb.replica import Replica
 from trunkline.ovsdb.rows import Transaction
 from trunkline.ovsdb.schema import Schema
+from trunkline.proto.routes import Address, Route
 from trunkline.sim.datapath import Sim
 from trunkline.upcall.control import every_command
 from trunkline.upcall.datapath import Datapath
+from trunkline.upcall.tunnel_commands import tunnel_commands
 
 OPTIONS: Final = (
     Option("enable-dummy", "optional"),
@@ -87,6 +90,7 @@ class Switchd:
         self.dummy = dummy
         self.log = env.log.module("bridge")
         self.datapaths: dict[str, Datapath] = {}
+        self.shared = Shared()
         self.openflow = OpenFlowServer(env, self._bridge_was_told, self._controllers_changed)
         self.switch = Switch(
             devices,
@@ -98,6 +102,7 @@ class Switchd:
             random_bits=env.random.getrandbits,
             run_directory=env.directories.run,
             counters=env.counters,
+            shared=self.shared,
         )
         self.datapath_types = (*DATAPATH_TYPES, "dummy") if dummy else DATAPATH_TYPES
         self.status = Status(self.switch, interface_types, self.datapath_types, self.openflow.state_of)
@@ -133,7 +138,7 @@ class Switchd:
                     self._warned = True
                     self.log.warn(_ON_SIM, error)
         sim = Sim(f"ovs-{type}", self.env.clock, seed=self.env.random.getrandbits(96))
-        datapath = Datapath(type, sim, Fabric(self), self.env.clock, note, self.env.counters)
+        datapath = Datapath(type, sim, Fabric(self, self.shared), self.env.clock, note, self.env.counters)
         self.datapaths[type] = datapath
         return Lane(type, datapath, sim, set())
 
@@ -161,12 +166,12 @@ class Switchd:
             )
         except (OSError, LoadError) as error:
             raise _NoKernelDatapathError(str(error)) from None
-        datapath = Datapath("system", kernel, Fabric(self), env.clock, "", env.counters)
+        datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters)
         self.datapaths["system"] = datapath
         return Lane("system", datapath, kernel, set(), devices.held())
 
     def _drop_lane(self, type: str) -> None:
-        del self.datapaths[type]
+        self.datapaths.pop(type).fabric.tunnels.close()
 
     def port_statistics(self, bridge: str, ofport: int) -> PortStatistics:
         return self.switch.port_statistics(bridge, ofport)
@@ -184,6 +189,7 @@ class Switchd:
     def run_datapaths(self) -> None:
         """Lets every datapath do what is due, sends what waits, and sees to it that this happens again."""
         now = self.env.clock.monotonic()
+        self.shared.expire(now)
         for datapath in self.datapaths.values():
             datapath.run(now, _SLICE)
             for bridge in datapath.fabric.bridges.values():
@@ -199,6 +205,7 @@ class Switchd:
             self._wake = None
         now = self.env.clock.monotonic()
         timers = [datapath.next_timer() for datapath in self.datapaths.values()]
+        timers.append(self.shared.neighbours.next_expiry())
         timers += [
             bridge.clients.next_timer(now)
             for datapath in self.datapaths.values()
@@ -256,6 +263,7 @@ class Switchd:
         self.switch.settle_lanes()
         if first:
             self.devices.watch(self._device_changed)
+            self.devices.watch_routes(self._host_changed)
             self.devices.forget_others(frozenset(self.switch.interfaces.by_name))
         self.run_datapaths()
         if first:
@@ -289,6 +297,12 @@ class Switchd:
 
     def _device_changed(self, name: str) -> None:
         self.switch.device_changed(name)
+        if self.switch.unwritten:
+            self.client.changed.set()
+        self.run_datapaths()
+
+    def _host_changed(self, routes: Sequence[Route], addresses: Mapping[str, tuple[Address, ...]]) -> None:
+        self.switch.host_changed(routes, addresses)
         if self.switch.unwritten:
             self.client.changed.set()
         self.run_datapaths()
@@ -377,6 +391,9 @@ class Switchd:
         return [
             *unspoken_commands(self.switch),
             *every_command(self.datapaths, lambda path: Path(path).read_text(errors="replace")),
+            *tunnel_commands(
+                self.datapaths, self.shared, self.env.clock, self.switch.interfaces.routes_changed
+            ),
             Command("dpctl/list-commands", "", 0, None, list_commands),
             Command("bridge/reconnect", "[bridge]", 0, 1, reconnect),
             exit_command(self.env.stopping)._replace(usage="[--cleanup]", most=1, handler=leave),
@@ -400,12 +417,14 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
         loop = asyncio.get_running_loop()
         if "mlockall" in options and (problem := lock_memory()):
             env.log.module("vswitchd").err("%s", problem)
-        if "disable-system-route" in options:
-            env.log.module("bridge").warn(
-                "--disable-system-route has no effect: there are no tunnels yet that would look up routes"
-            )
         devices = MachineDevices(
-            loop, env.directories.run, env.clock, dummy=dummy, system=system, counters=env.counters
+            loop,
+            env.directories.run,
+            env.clock,
+            dummy=dummy,
+            system=system,
+            routes="disable-system-route" not in options,
+            counters=env.counters,
         )
         env.commands.add(*devices.commands())
         if dummy != "no" and isinstance(loop, Loop):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from trunkline.base.addresses import format_ipv4, format_ipv6, format_mac, parse_ipv4, parse_ipv6, parse_mac
 from trunkline.dpif import actions as a
 from trunkline.dpif.text import NESTED, assignments, parse_key, short_hex
+from trunkline.dpif.tunnel_push_text import format_push, parse_push
 from trunkline.dpif.tunnel_text import format_tunnel, tunnel_bits
 from trunkline.flow.key import OFFSET, VIEW, WIDTH, get
 from trunkline.flow.values import TextError, scan_integer
@@ -229,6 +230,7 @@ _WRITERS: Final[Mapping[type, _Writer]] = MappingProxyType(
         a.Conntrack: _write_conntrack,
         a.ConntrackClear: lambda action, names: "ct_clear",
         a.Meter: lambda action, names: f"meter({action.id})",
+        a.TunnelPush: format_push,
         a.TunnelPop: lambda action, names: f"tnl_pop({names.get(action.port, action.port)})",
         a.LoadBalance: lambda action, names: f"lb_output({action.bond})",
         a.Drop: lambda action, names: "drop",
@@ -291,6 +293,10 @@ def _parse(name: str, body: str | None, ports: Mapping[str, int]) -> Any:
     reader = _READERS.get(name)
     if reader is not None:
         return reader(body)
+    if name == "tnl_push":
+        return parse_push(body, ports)
+    if name == "tnl_pop":
+        return a.TunnelPop(ports[body] if body in ports else _number(body, 0xFFFFFFFF))
     if name == "clone":
         return a.Clone(parse_actions(body, ports))
     if name == "sample":
@@ -501,7 +507,6 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = MappingProxyType(
         "trunc": lambda body: a.Truncate(_number(body, 0xFFFFFFFF)),
         "ct": _read_conntrack,
         "meter": lambda body: a.Meter(_number(body, 0xFFFFFFFF)),
-        "tnl_pop": lambda body: a.TunnelPop(_number(body, 0xFFFFFFFF)),
         "lb_output": lambda body: a.LoadBalance(_decimal(body, 0xFFFFFFFF)),
     }
 )

@@ -152,7 +152,22 @@ class Meter(NamedTuple):
     id: int
 
 
+class TunnelPush(NamedTuple):
+    """Puts a tunnel's headers before the packet: what follows is done to the outer packet.
+
+    `port` is the tunnel's datapath port, `out_port` that of the bridge that the outer packet begins in;
+    `type` the number of the tunnel's type (model/tunnels.py); `header` the outer headers (packet/tunnels.py).
+    """
+
+    port: int
+    type: int
+    header: bytes
+    out_port: int
+
+
 class TunnelPop(NamedTuple):
+    """Takes the tunnel's headers off; the packet inside comes in on the tunnel's datapath port."""
+
     port: int
 
 
@@ -190,6 +205,7 @@ Action = (
     | Conntrack
     | ConntrackClear
     | Meter
+    | TunnelPush
     | TunnelPop
     | LoadBalance
     | Drop

@@ -22,6 +22,23 @@ class Capabilities(NamedTuple):
     fields: int  # mask of the key bits it can match
     actions: frozenset[str]
     max_vlan_headers: int = 2
+    tunnels: frozenset[str] = frozenset()
+    """The types of tunnels that it carries by itself, on `Set` of tunnel fields and `Output` to a tunnel's port.
+
+    Those of another type have to be carried by the host's sockets, which whoever runs it attaches.
+    """
+
+
+class TunnelPort(NamedTuple):
+    """What a datapath port of a tunnel type speaks: one for all tunnels of a type and UDP port.
+
+    `type` as in model/tunnels.py; `destination` the UDP port, 0 where there is none; `extensions` as in
+    options:exts ("gbp", "gpe").
+    """
+
+    type: str
+    destination: int = 0
+    extensions: frozenset[str] = frozenset()
 
 
 class DatapathPort(NamedTuple):
@@ -120,8 +137,13 @@ class Provider(Protocol):
 
     def capabilities(self) -> Capabilities: ...
 
-    def port_add(self, name: str, type: str, number: int | None = None) -> int:
-        """The datapath port's number.  Raises DatapathError."""
+    def port_add(
+        self, name: str, type: str, number: int | None = None, tunnel: TunnelPort | None = None
+    ) -> int:
+        """The datapath port's number.  `tunnel`: it is one of a type of tunnels.  Raises DatapathError."""
+
+    def set_tunnel_source_ports(self, ports: tuple[int, int]) -> None:
+        """The least and the largest UDP port that packets of tunnels are sent from."""
 
     def port_delete(self, number: int) -> None: ...
 

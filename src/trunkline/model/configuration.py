@@ -126,11 +126,12 @@ SETTINGS: Final = (
              "statistics:rx_errors statistics:tx_dropped statistics:collisions statistics:tx_errors"),
     Settings("Interface", _D, "external_ids external_ids:attached-mac external_ids:iface-id "
              "external_ids:iface-status external_ids:vm-id other_config"),
-    Settings("Interface", _Y, "options:remote_ip options:local_ip options:in_key options:out_key options:dst_port "
+    Settings("Interface", _H, "options:remote_ip options:local_ip options:in_key options:out_key options:dst_port "
              "options:key options:tos options:ttl options:df_default options:egress_pkt_mark options:packet_type "
-             "options:exts options:seq options:csum options:psk options:remote_cert options:remote_name "
-             "options:erspan_idx options:erspan_ver options:erspan_dir options:erspan_hwid options:payload_type",
-             "an interface of a tunnel type gets an error and no ofport"),
+             "options:exts options:seq options:csum options:erspan_idx options:erspan_ver options:erspan_dir "
+             "options:erspan_hwid options:payload_type"),
+    Settings("Interface", _Y, "options:psk options:remote_cert options:remote_name",
+             "packets of tunnels are not encrypted"),
     Settings("Interface", _N, "options:n_rxq options:dpdk-devargs other_config:pmd-rxq-affinity options:xdp-mode "
              "options:use-need-wakeup options:vhost-server-path options:tx-retries-max options:n_rxq_desc "
              "options:n_txq_desc options:dpdk-vf-mac other_config:tx-steering other_config:emc-enable "
@@ -147,8 +148,8 @@ SETTINGS: Final = (
     Settings("Interface", _Y, "other_config:lacp-port-id other_config:lacp-port-priority "
              "other_config:lacp-aggregation-key", "no LACP is spoken"),
     Settings("Interface", _Y, "lldp:enable", "no LLDP is sent"),
-    Settings("Interface", _E, "lacp_current status:source_ip status:tunnel_egress_iface "
-             "status:tunnel_egress_iface_carrier status:port_no status:numa_id status:min_rx_bufsize "
+    Settings("Interface", _R, "status:tunnel_egress_iface status:tunnel_egress_iface_carrier"),
+    Settings("Interface", _E, "lacp_current status:source_ip status:port_no status:numa_id status:min_rx_bufsize "
              "status:max_rx_pktlen status:max_rx_queues status:max_tx_queues status:max_mac_addrs "
              "status:max_hash_mac_addrs status:max_vfs status:max_vmdq_pools status:if_type status:if_descr "
              "status:pci-vendor_id status:pci-device_id bfd_status:state bfd_status:forwarding "

@@ -23,7 +23,6 @@ _DPDK = (
     "this datapath has no poll mode threads and one implementation of each part; dpctl/show has its counts"
 )
 _STP = "no spanning tree is computed, every port forwards"
-_TUNNEL = "there are no tunnels"
 _QOS = "traffic is not shaped"
 
 VSWITCHD: Final = (
@@ -62,24 +61,10 @@ VSWITCHD: Final = (
     Missing("dpif-netlink/dispatch-mode", "", "the switch does not use the kernel's Open vSwitch module"),
     Missing("lacp/show", "[port]", "no LACP is spoken"),
     Missing("lacp/show-stats", "[port]", "no LACP is spoken"),
-    Missing("ovs/route/add", "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark]", _TUNNEL),
-    Missing("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", _TUNNEL),
-    Missing("ovs/route/lookup", "ip_addr [pkt_mark=mark]", _TUNNEL),
-    Missing("ovs/route/show", "", _TUNNEL),
     Missing("qos/show", "interface", _QOS),
     Missing("qos/show-types", "interface", _QOS),
     Missing("rstp/show", "[bridge]", _STP),
     Missing("rstp/tcn", "[bridge]", _STP),
     Missing("stp/show", "[bridge]", _STP),
     Missing("stp/tcn", "[bridge]", _STP),
-    Missing("tnl/arp/aging", "[SECS]", _TUNNEL),
-    Missing("tnl/arp/flush", "", _TUNNEL),
-    Missing("tnl/arp/set", "BRIDGE IP MAC", _TUNNEL),
-    Missing("tnl/arp/show", "", _TUNNEL),
-    Missing("tnl/egress_port_range", "min max", _TUNNEL),
-    Missing("tnl/neigh/aging", "[SECS]", _TUNNEL),
-    Missing("tnl/neigh/flush", "", _TUNNEL),
-    Missing("tnl/neigh/set", "BRIDGE IP MAC", _TUNNEL),
-    Missing("tnl/neigh/show", "", _TUNNEL),
-    Missing("tnl/ports/show", "-v", _TUNNEL),
 )  # fmt: skip

@@ -28,6 +28,8 @@ from trunkline.ofproto.limits import TableSettings
 from trunkline.ofproto.ports import OfPort, PortConfig, PortError, PortStatistics
 from trunkline.ofproto.primaries import FAIL_OPEN_PRIORITY, Conclusion, FailOpen, Primary, failing_seconds
 from trunkline.ofproto.rules import Rule
+from trunkline.ofproto.tunnel_settings import TunnelSettings
+from trunkline.ofproto.tunnels import Duplicate, Entry
 from trunkline.openflow import actions
 from trunkline.openflow.messages import Port, PortStatus
 from trunkline.proto.mac_learning import MacTable
@@ -59,7 +61,7 @@ class BridgeConfig(NamedTuple):
 
 
 class PatchCounters:
-    """What went through a patch port, which no device counts."""
+    """What went through a patch port or a tunnel, which no device counts."""
 
     __slots__ = ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
 
@@ -179,7 +181,10 @@ class Bridge:
             raise PortError(f"{self.name}: OpenFlow port {port.ofport} of {port.name} is taken")
         if port.name in self.numbers:
             raise PortError(f"{self.name}: there is an interface named {port.name} already")
-        if port.datapath_port is not None:
+        if port.tunnel is not None and port.datapath_port is not None:
+            self._add_tunnel(port, port.tunnel, port.datapath_port)
+            self.patch_counters[port.ofport] = PatchCounters()
+        elif port.datapath_port is not None:
             if port.datapath_port in self.fabric.by_datapath_port:
                 raise PortError(f"{self.name}: datapath port {port.datapath_port} of {port.name} is taken")
             self.fabric.by_datapath_port[port.datapath_port] = Place(self, port.ofport)
@@ -192,6 +197,12 @@ class Bridge:
         self.plugged_at[port.ofport] = self.clock.monotonic()
         self._changed(port_token(self.name, port.ofport), ports_token(self.name))
         self._tell(of.OFPPR_ADD, port)
+
+    def _add_tunnel(self, port: OfPort, settings: TunnelSettings, datapath_port: int) -> None:
+        try:
+            self.fabric.tunnels.add(Entry(port.name, settings, datapath_port, self, port.ofport))
+        except Duplicate as error:
+            raise PortError(str(error)) from None
 
     def change_interface(self, port: OfPort) -> None:
         """Address, state, speeds...; name, ofport and datapath port stay, and so does `config` (port-mod
@@ -207,8 +218,10 @@ class Bridge:
     def _replace(self, old: OfPort, port: OfPort) -> None:
         if port == old:
             return
+        if port.tunnel is not None and port.tunnel != old.tunnel and port.datapath_port is not None:
+            self._add_tunnel(port, port.tunnel, port.datapath_port)
         self.interfaces[port.ofport] = port
-        if (port.peer, port.config, port.admin_up) != (old.peer, old.config, old.admin_up):
+        if _matters(port) != _matters(old):
             self._changed(port_token(self.name, port.ofport), ports_token(self.name))
             if port.peer is not None:
                 self._changed(patch_token(port.name))
@@ -253,7 +266,10 @@ class Bridge:
         port = self.interfaces.pop(ofport)
         del self.numbers[port.name]
         del self.plugged_at[ofport]
-        if port.datapath_port is not None:
+        if port.tunnel is not None:
+            self.fabric.tunnels.remove(self.name, ofport)
+            del self.patch_counters[ofport]
+        elif port.datapath_port is not None:
             del self.fabric.by_datapath_port[port.datapath_port]
         else:
             del self.fabric.patches[port.name]
@@ -372,6 +388,11 @@ class Bridge:
 
     def _tell(self, reason: int, port: OfPort) -> None:
         self.clients.tell(PortStatus(reason, describe(port)))
+
+
+def _matters(port: OfPort) -> tuple[object, ...]:
+    """What of an interface decides where packets go."""
+    return port.peer, port.config, port.admin_up, port.tunnel, port.mac
 
 
 def in_port_match(ofport: int) -> Match:

@@ -13,6 +13,7 @@ from trunkline.conntrack.tracker import Tracker
 from trunkline.dpif.provider import Meters
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.recirculation import Recirculations
+from trunkline.ofproto.tunnels import Shared, Tunnels
 from trunkline.openflow.actions import Action
 
 if TYPE_CHECKING:
@@ -130,14 +131,17 @@ class Fabric:
         "refresh",
         "resume",
         "timeout_policies",
+        "tunnels",
     )
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, shared: Shared | None = None) -> None:
+        """`shared`: the host's routes and neighbours, if other datapaths use them too."""
         self.host = host
         self.bridges: dict[str, Bridge] = {}
         self.by_datapath_port: dict[int, Place] = {}
         self.patches: dict[str, Place] = {}
         self.changes: list[Change] = []
+        self.tunnels = Tunnels(shared or Shared(), self._journal)
         self.recirculations = Recirculations()
         self.conntrack: Tracker | None = None  # of the datapath; installed by the upcall layer
         self.meters: Meters | None = None  # of the datapath; installed by the upcall layer
@@ -148,6 +152,9 @@ class Fabric:
         """Has a packet go on that waited at a controller (DecodeError: not ours); of the upcall layer."""
         self.refresh: Callable[[], None] = lambda: None
         """Brings statistics from the datapath to the rules; installed by the upcall layer."""
+
+    def _journal(self, change: Change) -> None:
+        self.changes.append(change)
 
 
 class Execute(Protocol):

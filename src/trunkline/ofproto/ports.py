@@ -9,6 +9,7 @@ as the database has them: a name, VLAN settings, and one interface (several, if 
 from typing import Final, NamedTuple
 
 from trunkline.dpif.provider import DatapathError
+from trunkline.ofproto.tunnel_settings import TunnelSettings
 
 # VLAN modes (ovs-vswitchd.conf.db(5), Port:vlan_mode).
 ACCESS: Final = "access"
@@ -34,7 +35,7 @@ class OfPort(NamedTuple):
     `datapath_port` is its number at the provider, or None for a patch port, whose `peer` names the
     interface at the other end (it may not exist yet).  `config` holds the OFPPC_* bits that port-mod sets;
     the bridge owns them and keeps them over `change_interface`.  Features are OFPPF_* bits in their
-    OpenFlow 1.1+ form, speeds are kb/s.
+    OpenFlow 1.1+ form, speeds are kb/s.  A tunnel shares its datapath port with others of its type.
     """
 
     name: str
@@ -53,6 +54,7 @@ class OfPort(NamedTuple):
     current_speed: int = 0
     maximum_speed: int = 0
     mtu: int = 1500
+    tunnel: TunnelSettings | None = None
 
 
 class PortConfig(NamedTuple):

@@ -27,14 +27,17 @@ from trunkline.dpif.provider import (
     FlowDelete,
     FlowPut,
     Statistics,
+    TunnelPort,
     Upcall,
 )
 from trunkline.flow import key as layout
 from trunkline.packet.packet import Packet
 from trunkline.packet.parse import parse
+from trunkline.packet.tunnels import Popped
 from trunkline.sim.execute import Executor, unknown
 from trunkline.sim.meters import Meters
-from trunkline.sim.parts import SimFlow, SimPort, Transmit, Transmitter
+from trunkline.sim.parts import SendTunneled, SimFlow, SimPort, Transmit, Transmitter
+from trunkline.sim.tunnels import came_out
 
 _PORT: Final = layout.OFFSET["dp_in_port"]
 _TCP_FLAGS: Final = layout.OFFSET["tcp_flags"]
@@ -65,6 +68,9 @@ _ACTIONS: Final = frozenset(
         "ct",
         "ct_clear",
         "meter",
+        "tnl_push",
+        "tnl_pop",
+        "set_tunnel",
     )
 )
 
@@ -106,6 +112,7 @@ class Sim:
         self.meters = Meters()
         self._random = _SEED
         self._next_sweep = 0.0
+        self.source_ports = (32768, 61000)  # of the UDP packets of tunnels
         self._executor = Executor(self)
 
     # ---- ports
@@ -113,20 +120,22 @@ class Sim:
     def capabilities(self) -> Capabilities:
         return Capabilities(self.name, layout.DATAPATH | layout.RARE, _ACTIONS, 2)
 
-    def port_add(self, name: str, type: str, number: int | None = None) -> int:
+    def port_add(
+        self, name: str, type: str, number: int | None = None, tunnel: TunnelPort | None = None
+    ) -> int:
         if name in self._names:
             raise DatapathError(f"{self.name}: there is a port named {name} already")
         if number is None:
             number = self._free_number(name, type)
         elif number in self._ports:
             raise DatapathError(f"{self.name}: port number {number} is taken by {self._ports[number].name}")
-        self._ports[number] = SimPort(number, name, type)
+        self._ports[number] = SimPort(number, name, type, tunnel)
         self._names[name] = number
         return number
 
     def _free_number(self, name: str, type: str) -> int:
         """A dummy port is numbered after its name, as the original does, so that scripts can rely on it."""
-        if type.startswith("dummy"):
+        if type.startswith("dummy") or self.name == "ovs-dummy":
             digits = re.search(r"\d+", name)
             number = (100 if name.startswith("br") else 0) + int(digits[0]) if digits else 0
             if 0 < number < _MAX_DUMMY and number not in self._ports:
@@ -147,6 +156,21 @@ class Sim:
 
     def settled(self) -> None:
         """Nothing is left of an earlier process: memory was all there was."""
+
+    def set_tunnel_source_ports(self, ports: tuple[int, int]) -> None:
+        self.source_ports = ports
+
+    def attach_tunnel(self, number: int, send: SendTunneled) -> None:
+        """Says where packets with a tunnel's fields go that are output to a tunnel's port."""
+        self._ports[number].send_tunneled = send
+
+    def receive_tunneled(self, number: int, found: Iterable[Popped]) -> None:
+        """Packets that have come out of a tunnel of the host's."""
+        port = self._ports.get(number)
+        if port is None:
+            return
+        for popped in found:
+            self._executor.enter(Packet(popped.frame), came_out(self, port, popped, 0))
 
     def port_delete(self, number: int) -> None:
         port = self._ports.pop(number, None)

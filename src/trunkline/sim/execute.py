@@ -15,13 +15,15 @@ from trunkline.packet import headers
 from trunkline.packet.packet import Packet
 from trunkline.packet.parse import parse, whole_length
 from trunkline.packet.rewrite import pop_mpls, pop_vlan, push_mpls, push_vlan, set_fields
+from trunkline.sim import tunnels
 from trunkline.sim.parts import Owner
 
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 _RECIRC_MASK: Final = layout.MASK["recirc_id"]
-_KEPT: Final = FIELDS | layout.bits(
-    *("dp_in_port", "recirc_id", "dp_hash", "skb_priority", "pkt_mark", "packet_type"),
-    *(name for name in layout.OFFSET if name.startswith("tun")),
+_KEPT: Final = (
+    FIELDS
+    | tunnels.TUNNEL
+    | layout.bits("dp_in_port", "recirc_id", "dp_hash", "skb_priority", "pkt_mark", "packet_type")
 )
 """What a packet has beside its frame."""
 _HASH: Final = layout.OFFSET["dp_hash"]
@@ -86,9 +88,13 @@ class Executor:
     ) -> None:
         """Runs a list of actions.  Most are a single output: that is done at once."""
         if len(actions) == 1 and type(actions[0]) is dp.Output:
-            _send(self._sim, packet, actions[0].port)
+            _send(self._sim, packet, actions[0].port, key)
             return
         _run(_Run(self._sim, packet, key, depth, known), actions)
+
+    def enter(self, packet: Packet, key: int) -> None:
+        """A packet that has just come in, its key known already."""
+        _enter(self._sim, packet, key, 0)
 
 
 def _run(state: _Run, actions: tuple[Any, ...]) -> None:
@@ -96,6 +102,9 @@ def _run(state: _Run, actions: tuple[Any, ...]) -> None:
         if type(action) is dp.Conntrack:
             if not _conntrack(state, action, actions[i + 1 :]):
                 return
+        elif type(action) is dp.TunnelPush:
+            _tunnel_push(state, action, actions[i + 1 :])
+            return
         elif type(action) is dp.Meter:
             sim = state.sim
             if not sim.meters.admit(action.id, len(state.packet.frame), sim.clock.monotonic()):
@@ -126,15 +135,30 @@ def _conntrack(state: _Run, action: dp.Conntrack, rest: tuple[Any, ...]) -> bool
     return True
 
 
+def _tunnel_push(state: _Run, action: dp.TunnelPush, rest: tuple[Any, ...]) -> None:
+    """What follows is done to each of the outer packets: one, unless the sender left one to be cut."""
+    for packet, key in tunnels.push(state.sim, state.cut(), state.key, action):
+        _run(_Run(state.sim, packet, key, state.depth), rest)
+
+
+def _tunnel_pop(state: _Run, action: dp.TunnelPop) -> None:
+    if state.depth >= _MAX_RECIRCULATIONS:
+        return
+    for packet, key in tunnels.pop(state.sim, state.packet, state.key, action.port):
+        _enter(state.sim, packet, key, state.depth + 1)
+
+
 def _conntrack_clear(state: _Run, action: dp.ConntrackClear) -> None:
     state.known = None
     state.restore(state.packet, state.sim.conntrack.clear(state.key))
 
 
-def _send(sim: Owner, packet: Packet, number: int) -> None:
+def _send(sim: Owner, packet: Packet, number: int, key: int) -> None:
     port = sim.port(number)
     if port is None or port.transmit is None:
-        if port is not None:
+        if port is not None and port.tunnel is not None:
+            tunnels.send(sim, port, packet, key)
+        elif port is not None:
             port.dropped += 1
         return
     port.packets_out += 1
@@ -145,7 +169,7 @@ def _send(sim: Owner, packet: Packet, number: int) -> None:
 def _output(state: _Run, action: dp.Output) -> None:
     packet = state.cut()
     if len(packet.frame) >= _ETHERNET:
-        _send(state.sim, packet, action.port)
+        _send(state.sim, packet, action.port, state.key)
 
 
 def _push_vlan(state: _Run, action: dp.PushVlan) -> None:
@@ -250,22 +274,26 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
     if state.depth >= _MAX_RECIRCULATIONS:
         return
     key = state.key & ~_RECIRC_MASK | action.id << _RECIRC
-    sim = state.sim
+    _enter(state.sim, state.packet, key, state.depth + 1, state.known)
+
+
+def _enter(sim: Owner, packet: Packet, key: int, depth: int, known: Known | None = None) -> None:
+    """A packet is looked up once more, on its way."""
     flow = sim.lookup(key)
     if flow is None:
         sim.misses += 1
-        sim.upcall(state.packet, key, None, state.known)
+        sim.upcall(packet, key, None, known)
         return
     sim.hits += 1
     flow.packets += 1
-    flow.bytes += len(state.packet.frame)
+    flow.bytes += len(packet.frame)
     flow.used = sim.clock.monotonic()
     if not flow.touched:
         flow.touched = True
         sim.touched.append(flow)
     if key & _PROTOCOL == _TCP:
         flow.tcp_flags |= key >> _TCP_FLAGS & 0xFFF
-    Executor(sim).run(state.packet, key, flow.actions, state.depth + 1, state.known)
+    Executor(sim).run(packet, key, flow.actions, depth, known)
 
 
 def _clone(state: _Run, action: dp.Clone) -> None:
@@ -291,7 +319,7 @@ def nested_actions(action: Any) -> tuple[tuple[Any, ...], ...]:
 def unknown(actions: tuple[Any, ...]) -> str | None:
     """The name of an action that is not in the table, or None."""
     for action in actions:
-        if type(action) is dp.Conntrack or type(action) is dp.Meter:
+        if type(action) in (dp.Conntrack, dp.Meter, dp.TunnelPush):
             continue
         if type(action) not in _ACTIONS:
             return type(action).__name__
@@ -322,4 +350,5 @@ _ACTIONS: Final[dict[type, Callable[[_Run, Any], None]]] = {
     dp.CheckLength: _check_length,
     dp.Sample: _sample,
     dp.Drop: _drop,
+    dp.TunnelPop: _tunnel_pop,
 }

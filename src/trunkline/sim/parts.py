@@ -9,11 +9,13 @@ from typing import Any, Protocol
 
 from trunkline.base.clock import Clock
 from trunkline.conntrack.tracker import Tracker
-from trunkline.dpif.provider import Statistics
+from trunkline.dpif.provider import Statistics, TunnelPort
 from trunkline.packet.packet import Packet
 from trunkline.sim.meters import Meters
 
 Transmit = Callable[[Packet], None]
+SendTunneled = Callable[[bytes, int, int], None]
+"""Sends a frame through a tunnel of the host's; takes a key with tunnel fields, and a UDP source port."""
 
 
 class Transmitter(Protocol):
@@ -34,15 +36,21 @@ class SimPort:
         "number",
         "packets_in",
         "packets_out",
+        "send_tunneled",
+        "sequence",
         "transmit",
+        "tunnel",
         "type",
     )
 
-    def __init__(self, number: int, name: str, type: str) -> None:
+    def __init__(self, number: int, name: str, type: str, tunnel: TunnelPort | None = None) -> None:
         self.number = number
         self.name = name
         self.type = type
         self.transmit: Transmit | None = None
+        self.tunnel = tunnel
+        self.sequence = 0  # of the packets that have been sent through the tunnel
+        self.send_tunneled: SendTunneled | None = None
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = self.dropped = 0
 
 
@@ -76,6 +84,7 @@ class Owner(Protocol):
     conntrack: Tracker
     meters: Meters
     touched: list[SimFlow]
+    source_ports: tuple[int, int]
 
     def port(self, number: int) -> SimPort | None: ...
 

@@ -8,8 +8,9 @@ from trunkline.flow.values import format_value
 from trunkline.model.fields import FIELD, PREREQUISITES, Field
 from trunkline.openflow.action_words import subfield_text
 from trunkline.openflow.actions import Subfield
+from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.result import DETAIL, Node
-from trunkline.translate.walk import OUTER, PACKET, TUNNEL, Walk
+from trunkline.translate.walk import OUTER, PACKET, Walk
 
 _SEEN: Final = PACKET & ~TUNNEL
 _TYPE: Final = layout.OFFSET["dl_type"]

@@ -15,9 +15,10 @@ from typing import Any, Final, NamedTuple
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.openflow.actions import Action, Controller
+from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.explain import actions_text
 from trunkline.translate.result import TABLE, THAW, Node, Recirculation, SendToController, Unroll
-from trunkline.translate.walk import TUNNEL, Walk
+from trunkline.translate.walk import Walk
 
 CARRIED: Final = layout.PIPELINE & ~layout.MASK["actset_output"] | TUNNEL
 """What a frozen walk keeps of the key; the rest is the packet's."""

@@ -12,6 +12,7 @@ from trunkline.translate.fields import write
 from trunkline.translate.frozen import again
 from trunkline.translate.result import BRIDGE, CountPatch, Node
 from trunkline.translate.run import CAREFUL, ONWARD
+from trunkline.translate.tunnels import receive_tunneled, send_tunneled, terminate
 from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, NO_COOKIE, PACKET, Walk
 
 _IN_PORT_SHIFT = layout.OFFSET["in_port"]
@@ -45,11 +46,16 @@ def send(x: Walk, port: int) -> None:
     if interface.config & of.OFPPC_NO_FWD:
         x.warn("OFPPC_NO_FWD set, skipping output")
         return
-    if x.key & _PACKET_TYPE:
+    if x.key & _PACKET_TYPE and interface.tunnel is None:
         x.warn("Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
         return
     if interface.datapath_port is None:
         _cross(x, port, interface.peer)
+        return
+    if interface.tunnel is not None:
+        send_tunneled(x, port, interface, interface.tunnel)
+        return
+    if port == of.OFPP_LOCAL and terminate(x, interface):
         return
     if x.truncate:
         x.out.append(dp.Truncate(x.truncate))
@@ -107,6 +113,8 @@ def receive(x: Walk) -> None:
     interface = x.bridge.interfaces.get(port)
     if interface is not None and interface.config & of.OFPPC_NO_RECV:
         x.warn("OFPPC_NO_RECV set, dropping")
+        return
+    if interface is not None and interface.tunnel is not None and not receive_tunneled(x, port):
         return
     x.visit(x, 0, x.key)
 

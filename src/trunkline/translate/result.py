@@ -32,6 +32,35 @@ class CountPatch(NamedTuple):
     received: PatchCounters
 
 
+class CountSent(NamedTuple):
+    """A packet goes into a tunnel."""
+
+    counters: PatchCounters
+
+
+class CountReceived(NamedTuple):
+    """A packet came out of a tunnel."""
+
+    counters: PatchCounters
+
+
+class LearnNeighbour(NamedTuple):
+    """A neighbour on a bridge told its MAC address; `address` of 128 bits."""
+
+    bridge: Bridge
+    address: int
+    mac: int
+
+
+class Solicit(NamedTuple):
+    """A neighbour must be asked for its MAC address, from these addresses of the bridge's own port."""
+
+    bridge: Bridge
+    address: int
+    source: int
+    mac: int
+
+
 class Learn(NamedTuple):
     """A source address was seen on a port."""
 
@@ -64,7 +93,20 @@ class FinTimeout(NamedTuple):
     hard: int
 
 
-Effect = Counters | TableCounters | Missed | CountPatch | CountGroup | Learn | LearnFlow | FinTimeout
+Effect = (
+    Counters
+    | TableCounters
+    | Missed
+    | CountPatch
+    | CountSent
+    | CountReceived
+    | CountGroup
+    | Learn
+    | LearnNeighbour
+    | Solicit
+    | LearnFlow
+    | FinTimeout
+)
 
 
 class TableRead(NamedTuple):

@@ -15,6 +15,7 @@ from trunkline.flow.classifier import ALWAYS
 from trunkline.model.openflow import OFPR_ACTION
 from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow.actions import Action, Controller
+from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.commit import VLANS, Pending, commit, tags_of
 from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, Recirculation, TableRead, Unroll
 
@@ -22,7 +23,6 @@ PACKET: Final = layout.PACKET
 OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
 INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
 IN_PORT: Final = layout.MASK["in_port"]
-TUNNEL: Final = layout.bits(*(name for name in layout.OFFSET if name.startswith("tun")))
 COMMITTED: Final = PACKET & ~(
     TUNNEL
     | layout.bits("dp_in_port", "recirc_id", "dp_hash", "packet_type")
@@ -49,6 +49,7 @@ class Walk:
 
     __slots__ = (
         "action_set",
+        "arrived",
         "base",
         "bridge",
         "compile",
@@ -97,6 +98,7 @@ class Walk:
     ) -> None:
         self.bridge = self.entry = bridge
         self.key = self.base = key
+        self.arrived = key  # as the packet came in
         self.fresh = PACKET
         self.wild = ALWAYS
         self.out: list[Any] = []

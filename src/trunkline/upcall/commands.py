@@ -11,6 +11,7 @@ from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import OfPort
 from trunkline.ofproto.rules import Rule, age_seconds
+from trunkline.ofproto.tunnel_settings import describe_options
 from trunkline.openflow.actions_format import format_actions
 from trunkline.proto.mac_learning import STATIC, MacStatistics
 from trunkline.upcall.datapath import Datapath
@@ -196,7 +197,8 @@ def note_lines(datapath: Datapath) -> list[str]:
 def _port_line(port: OfPort) -> str:
     if port.datapath_port is None:
         return f"{port.name} {port.ofport}/none: (patch: peer={port.peer})"
-    return f"{port.name} {port.ofport}/{port.datapath_port}: ({port.type})"
+    options = f": {describe_options(port.tunnel)}" if port.tunnel is not None else ""
+    return f"{port.name} {port.ofport}/{port.datapath_port}: ({port.type}{options})"
 
 
 def _dump_datapaths(datapaths: Datapaths, arguments: Sequence[str]) -> str:

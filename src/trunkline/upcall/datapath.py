@@ -134,6 +134,9 @@ class Datapath:
         fabric.refresh = self.fetch_statistics
         fabric.conntrack = provider.conntrack
         fabric.meters = provider.meters
+        fabric.tunnels.pushes = {"tnl_push", "tnl_pop"} <= provider.capabilities().actions
+        fabric.tunnels.set_source_ports = provider.set_tunnel_source_ports
+        provider.set_tunnel_source_ports(fabric.tunnels.shared.source_ports)
         provider.conntrack.count_in(counters)
 
     # ---- driving
@@ -225,7 +228,10 @@ class Datapath:
         """The bridge that a datapath key belongs to, and the key with the OpenFlow port in it."""
         place = self.fabric.by_datapath_port.get(key >> _DP_PORT & 0xFFFFFFFF)
         if place is None:
-            return None
+            tunnel = self.fabric.tunnels.find(key)
+            if tunnel is None:
+                return None
+            return tunnel.bridge, key & layout.PACKET | tunnel.ofport << _IN_PORT
         return place.bridge, key & layout.PACKET | place.ofport << _IN_PORT
 
     def _handle_some(self, now: float) -> bool:

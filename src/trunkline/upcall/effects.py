@@ -7,15 +7,24 @@ lists of the counters themselves.  The others have a function each, in a table.
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
+from trunkline.flow import key as layout
+from trunkline.model.openflow import OFPP_LOCAL, OFPP_TABLE
 from trunkline.ofproto.rules import Counters, TableCounters
+from trunkline.openflow.actions import Output
+from trunkline.packet.packet import Packet
+from trunkline.proto.neighbours import solicitation
 from trunkline.translate.result import (
     CountGroup,
     CountPatch,
+    CountReceived,
+    CountSent,
     Effect,
     FinTimeout,
     Learn,
     LearnFlow,
+    LearnNeighbour,
     Missed,
+    Solicit,
 )
 
 _LEARNED = "learned from a packet"
@@ -42,7 +51,7 @@ def sort(effects: Iterable[Effect]) -> Sorted:
         elif kind is TableCounters:
             matched.append(effect)  # type: ignore[arg-type]
         elif kind is Missed:
-            missed.append(effect.counters)  # type: ignore[union-attr]
+            missed.append(effect.counters)  # type: ignore[union-attr, arg-type]
         else:
             others.append(effect)
     return Sorted(tuple(rules), tuple(matched), tuple(missed), tuple(others))
@@ -83,6 +92,29 @@ def _count_patch(effect: CountPatch, packets: int, octets: int, used: float) -> 
     effect.received.rx_bytes += octets
 
 
+def _count_sent(effect: CountSent, packets: int, octets: int, used: float) -> None:
+    effect.counters.tx_packets += packets
+    effect.counters.tx_bytes += octets
+
+
+def _count_received(effect: CountReceived, packets: int, octets: int, used: float) -> None:
+    effect.counters.rx_packets += packets
+    effect.counters.rx_bytes += octets
+
+
+def _learn_neighbour(effect: LearnNeighbour, packets: int, octets: int, used: float) -> None:
+    effect.bridge.fabric.tunnels.shared.learn(effect.bridge.name, effect.address, effect.mac, used)
+
+
+def _solicit(effect: Solicit, packets: int, octets: int, used: float) -> None:
+    """The question goes out as a packet of the bridge's own port does."""
+    execute = effect.bridge.fabric.execute
+    if execute is not None:
+        frame = solicitation(effect.address, effect.source, effect.mac)
+        metadata = layout.put(0, "in_port", OFPP_LOCAL)
+        execute(effect.bridge, metadata, Packet(frame), (Output(OFPP_TABLE),))
+
+
 def _count_group(effect: CountGroup, packets: int, octets: int, used: float) -> None:
     for counters in (effect.group.counters, effect.group.of_buckets[effect.bucket]):
         counters.packets += packets
@@ -103,6 +135,10 @@ _APPLY: Final[dict[type, Callable[[Any, int, int, float], None]]] = {
     CountPatch: _count_patch,
     CountGroup: _count_group,
     LearnFlow: _learn_flow,
+    LearnNeighbour: _learn_neighbour,
+    CountSent: _count_sent,
+    CountReceived: _count_received,
+    Solicit: _solicit,
     FinTimeout: _fin_timeout,
 }
-_TEACHING: Final = frozenset((Learn, LearnFlow, FinTimeout))
+_TEACHING: Final = frozenset((Learn, LearnFlow, LearnNeighbour, FinTimeout))

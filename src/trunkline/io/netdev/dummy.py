@@ -10,8 +10,10 @@ Everything about them can be told in advance, which is what tests want.
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
+from trunkline.base.addresses import MAPPED, parse_ipv4, parse_ipv6
 from trunkline.base.clock import Clock
 from trunkline.bridge.devices import DeviceError, DeviceState
 from trunkline.dpif.text import parse_key
@@ -21,6 +23,7 @@ from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.build import build, build_length
 from trunkline.packet.packet import Packet
+from trunkline.proto.routes import Address
 
 Receive = Callable[[Sequence[Packet]], None]
 _FIRST_MAC: Final = 0xAA55AA550000
@@ -64,6 +67,7 @@ class DummyDevice:
         self.mtu = 1500
         self.admin_up = True
         self.ifindex = 0
+        self.addresses: tuple[Address, ...] = ()
         self._clock = clock
         self._receive: Receive | None = None
         self._problem = ""  # why a capture file is not written
@@ -158,8 +162,12 @@ class DummyDevice:
             capture.close()
 
 
-def commands(devices: Mapping[str, DummyDevice], changed: Callable[[str], None]) -> Iterator[Command]:
-    """The control commands over the open `devices`; `changed` is told whose state changed."""
+def commands(
+    devices: Mapping[str, DummyDevice], changed: Callable[[str], None], readdressed: Callable[[], None]
+) -> Iterator[Command]:
+    """The control commands over the open `devices`; `changed` is told whose state changed, `readdressed` that
+    some device's addresses have.
+    """
 
     def receive(arguments: Sequence[str]) -> str:
         device = devices.get(arguments[0])
@@ -187,10 +195,17 @@ def commands(devices: Mapping[str, DummyDevice], changed: Callable[[str], None])
             changed(name)
         return "OK\n"
 
-    def no_addresses(arguments: Sequence[str]) -> str:
-        raise CommandError(
-            "addresses of dummy devices are not implemented yet: there are no tunnels that would look them up"
-        )
+    def add_address(family: str, arguments: Sequence[str]) -> str:
+        device = devices.get(arguments[0])
+        if device is None:
+            raise CommandError("Unknown Dummy Interface")
+        address = _address(arguments[1], family)
+        if address is None:
+            kind = "IP" if family == "4" else "IPv6"
+            raise CommandError(f"{arguments[1]}: invalid {kind} address")
+        device.addresses = (*device.addresses, address)
+        readdressed()
+        return "OK\n"
 
     def connection_state(arguments: Sequence[str]) -> str:
         if arguments:
@@ -202,8 +217,19 @@ def commands(devices: Mapping[str, DummyDevice], changed: Callable[[str], None])
     )
     yield Command("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, set_admin_state)
     yield Command("netdev-dummy/conn-state", "[netdev]", 0, 1, connection_state)
-    yield Command("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, no_addresses)
-    yield Command("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, no_addresses)
+    yield Command("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, partial(add_address, "4"))
+    yield Command("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, partial(add_address, "6"))
+
+
+def _address(text: str, family: str) -> Address | None:
+    """An address with the length of its prefix, which may be left out."""
+    value, slash, length = text.partition("/")
+    bits = 32 if family == "4" else 128
+    number = parse_ipv4(value) if family == "4" else parse_ipv6(value)
+    if number is None or (slash and not (length.isdigit() and int(length) <= bits)):
+        return None
+    size = int(length) if slash else bits
+    return Address(MAPPED | number, size + 96) if family == "4" else Address(number, size)
 
 
 def _frames(words: Sequence[str]) -> Iterator[bytes]:

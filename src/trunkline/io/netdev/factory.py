@@ -5,8 +5,10 @@ from typing import Final, Literal
 
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
-from trunkline.bridge.devices import Device, DeviceError, UnknownTypeError
+from trunkline.bridge.devices import Device, DeviceError, HostChanged, UnknownTypeError
+from trunkline.dpif.provider import TunnelPort
 from trunkline.io.netdev.dummy import DummyDevice, commands
+from trunkline.io.netdev.host_tunnel import HostTunnel
 from trunkline.io.netdev.kernel import (
     InternalDevice,
     Kernel,
@@ -17,7 +19,9 @@ from trunkline.io.netdev.kernel import (
 )
 from trunkline.io.netdev.tap import TapDevice
 from trunkline.io.netlink import LinkEvents, NetlinkError
+from trunkline.io.routes import HostRoutes
 from trunkline.jsonrpc.unixctl import Command
+from trunkline.packet.tunnels import PUSHABLE
 
 _KERNEL: Final = ("internal", "system", "tap")
 
@@ -29,7 +33,8 @@ class MachineDevices:
     """Opens devices of the network namespace that the process is in.
 
     `run_directory` tells several switches of one namespace apart.  Without `system` (``--disable-system``) no
-    device of the kernel is touched.
+    device of the kernel is touched; without `routes` (``--disable-system-route``) tunnels have only those
+    routes that somebody adds.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class MachineDevices:
         *,
         dummy: Dummy = "no",
         system: bool = True,
+        routes: bool = True,
         counters: Counters | None = None,
     ) -> None:
         self._counters = counters
@@ -49,6 +55,9 @@ class MachineDevices:
         self._clock = clock
         self._dummy = dummy
         self._system = system
+        self._follow_routes = routes
+        self._routes: HostRoutes | None = None
+        self._host_changed: HostChanged = lambda routes, addresses: None
         self._kernel: Kernel | None = None
         self._events: LinkEvents | None = None
         self._changed: Callable[[str], None] = lambda name: None
@@ -94,7 +103,37 @@ class MachineDevices:
         device = self.dummies[name] = _Registered(name, type, self._serial, self._clock, self.dummies)
         return device
 
+    def host_tunnel(self, tunnel: TunnelPort) -> HostTunnel | None:
+        """Raises DeviceError."""
+        if not self._system or not self._follow_routes or tunnel.type not in PUSHABLE:
+            return None
+        return HostTunnel(tunnel, self._readers)
+
     # ---- news
+
+    def watch_routes(self, changed: HostChanged) -> None:
+        self._host_changed = changed
+        if self._routes is None and self._follow_routes:
+            try:
+                self._routes = HostRoutes()
+            except OSError:
+                return  # no netlink here: then there are no routes either
+            self._readers.add_reader(self._routes.fileno(), self._read_routes)
+        self._tell_routes()
+
+    def _read_routes(self) -> None:
+        assert self._routes is not None
+        self._routes.drain()
+        self._tell_routes()
+
+    def _tell_routes(self) -> None:
+        routes, addresses = self._routes.read() if self._routes is not None else ([], {})
+        own = {name: device.addresses for name, device in self.dummies.items() if device.addresses}
+        self._host_changed(routes, {**addresses, **own})
+
+    def link_up(self, name: str) -> bool | None:
+        link = self._kernel.netlink.link(name) if self._kernel is not None else None
+        return link.carrier if link is not None else None
 
     def watch(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
@@ -145,13 +184,17 @@ class MachineDevices:
     def commands(self) -> Iterator[Command]:
         """netdev-dummy/*, with ``--enable-dummy`` only."""
         if self._dummy != "no":
-            yield from commands(self.dummies, lambda name: self._changed(name))
+            yield from commands(self.dummies, lambda name: self._changed(name), self._tell_routes)
 
     def close(self) -> None:
         if self._events is not None:
             self._readers.remove_reader(self._events.fileno())
             self._events.close()
             self._events = None
+        if self._routes is not None:
+            self._readers.remove_reader(self._routes.fileno())
+            self._routes.close()
+            self._routes = None
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None

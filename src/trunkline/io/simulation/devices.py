@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from trunkline.bridge.devices import DeviceError, DeviceState
+from trunkline.bridge.devices import DeviceError, DeviceState, HostChanged
+from trunkline.dpif.provider import TunnelPort
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
 
@@ -141,6 +142,15 @@ class SimulatedDevices:
 
     def watch(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
+
+    def host_tunnel(self, tunnel: TunnelPort) -> None:
+        """There is no network but what is plugged in."""
+
+    def watch_routes(self, changed: HostChanged) -> None:
+        """Nor are there routes, but for those that somebody adds (ovs/route/add)."""
+
+    def link_up(self, name: str) -> bool | None:
+        return None
 
     def forget_others(self, names: frozenset[str]) -> None:
         """Simulated devices do not outlive their process."""

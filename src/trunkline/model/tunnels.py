@@ -1,0 +1,75 @@
+"""The types of tunnels: what each is called, what it runs over, and which of the options it understands.
+
+One row a type.  All tunnels of one type and UDP port share one port of the datapath, the *tunnel's datapath
+port*, named after both (``vxlan_sys_4789``).  Options are those of ovs-vswitchd.conf.db(5),
+Interface:options; names, numbers and defaults are the original's.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+LEGACY_L2: Final = "legacy_l2"  # whole Ethernet frames
+LEGACY_L3: Final = "legacy_l3"  # packets without an Ethernet header
+PTAP: Final = "ptap"  # both: packets say of which type they are
+
+UDP: Final = 17
+GRE: Final = 47
+TCP: Final = 6  # stt only looks like it
+
+
+class TunnelType(NamedTuple):
+    """`prefix` begins the name of the datapath port; `protocol` is the outer IP protocol; `port` the usual
+    UDP port, None where there are no ports; `number` stands in the text of tnl_push actions (0: the userspace
+    way cannot push it); `modes` are the packet types that it can carry, the usual one first.
+    `sequenced`: the option seq; `extensions`: what options:exts may name.
+    """
+
+    name: str
+    prefix: str
+    protocol: int
+    port: int | None
+    number: int
+    modes: tuple[str, ...]
+    extensions: frozenset[str] = frozenset()
+    sequenced: bool = False
+    erspan: bool = False
+    payload: bool = False
+    family: int = 0  # 6: over IPv6 alone
+
+
+def _rows() -> Mapping[str, TunnelType]:
+    """The numbers are those of the original's virtual ports."""
+    rows = (
+        TunnelType("gre", "gre_sys", GRE, None, 3, (LEGACY_L2, LEGACY_L3, PTAP), sequenced=True),
+        TunnelType(
+            "ip6gre", "ip6gre_sys", GRE, None, 109, (LEGACY_L2, LEGACY_L3, PTAP), sequenced=True, family=6
+        ),
+        TunnelType(
+            "vxlan", "vxlan_sys", UDP, 4789, 4, (LEGACY_L2, LEGACY_L3, PTAP), frozenset(("gbp", "gpe"))
+        ),
+        TunnelType("geneve", "genev_sys", UDP, 6081, 5, (LEGACY_L2, LEGACY_L3, PTAP)),
+        TunnelType("lisp", "lisp_sys", UDP, 4341, 0, (LEGACY_L3,)),
+        TunnelType("stt", "stt_sys", TCP, 7471, 0, (LEGACY_L2,)),
+        TunnelType("erspan", "erspan_sys", GRE, None, 107, (LEGACY_L2,), sequenced=True, erspan=True),
+        TunnelType(
+            "ip6erspan", "ip6erspan_sys", GRE, None, 108, (LEGACY_L2,), sequenced=True, erspan=True, family=6
+        ),
+        TunnelType("gtpu", "gtpu_sys", UDP, 2152, 110, (LEGACY_L3,)),
+        TunnelType("bareudp", "bareudp_sys", UDP, 0, 0, (LEGACY_L3,), payload=True),
+    )
+    return MappingProxyType({row.name: row for row in rows})
+
+
+TUNNEL_TYPES: Final = _rows()
+"""By the name in Interface:type."""
+
+DEFAULT_TTL: Final = 64
+MAX_OPTIONS: Final = 256  # bytes that the options of a bridge's TLV table may take
+OPTION_FIELDS: Final = 64  # tun_metadata0 to tun_metadata63
+
+
+def datapath_port_name(type: str, port: int) -> str:
+    """`port` is the UDP port; it is not looked at where the type has none."""
+    row = TUNNEL_TYPES[type]
+    return row.prefix if row.port is None else f"{row.prefix}_{port}"

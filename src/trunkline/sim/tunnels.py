@@ -1,0 +1,87 @@
+"""What a datapath does with tunnels: headers before a packet, off a packet, and packets through the host's
+tunnels.
+
+A packet that goes into a tunnel is completed first (packet/segment.py), for nobody can do that once there is
+another header around it.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from trunkline.dpif import actions as dp
+from trunkline.flow import key as layout
+from trunkline.flow.hashes import flow_hash
+from trunkline.packet import tunnels as outer
+from trunkline.packet.packet import Packet
+from trunkline.packet.segment import complete
+from trunkline.sim.parts import Owner, SimPort
+
+TUNNEL: Final = outer.TUNNEL
+_PORT: Final = layout.OFFSET["dp_in_port"]
+_BESIDE: Final = layout.bits("skb_priority", "pkt_mark")  # what a packet keeps from one header to the next
+_OUTSIDE: Final = _BESIDE | layout.bits("dp_in_port", "recirc_id", "dp_hash")
+_PACKET_TYPE: Final = layout.OFFSET["packet_type"]
+_PACKET_TYPE_MASK: Final = layout.MASK["packet_type"]
+_ETHERNET: Final = 14
+_LAYER4: Final = 0
+
+
+def source_port(sim: Owner, key: int) -> int:
+    """The UDP port that stands for the flow inside."""
+    low, high = sim.source_ports
+    return (flow_hash(key, _LAYER4, 0) * (high - low) >> 32) + low
+
+
+def _inner(packet: Packet, key: int) -> Iterator[bytes]:
+    """What goes into the tunnel: without the place of an Ethernet header that is not there."""
+    bare = key & _PACKET_TYPE_MASK
+    for frame in complete(packet):
+        yield frame[_ETHERNET:] if bare else frame
+
+
+def push(sim: Owner, packet: Packet, key: int, action: dp.TunnelPush) -> Iterator[tuple[Packet, int]]:
+    """The outer packets and their keys."""
+    port = sim.port(action.port)
+    number = source_port(sim, key)
+    for frame in _inner(packet, key):
+        sequence = 0
+        if port is not None:
+            sequence = port.sequence
+            port.sequence += 1
+            port.packets_out += 1
+            port.bytes_out += len(frame)
+        outside = outer.push(action.header, frame, number, sequence)
+        yield Packet(outside), sim.key_of(outside, 0) | key & _OUTSIDE
+
+
+def pop(sim: Owner, packet: Packet, key: int, number: int) -> Iterator[tuple[Packet, int]]:
+    """The packets inside, and their keys as ones that came in on the tunnel's port; none if that fails."""
+    port = sim.port(number)
+    if port is None or port.tunnel is None:
+        return
+    for frame in complete(packet):
+        popped = outer.pop(port.tunnel.type, frame, port.tunnel.extensions)
+        if popped is None:
+            port.dropped += 1
+            continue
+        yield Packet(popped.frame), came_out(sim, port, popped, key & _BESIDE)
+
+
+def came_out(sim: Owner, port: SimPort, popped: outer.Popped, beside: int) -> int:
+    """The key of a packet that came out of a tunnel."""
+    port.packets_in += 1
+    port.bytes_in += len(popped.frame)
+    kind = (1 << 16 | popped.carries) << _PACKET_TYPE if popped.carries else 0
+    return sim.key_of(popped.frame, port.number) | popped.key | beside | kind
+
+
+def send(sim: Owner, port: SimPort, packet: Packet, key: int) -> None:
+    """Through a tunnel of the host's own, if there is one."""
+    if port.send_tunneled is None:
+        port.dropped += 1
+        return
+    number = source_port(sim, key)
+    for frame in _inner(packet, key):
+        port.packets_out += 1
+        port.bytes_out += len(frame)
+        port.send_tunneled(frame, key, number)

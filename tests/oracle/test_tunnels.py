@@ -1,0 +1,246 @@
+"""Tunnels beside the original's userspace datapath: settings, commands, traces, and packets on both ways."""
+
+import random
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from support.originals import installed
+from support.switch_pair import Switch
+from support.switches import Capture
+
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.skipif(not installed(), reason="the originals are not installed"),
+]
+OPTIONS = ("--enable-dummy", "--disable-system-route")
+REMOTE = {4: "1.1.2.92", 6: "2001:cafe::92"}
+INSIDE = "in_port=3,dl_src=50:54:00:00:00:05,dl_dst=50:54:00:00:00:07"
+PACKETS = (
+    f"{INSIDE},ip,nw_tos=0x48,nw_ttl=33,nw_src=10.1.1.1,nw_dst=10.1.1.2",
+    f"{INSIDE},icmp6,nw_tos=0x4b,nw_ttl=7,ipv6_src=fe80::1,ipv6_dst=fe80::2",
+    f"{INSIDE},arp",
+)
+
+
+class Pair:
+    """Both switches: br0 with p1 is the way out, br1 with p3 has the tunnels."""
+
+    def __init__(self, directory: Path) -> None:
+        self.original = Switch(directory / "o", ours=False, options=OPTIONS)
+        self.ours = Switch(directory / "t", ours=True, options=OPTIONS)
+        self.both = (self.original, self.ours)
+        self.captures: list[dict[str, Capture]] = []
+        for switch in self.both:
+            command = []
+            captures = {}
+            for bridge, port in (("br0", "p1"), ("br1", "p3")):
+                path = switch.directory / f"{port}.pcap"
+                command += ["--", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=dummy"]
+                command += ["fail-mode=secure", f"other-config:hwaddr=aa:55:aa:55:00:0{bridge[-1]}"]
+                command += ["protocols=OpenFlow10,OpenFlow13,OpenFlow15"]
+                command += ["--", "add-port", bridge, port, "--", "set", "interface", port, "type=dummy"]
+                command += [f"ofport_request={port[-1]}", f"options:tx_pcap={path}"]
+                captures[port] = Capture(path)
+            switch.vsctl(*command)
+            self.captures.append(captures)
+        self.control("netdev-dummy/ip4addr", "br0", "1.1.2.88/24")
+        self.control("netdev-dummy/ip6addr", "br0", "2001:cafe::88/24")
+        self.control("ovs/route/add", "1.1.2.0/24", "br0")
+        self.control("ovs/route/add", "2001:cafe::/24", "br0")
+        self.control("tnl/neigh/set", "br0", REMOTE[4], "f8:bc:12:44:34:b6")
+        self.control("tnl/neigh/set", "br0", REMOTE[6], "f8:bc:12:44:34:b7")
+        self.flows("br0", "actions=NORMAL")
+
+    def control(self, *command: str) -> tuple[str, str]:
+        return self.original.control(*command), self.ours.control(*command)
+
+    def flows(self, bridge: str, *flows: str) -> None:
+        for switch in self.both:
+            done = switch.ofctl("-O", "OpenFlow13", "del-flows", bridge)
+            assert done.returncode == 0, done.stderr
+            done = switch.ofctl("-O", "OpenFlow15", "add-flows", bridge, "-", input="\n".join(flows))
+            assert done.returncode == 0, done.stderr
+
+    def tunnels(self, *tunnels: tuple[str, str, str]) -> None:
+        """Ports of br1 from 20 on, each (name, type, options); those that were there before go."""
+        for switch in self.both:
+            command: list[str] = []
+            for name in self._names(switch):
+                command += ["--", "del-port", name]
+            for i, (name, kind, options) in enumerate(tunnels):
+                command += ["--", "add-port", "br1", name, "--", "set", "interface", name, f"type={kind}"]
+                command += [f"ofport_request={20 + i}", *options.split()]
+            if command:
+                switch.vsctl(*command)
+
+    @staticmethod
+    def _names(switch: Switch) -> list[str]:
+        return re.findall(r"^port \d+: (\S+) ", switch.control("ofproto/list-tunnels"), re.M)
+
+    def stop(self) -> None:
+        for switch in self.both:
+            switch.stop()
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with tempfile.TemporaryDirectory(prefix="tun.", dir="/tmp") as directory:
+        pair = Pair(Path(directory))
+        try:
+            yield pair
+        finally:
+            pair.stop()
+
+
+def trace(text: str) -> str:
+    """Without the line that differs on purpose."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith("Megaflow:"))
+
+
+# ---- settings
+
+SETTINGS = (
+    ("vxlan", ""),
+    ("vxlan", "remote_ip=foo"),
+    ("vxlan", "remote_ip=224.1.2.3"),
+    ("vxlan", "remote_ip=ff02::1"),
+    ("vxlan", "remote_ip=1.2.3.4 local_ip=2001:db8::1"),
+    ("vxlan", "remote_ip=1.2.3.4 bogus=3"),
+    ("vxlan", "remote_ip=1.2.3.4 key=abc"),
+    ("vxlan", "remote_ip=1.2.3.4 tos=300"),
+    ("vxlan", "remote_ip=1.2.3.4 tos=abc"),
+    ("vxlan", "remote_ip=1.2.3.4 tos=0x13"),
+    ("vxlan", "remote_ip=1.2.3.4 tos=inherit ttl=inherit"),
+    ("vxlan", "remote_ip=1.2.3.4 ttl=300"),
+    ("vxlan", "remote_ip=1.2.3.4 ttl=0"),
+    ("vxlan", "remote_ip=1.2.3.4 dst_port=8472 key=5"),
+    ("vxlan", "remote_ip=flow local_ip=flow key=flow"),
+    ("vxlan", "remote_ip=1.2.3.4 local_ip=flow"),
+    ("vxlan", "remote_ip=flow local_ip=1.2.3.5 in_key=5 out_key=6"),
+    ("vxlan", "remote_ip=1.2.3.4 in_key=flow out_key=7"),
+    ("vxlan", "remote_ip=1.2.3.4 key=0x1000000"),
+    ("vxlan", "remote_ip=1.2.3.4 exts=gbp"),
+    ("vxlan", "remote_ip=1.2.3.4 exts=foo"),
+    ("vxlan", "remote_ip=1.2.3.4 exts=gpe packet_type=ptap"),
+    ("vxlan", "remote_ip=1.2.3.4 packet_type=legacy_l3"),
+    ("vxlan", "remote_ip=1.2.3.4 csum=true df_default=false egress_pkt_mark=1234"),
+    ("vxlan", "remote_ip=1.2.3.4 egress_pkt_mark=abc"),
+    ("vxlan", "remote_ip=1.2.3.4 seq=true"),
+    ("vxlan", "remote_ip=1.2.3.4 key=1 in_key=2 out_key=3"),
+    ("vxlan", "remote_ip=1.2.3.4 in_key=abc out_key=def"),
+    ("vxlan", "remote_ip=::ffff:1.2.3.4"),
+    ("vxlan", "remote_ip=0.0.0.0"),
+    ("vxlan", "remote_ip=1.2.3.4 dst_port=70000"),
+    ("vxlan", "remote_ip=1.2.3.4 df_default=True csum=yes"),
+    ("gre", ""),
+    ("gre", "remote_ip=1.2.3.4 key=5 packet_type=legacy_l3"),
+    ("gre", "remote_ip=1.2.3.4 packet_type=ptap seq=true csum=true"),
+    ("gre", "remote_ip=1.2.3.4 dst_port=44"),
+    ("gre", "remote_ip=1.2.3.4 key=0xffffffffffffffff"),
+    ("geneve", "remote_ip=1.2.3.4 key=99"),
+    ("geneve", "remote_ip=fe80::1%br0"),
+    ("geneve", "remote_ip=1.2.3.4 packet_type=foo"),
+    ("erspan", "remote_ip=1.2.3.4 key=1"),
+    ("erspan", "remote_ip=1.2.3.4 key=1 erspan_ver=1 erspan_idx=3"),
+    ("erspan", "remote_ip=1.2.3.4 key=1 erspan_ver=2 erspan_dir=1 erspan_hwid=4"),
+    ("erspan", "remote_ip=1.2.3.4 key=1 erspan_ver=5"),
+    ("erspan", "remote_ip=1.2.3.4 erspan_ver=1 erspan_idx=fffff1"),
+    ("erspan", "remote_ip=1.2.3.4 erspan_ver=flow key=flow"),
+    ("erspan", "remote_ip=1.2.3.4 erspan_ver=2 erspan_dir=5 erspan_hwid=1"),
+    ("erspan", "remote_ip=1.2.3.4 erspan_ver=2 erspan_dir=1 erspan_hwid=0xff"),
+    ("ip6gre", "remote_ip=fc00::2"),
+    ("ip6erspan", "remote_ip=fc00::2 erspan_ver=1 erspan_idx=3"),
+    ("gtpu", "remote_ip=1.2.3.4 key=5"),
+    ("gtpu", "remote_ip=1.2.3.4 packet_type=legacy_l2"),
+    ("bareudp", "remote_ip=1.2.3.4 dst_port=6635 payload_type=mpls"),
+    ("bareudp", "remote_ip=1.2.3.4 dst_port=6635 payload_type=foo"),
+    ("lisp", "remote_ip=1.2.3.4 key=5"),
+    ("stt", "remote_ip=1.2.3.4 key=5"),
+)
+
+
+def test_settings(pair: Pair) -> None:
+    """What is said of them: Interface:error, ofproto/list-tunnels, dpif/show, and the log."""
+    pair.tunnels()
+    seen = []
+    for switch in pair.both:
+        said = []
+        for kind, options in SETTINGS:
+            before = len(switch.log())
+            words = [f"options:{option}" for option in options.split()]
+            switch.vsctl(
+                "--may-exist", "add-port", "br1", "tt", "--", "set", "interface", "tt", f"type={kind}", *words
+            )
+            error = switch.originals.run(
+                "ovs-vsctl", f"--db={switch.originals.database}", "get", "interface", "tt", "error"
+            ).stdout
+            shown = re.findall(r"^    tt \d+/(.*)$", switch.control("dpif/show"), re.M)
+            logged = re.findall(r"(?:netdev_vport|socket_util|tunnel)\|\w+\|(.*)", switch.log()[before:])
+            said.append((kind, options, error, switch.control("ofproto/list-tunnels"), shown, logged))
+            switch.vsctl("del-port", "br1", "tt")
+        seen.append(said)
+    for original, ours in zip(*seen, strict=True):
+        assert ours == original
+
+
+def test_two_of_one_kind(pair: Pair) -> None:
+    """Only one of them can be; what is wrong with the other is said."""
+    pair.tunnels(("a", "vxlan", "options:remote_ip=1.2.3.4"))
+    for switch in pair.both:
+        switch.vsctl("--no-wait", "add-port", "br1", "b", "--", "set", "interface", "b", "type=vxlan",
+                     "options:remote_ip=1.2.3.4")  # fmt: skip
+        deadline = time.monotonic() + 20
+        while "could not add network device b to ofproto (File exists)" not in switch.log():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert re.findall(r"tunnel\|WARN\|(.*)", switch.log())[-1] == (
+            "b: attempting to add tunnel port with same config as port 'a' "
+            "(::->1.2.3.4, key=0, legacy_l2, dp port=4789)"
+        )
+        switch.vsctl("del-port", "br1", "b")
+
+
+# ---- traces
+
+TRACED = (
+    ("vxlan", "key=flow", "set_field:0x1234567->tun_id,20"),
+    ("vxlan", "key=5 tos=inherit ttl=inherit df_default=false csum=true", "20"),
+    ("vxlan", "key=5 tos=0x10 ttl=9 dst_port=8472", "20,mod_dl_src:00:00:00:00:00:09,20,LOCAL"),
+    ("vxlan", "key=5 exts=gpe packet_type=ptap", "20"),
+    ("vxlan", "in_key=1 out_key=flow", "20,set_field:7->tun_id,20"),
+    ("vxlan", "", "output(port=20,max_len=60),LOCAL"),
+    ("geneve", "key=5", "set_field:oam/oam->tun_flags,20"),
+    ("geneve", "key=flow csum=true", "push_vlan:0x8100,set_field:4100->vlan_vid,20,LOCAL"),
+    ("gre", "", "20"),
+    ("gre", "key=flow", "20"),
+    ("gre", "key=5 csum=true", "20"),
+    ("gre", "seq=true", "20"),
+    ("gre", "key=7 csum=true seq=true", "20,20"),
+    ("gre", "packet_type=ptap", "20"),
+    ("gre", "packet_type=legacy_l3 key=3", "20"),
+    ("erspan", "key=5 erspan_ver=1 erspan_idx=3", "20"),
+    ("erspan", "key=5 erspan_ver=2 erspan_dir=1 erspan_hwid=7", "20"),
+    ("gtpu", "key=5", "20"),
+)
+NUMBERED = re.compile(r"^Datapath actions: .*$", re.M)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_traces(pair: Pair, family: int) -> None:
+    for kind, options, actions in TRACED:
+        if kind == "erspan" and family == 6:
+            kind = "ip6erspan"
+        if kind == "gre" and family == 6:
+            kind = "ip6gre"
+        words = " ".join(f"options:{option}" for option in [f"remote_ip={REMOTE[family]}", *options.split()])
+        pair.tunnels(("tt", kind, words))
+        pair.flows("br1", f"actions={actions}")
+        for packet in PACKETS:
+            original, ours = pair.control("ofproto/trace", "br1", packet)
+            assert trace(ours) == trace(original), (kind, options, actions, packet)
