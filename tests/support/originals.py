@@ -35,6 +35,12 @@ def environment(directory: Path) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(names, str(directory))}
 
 
+def dummy_options(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The options of an ovs-vswitchd without devices of the kernel."""
+    dummy = () if any(one.startswith("--enable-dummy") for one in arguments) else ("--enable-dummy=override",)
+    return (*dummy, "--disable-system", "--pidfile", "--log-file", *arguments)
+
+
 class Originals:
     """Originals that live in `directory` (keep its path short: unix sockets lie in it)."""
 
@@ -93,9 +99,12 @@ class Originals:
         wait_for(self.directory / "db.sock")
 
     def start_switch(self, *arguments: str) -> None:
-        """ovs-vswitchd with dummy devices only, on the database at `database`."""
+        """ovs-vswitchd with dummy devices only, on the database at `database`.
+
+        Devices of every type are dummies (``--enable-dummy=override``) unless `arguments` say otherwise.
+        """
         self.run("ovs-vsctl", f"--db={self.database}", "--no-wait", "init")
-        options = ("--enable-dummy=override", "--disable-system", "--pidfile", "--log-file", *arguments)
+        options = dummy_options(arguments)
         self.start("ovs-vswitchd", self.database, *options)
         wait_for(self.directory / "ovs-vswitchd.pid")
 

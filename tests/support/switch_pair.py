@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.originals import Originals, environment, wait_for
+from support.originals import Originals, dummy_options, environment, wait_for
 from support.switches import Control
 
 _HEADER = struct.Struct("!BBHI")
@@ -88,7 +88,7 @@ class Switch:
 
     def _start(self) -> None:
         self.originals.run("ovs-vsctl", f"--db={self.originals.database}", "--no-wait", "init")
-        options = ("--enable-dummy=override", "--disable-system", "--pidfile", "--log-file", *self._options)
+        options = dummy_options(self._options)
         with (self.directory / "ours.out").open("wb") as log:
             self._process = subprocess.Popen(
                 [str(OURS / "ovs-vswitchd"), self.originals.database, *options],

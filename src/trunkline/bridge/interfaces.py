@@ -100,7 +100,7 @@ class Interfaces:
         except _Refusal as refusal:
             self._fail(part, str(refusal), refusal.log)
         except BadTunnel as error:
-            self._fail(part, str(error), log=False)
+            self._fail(part, str(error), error.log)
 
     def _open_tunnel(self, part: InterfacePart) -> None:
         """Raises BadTunnel."""

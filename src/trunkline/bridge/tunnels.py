@@ -21,7 +21,11 @@ _LEVELS: Final[Mapping[str, str]] = {"socket_util": "err"}
 
 
 class BadTunnel(Exception):
-    """The interface cannot be a tunnel; the text is for Interface:error."""
+    """The interface cannot be a tunnel; the text is for Interface:error, and with `log` for the log."""
+
+    def __init__(self, text: str, *, log: bool = False) -> None:
+        super().__init__(text)
+        self.log = log
 
 
 class TunnelInterfaces:
@@ -61,7 +65,7 @@ class TunnelInterfaces:
             self._log.module("ofproto").warn(
                 "%s: could not add port %s (File exists)", part.port.bridge.name, name
             )
-            raise BadTunnel(f"could not add network device {name} to ofproto (File exists)")
+            raise BadTunnel(f"could not add network device {name} to ofproto (File exists)", log=True)
 
     def plug(self, part: InterfacePart, tunnel: TunnelSettings) -> None:
         """Gives the interface its datapath port.  Raises DatapathError."""
