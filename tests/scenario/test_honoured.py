@@ -11,9 +11,22 @@ from trunkline.testing.site import Site
 TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface")
 TESTS = Path(__file__).parents[1]
 TUNNEL_OPTIONS = (
-    "remote_ip local_ip in_key out_key dst_port key tos ttl df_default egress_pkt_mark packet_type exts seq csum "
-    "erspan_idx erspan_ver erspan_dir erspan_hwid payload_type"
-).split()
+    *(
+        "remote_ip",
+        "local_ip",
+        "in_key",
+        "out_key",
+        "dst_port",
+        "key",
+        "tos",
+        "ttl",
+        "df_default",
+        "exts",
+        "csum",
+    ),
+    *("egress_pkt_mark", "packet_type", "seq", "payload_type"),
+    *("erspan_idx", "erspan_ver", "erspan_dir", "erspan_hwid"),
+)
 ELSEWHERE = {
     ("Open_vSwitch", "ssl"): "oracle/test_controllers_tls.py",
     ("Open_vSwitch", "manager_options"): "support/database_servers.py",

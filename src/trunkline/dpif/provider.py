@@ -23,7 +23,7 @@ class Capabilities(NamedTuple):
     actions: frozenset[str]
     max_vlan_headers: int = 2
     tunnels: frozenset[str] = frozenset()
-    """The types of tunnels that it carries by itself, on `Set` of tunnel fields and `Output` to a tunnel's port.
+    """The types of tunnels that it carries by itself, on `Set` of tunnel fields and `Output` to their port.
 
     Those of another type have to be carried by the host's sockets, which whoever runs it attaches.
     """

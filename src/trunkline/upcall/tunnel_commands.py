@@ -18,9 +18,7 @@ from trunkline.proto.routes import RouteError, describe
 from trunkline.upcall.commands import Datapaths
 
 _BITS: Final = {4: 32, 6: 128}
-_HIDDEN: Final = (
-    "ofproto/list-tunnels",
-)  # list-commands of the original's names it only when there are tunnels
+_HIDDEN: Final = ("ofproto/list-tunnels",)  # in list-commands once there have been tunnels
 
 
 class _Tunneling:
