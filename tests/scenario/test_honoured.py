@@ -24,7 +24,7 @@ TUNNEL_OPTIONS = (
         "exts",
         "csum",
     ),
-    *("egress_pkt_mark", "packet_type", "seq", "payload_type"),
+    *("egress_pkt_mark", "packet_type", "seq", "payload_type", "csum"),
     *("erspan_idx", "erspan_ver", "erspan_dir", "erspan_hwid"),
 )
 ELSEWHERE = {
