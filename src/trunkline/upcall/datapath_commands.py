@@ -37,7 +37,6 @@ def datapath_commands(datapaths: Datapaths) -> list[Command]:
         ("upcall/enable-ufid", "", 0, 0, partial(_use_ufid, on=True)),
     )
     hidden: tuple[tuple[str, Callable[[Datapaths, Sequence[str]], str]], ...] = (
-        ("ofproto/list-tunnels", lambda datapaths, arguments: ""),  # listed when there is a bridge
         ("revalidator/pause", partial(_pause, paused=True)),
         ("revalidator/resume", partial(_pause, paused=False)),
     )

@@ -226,6 +226,16 @@ class HeldDevices:
     def watch(self, changed: Callable[[str], None]) -> None:
         self._machine.watch(changed)
 
+    def host_tunnel(self, tunnel: TunnelPort) -> HostTunnel | None:
+        """Raises DeviceError."""
+        return self._machine.host_tunnel(tunnel)
+
+    def watch_routes(self, changed: HostChanged) -> None:
+        self._machine.watch_routes(changed)
+
+    def link_up(self, name: str) -> bool | None:
+        return self._machine.link_up(name)
+
     def forget_others(self, names: frozenset[str]) -> None:
         self._machine.forget_others(names)
 
