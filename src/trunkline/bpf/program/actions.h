@@ -64,7 +64,7 @@ INLINE int output(struct run *r, const struct action *a)
 		if (length < cutting + 14 || bpf_skb_change_tail(r->skb, length - cutting, 0))
 			return STOP;
 	}
-	if (port->flags & PORT_IS_TUNNEL && !into_tunnel(r->skb, r->s, port->flags)) {
+	if (port->flags & PORT_IS_TUNNEL && !into_tunnel(r->skb, r->slot, port->flags)) {
 		count_drop(r->s, DROP_NO_TUNNEL);
 		return GOING_ON;
 	}

@@ -95,7 +95,7 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 	s->key.dp_in_port = bpf_htonl(port);
 	s->key.pkt_mark = bpf_htonl(skb->mark);
 	s->key.skb_priority = bpf_htonl(skb->priority);
-	if (*known & DEVICE_IS_TUNNEL && !from_tunnel(skb, s)) {
+	if (*known & DEVICE_IS_TUNNEL && !from_tunnel(skb, 0)) {
 		count_drop(s, DROP_NO_TUNNEL);
 		return TC_ACT_SHOT;
 	}

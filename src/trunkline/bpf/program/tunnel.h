@@ -34,8 +34,11 @@ INLINE void set_outer(struct scratch *s, u32 number)
 }
 
 /* What stands beside a packet that has come out of a tunnel goes into its key; 0: nothing does. */
-INLINE int from_tunnel(struct __sk_buff *skb, struct scratch *s)
+GLOBAL int from_tunnel(struct __sk_buff *skb, u32 slot)
 {
+	struct scratch *s = scratch_of(slot);
+	if (!s)
+		return 0;
 	struct bpf_tunnel_key outer = {};
 	struct flow_key *k = &s->key;
 	if (!bpf_skb_get_tunnel_key(skb, &outer, sizeof(outer), BPF_F_TUNINFO_FLAGS)) {
@@ -65,8 +68,11 @@ INLINE int from_tunnel(struct __sk_buff *skb, struct scratch *s)
 }
 
 /* Gives a packet the outer header that its key has; 0: it has none. */
-INLINE int into_tunnel(struct __sk_buff *skb, struct scratch *s, u32 port_flags)
+GLOBAL int into_tunnel(struct __sk_buff *skb, u32 slot, u32 port_flags)
 {
+	struct scratch *s = scratch_of(slot);
+	if (!s)
+		return 0;
 	struct bpf_tunnel_key outer = {};
 	const struct flow_key *k = &s->key;
 	u16 wanted = bpf_ntohs(k->tunnel_flags);
