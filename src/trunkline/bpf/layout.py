@@ -23,8 +23,8 @@ from trunkline.flow import key as layout
 
 KEY_BYTES: Final = layout.DATAPATH_BYTES
 KEY_WORDS: Final = KEY_BYTES // 8
-NARROW_WORDS: Final = 14
-"""IPv6 with both ports, addresses, tags and connection tracking's state has room in it."""
+NARROW_WORDS: Final = 10
+"""IPv6 with addresses, ports and the state of connection tracking has room in them."""
 KEY_SLOTS: Final = 64
 """Words of scratch kept for a key: a power of two, so that an index that is masked is always within."""
 
@@ -169,6 +169,7 @@ CONFIG: Final = Record(
     ),
 )
 PORT: Final = Record("port", (("device", "u32"), ("flags", "u32"), ("queued", "u32"), ("drained", "u32")))
+DEVICE: Final = Record("device", (("index", "u32"), ("port", "u32")))
 MASK: Final = Record(
     "mask",
     (("words", f"u64[{KEY_WORDS}]"), ("index", "u8[16]"), ("wide", "u32"), ("_", "u32")),
@@ -282,8 +283,8 @@ OUTER: Final = Record("outer", (("words", f"u64[{OUTER_WORDS}]"),))
 LIFETIMES: Final = Record("lifetimes", (("seconds", "u32[16]"),))
 TRACKER: Final = Record("tracker", (("unchecked", "u32"), ("expecting", "u32"), ("limited", "u32")))
 RECORDS: Final = (
-    CONFIG, PORT, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, TOTALS, COUNTERS, METER, UPCALL,
-    DIRECTION, END, SIDE, CONNECTION, TRACKING, OUTER, LIFETIMES, TRACKER,
+    CONFIG, PORT, DEVICE, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, TOTALS, COUNTERS, METER,
+    UPCALL, DIRECTION, END, SIDE, CONNECTION, TRACKING, OUTER, LIFETIMES, TRACKER,
 )  # fmt: skip
 
 

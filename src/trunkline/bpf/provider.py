@@ -31,6 +31,7 @@ from trunkline.bpf.flows import NOTHING, Flows, FullError
 from trunkline.bpf.keeper import Keeper
 from trunkline.bpf.meters import KernelMeters
 from trunkline.bpf.numbered import Numbered
+from trunkline.bpf.ports import Ports
 from trunkline.bpf.ring import RingBuffer
 from trunkline.bpf.system_calls import BpfError
 from trunkline.bpf.tracking import row as tracking_record
@@ -58,8 +59,6 @@ from trunkline.upcall.taking_up import Left
 
 _MISS, _SLOW, _ACTION, _CONNTRACK = range(4)
 _READ: Final = 256  # records taken out of the ring at once
-_PORT_WORDS: Final = program.PORT.packed.size // 4
-_DEVICE, _FLAGS, _, _DRAINED = range(4)  # words of a port
 _SORT: Final = 1.0  # seconds
 _HANDED_ON: Final = ("directions", "connections")
 """Maps that go from one process to the next as they are; all others are made anew."""
@@ -120,17 +119,16 @@ class BpfDatapath:
         self._keeper.take_up(ports)
         self.meters = self._sim.meters = KernelMeters(maps["meters"])
         self._flows = Flows(maps, self._owner, layout_digest())
-        self._totals, self._counters, self._devices_map = maps["totals"], maps["counters"], maps["devices"]
-        self._ports = memoryview(maps["ports"].memory()).cast("B").cast("I")
+        self._totals = maps["totals"]
+        self._ports = Ports(maps)
         self._ring = RingBuffer(maps["upcalls"])
         self._queues = Queues()
-        self._devices: dict[int, tuple[int, bool]] = {}  # by port: ifindex, whether at its egress
         self._cookies: dict[int, dp.Userspace] = {}
         self._next_cookie = 1
         self._old_cookies: list[tuple[float, list[int]]] = []
         self._questions = encoding.Questions(
             self._cookie,
-            self._devices.__contains__,
+            self._ports.devices.__contains__,
             self.meters.is_inside,
             lambda value: self._number("SET_TUNNEL", value),
             lambda actions: self._number("CONNTRACK", actions),
@@ -182,7 +180,7 @@ class BpfDatapath:
 
     def _numbers_now(self, before: adopt.Adopted) -> dict[int, int]:
         """From its port numbers to ours, by the device."""
-        ours = {index: number for number, (index, _) in self._devices.items()}
+        ours = {index: number for number, (index, _) in self._ports.devices.items()}
         then = inherit.ports(before.maps)
         return {number: ours[index] for index, number in then.items() if index in ours}
 
@@ -263,24 +261,20 @@ class BpfDatapath:
         if index is None:
             return  # memory: what comes from there is received by this process
         try:
-            self._devices_map.update(index.to_bytes(4, "little"), number.to_bytes(4, "little"))
+            self._ports.add(number, index, egress=egress)
             self._keeper.add(index, device.name, egress=egress)
         except OSError as error:
             raise DatapathError(
                 f"{self.name}: {device.name}: the program cannot be attached: {error}"
             ) from None
-        at = number * _PORT_WORDS
-        self._ports[at + _FLAGS] = program.PORT_TO_HOST if egress else 0
-        self._ports[at + _DEVICE] = index
-        self._devices[number] = index, egress
 
     def port_delete(self, number: int) -> None:
-        device = self._devices.pop(number, None)
+        device = self._ports.devices.get(number)
         if device is not None:
             index, egress = device
-            self._ports[number * _PORT_WORDS + _DEVICE] = 0
+            self._ports.stop(number)
             self._keeper.remove(index, egress=egress)
-            self._devices_map.delete(index.to_bytes(4, "little"))
+            self._ports.remove(number)
         self._sim.port_delete(number)
 
     def ports(self) -> Iterator[DatapathPort]:
@@ -308,8 +302,7 @@ class BpfDatapath:
                 break
             data = queues.take()
             port, cost = port_and_cost(data)
-            at = port * _PORT_WORDS + _DRAINED
-            ports[at] = ports[at] + cost & 0xFFFFFFFF
+            ports.drained(port, cost)
             record = decode(data)
             if record.reason == _CONNTRACK:
                 if (actions := self._trackings.argument(record.argument)) is not None:
@@ -359,13 +352,15 @@ class BpfDatapath:
 
     def _install(self, flow: FlowPut, now: float) -> None:
         """Puts a flow into the kernel, or its new actions.  Without room there its packets go on missing."""
+        if flow.key & _ETHERNET_ONLY:
+            return  # no packet of the kernel's is like that
         orders, slow = self._orders(flow)
         shared = self._flows.lists.holds(orders)  # then its numbers are counted already
         try:
             if flow.ufid in self._flows.flows:
                 self._forget(self._flows.change(flow.ufid, orders, now, slow=slow), now)
             else:
-                self._flows.add(flow.ufid, flow.key, flow.mask, orders, now, slow=slow)
+                self._flows.add(flow.ufid, flow.key, flow.mask & ~_ETHERNET_ONLY, orders, now, slow=slow)
         except (FullError, BpfError) as error:
             shared = True
             if str(error) != self._full:
@@ -469,11 +464,7 @@ class BpfDatapath:
 
     def drops(self, number: int) -> dict[str, int]:
         """Packets of a port that were dropped, by reason; those that never were are left out."""
-        value = self._counters.lookup(number.to_bytes(4, "little")) or b""
-        size = program.COUNTERS.packed.size
-        each = [program.COUNTERS.packed.unpack_from(value, at) for at in range(0, len(value), size)]
-        totals = [sum(column) for column in zip(*each, strict=True)]
-        return {reason: count for reason, count in zip(program.DROPS, totals, strict=False) if count}
+        return self._ports.drops(number)
 
     def close(self) -> None:
         """Takes the programs off the devices; with them all goes that is in the kernel."""
@@ -482,7 +473,7 @@ class BpfDatapath:
             self._readers.remove_reader(self._ring.fileno())
         self._ring.close()
         self._flows.close()
-        self._ports.release()
+        self._ports.close()
         self._loaded.close()
         self._attachments.close()
         self._sim.close()
@@ -493,6 +484,8 @@ def outer_record(value: int) -> bytes:
     return layout.datapath_bytes(value)[: program.OUTER_WORDS * 8]
 
 
+_ETHERNET_ONLY: Final = layout.MASK["packet_type"]
+"""Bits that are 0 in every packet that the kernel has."""
 _NSH_TYPE: Final = 0x894F
 _TYPE_MASK: Final = layout.MASK["dl_type"]
 

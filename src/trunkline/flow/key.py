@@ -67,9 +67,9 @@ _DATAPATH = (
     ("dl_dst", 48),
     ("packet_type", 32),
     ("skb_priority", 32),
-    ("pkt_mark", 32),
-    ("dp_in_port", 32),
+    ("dp_in_port", 32),  # in one word with recirc_id: every megaflow matches both
     ("recirc_id", 32),
+    ("pkt_mark", 32),
     ("dp_hash", 32),
     ("ct_state", 32),
     ("ct_zone", 16),

@@ -81,8 +81,9 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 {
 	if (is_elsewhere(skb))
 		return TC_ACT_UNSPEC;
-	u32 device = skb->ifindex;
-	u32 *known = bpf_map_lookup_elem(&devices, &device);
+	u32 index = skb->ifindex, place = index & (MAX_PORTS - 1);
+	struct device *near = bpf_map_lookup_elem(&near_devices, &place);
+	u32 *known = near && near->index == index ? &near->port : bpf_map_lookup_elem(&devices, &index);
 	struct scratch *s = scratch_of(0);
 	if (!known || !s)
 		return TC_ACT_UNSPEC;

@@ -1,7 +1,7 @@
 /* Made by `python -m trunkline.bpf.layout`: change bpf/layout.py, not this. */
 #pragma once
 #define KEY_WORDS 34
-#define NARROW_WORDS 14
+#define NARROW_WORDS 10
 #define KEY_SLOTS 64
 #define MAX_MASKS 1024
 #define MAX_PORTS 16384
@@ -86,9 +86,9 @@ struct flow_key {
 	u16 ct_zone; /* 130 */
 	u32 ct_state; /* 132 */
 	u32 dp_hash; /* 136 */
-	u32 recirc_id; /* 140 */
-	u32 dp_in_port; /* 144 */
-	u32 pkt_mark; /* 148 */
+	u32 pkt_mark; /* 140 */
+	u32 recirc_id; /* 144 */
+	u32 dp_in_port; /* 148 */
 	u32 skb_priority; /* 152 */
 	u32 packet_type; /* 156 */
 	u8 dl_dst[6]; /* 160 */
@@ -130,6 +130,10 @@ struct port {
 	u32 queued;
 	u32 drained;
 };
+struct device {
+	u32 index;
+	u32 port;
+};
 struct mask {
 	u64 words[34];
 	u8 index[16];
@@ -137,7 +141,7 @@ struct mask {
 	u32 _3;
 };
 struct narrow_key {
-	u64 words[14];
+	u64 words[10];
 	u32 mask;
 	u32 _2;
 };

@@ -19,7 +19,15 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 } ports SEC(".maps");
 
-/* Datapath port numbers by interface index. */
+/* Datapath port numbers by interface index: in an array by the index's low bits, and those that find their place taken
+ * in a hash. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct device);
+	__uint(max_entries, MAX_PORTS);
+} near_devices SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, u32);

@@ -1,0 +1,72 @@
+"""The ports as the kernel's program knows them: which device a port is, which port a device, and why packets
+of a port were dropped.
+
+Where packets are to go out the program reads in `ports`, by the port's number; where a packet came in it
+learns from the interface's index, by `near_devices` (an array, by the low bits of the index) or, for one that
+finds its place there taken, by `devices`, which has them all.
+
+`ports` is shared memory: beside the device there stand two counts, of what the program has queued of a port's
+packets and of what Python has worked on.
+"""
+
+from collections.abc import Mapping
+from struct import Struct
+from typing import Final
+
+from trunkline.bpf import layout as program
+from trunkline.bpf.maps import Map
+
+_NUMBER: Final = Struct("=I").pack
+_WORDS: Final = program.PORT.packed.size // 4
+_DEVICE, _FLAGS, _, _DRAINED = range(4)
+_COUNTERS: Final = program.COUNTERS.packed
+
+
+class Ports:
+    """The maps `ports`, `devices`, `near_devices` and `counters`."""
+
+    def __init__(self, maps: Mapping[str, Map]) -> None:
+        self._ports = memoryview(maps["ports"].memory()).cast("B").cast("I")
+        self._devices, self._near, self._counters = maps["devices"], maps["near_devices"], maps["counters"]
+        self._places: dict[int, int] = {}  # the device that has a place in near_devices
+        self.devices: dict[int, tuple[int, bool]] = {}  # by port: ifindex, whether at its egress
+
+    def add(self, number: int, index: int, *, egress: bool) -> None:
+        """Packets of that device are of that port from now on, and go there.  Raises BpfError."""
+        self._devices.update(_NUMBER(index), _NUMBER(number))
+        place = index % program.MAX_PORTS
+        if self._places.setdefault(place, index) == index:
+            self._near.update(_NUMBER(place), program.DEVICE.packed.pack(index, number))
+        at = number * _WORDS
+        self._ports[at + _FLAGS] = program.PORT_TO_HOST if egress else 0
+        self._ports[at + _DEVICE] = index
+        self.devices[number] = index, egress
+
+    def stop(self, number: int) -> None:
+        """Nothing goes there any more."""
+        self._ports[number * _WORDS + _DEVICE] = 0
+
+    def remove(self, number: int) -> None:
+        """Packets of its device are not of the switch any more.  Raises BpfError."""
+        index, _ = self.devices.pop(number)
+        self.stop(number)
+        self._devices.delete(_NUMBER(index))
+        place = index % program.MAX_PORTS
+        if self._places.get(place) == index:
+            del self._places[place]
+            self._near.update(_NUMBER(place), bytes(program.DEVICE.packed.size))
+
+    def drained(self, number: int, cost: int) -> None:
+        """Python has worked on a packet of the port that counted as so many."""
+        at = number * _WORDS + _DRAINED
+        self._ports[at] = self._ports[at] + cost & 0xFFFFFFFF
+
+    def drops(self, number: int) -> dict[str, int]:
+        """Packets of a port that were dropped, by reason; reasons that there were none for are left out."""
+        value = self._counters.lookup(_NUMBER(number)) or b""
+        each = [_COUNTERS.unpack_from(value, at) for at in range(0, len(value), _COUNTERS.size)]
+        totals = [sum(column) for column in zip(*each, strict=True)]
+        return {reason: count for reason, count in zip(program.DROPS, totals, strict=False) if count}
+
+    def close(self) -> None:
+        self._ports.release()
