@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from support.namespaces import Namespace
-from support.originals import environment, wait_for
+from support.originals import PATIENCE, environment, wait_for
 
 COMMANDS = Path(sys.executable).parent
 
@@ -30,7 +30,11 @@ class Host:
 
     def run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
-            self.command(program, *arguments), env=self.variables, capture_output=True, text=True, timeout=30
+            self.command(program, *arguments),
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            timeout=30 * PATIENCE,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -49,11 +53,11 @@ class Host:
         wait_for(self.directory / "ovs-vswitchd.pid")
 
     def vsctl(self, *arguments: str) -> str:
-        return self.run("ovs-vsctl", "-t", "15", *arguments)
+        return self.run("ovs-vsctl", "-t", str(round(15 * PATIENCE)), *arguments)
 
     def until(self, wanted: str, *arguments: str) -> None:
         """Until ovs-vsctl prints `wanted`."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 15 * PATIENCE
         while (got := self.vsctl(*arguments)) != wanted:
             assert time.monotonic() < deadline, f"{got!r} instead of {wanted!r}"
             time.sleep(0.1)
@@ -64,7 +68,7 @@ class Host:
                 daemon.terminate()
         for daemon in self.daemons:
             try:
-                daemon.wait(10)
+                daemon.wait(10 * PATIENCE)
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()

@@ -6,12 +6,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from support.originals import PATIENCE
+
 _SERIAL = itertools.count()
 
 
 def sh(*command: str, check: bool = True, timeout: float = 30) -> str:
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout * PATIENCE
     )
     assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stdout}"
     return done.stdout

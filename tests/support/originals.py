@@ -121,9 +121,13 @@ class Originals:
         self._daemons.clear()
 
 
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+"""How many times longer than elsewhere things may take: in an emulated machine (make test-debian-kernel)."""
+
+
 def wait_for(path: Path, seconds: float = 20) -> None:
     """Until `path` is there."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not path.exists():
         if time.monotonic() > deadline:
             raise AssertionError(f"{path.name} did not appear within {seconds} s")

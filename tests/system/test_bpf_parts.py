@@ -209,7 +209,8 @@ def test_the_verifier_is_quoted() -> None:
     with pytest.raises(BpfError, match="R0 !read_ok") as error:
         loader._load("nothing", code, 0)
     assert error.value.errno == errno.EACCES
-    assert "program nothing" in str(error.value)
+    assert "(program nothing: R0 !read_ok)" in str(error.value)
+    assert "0: (95) exit" in error.value.log
 
 
 # ---- attachment

@@ -77,6 +77,21 @@ def find(mine: bytes, attachments: Attachments, devices: Iterable[int]) -> Adopt
     return Adopted(best[1], maps, found[best], others)
 
 
+def clear(mine: bytes, attachments: Attachments, devices: Iterable[int]) -> int:
+    """Takes away everything that the owner `mine` has at these devices; at how many places that was.
+
+    Raises BpfError: EPERM if this process may not look.
+    """
+    found = find(mine, attachments, devices)
+    if found is None:
+        return 0
+    ports = {**found.ports, **found.others}
+    found.close()
+    for (index, egress), program in ports.items():
+        attachments.detach(index, program, egress=egress)
+    return len(ports)
+
+
 def _maps(program: int) -> dict[str, Map]:
     """Its maps by name, opened; data of the program itself (.rodata and the like) stays behind."""
     with kernel.closing(kernel.program_descriptor(program)) as descriptor:

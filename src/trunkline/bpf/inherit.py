@@ -44,7 +44,7 @@ def with_port(key: int, number: int) -> int:
 def ports(maps: Mapping[str, Map]) -> dict[int, int]:
     """The datapath port number of each interface index."""
     return {
-        int.from_bytes(index, "little"): int.from_bytes(number, "little")
+        int.from_bytes(index, "little"): int.from_bytes(number, "little") & ~program.DEVICE_IS_TUNNEL
         for index, number in maps["devices"].items()
     }
 
@@ -61,7 +61,8 @@ def flows(maps: Mapping[str, Map], numbers: Mapping[int, int], since: float) -> 
         for key, value in maps[name].items():
             actions, statistics = _FLOW.unpack(value)
             (number,) = Struct("=I").unpack_from(key, len(key) - 8)
-            if number not in masks or used.get(statistics, since) < since:
+            last = used.get(statistics, since)
+            if number not in masks or last < since:
                 continue
             words, places = masks[number]
             whole = [0] * program.KEY_WORDS
@@ -73,7 +74,7 @@ def flows(maps: Mapping[str, Map], numbers: Mapping[int, int], since: float) -> 
                 continue
             if actions not in lists:
                 lists[actions] = _recirculations(maps["actions"], actions)
-            yield Left(with_port(found, port), key_of(words), lists[actions])
+            yield Left(with_port(found, port), key_of(words), lists[actions], last)
 
 
 def _masks(one: Map) -> dict[int, _Mask]:

@@ -10,7 +10,7 @@ functions are called.  Loading is filling that in:
 3. a program is put together: the function of that name, then every function that it calls or hands to a
    helper as a callback, each once; calls and addresses are set right; with them goes, moved likewise, what
    the types say of functions and of lines;
-4. the kernel verifies it.  If it refuses, its log is the error's text, the end of it first of all.
+4. the kernel verifies it.  If it refuses, the error says the verifier's last word, and keeps its log's end.
 """
 
 import os
@@ -195,7 +195,9 @@ def _load_types(types: Types) -> int:
     try:
         return bpf(kernel.BTF_LOAD, request)
     except BpfError as error:
-        raise BpfError(error.errno, f"{error.strerror}\n{_end(log.value)}") from None
+        refused = BpfError(error.errno, f"{error.strerror} ({_reason(_end(log.value))})")
+        refused.log = _end(log.value)
+        raise refused from None
 
 
 def _end(log: bytes) -> str:
@@ -490,8 +492,19 @@ def _load(name: str, code: Code, types: int, kind: int = SCHED_CLS) -> int:
             return bpf(kernel.PROG_LOAD, request(log))
         except BpfError as error:
             said = _end(log.value)
-            told = f"{first.strerror} (program {name})" + (f"; the verifier said:\n{said}" if said else "")
-            raise BpfError(error.errno, told) from None
+            reason = _reason(said)
+            told = f"{first.strerror} (program {name}" + (f": {reason})" if reason else ")")
+            refused = BpfError(error.errno, told)
+            refused.log = said
+            raise refused from None
+
+
+def _reason(log: str) -> str:
+    """The line of the verifier's log that says what is wrong: the last one that is no figure."""
+    lines = [
+        line for line in log.splitlines() if line and not line.startswith(("processed ", "verification "))
+    ]
+    return lines[-1] if lines else ""
 
 
 def smallest_program() -> Program:

@@ -44,7 +44,12 @@ _COMMANDS: Final = {
 
 
 class BpfError(OSError):
-    """The kernel refused a command; `strerror` says which, and why as far as is known."""
+    """The kernel refused a command; `strerror` says in a line which, and why as far as is known.
+
+    `log`: the end of what the verifier had to say.
+    """
+
+    log = ""
 
 
 class NoSystemCallError(BpfError):

@@ -7,6 +7,7 @@ database server is away it goes on with what it knows.
 
 import asyncio
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -137,6 +138,7 @@ class Switchd:
                 if not self._warned:
                     self._warned = True
                     self.log.warn(_ON_SIM, error)
+                self._clear_kernel()
         sim = Sim(f"ovs-{type}", self.env.clock, seed=self.env.random.getrandbits(96))
         datapath = Datapath(type, sim, Fabric(self, self.shared), self.env.clock, note, self.env.counters)
         self.datapaths[type] = datapath
@@ -145,7 +147,10 @@ class Switchd:
     def _make_kernel_lane(self) -> Lane:
         """Raises _NoKernelDatapathError."""
         from trunkline.bpf import probe, provider  # not needed, and not loaded, by a switch without bridges
+        from trunkline.bpf.elf import ElfError
         from trunkline.bpf.loader import LoadError
+        from trunkline.bpf.system_calls import BpfError
+        from trunkline.bpf.type_format import TypeFormatError
 
         devices = self.devices
         if not isinstance(devices, MachineDevices):
@@ -164,11 +169,30 @@ class Switchd:
                 wake=self.run_datapaths,
                 counters=env.counters,
             )
-        except (OSError, LoadError) as error:
+        except (OSError, LoadError, ElfError, TypeFormatError) as error:
+            if isinstance(error, BpfError):
+                self.log.dbg("the verifier: %s", error.log)
             raise _NoKernelDatapathError(str(error)) from None
         datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters)
         self.datapaths["system"] = datapath
         return Lane("system", datapath, kernel, set(), devices.held())
+
+    def _clear_kernel(self) -> None:
+        """Ends what an earlier process has left at work in the kernel, and this one does not go on with."""
+        if not isinstance(self.devices, MachineDevices) or not self.devices.held_before():
+            return
+        from trunkline.bpf import adopt, attach
+
+        try:
+            mine = adopt.owner(self.env.directories.run)
+            count = adopt.clear(mine, attach.attachments(), [at for at, _ in socket.if_nameindex()])
+        except OSError as error:
+            self.log.warn("what an earlier process has left in the kernel cannot be taken away: %s", error)
+            return
+        if count:
+            self.log.info(
+                "the kernel datapath that an earlier process has left is gone, at %d devices", count
+            )
 
     def _drop_lane(self, type: str) -> None:
         self.datapaths.pop(type).fabric.tunnels.close()
@@ -262,6 +286,8 @@ class Switchd:
         self._keep_flows(first)
         self.switch.settle_lanes()
         if first:
+            if "system" not in self.datapaths:
+                self._clear_kernel()
             self.devices.watch(self._device_changed)
             self.devices.watch_routes(self._host_changed)
             self.devices.forget_others(frozenset(self.switch.interfaces.by_name))

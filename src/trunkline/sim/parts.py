@@ -80,7 +80,6 @@ class Owner(Protocol):
 
     hits: int
     misses: int
-    recirculations: int
     clock: Clock
     conntrack: Tracker
     meters: Meters

@@ -30,12 +30,14 @@ _RECIRC_MASK: Final = layout.MASK["recirc_id"]
 class Left(NamedTuple):
     """A megaflow as it was found; `dp_in_port` is the present number of its port.
 
-    `recirculations`: the numbers that its actions name, in their order.
+    `recirculations`: the numbers that its actions name, in their order; `used`: Clock.monotonic() of the last
+    packet, as far as is known.
     """
 
     key: int
     mask: int
     recirculations: tuple[int, ...] = ()
+    used: float = 0.0
 
 
 class TakingUp:
@@ -44,7 +46,7 @@ class TakingUp:
     def __init__(self, left: Iterable[Left], done: Callable[[], None]) -> None:
         self._ready: deque[Left] = deque()
         self._waiting: dict[int, list[Left]] = {}  # by the old number that leads to them
-        for one in left:
+        for one in sorted(left, key=lambda one: one.used):  # who was heard last has the address
             number = (one.key & _RECIRC_MASK) >> _RECIRC
             if number:
                 self._waiting.setdefault(number, []).append(one)

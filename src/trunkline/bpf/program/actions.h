@@ -99,8 +99,11 @@ INLINE int set_meta(struct run *r, const struct action *a)
 INLINE int conntrack(struct run *r, u32 number)
 {
 	int done = track(r->skb, r->slot, number);
-	if (done == TRACKED)
-		return GOING_ON;
+	if (done == TRACKED) {
+		int result = GOING_ON; /* not `done`, as a compiler would have it: 6.1 does not see that that is 0 here */
+		asm volatile("" : "+r"(result));
+		return result;
+	}
 	if (done == TO_PYTHON) { /* it does the rest of the list, too */
 		refresh(r);
 		send_up(r->skb, r->s, UPCALL_CONNTRACK, number, r->t);

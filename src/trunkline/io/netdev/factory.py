@@ -1,5 +1,6 @@
 """All devices of a machine: opens them by type, and hears by rtnetlink when one comes, goes or changes."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
@@ -8,6 +9,7 @@ from trunkline.base.counters import Counters
 from trunkline.bridge.devices import Device, DeviceError, HostChanged, UnknownTypeError
 from trunkline.dpif.provider import TunnelPort
 from trunkline.io.netdev.dummy import DummyDevice, commands
+from trunkline.io.netdev.hold import DIRECTORY as HOLDS
 from trunkline.io.netdev.host_tunnel import HostTunnel
 from trunkline.io.netdev.kernel import (
     InternalDevice,
@@ -78,6 +80,10 @@ class MachineDevices:
         """Raises DeviceError."""
         device = self._open(name, type or "system")
         return _configured(device, type, options)
+
+    def held_before(self) -> bool:
+        """Whether this process or an earlier one has held devices: then more may be left in the kernel."""
+        return os.path.isdir(f"{self._run_directory}/{HOLDS}")
 
     def held(self) -> "HeldDevices":
         """A factory of the same devices, for a datapath in the kernel."""

@@ -20,7 +20,7 @@ from trunkline.io.netdev.ethtool import Ethtool
 from trunkline.io.netlink import IFF_PROMISC, Link, Netlink, NetlinkError
 
 _FEATURES: Final = ("rx-lro", "rx-vlan-filter", "rx-vlan-stag-filter")
-_DIRECTORY: Final = "devices"
+DIRECTORY: Final = "devices"
 
 
 def place() -> str:
@@ -35,7 +35,7 @@ class Holds:
     def __init__(self, netlink: Netlink, ethtool: Ethtool, run_directory: str) -> None:
         self._netlink = netlink
         self._ethtool = ethtool
-        self._directory = Path(run_directory, _DIRECTORY)
+        self._directory = Path(run_directory, DIRECTORY)
         self._place = place()
         self._held: dict[int, dict[str, Any]] = {}
 
