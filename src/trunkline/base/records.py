@@ -2,7 +2,8 @@
 
 A NamedTuple is a tuple, so two of different classes with equal fields are equal: what outputs to port 5 is
 (5,), and so is what goes to table 5.  Where records of many kinds meet in one list (actions), that would
-make different lists equal, and caches and comparisons wrong.
+make different lists equal, and caches and comparisons wrong.  Their hashes may be equal, for that is allowed
+and a tuple's own is the fastest.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ def distinguish(records: Iterable[object]) -> None:
     defined, with all that the module has."""
     for record in records:
         if isinstance(record, type) and issubclass(record, tuple):
-            for name, method in (("__eq__", _equal), ("__ne__", _unequal), ("__hash__", _hash)):
+            for name, method in (("__eq__", _equal), ("__ne__", _unequal)):
                 setattr(record, name, method)
 
 
@@ -24,7 +25,3 @@ def _equal(a: tuple[Any, ...], b: object) -> bool:
 
 def _unequal(a: tuple[Any, ...], b: object) -> bool:
     return type(a) is not type(b) or tuple.__ne__(a, b)
-
-
-def _hash(a: tuple[Any, ...]) -> int:
-    return hash((type(a), *a))

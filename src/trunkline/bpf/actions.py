@@ -122,6 +122,7 @@ TUNNEL: Final = layout.bits(
     )
 )
 """Every field of a tunnel's outer header."""
+_OPTIONS: Final = layout.bits("tun_options", "tun_options_length")
 _META: Final = ("pkt_mark", "skb_priority", "dp_hash")
 _META_MASK: Final = layout.bits(*_META)
 _WHOLE_MAC: Final = (1 << 48) - 1
@@ -256,8 +257,11 @@ class _List:
 
     def _set_tunnel(self, action: dp.Set) -> list[bytes]:
         """The outer header that the packet gets when it leaves through a tunnel."""
-        if action.mask != TUNNEL:
+        beside = action.mask & ~TUNNEL
+        if action.mask & TUNNEL != TUNNEL or beside & ~_OPTIONS:
             raise Slow(f"set of {_names(action.mask)} together")
+        if action.value & beside:
+            raise Slow("set of tunnel options")
         number = self._ask.outer(action.value)
         if number is None:
             raise Slow("more outer headers than there is room for")

@@ -31,18 +31,18 @@ class Ports:
         self._places: dict[int, int] = {}  # the device that has a place in near_devices
         self.devices: dict[int, tuple[int, bool]] = {}  # by port: ifindex, whether at its egress
 
-    def add(self, number: int, index: int, *, egress: bool, tunnel: bool = False) -> None:
+    def add(self, number: int, index: int, *, egress: bool, flags: int = 0) -> None:
         """Packets of that device are of that port from now on, and go there.
 
-        `tunnel`: what they were wrapped in is part of their key.  Raises BpfError.
+        `flags`: program.PORT_* beside PORT_TO_HOST, which `egress` says.  Raises BpfError.
         """
-        known = number | (program.DEVICE_IS_TUNNEL if tunnel else 0)
+        known = number | (program.DEVICE_IS_TUNNEL if flags & program.PORT_IS_TUNNEL else 0)
         self._devices.update(_NUMBER(index), _NUMBER(known))
         place = index % program.MAX_PORTS
         if self._places.setdefault(place, index) == index:
             self._near.update(_NUMBER(place), program.DEVICE.packed.pack(index, known))
         at = number * _WORDS
-        self._ports[at + _FLAGS] = program.PORT_TO_HOST if egress else 0
+        self._ports[at + _FLAGS] = flags | (program.PORT_TO_HOST if egress else 0)
         self._ports[at + _DEVICE] = index
         self.devices[number] = index, egress
 

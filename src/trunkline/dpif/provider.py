@@ -55,13 +55,17 @@ class Statistics(NamedTuple):
 
 
 class DatapathStatistics(NamedTuple):
-    """Lookups that found a megaflow, that found none, and upcalls that were lost for want of room."""
+    """Lookups that found a megaflow, that found none, and upcalls that were lost for want of room.
+
+    `recirculations`: of the lookups, those of packets that had been looked up before.
+    """
 
     hits: int
     misses: int
     lost: int
     flows: int
     masks: int
+    recirculations: int = 0
 
 
 class DatapathFlow(NamedTuple):

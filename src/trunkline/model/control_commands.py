@@ -19,9 +19,6 @@ _AA = "no LLDP is sent"
 _BFD = "no BFD is spoken"
 _BOND = "bonds are not forwarded over"
 _CFM = "no CFM is spoken"
-_DPDK = (
-    "this datapath has no poll mode threads and one implementation of each part; dpctl/show has its counts"
-)
 _STP = "no spanning tree is computed, every port forwards"
 _QOS = "traffic is not shaped"
 
@@ -40,24 +37,8 @@ VSWITCHD: Final = (
     Missing("bond/show", "[port]", _BOND),
     Missing("cfm/set-fault", "[interface] normal|false|true", _CFM),
     Missing("cfm/show", "[interface]", _CFM),
-    Missing("dpctl/add-dp", "dp [iface...]", "datapaths follow the bridges of the database"),
-    Missing("dpctl/add-if", "dp iface...", "ports follow the database"),
-    Missing("dpctl/del-dp", "dp", "datapaths follow the bridges of the database"),
-    Missing("dpctl/del-if", "dp iface...", "ports follow the database"),
-    Missing("dpctl/set-if", "dp iface...", "ports follow the database"),
     Missing("dpif-dummy/change-port-number", "dp port new-number", "a datapath port keeps its number"),
     Missing("dpif-netdev/bond-show", "[dp]", _BOND),
-    Missing("dpif-netdev/dpif-impl-get", "", _DPDK),
-    Missing("dpif-netdev/dpif-impl-set", "dpif_implementation_name", _DPDK),
-    Missing("dpif-netdev/miniflow-parser-get", "", _DPDK),
-    Missing("dpif-netdev/miniflow-parser-set", "[-pmd core] miniflow_implementation_name [study_pkt_cnt]", _DPDK),
-    Missing("dpif-netdev/pmd-perf-log-set", "on|off [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]", _DPDK),
-    Missing("dpif-netdev/pmd-perf-show", "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]", _DPDK),
-    Missing("dpif-netdev/pmd-rxq-rebalance", "[dp]", _DPDK),
-    Missing("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", _DPDK),
-    Missing("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", _DPDK),
-    Missing("dpif-netdev/subtable-lookup-info-get", "", _DPDK),
-    Missing("dpif-netdev/subtable-lookup-prio-set", "[lookup_func] [prio]", _DPDK),
     Missing("dpif-netlink/dispatch-mode", "", "the switch does not use the kernel's Open vSwitch module"),
     Missing("lacp/show", "[port]", "no LACP is spoken"),
     Missing("lacp/show-stats", "[port]", "no LACP is spoken"),

@@ -470,8 +470,8 @@ class Flows:
         tables.version += 1
         for rule in old:
             tables.discard(rule)  # nobody holds on to an older version yet
-        changed = {RuleChange(self._bridge, rule.table, rule.value, rule.mask) for rule in (*old, *new)}
-        self._fabric.changes += changed
+        changed = [RuleChange(self._bridge, rule.table, rule.value, rule.mask) for rule in (*old, *new)]
+        self._fabric.changes += changed if len(changed) == 1 else set(changed)
         if self.limits.tells:
             for table in {rule.table for rule in (*old, *new)}:
                 reason = self.limits.event(table, self.size(table))

@@ -69,6 +69,8 @@ _QUICK: Final = {
 
 def _quick(prerequisite: str) -> tuple[int, frozenset[int]]:
     """Of an _Entry: what is looked at, and the values that are good."""
+    if prerequisite == "eth":  # also where the packet type is not named
+        return MASK["packet_type"], frozenset((0,))
     chosen = _QUICK.get(prerequisite)
     if chosen is None:
         return 0, frozenset()

@@ -98,7 +98,7 @@ class Sim:
         self.name = name
         self.clock = clock
         self.vlan_limit = vlan_limit
-        self.hits = self.misses = self.lost = 0
+        self.hits = self.misses = self.lost = self.recirculations = 0
         self._ports: dict[int, SimPort] = {}
         self._names: dict[str, int] = {}
         self._lowest = 1  # no number below it is free
@@ -358,7 +358,9 @@ class Sim:
         )
 
     def statistics(self) -> DatapathStatistics:
-        return DatapathStatistics(self.hits, self.misses, self.lost, len(self._flows), len(self._order))
+        return DatapathStatistics(
+            self.hits, self.misses, self.lost, len(self._flows), len(self._order), self.recirculations
+        )
 
     def close(self) -> None:
         self._ports.clear()

@@ -280,6 +280,7 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
 def _enter(sim: Owner, packet: Packet, key: int, depth: int, known: Known | None = None) -> None:
     """A packet is looked up once more, on its way."""
     flow = sim.lookup(key)
+    sim.recirculations += 1
     if flow is None:
         sim.misses += 1
         sim.upcall(packet, key, None, known)

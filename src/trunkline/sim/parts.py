@@ -80,6 +80,7 @@ class Owner(Protocol):
 
     hits: int
     misses: int
+    recirculations: int
     clock: Clock
     conntrack: Tracker
     meters: Meters

@@ -4,8 +4,10 @@ from trunkline.jsonrpc.unixctl import Command
 from trunkline.upcall.commands import Datapaths, commands
 from trunkline.upcall.conntrack import conntrack_commands
 from trunkline.upcall.datapath_commands import datapath_commands
+from trunkline.upcall.datapath_ports import port_commands
 from trunkline.upcall.dpctl import dpctl_commands
 from trunkline.upcall.dpctl_flows import ReadFile
+from trunkline.upcall.poll_mode import poll_mode_commands
 from trunkline.upcall.trace import trace_commands
 
 
@@ -15,6 +17,8 @@ def every_command(datapaths: Datapaths, read_file: ReadFile | None = None) -> li
         *commands(datapaths),
         *datapath_commands(datapaths),
         *dpctl_commands(datapaths, read_file=read_file),
+        *poll_mode_commands(datapaths),
+        *port_commands(datapaths),
         *conntrack_commands(datapaths),
         *trace_commands(datapaths),
     ]

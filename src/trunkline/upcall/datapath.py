@@ -26,6 +26,7 @@ from trunkline.dpif.actions import Cookie
 from trunkline.dpif.provider import (
     DatapathError,
     DatapathFlow,
+    DatapathStatistics,
     FlowDelete,
     FlowPut,
     Provider,
@@ -120,6 +121,7 @@ class Datapath:
         self._next_fetch = clock.monotonic() + _FETCH
         self._most = 0
         self.average_megaflows = 0
+        self.counted_before = DatapathStatistics(0, 0, 0, 0, 0)  # what dpif-netdev/pmd-stats-show leaves out
         self.fetch_seconds = 0.0
         self._round_began = 0.0
         self._rounds = 0  # that have ended

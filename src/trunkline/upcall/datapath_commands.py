@@ -26,7 +26,6 @@ def datapath_commands(datapaths: Datapaths) -> list[Command]:
         ("dpctl/offload-stats-show", "[dp]", 0, 1, _offload_statistics),
         ("dpif/show-dp-features", "bridge", 1, 1, _features),
         ("dpif/set-dp-features", "bridge", 1, 4, _set_features),
-        ("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, _no_queues),
         ("mdb/show", "bridge", 1, 1, _multicast),
         ("mdb/flush", "[bridge]", 0, 1, _flush_multicast),
         ("odp-execute/action-impl-set", "name", 1, 1, _set_implementation),
@@ -70,11 +69,6 @@ def _set_cache_size(datapaths: Datapaths, arguments: Sequence[str]) -> str:
 def _offload_statistics(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     find_datapath(datapaths, arguments, _PROGRAM)
     raise CommandError(f"{_PROGRAM}: retrieving offload statistics (Invalid argument)\n")
-
-
-def _no_queues(datapaths: Datapaths, arguments: Sequence[str]) -> str:
-    """No thread polls queues; the seconds asked for are shown, as long as they are counted."""
-    return "Displaying last 60 seconds pmd usage %\n"
 
 
 def _implementations(datapaths: Datapaths, arguments: Sequence[str]) -> str:

@@ -31,9 +31,12 @@ Receive = Callable[[Sequence[Popped]], None]
 
 
 class HostTunnel:
-    """Raises DeviceError if the host's sockets cannot be had."""
+    """Raises DeviceError if the host's sockets cannot be had.
 
-    def __init__(self, tunnel: TunnelPort, readers: Readers) -> None:
+    Without `readers` it only sends: a device of the kernel's takes what comes.
+    """
+
+    def __init__(self, tunnel: TunnelPort, readers: Readers | None = None) -> None:
         if tunnel.type not in PUSHABLE:
             raise DeviceError("no such headers")
         self._tunnel = tunnel
@@ -62,7 +65,8 @@ class HostTunnel:
                     continue  # a host without IPv6
                 raise
             self._out[family] = out
-            self._in.append((family, self._listen(family)))
+            if self._readers is not None:
+                self._in.append((family, self._listen(family)))
 
     def _listen(self, family: int) -> socket.socket:
         flags = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -130,6 +134,7 @@ class HostTunnel:
     # ---- in
 
     def start(self, receive: Receive) -> None:
+        assert self._readers is not None, "it only sends"
         for family, one in self._in:
             self._readers.add_reader(one.fileno(), self._reader(family, one, receive))
 
@@ -178,7 +183,8 @@ class HostTunnel:
 
     def close(self) -> None:
         for _, one in self._in:
-            self._readers.remove_reader(one.fileno())
+            if self._readers is not None:
+                self._readers.remove_reader(one.fileno())
             one.close()
         for out in self._out.values():
             out.close()
