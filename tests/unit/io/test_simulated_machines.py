@@ -2,6 +2,8 @@
 
 import asyncio
 
+from hypothesis import given
+from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
@@ -51,11 +53,51 @@ def test_checksum_of_rfc_1071() -> None:
     assert checksum(b"\xff") == b"\x00\xff"
 
 
+def requests() -> list[bytes]:
+    """What one machine sends another that asks for an answer: ARP, echo, neighbour solicitation, echo."""
+    one = Machine("one", "02:00:00:00:00:01", "10.0.0.1/24,fd00::1/64")
+    two = Machine("two", "02:00:00:00:00:02", "10.0.0.2/24,fd00::2/64")
+    one.transmit, two.transmit = two.receive, one.receive
+    for address in two.addresses:
+        assert asyncio.run(one.ping(address))
+    return two.frames
+
+
+def answers(frame: bytes) -> list[bytes]:
+    """What the second machine says to a frame."""
+    two = Machine("two", "02:00:00:00:00:02", "10.0.0.2/24,fd00::2/64")
+    said: list[bytes] = []
+    two.transmit = said.append
+    two.receive(frame)
+    assert two.frames == [frame]
+    return said
+
+
 def test_rubbish_is_ignored() -> None:
-    one, _ = wired()
+    asked = requests()
+    assert len(asked) == 4
+    for frame in asked:
+        assert len(answers(frame)) == 1
+        for length in range(len(frame)):
+            assert answers(frame[:length]) == [], (length, frame.hex())
+        stranger = bytes.fromhex("020000000099") + frame[6:]
+        assert answers(stranger) == []
+        if frame[12:14] != b"\x08\x06":
+            assert answers(frame[:-1] + b"\xff") == [], "a wrong checksum"
     head = b"\xff" * 12
-    for frame in (b"", head + b"\xff", head + b"\x08\x06" + bytes(3), head + b"\x08\x00" + b"\x4f" * 30):
-        one.receive(frame)
+    for rubbish in (head + b"\x08\x06" + bytes(28), head + b"\x08\x00" + b"\x4f" * 30, head + b"\x86\xdd"):
+        assert answers(rubbish) == []
+
+
+@given(st.integers(0, 3), st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=6))
+def test_damage_harms_nobody(which: int, damage: list[tuple[int, int]]) -> None:
+    frame = bytearray(REQUESTS[which])
+    for at, octet in damage:
+        frame[at % len(frame)] = octet
+    assert len(answers(bytes(frame))) <= 1
+
+
+REQUESTS = requests()
 
 
 def test_they_ping_each_other_over_ipv6() -> None:

@@ -1,9 +1,10 @@
 """A simulated machine: one network card, an address or two, and just enough of a stack to talk.
 
 It answers ARP, neighbour solicitations and echo requests, resolves addresses, pings, and keeps whole frames
-for tests that want to look closely.  It never touches the kernel: `transmit` hands its frames to whatever it
-is plugged into, and `receive` takes what comes back.  Time is the event loop's, so that on a virtual clock a
-ping that nobody answers costs nothing.  (RFC 826, RFC 792, RFC 4443, RFC 4861.)
+for tests that want to look closely.  What is cut short, a fragment, or has a wrong checksum it ignores.  It
+never touches the kernel: `transmit` hands its frames to whatever it is plugged into, and `receive` takes what
+comes back.  Time is the event loop's, so that on a virtual clock a ping that nobody answers costs nothing.
+(RFC 826, RFC 792, RFC 4443, RFC 4861.)
 """
 
 import asyncio
@@ -139,9 +140,12 @@ class Machine:
             waiting.set_result(mac)
 
     def _receive_ipv6(self, frame: bytes, mine: bytes) -> None:
-        message = frame[54 : 54 + int.from_bytes(frame[18:20], "big")]
+        length = int.from_bytes(frame[18:20], "big")
+        message = frame[54 : 54 + length]
         sender = frame[22:38]
-        if frame[20] != _ICMPV6 or len(message) < 8:
+        if frame[14] >> 4 != 6 or frame[20] != _ICMPV6 or not 8 <= len(message) == length:
+            return
+        if checksum(frame[22:54] + struct.pack("!II", length, _ICMPV6) + message) != b"\0\0":
             return
         if message[0] in (_SOLICITATION, _ADVERTISEMENT) and len(message) >= 24:
             if message[0] == _ADVERTISEMENT:
@@ -161,9 +165,12 @@ class Machine:
 
     def _receive_ipv4(self, frame: bytes) -> None:
         start = 14 + (frame[14] & 15) * 4
-        length = int.from_bytes(frame[16:18], "big")
-        message = frame[start : 14 + length]
+        end = 14 + int.from_bytes(frame[16:18], "big")
+        message = frame[start:end]
         if frame[30:34] != self._address.packed or frame[23] != _ICMP or len(message) < 8:
+            return
+        whole = frame[14] >> 4 == 4 and start >= 34 and end <= len(frame) and not frame[20] & 0x3F
+        if not whole or checksum(frame[14:start]) != b"\0\0" or checksum(message) != b"\0\0":
             return
         if message[0] == _ECHO_REQUEST:
             self._send_ipv4(frame[6:12], frame[26:30], _echo(_ECHO_REPLY, message[4:]))
