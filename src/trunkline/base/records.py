@@ -2,8 +2,7 @@
 
 A NamedTuple is a tuple, so two of different classes with equal fields are equal: what outputs to port 5 is
 (5,), and so is what goes to table 5.  Where records of many kinds meet in one list (actions), that would
-make different lists equal, and caches and comparisons wrong.  Their hashes may be equal, for that is allowed
-and a tuple's own is the fastest.
+make different lists equal, and caches and comparisons wrong.
 """
 
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ def distinguish(records: Iterable[object]) -> None:
     defined, with all that the module has."""
     for record in records:
         if isinstance(record, type) and issubclass(record, tuple):
-            for name, method in (("__eq__", _equal), ("__ne__", _unequal)):
+            for name, method in (("__eq__", _equal), ("__ne__", _unequal), ("__hash__", _hash)):
                 setattr(record, name, method)
 
 
@@ -25,3 +24,7 @@ def _equal(a: tuple[Any, ...], b: object) -> bool:
 
 def _unequal(a: tuple[Any, ...], b: object) -> bool:
     return type(a) is not type(b) or tuple.__ne__(a, b)
+
+
+def _hash(a: tuple[Any, ...]) -> int:
+    return hash((type(a), *a))
