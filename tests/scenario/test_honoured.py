@@ -39,6 +39,8 @@ ELSEWHERE = {
     ("Bridge", "other_config:hwaddr"): "scenario/test_configuration.py",
     ("Bridge", "other_config:datapath-id"): "oracle/test_configuration_outcomes.py",
     ("Bridge", "other_config:mac-aging-time"): "scenario/test_site.py",
+    ("Bridge", "other_config:disable-in-band"): "oracle/test_in_band.py",
+    ("Bridge", "other_config:in-band-queue"): "oracle/test_in_band.py",
     ("Interface", "mtu_request"): "scenario/test_configuration.py",
     ("Interface", "options:peer"): "scenario/test_site.py",
     ("Interface", "mac"): "oracle/test_configuration_outcomes.py",
