@@ -9,6 +9,7 @@ of changes, which the upcall layer drains to find the megaflows that have read w
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from trunkline.base.counters import Counters
 from trunkline.conntrack.tracker import Tracker
 from trunkline.dpif.provider import Meters
 from trunkline.ofproto.ports import PortStatistics
@@ -122,6 +123,7 @@ class Fabric:
         "by_datapath_port",
         "changes",
         "conntrack",
+        "counters",
         "execute",
         "host",
         "meter_numbers",
@@ -146,6 +148,7 @@ class Fabric:
         self.conntrack: Tracker | None = None  # of the datapath; installed by the upcall layer
         self.meters: Meters | None = None  # of the datapath; installed by the upcall layer
         self.meter_numbers = MeterNumbers()
+        self.counters = Counters()  # coverage; the upcall layer installs the daemon's
         self.timeout_policies: dict[int, str] = {}  # zone -> name of a policy that the datapath has
         self.execute: Execute | None = None
         self.resume: Callable[[Bridge, PacketIn], None] | None = None

@@ -9,6 +9,7 @@ it decided as it did is a tree of *nodes*, made only when somebody asks.
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
+from trunkline.base.counters import Counter
 from trunkline.ofproto.bridge import Bridge, PatchCounters
 from trunkline.ofproto.groups import Group
 from trunkline.ofproto.rules import Counters, Rule, TableCounters
@@ -84,6 +85,12 @@ class LearnFlow(NamedTuple):
     mod: FlowMod
 
 
+class Dropped(NamedTuple):
+    """A packet leaves nowhere; the coverage counter says why."""
+
+    counter: Counter
+
+
 class FinTimeout(NamedTuple):
     """The end of a connection shortens the timeouts of the rule that its packets met; 0: leaves it."""
 
@@ -106,6 +113,7 @@ Effect = (
     | Solicit
     | LearnFlow
     | FinTimeout
+    | Dropped
 )
 
 

@@ -31,7 +31,7 @@ from trunkline.translate.controller import ALL_OF_IT, output_controller, output_
 from trunkline.translate.explain import rule_text
 from trunkline.translate.frozen import Frozen, thaw
 from trunkline.translate.output import goto, onward, receive, resubmit
-from trunkline.translate.result import ACTION, BRIDGE, TABLE, Missed, Node, Result, TableRead
+from trunkline.translate.result import ACTION, BRIDGE, TABLE, Dropped, Missed, Node, Result, TableRead
 from trunkline.translate.run import ONWARD, run
 from trunkline.translate.walk import NO_COOKIE, Walk
 
@@ -114,10 +114,17 @@ def _within_table(x: Walk) -> None:
         x.why = x.why[-1].children
 
 
+_DROPS: Final = {"": "of_pipeline", "Too many resubmits": "too_many_resubmit"}
+"""Failures whose coverage counters have other names."""
+
+
 def _finish(x: Walk) -> Result:
     if x.action_set or x.freezing:
         end(x)
     actions, slow = (flat(x.out), x.slow) if not x.failure else ((), 0)
+    if not actions:
+        reason = _DROPS.get(x.failure) or x.failure.lower().replace(" ", "_")
+        x.effects.append(Dropped(x.entry.fabric.counters.counter(f"drop_action_{reason}")))
     if slow:  # which may have to pass a meter of the bridge
         x.reads.append(bridge_token(x.entry.name))
     return Result(

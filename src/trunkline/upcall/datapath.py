@@ -136,6 +136,7 @@ class Datapath:
         fabric.refresh = self.fetch_statistics
         fabric.conntrack = provider.conntrack
         fabric.meters = provider.meters
+        fabric.counters = counters
         fabric.tunnels.pushes = {"tnl_push", "tnl_pop"} <= provider.capabilities().actions
         fabric.tunnels.set_source_ports = provider.set_tunnel_source_ports
         provider.set_tunnel_source_ports(fabric.tunnels.shared.source_ports)

@@ -18,6 +18,7 @@ from trunkline.translate.result import (
     CountPatch,
     CountReceived,
     CountSent,
+    Dropped,
     Effect,
     FinTimeout,
     Learn,
@@ -140,5 +141,6 @@ _APPLY: Final[dict[type, Callable[[Any, int, int, float], None]]] = {
     CountReceived: _count_received,
     Solicit: _solicit,
     FinTimeout: _fin_timeout,
+    Dropped: lambda effect, packets, octets, used: effect.counter.add(packets),
 }
 _TEACHING: Final = frozenset((Learn, LearnFlow, LearnNeighbour, FinTimeout))
