@@ -2,15 +2,13 @@
 
 import random
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.openflow_talk import held_pair
 from support.switch_pair import Pair, Peer
 from trunkline.model import openflow as of
 from trunkline.openflow import groups as g
@@ -29,14 +27,7 @@ pytestmark = pytest.mark.oracle
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    directory = Path(tempfile.mkdtemp(prefix="tl.", dir="/tmp"))
-    pair = Pair(directory)
-    try:
-        assert pair.control("time/stop") == ("", "")
-        yield pair
-    finally:
-        pair.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    yield from held_pair()
 
 
 def texts(replies: list[bytes]) -> list[str]:

@@ -5,15 +5,14 @@ Both stand still in time (time/stop) and are moved together (time/warp), so ages
 
 import random
 import re
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.openflow_talk import held_pair
 from support.switch_pair import Pair, Peer
 from trunkline.flow.match import Match
 from trunkline.flow.text import parse_match
@@ -30,14 +29,7 @@ pytestmark = pytest.mark.oracle
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    directory = Path(tempfile.mkdtemp(prefix="tl.", dir="/tmp"))
-    pair = Pair(directory)
-    try:
-        assert pair.control("time/stop") == ("", "")
-        yield pair
-    finally:
-        pair.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    yield from held_pair()
 
 
 MATCHES = (

@@ -37,6 +37,7 @@ _CAPABILITIES: Final = (
     | of.CAPABILITY_BUNDLES
 )
 _ACTIONS10: Final = 0xFFF
+_OPENFLOW12: Final = 3
 _OPENFLOW13: Final = 4
 _FLOWS_AT_ONCE: Final = 150
 _CHANGES: Final = frozenset(
@@ -110,7 +111,7 @@ def _carry_out(bridge: Bridge, client: Client, received: Received) -> Answer:
     if handler is None and not isinstance(message, m.BundleAdd):
         raise Refused(_unknown(message))
     if client.role == of.OFPCR_ROLE_SECONDARY and type(message) in _CHANGES:
-        raise Refused("OFPBRC_IS_SECONDARY")
+        raise Refused("OFPBRC_IS_SECONDARY" if client.connection.version >= _OPENFLOW12 else "OFPBRC_EPERM")
     if isinstance(message, m.BundleAdd):
         bundles.add(bridge, client, received, message)
         return None
