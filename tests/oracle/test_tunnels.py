@@ -251,3 +251,89 @@ def test_traces(pair: Pair, family: int) -> None:
         for packet in PACKETS:
             original, ours = pair.control("ofproto/trace", "br1", f"{packet},dl_src=50:54:00:00:00:{i:02x}")
             assert trace(ours) == trace(original), (case, packet)
+
+
+# ---- options of Geneve
+
+MAPPED = "{class=0xffff,type=0,len=4}->tun_metadata0,{class=0xffff,type=2,len=8}->tun_metadata2"
+CRITICAL = "{class=0xffff,type=0x86,len=4}->tun_metadata63"
+TLV_COMMANDS = (
+    ("dump-tlv-map", "br1"),
+    ("add-tlv-map", "br1", MAPPED),
+    ("add-tlv-map", "br1", "{class=0xffff,type=0,len=4}->tun_metadata1"),
+    ("add-tlv-map", "br1", "{class=0xffff,type=1,len=4}->tun_metadata0"),
+    ("add-tlv-map", "br1", "{class=0xffff,type=3,len=124}->tun_metadata3"),
+    ("add-tlv-map", "br1", "{class=0xffff,type=4,len=124}->tun_metadata4"),
+    ("add-tlv-map", "br1", "{class=0xffff,type=0x86,len=4}->tun_metadata63"),
+    ("dump-tlv-map", "br1"),
+    ("add-flow", "br1", "tun_metadata1=0x1234,actions=drop"),
+    ("add-flow", "br1", "tun_metadata0=0x1234,actions=drop"),
+    ("add-flow", "br1", "tun_metadata2=0x77/0xff,actions=set_field:7->tun_metadata0,LOCAL"),
+    ("add-flow", "br1", "tun_metadata0=5,actions=set_field:7->tun_metadata0,"
+     "set_field:0x1122334455667788->tun_metadata2,"
+     "move:tun_metadata0[0..15]->tun_metadata2[0..15],load:3->tun_metadata0[4..7],delete_field:tun_metadata2,LOCAL"),
+    ("add-flow", "br1", "actions=set_field:7->tun_metadata9,LOCAL"),
+    ("add-flow", "br1", "actions=delete_field:tun_metadata9,LOCAL"),
+    ("dump-flows", "br1"),
+    ("dump-flows", "br1", "tun_metadata0=5"),
+    ("del-tlv-map", "br1", "{class=0xffff,type=0,len=4}->tun_metadata0"),
+    ("del-tlv-map", "br1"),
+    ("del-flows", "br1"),
+    ("del-tlv-map", "br1", "{class=0xffff,type=0,len=4}->tun_metadata0"),
+    ("dump-tlv-map", "br1"),
+    ("del-tlv-map", "br1"),
+    ("dump-tlv-map", "br1"),
+)  # fmt: skip
+CHANGES = re.compile(r"duration=[0-9.]+s, |xid=0x[0-9a-f]+")
+
+
+def test_the_table_of_options(pair: Pair) -> None:
+    pair.flows("br1")
+    seen = []
+    for switch in pair.both:
+        done = [switch.ofctl("-O", "OpenFlow13", *command) for command in TLV_COMMANDS]
+        seen.append([(one.returncode, CHANGES.sub("", one.stdout + one.stderr)) for one in done])
+    for command, original, ours in zip(TLV_COMMANDS, *seen, strict=True):
+        assert sorted(ours[1].splitlines()) == sorted(original[1].splitlines()), command
+        assert ours[0] == original[0], command
+
+
+OPTIONED = (
+    "in_port=3,ip",
+    "in_port=20,tun_src=1.1.2.92,tun_dst=1.1.2.88,tun_metadata0=7,tun_metadata2=3,ip",
+    "in_port=20,tun_src=1.1.2.92,tun_dst=1.1.2.88,tun_metadata0=8,ip",
+)
+RAW = (
+    "{class=0xffff,type=0,len=4,7}{class=0xffff,type=2,len=8,0x9}",
+    "{class=0xffff,type=0,len=4,8}{class=0xfffe,type=2,len=8,0x9}",
+    "{class=0xffff,type=2,len=8,0x1234567890}{class=0xffff,type=0,len=4,7}",
+)
+
+
+def test_traces_of_options(pair: Pair) -> None:
+    pair.tunnels(("tt", "geneve", "options:remote_ip=flow options:key=flow"))
+    pair.flows("br1")
+    for switch in pair.both:
+        switch.ofctl(
+            "-O",
+            "OpenFlow13",
+            "add-tlv-map",
+            "br1",
+            f"{MAPPED},{CRITICAL}",
+        )
+    pair.flows(
+        "br1",
+        "in_port=3,actions=set_field:1.1.2.92->tun_dst,set_field:7->tun_metadata0,"
+        "set_field:0x1122334455667788->tun_metadata2,set_field:5->tun_metadata63,20",
+        "in_port=20,tun_metadata0=7,actions=move:tun_metadata2[0..15]->reg0[0..15],LOCAL",
+    )
+    for packet in OPTIONED:
+        original, ours = pair.control("ofproto/trace", "br1", packet)
+        assert trace(ours) == trace(original), packet
+    for raw in RAW:
+        flow = f"tunnel(tun_id=5,src=1.1.2.92,dst=1.1.2.88,ttl=64,geneve({raw}),flags()),in_port(6081),"
+        original, ours = pair.control("ofproto/trace", "ovs-dummy", flow + "eth(),eth_type(0x0800),ipv4()")
+        assert trace(ours) == trace(original), raw
+    pair.flows("br1")
+    for switch in pair.both:
+        switch.ofctl("-O", "OpenFlow13", "del-tlv-map", "br1")

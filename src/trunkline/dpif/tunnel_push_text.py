@@ -86,7 +86,8 @@ def _options(data: bytes) -> Iterator[str]:
     at = 0
     while at + 4 <= len(data):
         size = (data[at + 3] & 31) * 4
-        word = f"class={_number(data[at : at + 2]):#x},type={data[at + 2]:#x},len={size}"
+        kind, number = _number(data[at : at + 2]), data[at + 2]
+        word = f"class={f'{kind:#x}' if kind else 0},type={f'{number:#x}' if number else 0},len={size}"
         if size:
             value = _number(data[at + 4 : at + 4 + size])
             word += f",{value:#x}" if value else ",0"

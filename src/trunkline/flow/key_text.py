@@ -7,7 +7,7 @@ is then printed as the match of exactly that (flow/text.py).
 from types import MappingProxyType
 from typing import Final
 
-from trunkline.flow.key import FRAG_LATER, OFFSET, VIEW, bits, get
+from trunkline.flow.key import FRAG_LATER, OFFSET, TUN_KEY, VIEW, bits, get
 from trunkline.flow.match import Match, TunnelOption, ethernet_type, satisfied
 from trunkline.flow.text import METADATA, REGISTERS, TUNNEL, format_match
 from trunkline.flow.values import NO_CONTEXT, TextContext
@@ -109,7 +109,20 @@ def format_flow(
 ) -> str:
     """A packet's key as text, as in the output of parse-pcap and ofproto/trace."""
     mask = flow_mask(key)
+    for number, offset, octets in options or ():
+        if key >> OFFSET["tun_metadata_present"] + number & 1:
+            mask |= ((1 << octets * 8) - 1) << OFFSET["tun_metadata"] + offset * 8
+            mask |= 1 << OFFSET["tun_metadata_present"] + number
+    flags = get(key, "tunnel_flags")
+    if mask & _TUNNEL_BITS and flags & TUN_KEY:
+        mask |= VIEW["tun_id"].mask
     text = format_match(Match(key & mask, mask), context, options=options)
     if mask & _TUNNEL_BITS:  # a packet's flags are all known, so they are named without signs
-        text = text.replace("tun_flags=-oam", "tun_flags=0").replace("tun_flags=+oam", "tun_flags=oam")
+        names = "|".join(name for bit, name in enumerate(_FLAGS) if flags >> bit & 1) or "0"
+        text = text.replace("tun_flags=-oam", f"tun_flags={names}").replace(
+            "tun_flags=+oam", f"tun_flags={names}"
+        )
     return text
+
+
+_FLAGS: Final = ("oam", "df", "csum", "key")

@@ -5,7 +5,7 @@ that a flow that is in a table means what it says.  `SUPPORTED` is the list; tra
 function for each of these and a test holds the two together.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from trunkline.model import openflow as of
@@ -21,6 +21,7 @@ SUPPORTED: Final = frozenset((
     a.SetField, a.Load, a.Move, a.StackPush, a.StackPop, a.Resubmit, a.GotoTable, a.WriteMetadata,
     a.WriteActions, a.ClearActions, a.Note, a.Exit, a.Ct, a.CtClear, a.Clone, a.CheckPacketLarger, a.Group,
     a.Multipath, a.Bundle, a.Learn, a.FinTimeout, a.Sample, a.Conjunction, a.Meter, a.Encap, a.DecapAny,
+    a.DeleteField,
 ))  # fmt: skip
 
 IN_ACTION_SET: Final = frozenset((
@@ -45,15 +46,33 @@ _OUTPUTS: Final = frozenset(
 )
 _QUEUED: Final = frozenset((of.OFPP_IN_PORT, of.OFPP_LOCAL))
 _NAMING_FIELDS: Final = frozenset(
-    (a.SetField, a.Load, a.Move, a.OutputRegister, a.StackPush, a.StackPop, a.Multipath, a.Bundle, a.Learn)
+    (
+        a.SetField,
+        a.Load,
+        a.Move,
+        a.OutputRegister,
+        a.StackPush,
+        a.StackPop,
+        a.DeleteField,
+        a.Multipath,
+        a.Bundle,
+        a.Learn,
+    )
 )
 
 
-def _names_option(part: object) -> bool:
-    """Whether a field tun_metadata is named: no option of a tunnel is mapped to one."""
+_NO_OPTIONS: Final = frozenset((a.Multipath, a.Bundle, a.Learn))
+"""Actions that cannot name a field tun_metadata."""
+
+
+def _options_named(part: object) -> Iterator[str]:
+    """The fields tun_metadata that an action, or a part of one, names."""
     if isinstance(part, str):
-        return part.startswith("tun_metadata")
-    return isinstance(part, tuple) and any(_names_option(one) for one in part)
+        if part.startswith("tun_metadata"):
+            yield part
+    elif isinstance(part, tuple):
+        for one in part:
+            yield from _options_named(one)
 
 
 def refusal(
@@ -63,23 +82,31 @@ def refusal(
     meters: Container[int] = (),
     *,
     packet_out: bool = False,
+    options: Container[str] = (),
 ) -> str | None:
     """The name of the error with which these actions are refused, or None.
 
-    `groups` and `meters`: those there are.
+    `groups` and `meters`: those there are; `options`: the fields tun_metadata that an option is mapped to.
     """
     for action in actions:
-        error = _refusal(action, table, groups, meters, packet_out)
+        error = _refusal(action, table, groups, meters, packet_out, options)
         if error is not None:
             return error
     return None
 
 
 def _refusal(
-    action: a.Action, table: int, groups: Container[int], meters: Container[int], packet_out: bool
+    action: a.Action,
+    table: int,
+    groups: Container[int],
+    meters: Container[int],
+    packet_out: bool,
+    options: Container[str],
 ) -> str | None:
-    if type(action) in _NAMING_FIELDS and _names_option(action):
-        return "NXFMFC_INVALID_TLV_FIELD"
+    if type(action) in _NAMING_FIELDS:
+        named = tuple(_options_named(action))
+        if named and (type(action) in _NO_OPTIONS or any(one not in options for one in named)):
+            return "NXFMFC_INVALID_TLV_FIELD"
     match action:
         case a.Output(port=port):
             return None if port < of.OFPP_MAX or port in _OUTPUTS else "OFPBAC_BAD_OUT_PORT"
@@ -106,11 +133,9 @@ def _refusal(
         case a.WriteActions(actions=nested):
             if any(type(one) not in IN_ACTION_SET for one in nested):
                 return "OFPBAC_BAD_TYPE"
-            return refusal(nested, table, groups, meters, packet_out=packet_out)
+            return refusal(nested, table, groups, meters, packet_out=packet_out, options=options)
         case a.Clone(actions=nested):
-            return refusal(nested, table, groups, meters, packet_out=packet_out)
-        case a.DeleteField():  # no option of tunnels can be mapped yet
-            return "NXFMFC_INVALID_TLV_FIELD"
+            return refusal(nested, table, groups, meters, packet_out=packet_out, options=options)
         case a.Learn(table=target):
             return "OFPBRC_BAD_TABLE_ID" if target >= HIDDEN_TABLE else None
     return None if type(action) in SUPPORTED else "OFPBAC_BAD_TYPE"

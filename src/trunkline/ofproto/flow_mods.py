@@ -24,12 +24,15 @@ from trunkline.ofproto.journal import Journal
 from trunkline.ofproto.limits import Limits, TableSettings, Vacancy
 from trunkline.ofproto.meters import Meter
 from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule, age_nanoseconds, references
+from trunkline.ofproto.tunnel_options import OptionError, Options, number_of
+from trunkline.ofproto.tunnels import tunnels_token
 from trunkline.openflow import actions
 from trunkline.openflow.actions import Learn
 from trunkline.openflow.consistency import consistent
 from trunkline.openflow.messages import FlowMod, FlowRemoved, Message
 from trunkline.openflow.monitors import OFPFME_ADDED, OFPFME_MODIFIED, OFPFME_REMOVED
 from trunkline.openflow.notices import TableStatus
+from trunkline.openflow.tunnel_table import NXTTMC_ADD, NXTTMC_CLEAR, TlvTableMod
 
 _KEPT_FLAGS: Final = (
     of.OFPFF_SEND_FLOW_REM
@@ -65,12 +68,6 @@ class Selection(NamedTuple):
     out_group: int = of.OFPG_ANY
 
 
-def refuse_options(match: Match) -> None:
-    """No option of a tunnel is mapped to a field tun_metadata: no flow has one.  Raises Refused."""
-    if match.options:
-        raise Refused("NXFMFC_INVALID_TLV_FIELD")
-
-
 class FlowChange(NamedTuple):
     """What came of a flow: `event` is OFPFME_* (added, removed, modified), `old` the flow whose place this
     one took with other actions, `author` the client and the xid of its message, if one did it."""
@@ -80,6 +77,21 @@ class FlowChange(NamedTuple):
     reason: int
     old: Rule | None
     author: tuple[Any, int] | None
+
+
+def _options_of(rule: Rule) -> set[int]:
+    """The numbers of the fields tun_metadata that a flow names."""
+    return {place.number for place in rule.match.options} | set(_numbers(rule.actions))
+
+
+def _numbers(part: object) -> Iterator[int]:
+    if isinstance(part, str):
+        number = number_of(part)
+        if number is not None:
+            yield number
+    elif isinstance(part, tuple):
+        for one in part:
+            yield from _numbers(one)
 
 
 class Flows:
@@ -101,6 +113,7 @@ class Flows:
         "journal",
         "limits",
         "meters",
+        "options",
         "tables",
         "unsaid",
         "watched",
@@ -108,6 +121,7 @@ class Flows:
 
     def __init__(self, bridge: str, fabric: Fabric, clock: Clock) -> None:
         self.tables = FlowTables()
+        self.options = Options()  # of tunnels, that fields tun_metadata stand for
         self.limits = Limits()
         self.unsaid: list[Message] = []  # of evicted flows and full tables, for whoever tells controllers
         self._vacancies: dict[int, Vacancy] = {}  # as they were at `begin`
@@ -129,6 +143,29 @@ class Flows:
             None  # of what no message says; whoever carries messages out writes those
         )
         self._done: list[tuple[tuple[Rule, ...], tuple[Rule, ...]]] | None = None  # steps to be undone
+
+    # ---- options of tunnels
+
+    def placed(self, match: Match) -> Match:
+        """A match with its fields tun_metadata where this bridge has them.  Raises Refused."""
+        try:
+            return self.options.placed(match)
+        except OptionError as error:
+            raise Refused(str(error)) from None
+
+    def set_options(self, mod: TlvTableMod) -> None:
+        """Raises Refused; a mapping that a flow needs cannot go."""
+        try:
+            new = self.options.changed(mod)
+        except OptionError as error:
+            raise Refused(str(error)) from None
+        named = {mapping.field for mapping in mod.mappings}
+        if mod.command == NXTTMC_CLEAR:
+            named = {mapping.field for mapping in self.options.mappings}
+        if mod.command != NXTTMC_ADD and any(named & _options_of(rule) for rule in self.tables.rules()):
+            raise Refused("NXTTMFC_INVALID_TLV_DEL")
+        self.options = new
+        self._fabric.changes.append(tunnels_token())
 
     # ---- bundles
 
@@ -188,12 +225,11 @@ class Flows:
         """
         if message.table != 255 and message.table >= TABLES:
             raise Refused("OFPBRC_EPERM")
-        refuse_options(message.match)
         if message.command in _DELETES:
             return
         table = 0 if message.table == 255 else message.table
         known = (_ANY_NUMBER, _ANY_NUMBER) if bundled else (self.groups, self.meters)
-        error = refusal(message.actions, table, *known)
+        error = refusal(message.actions, table, *known, options=self.options)
         if error is not None:
             raise Refused(error)
         if not consistent(message.actions, message.match, version):

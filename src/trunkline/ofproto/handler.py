@@ -13,7 +13,7 @@ from trunkline.ofproto import bundles, connections, flow_monitors, group_mods, m
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
-from trunkline.ofproto.flow_mods import Refused, Selection, refuse_options
+from trunkline.ofproto.flow_mods import Refused, Selection
 from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
 from trunkline.ofproto.table_features import ACTIONS12, GOTO_TABLE, INSTRUCTIONS, table_features
 from trunkline.openflow import groups as groups_wire
@@ -24,6 +24,7 @@ from trunkline.openflow.connection import Received
 from trunkline.openflow.continuations import Resume
 from trunkline.openflow.flushes import CtFlush, CtFlushZone
 from trunkline.openflow.table_abilities import TableFeaturesRequest
+from trunkline.openflow.tunnel_table import TlvTableMod, TlvTableRequest
 from trunkline.openflow.wire import DecodeError, EncodeError
 from trunkline.packet.packet import Packet
 
@@ -55,7 +56,7 @@ _CHANGES: Final = frozenset(
 
 # What a switch that is started again still knows (journal.py); of bundles, it is their commit that says so.
 _KEPT: Final = frozenset(
-    (m.FlowMod, m.PortMod, m.TableMod, m.SetConfig, groups_wire.GroupMod, meters_wire.MeterMod)
+    (m.FlowMod, m.PortMod, m.TableMod, m.SetConfig, groups_wire.GroupMod, meters_wire.MeterMod, TlvTableMod)
 )
 
 Answer: TypeAlias = "m.Message | list[m.Message] | Iterator[m.Message | None] | None"
@@ -254,6 +255,8 @@ def _change_flows(bridge: Bridge, client: Client, message: m.FlowMod) -> list[m.
             if message.idle_timeout or message.hard_timeout
             else "OFPFMFC_TABLE_FULL"
         )
+    if message.match.options:
+        message = message._replace(match=bridge.flows.placed(message.match))
     return bridge.flows.apply(message, client.connection.version, client.origin)
 
 
@@ -281,7 +284,8 @@ def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
     in_port = layout.get(message.metadata.value, "in_port")
     if in_port >= of.OFPP_MAX and in_port not in (of.OFPP_LOCAL, of.OFPP_NONE, of.OFPP_CONTROLLER):
         raise Refused("OFPBRC_BAD_PORT")
-    error = refusal(message.actions, 0, bridge.groups, bridge.flows.meters, packet_out=True)
+    flows = bridge.flows
+    error = refusal(message.actions, 0, bridge.groups, flows.meters, packet_out=True, options=flows.options)
     if error is not None:
         raise Refused(error)
     execute = bridge.fabric.execute
@@ -290,7 +294,7 @@ def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
 
 
 def _flow_stats(bridge: Bridge, client: Client, message: m.FlowStatsRequest) -> Iterator[m.Message | None]:
-    refuse_options(message.match)
+    message = message._replace(match=bridge.flows.placed(message.match))
     bridge.fabric.refresh()
     return _flow_replies(bridge.flows.snapshot(Selection(*message)), bridge.clock.monotonic())
 
@@ -334,7 +338,7 @@ def _flow(rule: Rule, now: float) -> m.FlowStats:
 
 
 def _aggregate(bridge: Bridge, client: Client, message: m.AggregateStatsRequest) -> m.Message:
-    refuse_options(message.match)
+    message = message._replace(match=bridge.flows.placed(message.match))
     bridge.fabric.refresh()
     packets = octets = flows = 0
     for rule in bridge.flows.select(Selection(*message)):
@@ -507,6 +511,14 @@ def _resume(bridge: Bridge, client: Client, message: Resume) -> None:
         raise Refused(error.error) from None
 
 
+def _change_options(bridge: Bridge, client: Client, message: TlvTableMod) -> None:
+    bridge.flows.set_options(message)
+
+
+def _options(bridge: Bridge, client: Client, message: TlvTableRequest) -> Any:
+    return bridge.flows.options.reply()
+
+
 _HANDLERS: Final[dict[type, Handler]] = {
     Resume: _resume,
     m.BarrierRequest: _barrier,
@@ -550,4 +562,6 @@ _HANDLERS: Final[dict[type, Handler]] = {
     m.BundleControl: _bundle_control,
     CtFlushZone: _flush_zone,
     CtFlush: _flush_tuple,
+    TlvTableMod: _change_options,
+    TlvTableRequest: _options,
 }

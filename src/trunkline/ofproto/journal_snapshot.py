@@ -19,6 +19,7 @@ from trunkline.ofproto.meters import Meter
 from trunkline.openflow.groups import OFPGC_ADD, GroupMod
 from trunkline.openflow.messages import PortMod, SetConfig, SwitchConfig, TableMod
 from trunkline.openflow.meters import OFPMC_ADD, MeterMod
+from trunkline.openflow.tunnel_table import NXTTMC_ADD, TlvTableMod
 from trunkline.openflow.wire import EncodeError, Protocol
 from trunkline.proto.mac_learning import STATIC
 
@@ -56,6 +57,8 @@ def _settings(bridge: Bridge, now: float) -> Iterator[bytes]:
             yield _message(PortMod(ofport, port.mac, port.config, port.config), now)
     for table, miss in bridge.table_miss.items():
         yield record(Kind.MESSAGE, now, b"\1" + encoded(TableMod(table, miss), _OPENFLOW11))
+    if bridge.flows.options.mappings:
+        yield _message(TlvTableMod(NXTTMC_ADD, bridge.flows.options.mappings), now)
     limits = bridge.flows.limits
     for table in limits.told:
         said = limits.describe(table, bridge.flows.size(table))

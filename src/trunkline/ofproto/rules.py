@@ -63,6 +63,7 @@ class Rule(Entry):
         "importance",
         "modified",
         "ops",
+        "options",
         "origin",
         "table",
     )
@@ -85,6 +86,7 @@ class Rule(Entry):
     ) -> None:
         self.value = match.value
         self.mask = match.mask
+        self.options = match.options
         self.priority = priority
         self.table = table
         self.actions = actions
@@ -109,7 +111,7 @@ class Rule(Entry):
 
     @property
     def match(self) -> Match:
-        return Match(self.value, self.mask)
+        return Match(self.value, self.mask, self.options)
 
     def outputs_to(self, port: int) -> bool:
         return any(_outputs_to(action, port) for action in self.actions)

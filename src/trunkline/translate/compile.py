@@ -24,6 +24,7 @@ from trunkline.translate import (
     learn,
     mpls,
     nesting,
+    options,
     output,
     stack,
     tags,
@@ -48,6 +49,8 @@ def compile_actions(actions: tuple[Any, ...]) -> tuple[Step, ...]:
             target = fields.part(action.field, action.offset, 1)
             rest = tuple(reversed(steps)), actions[i + 1 :]
             step: Step = nesting.check_length, (action.length, target), rest
+        elif type(action) in options.NAMING and options.names_option(action):
+            step = options.late, action, None
         else:
             step = _EVERY[type(action)](action)
         steps.append(step)
@@ -206,6 +209,7 @@ COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
     a.Exit: lambda action: (_exit, None, None),
     a.Ct: lambda action: (conntrack, action, None),
     a.CtClear: lambda action: (conntrack_clear, None, None),
+    a.DeleteField: lambda action: (options.late, action, None),
 }
 
 _EVERY: Final[dict[type, Callable[[Any], Step]]] = {

@@ -23,6 +23,7 @@ from trunkline.model.openflow import (
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import bridge_token
 from trunkline.ofproto.rules import TABLES, Rule
+from trunkline.ofproto.tunnel_options import FIELDS
 from trunkline.openflow.actions import Action
 from trunkline.translate.action_set import UNSET, end, mark
 from trunkline.translate.commit import flat
@@ -127,9 +128,10 @@ def _finish(x: Walk) -> Result:
         x.effects.append(Dropped(x.entry.fabric.counters.counter(f"drop_action_{reason}")))
     if slow:  # which may have to pass a meter of the bridge
         x.reads.append(bridge_token(x.entry.name))
-    return Result(
-        actions, x.wild, tuple(x.effects), tuple(x.reads), x.key, tuple(x.followed), slow, x.failure
-    )
+    wild = x.wild
+    if wild & FIELDS:  # options of tunnels, which the datapath has as the packet brought them
+        wild = wild & ~FIELDS | x.entry.flows.options.raw_mask(x.arrived, wild)
+    return Result(actions, wild, tuple(x.effects), tuple(x.reads), x.key, tuple(x.followed), slow, x.failure)
 
 
 def visit(x: Walk, table: int, key: int) -> None:

@@ -22,6 +22,7 @@ from trunkline.model.tunnels import LEGACY_L3, TUNNEL_TYPES, UDP
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import port_token
 from trunkline.ofproto.ports import OfPort
+from trunkline.ofproto.tunnel_options import FIELDS, RAW
 from trunkline.ofproto.tunnel_settings import INHERIT, TunnelSettings
 from trunkline.ofproto.tunnels import neighbour_token, routes_token, tunnels_token
 from trunkline.packet.tunnels import PUSHABLE, TUNNEL, Kind, Outer, header, outer_of
@@ -126,6 +127,11 @@ def _fields(x: Walk, settings: TunnelSettings) -> None:
     key = layout.put(
         key, "tun_tp_dst", settings.destination if TUNNEL_TYPES[settings.type].port is not None else 0
     )
+    if settings.type == "geneve":
+        key &= ~RAW
+        if key & FIELDS:
+            x.look(FIELDS)
+            key |= x.bridge.flows.options.pack(key)
     if TUNNEL_TYPES[settings.type].erspan:
         for name, field in _ERSPAN:
             value = getattr(settings, name)
@@ -287,6 +293,9 @@ def receive_tunneled(x: Walk, port: int) -> bool:
     if not x.key & _ENDS:
         return True  # only thought of
     x.look(_LOOKED_AT)
+    interface = x.bridge.interfaces[port]
+    if interface.tunnel is not None and interface.tunnel.type == "geneve" and not _take_options(x):
+        return False
     if x.key >> _TYPE & 0xFFFF in _IP_TYPES and layout.get(x.key, "tun_tos") & _ECN == _CE:
         x.look(_ECN << _TOS)
         if not x.key >> _TOS & _ECN:
@@ -294,6 +303,15 @@ def receive_tunneled(x: Walk, port: int) -> bool:
         x.fresh &= ~(_ECN << _TOS)
         x.key |= _CE << _TOS
     return True
+
+
+def _take_options(x: Walk) -> bool:
+    """The options that the packet brought are fields from now on.  False: they make no sense."""
+    options = x.bridge.flows.options
+    x.wild |= options.raw_mask(x.key, 0) & x.fresh
+    found, sense = options.unpack(x.key)
+    x.key |= found
+    return sense
 
 
 def terminate(x: Walk, interface: OfPort) -> bool:

@@ -42,6 +42,7 @@ from trunkline.ofproto.fabric import Fabric
 from trunkline.openflow.actions import Action
 from trunkline.openflow.messages import PacketIn
 from trunkline.packet.packet import Packet
+from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.action_set import UNSET
 from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
@@ -51,11 +52,12 @@ from trunkline.upcall.effects import apply, sort
 from trunkline.upcall.megaflows import Index, Megaflow
 from trunkline.upcall.resuming import continuation, thawed
 from trunkline.upcall.taking_up import Left, TakingUp
-from trunkline.upcall.tracked import tracked_fields
+from trunkline.upcall.tracked import tracked_fields, tunnel_fields
 
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _PACKET_TYPE: Final = layout.MASK["packet_type"]
 _IN_PORT: Final = layout.OFFSET["in_port"]
+_RECIRC: Final = layout.OFFSET["recirc_id"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
 _ACTSET_MASK: Final = layout.MASK["actset_output"]
 _METADATA: Final = layout.bits(
@@ -233,9 +235,17 @@ class Datapath:
         if place is None:
             tunnel = self.fabric.tunnels.find(key)
             if tunnel is None:
-                return None
+                return self._frozen_place(key)
             return tunnel.bridge, key & layout.PACKET | tunnel.ofport << _IN_PORT
         return place.bridge, key & layout.PACKET | place.ofport << _IN_PORT
+
+    def _frozen_place(self, key: int) -> tuple[Bridge, int] | None:
+        """Of a packet whose tunnel's fields have changed before it was looked at anew."""
+        frozen = self.fabric.recirculations.get(key >> _RECIRC & 0xFFFFFFFF)
+        bridge = self.fabric.bridges.get(frozen.bridge) if frozen is not None else None
+        if frozen is None or bridge is None:
+            return None
+        return bridge, key & layout.PACKET | frozen.metadata & _IN_PORT_MASK
 
     def _handle_some(self, now: float) -> bool:
         """Some upcalls; False if there are none."""
@@ -323,10 +333,11 @@ class Datapath:
             metadata &= ~_ACTSET_MASK
         mask = _IN_PORT_MASK | (layout.PIPELINE if metadata & ~_IN_PORT_MASK else 0)
         tracked, tracked_mask = tracked_fields(upcall.key)
+        tunneled, tunneled_mask = tunnel_fields(upcall.key)
         data = frame[: what.max_length]
         message = PacketIn(
             data,
-            Match(metadata & mask | tracked, mask | tracked_mask),
+            Match(metadata & mask | tracked | tunneled, mask | tracked_mask | tunneled_mask),
             what.reason,
             what.table,
             what.cookie,
@@ -344,7 +355,7 @@ class Datapath:
         """The packet goes on where its walk stopped for a controller.  Raises DecodeError."""
         frozen, port = thawed(bridge, message)
         packet = Packet(message.data)
-        key = self.provider.key_of(packet.frame, port) | message.metadata.value & FIELDS
+        key = self.provider.key_of(packet.frame, port) | message.metadata.value & (FIELDS | TUNNEL)
         result = translate_frozen(bridge, key, frozen)
         self._translations.total += 1
         self.carry_out(packet, key, result)
@@ -354,7 +365,7 @@ class Datapath:
         interface = bridge.interfaces.get(in_port)
         number = interface.datapath_port if interface is not None else None
         key = self.provider.key_of(packet.frame, number or 0)
-        result = translate_actions(bridge, key | metadata & layout.PIPELINE, actions)
+        result = translate_actions(bridge, key | metadata & (layout.PIPELINE | TUNNEL), actions)
         self._translations.total += 1
         self.carry_out(packet, key, result)
 

@@ -17,6 +17,7 @@ from trunkline.flow.values import TextContext, TextError
 from trunkline.jsonrpc.unixctl import CommandError
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.tunnel_options import OptionError
 from trunkline.openflow import actions as a
 from trunkline.openflow.consistency import check
 from trunkline.packet.packet import Packet
@@ -233,8 +234,10 @@ def _place(datapath: Datapath, key: int, packet: bytes | None) -> tuple[Bridge, 
         raise CommandError(f"no recirculation data for recirc_id {recirculation:#x}")
     found = datapath.key_for(key)
     if found is None:
-        raise CommandError(f"no OpenFlow port for datapath port {number}")
-    return found
+        what = "tunnel port for this packet" if datapath.fabric.tunnels.is_vport(number) else None
+        raise CommandError(f"no OpenFlow {what or f'port for datapath port {number}'}")
+    bridge, key = found
+    return bridge, key | bridge.flows.options.unpack(key)[0]
 
 
 def _bridge_key(datapath: Datapath, bridge: Bridge, text: str, packet: bytes | None) -> int:
@@ -243,7 +246,10 @@ def _bridge_key(datapath: Datapath, bridge: Bridge, text: str, packet: bytes | N
         match = parse_exact(text, TextContext(bridge.numbers, {}))
     except TextError as error:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error}") from None
-    key = match.value
+    try:
+        key = bridge.flows.options.placed(match).value
+    except OptionError as error:
+        raise CommandError(f"Bad openflow flow syntax: {text}: {error}") from None
     if packet is not None:
         key = datapath.provider.key_of(Packet(packet).frame, 0) & _HEADERS | key & ~_HEADERS & ~_REGISTERS
     for tci, tpid in (("vlan_tci", "vlan_tpid"), ("vlan1_tci", "vlan1_tpid")):

@@ -25,3 +25,18 @@ def tracked_fields(key: int) -> tuple[int, int]:
     if state & _VALID:
         mask |= _TUPLES.get(layout.get(key, "dl_type"), 0)
     return key & mask, mask
+
+
+_TUNNEL: Final = (
+    *("tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_gbp_id", "tun_gbp_flags"),
+    *("tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid", "tun_flags"),
+)
+
+
+def tunnel_fields(key: int) -> tuple[int, int]:
+    """(value, mask) of what a packet's tunnel is to controllers: the fields that are not 0."""
+    mask = 0
+    for name in _TUNNEL:
+        if key & layout.MASK[name]:
+            mask |= layout.MASK[name]
+    return key & mask, mask
