@@ -122,7 +122,7 @@ def end(x: Walk) -> None:
 def _execute(x: Walk, actions: tuple[a.Action, ...]) -> None:
     outer, reason = x.why, x.reason
     if outer is not None:
-        node = Node(TABLE, EXECUTING)
+        node = Node(TABLE, EXECUTING, actions)
         outer.append(node)
         x.why = node.children
     if x.reason != of.OFPR_PACKET_OUT:

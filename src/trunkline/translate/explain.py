@@ -20,6 +20,7 @@ from trunkline.translate.result import (
     WARNING,
     Node,
     Unroll,
+    Visited,
 )
 
 
@@ -51,8 +52,8 @@ def _named(node: Node, names: TextContext) -> str:
     """A node's text; the numbers of ports in a rule or an action give way to `names`."""
     if names is NO_CONTEXT or node.what is None:
         return node.text
-    if isinstance(node.what, Rule):
-        return node.text[:_TABLE_WIDTH] + rule_text(node.what, True, names)
+    if isinstance(node.what, Visited) and node.what.rule is not None:
+        return node.text[:_TABLE_WIDTH] + rule_text(node.what.rule, True, names)
     if node.kind == ACTION and not isinstance(node.what, Unroll) and node.text != "drop":
         return format_actions((cast(Action, node.what),), Style(context=names))
     return node.text

@@ -9,7 +9,7 @@ from trunkline.model.fields import FIELD, PREREQUISITES, Field
 from trunkline.openflow.action_words import subfield_text
 from trunkline.openflow.actions import Subfield
 from trunkline.packet.tunnels import TUNNEL
-from trunkline.translate.result import DETAIL, Node
+from trunkline.translate.result import DETAIL, Node, Written
 from trunkline.translate.walk import OUTER, PACKET, Walk
 
 _SEEN: Final = PACKET & ~TUNNEL
@@ -160,7 +160,13 @@ def store(x: Walk, target: Part, value: int) -> None:
     """Writes a part of a field, whether the packet has such a field or not."""
     WRITERS.get(target.field.slot, write)(x, target.mask, value << target.shift & target.mask)
     if x.why is not None:
-        x.why.append(Node(DETAIL, f"{target.title} is now {shown(target, value)}"))
+        x.why.append(_now(target, value))
+
+
+def _now(target: Part, value: int) -> Node:
+    offset = target.shift - layout.VIEW[target.field.name].shift
+    written = Written(target.field.name, offset, (target.mask >> target.shift).bit_length(), value)
+    return Node(DETAIL, f"{target.title} is now {shown(target, value)}", written)
 
 
 def shown(target: Part, value: int) -> str:
@@ -185,4 +191,4 @@ def move(x: Walk, copy: Copy, _: object) -> None:
     if suits(x, conditions):
         store(x, target, read(x, source))
     elif x.why is not None:
-        x.why.append(Node(DETAIL, f"{target.title} is now {shown(target, read(x, target))}"))
+        x.why.append(_now(target, read(x, target)))

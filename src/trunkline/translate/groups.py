@@ -23,7 +23,7 @@ from trunkline.translate.commit import isolate
 from trunkline.translate.fields import needs, suits
 from trunkline.translate.frozen import finish, stop
 from trunkline.translate.hashing import alive
-from trunkline.translate.result import BUCKET, CountGroup, Node
+from trunkline.translate.result import BUCKET, Chosen, CountGroup, Node
 from trunkline.translate.run import AGAIN, run
 from trunkline.translate.walk import MAX_DEPTH, MAX_LOOKUPS, RECURSION, Walk
 
@@ -109,7 +109,7 @@ def _bucket(x: Walk, found: Group, number: int) -> None:
     x.effects.append(CountGroup(found, number))
     saved = x.key, x.fresh, x.why, x.was_mpls, x.group_depth, x.conntracked
     if x.why is not None:
-        node = Node(BUCKET, f"bucket {number}", found)
+        node = Node(BUCKET, f"bucket {number}", Chosen(found, number))
         x.why.append(node)
         x.why = node.children
     start, base, pending = len(x.out), x.base, x.pending

@@ -185,7 +185,32 @@ class Result(NamedTuple):
     failure: str = ""  # why the translation has failed, if so: then there are no actions
 
 
-# ---- the explanation: kinds of nodes
+# ---- the explanation: what nodes are about, and their kinds
+
+
+class Visited(NamedTuple):
+    """A lookup in a table of a bridge; `rule` None: no flow matches, or none was looked for."""
+
+    bridge: str
+    table: int
+    rule: Rule | None
+
+
+class Written(NamedTuple):
+    """What an action has left in bits of a field."""
+
+    field: str
+    offset: int
+    bits: int
+    value: int
+
+
+class Chosen(NamedTuple):
+    """A bucket of a group."""
+
+    group: Group
+    bucket: int
+
 
 BRIDGE = "bridge"
 TABLE = "table"
@@ -198,7 +223,12 @@ ERROR = "error"  # ">>>> ... <<<<"
 
 
 class Node:
-    """A step of the explanation; of `what`, the bridge, rule or action is for those who ask further."""
+    """A step of the explanation.
+
+    `text` is its line; `what` is for those who ask further (docs/design/explanations.md): the name of a
+    bridge, a Visited, Chosen or Written, a Frozen walk, an action, the actions of a set, an Unroll; None
+    where the line says all there is.
+    """
 
     __slots__ = ("children", "kind", "text", "what")
 

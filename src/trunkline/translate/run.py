@@ -100,4 +100,4 @@ def back(x: Walk, table: int, cookie: int) -> None:
     """The step of an `Unroll`."""
     x.table, x.cookie, x.rule = table, cookie, None
     if x.why is not None:
-        x.why.append(Node(ACTION, f"restored state: table={table}, cookie={cookie}"))
+        x.why.append(Node(ACTION, f"restored state: table={table}, cookie={cookie}", Unroll(table, cookie)))

@@ -32,7 +32,17 @@ from trunkline.translate.controller import ALL_OF_IT, output_controller, output_
 from trunkline.translate.explain import rule_text
 from trunkline.translate.frozen import Frozen, thaw
 from trunkline.translate.output import goto, onward, receive, resubmit
-from trunkline.translate.result import ACTION, BRIDGE, TABLE, Dropped, Missed, Node, Result, TableRead
+from trunkline.translate.result import (
+    ACTION,
+    BRIDGE,
+    TABLE,
+    Dropped,
+    Missed,
+    Node,
+    Result,
+    TableRead,
+    Visited,
+)
 from trunkline.translate.run import ONWARD, run
 from trunkline.translate.walk import NO_COOKIE, Walk
 
@@ -181,7 +191,9 @@ def _slowly(x: Walk, table: int, key: int, rule: Rule | None) -> None:
     if outer is None:
         _miss(x, table, key)
         return
-    node = Node(TABLE, f"{table:2d}. {rule_text(rule, x.bridge is x.entry)}", rule)
+    node = Node(
+        TABLE, f"{table:2d}. {rule_text(rule, x.bridge is x.entry)}", Visited(x.bridge.name, table, rule)
+    )
     outer.append(node)
     x.why = node.children
     if rule is not None:
@@ -199,7 +211,7 @@ def _drop_fragment(x: Walk, table: int) -> None:
     x.wild |= _FRAGMENT & x.fresh
     if x.why is not None:
         text = 'Packets are IP fragments and the fragment handling mode is "drop".'
-        node = Node(TABLE, f"{table:2d}. {text}")
+        node = Node(TABLE, f"{table:2d}. {text}", Visited(x.bridge.name, table, None))
         node.children.append(Node(ACTION, "drop"))
         x.why.append(node)
 
