@@ -26,6 +26,7 @@ def pair() -> Iterator[Pair]:
     yield from held_pair()
 
 
+IN_TABLE_1 = m.FlowStatsRequest(parse_flow("", of.OFPFC_DELETE).mod.match, 1)
 ALL_FLOWS = m.FlowStatsRequest(parse_flow("", of.OFPFC_DELETE).mod.match)
 
 
@@ -124,6 +125,44 @@ def test_full_tables_evict_the_same_flows(pair: Pair, version: int, grouped: boo
             switch.vsctl("set", "flow_table", table, "flow_limit=5")
         wait_for_limit(watcher, 5)
         assert talk.ask(ALL_FLOWS).count("table=1") >= 5
+    watcher.close()
+    talk.close()
+
+
+@pytest.mark.parametrize("policy", ["evict", "refuse"])
+def test_learned_flows_in_full_tables(pair: Pair, policy: str) -> None:
+    """A flow that a packet makes is added as any other: in place of the one due first, or not at all."""
+    clear(pair)
+    talk, watcher = Talk(pair, 5), Talk(pair, 1)
+    for one in (talk, watcher):
+        one.ask(m.SetConfig(m.SwitchConfig(0, 128, False)))
+    set_tables(pair, "flow_limit=6", f"overflow_policy={policy}")
+    wait_for_limit(watcher, 6)
+    for i in range(6):
+        talk.ask(add(f"table=1,in_port={50 + i},hard_timeout={300 + 10 * i},send_flow_rem,actions=1"))
+    learn = "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]"
+    for port in range(1, 5):
+        flow = (
+            f"table=0,in_port={port},actions=learn(table=1,hard_timeout={1000 * port},send_flow_rem,{learn})"
+        )
+        talk.ask(add(flow))
+    for port in (3, 1, 4, 2):
+        packet = (
+            f"in_port({port}),eth(src=50:54:00:00:00:{port:02x},dst=50:54:00:00:00:77),eth_type(0x0800),"
+            "ipv4(src=1.1.1.1,dst=1.1.1.2,proto=17,tos=0,ttl=64,frag=no),udp(src=1,dst=2)"
+        )
+        for switch in pair.both:
+            switch.control("netdev-dummy/receive", f"p{port}", packet)
+        shown = talk.until_equal(IN_TABLE_1)
+        deadline = time.monotonic() + 20
+        learned = f"dl_dst=50:54:00:00:00:{port:02x}"
+        while policy == "evict" and learned not in shown:
+            assert time.monotonic() < deadline, shown
+            shown = talk.until_equal(IN_TABLE_1)
+        assert shown.count("table=1") == 6
+    told = talk.compare_unasked()
+    assert sum("reason=eviction" in one for one in told) == (4 if policy == "evict" else 0)
+    assert ("dl_dst=" in talk.ask(IN_TABLE_1)) == (policy == "evict")
     watcher.close()
     talk.close()
 

@@ -115,11 +115,11 @@ def _decode_bundle_add(envelope: Envelope) -> m.BundleAdd:
     bundle, flags = int.from_bytes(body[:4], "big"), int.from_bytes(body[6:8], "big")
     if len(body) < 16:
         raise DecodeError("OFPBFC_MSG_BAD_LEN")
+    if body[8] != envelope.version:
+        raise DecodeError("OFPBFC_BAD_VERSION")
     length = int.from_bytes(body[10:12], "big")
     if length < 8 or 8 + length > len(body):
         raise DecodeError("OFPBFC_MSG_BAD_LEN")
-    if body[8] != envelope.version:
-        raise DecodeError("OFPBFC_BAD_VERSION")
     inner = split(body[8 : 8 + length])
     if inner.xid != envelope.xid:
         raise DecodeError("OFPBFC_MSG_BAD_XID")

@@ -31,6 +31,8 @@ _ETHERNET: Final = MASK["dl_src"] | MASK["dl_dst"] | MASK["dl_type"] | MASK["vla
 
 def decode(data: bytes, position: int) -> tuple[Match, int]:
     """The match at `position`, normalized, and where it ends.  Raises DecodeError."""
+    if len(data) - position < SIZE:
+        raise DecodeError("OFPBMC_BAD_LEN")
     (
         _, length, port, wild, src, src_wild, dst, dst_wild, vid, pcp, kind, tos, protocol,
         nw_src, nw_src_wild, nw_dst, nw_dst_wild, tp_src, tp_dst, label, traffic_class,

@@ -163,7 +163,8 @@ def message_text(data: bytes, style: Style = PLAIN, *, whole: bool = True) -> st
         body = _flags(data) if head else ""
         if error.partial is not None:
             shown = _body(error.partial, data[0], style)
-            body += (shown.rstrip(" ") if shown.strip() else "") + error.note
+            begun = shown.strip() or isinstance(error.partial, m.PortDescriptionReply)
+            body += (shown.rstrip(" ") if begun else "") + error.note
         if isinstance(error.partial, m.BundleAdd):
             body += " "  # what is wrong is wrong with the message within
             return f"{head.rstrip()}{body}***decode error: {error.shown}***\n" + hex_dump(_within(data))
