@@ -40,7 +40,7 @@ _MAX_RECIRCULATIONS: Final = 6
 class _Run:
     """One packet under a list of actions."""
 
-    __slots__ = ("_key", "_stale", "cutting", "depth", "known", "packet", "sim")
+    __slots__ = ("_key", "_stale", "behind", "cutting", "depth", "known", "packet", "sim")
 
     def __init__(self, sim: Owner, packet: Packet, key: int, depth: int, known: Known | None = None) -> None:
         self.sim = sim
@@ -49,6 +49,7 @@ class _Run:
         self._stale = False
         self.depth = depth
         self.known = known  # what connection tracking knows of the packet
+        self.behind = False  # it must not overtake who waits for the switch
         self.cutting = 0  # bytes to leave out of what is sent next
 
     def change(self, packet: Packet) -> None:
@@ -117,7 +118,7 @@ def _conntrack(state: _Run, action: dp.Conntrack, rest: tuple[Any, ...]) -> bool
     """False: the packet is held, for it is a fragment and others are missing.
 
     With the last fragment all come out; they do the rest of the actions here, but for the last, which goes on
-    where it is.
+    where it is.  None overtakes one before it that no flow covers: it goes up to the switch behind that.
     """
     sim = state.sim
     outcomes = sim.conntrack.process(state.packet, state.key, action, sim.clock.monotonic(), state.known)
@@ -127,9 +128,11 @@ def _conntrack(state: _Run, action: dp.Conntrack, rest: tuple[Any, ...]) -> bool
     for packet, key, known in outcomes[:-1]:
         other = _Run(sim, packet, key, state.depth, known)
         other.change(packet)
+        other.behind = True
         _run(other, rest)
     packet, key, state.known = outcomes[-1]
     state.restore(packet, key)
+    state.behind = len(outcomes) > 1
     if packet is not before:  # NAT, or another fragment
         state.change(packet)
     return True
@@ -274,12 +277,14 @@ def _recirculate(state: _Run, action: dp.Recirc) -> None:
     if state.depth >= _MAX_RECIRCULATIONS:
         return
     key = state.key & ~_RECIRC_MASK | action.id << _RECIRC
-    _enter(state.sim, state.packet, key, state.depth + 1, state.known)
+    _enter(state.sim, state.packet, key, state.depth + 1, state.known, behind=state.behind)
 
 
-def _enter(sim: Owner, packet: Packet, key: int, depth: int, known: Known | None = None) -> None:
-    """A packet is looked up once more, on its way."""
-    flow = sim.lookup(key)
+def _enter(
+    sim: Owner, packet: Packet, key: int, depth: int, known: Known | None = None, *, behind: bool = False
+) -> None:
+    """A packet is looked up once more, on its way; not if it is `behind` one that waits for the switch."""
+    flow = None if behind and sim.waiting() else sim.lookup(key)
     sim.recirculations += 1
     if flow is None:
         sim.misses += 1
