@@ -76,7 +76,8 @@ class HostTunnel:
             one = socket.socket(family, socket.SOCK_RAW | flags, GRE)
         try:
             if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if self._protocol == UDP:  # a raw socket has but one family
+                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 for option in (socket.IPV6_RECVPKTINFO, socket.IPV6_RECVHOPLIMIT, socket.IPV6_RECVTCLASS):
                     one.setsockopt(socket.IPPROTO_IPV6, option, 1)
             else:

@@ -1,0 +1,101 @@
+"""Tunnels between hosts of three kinds: our kernel datapath, our `sim`, the original's userspace datapath.
+
+Each host has a machine behind its bridge and a tunnel to the other host.  The machines ping each other and
+move some data over TCP.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from support.host import Host
+from support.kernel_program import compiled, needs_kernel
+from support.namespaces import Namespace, namespaces
+from support.originals import PROGRAMS
+
+pytestmark = [pytest.mark.system, pytest.mark.oracle, pytest.mark.xdist_group("tunnels")]
+
+KERNEL, SIM, ORIGINAL = "kernel", "sim", "original"
+PAIRS = [
+    ("vxlan", KERNEL, KERNEL),
+    ("vxlan", KERNEL, SIM),
+    ("vxlan", KERNEL, ORIGINAL),
+    ("vxlan", SIM, ORIGINAL),
+    ("geneve", KERNEL, ORIGINAL),
+    ("geneve", SIM, ORIGINAL),
+    ("gre", KERNEL, ORIGINAL),
+    ("gre", SIM, ORIGINAL),
+]
+
+
+class OriginalHost(Host):
+    """The original's daemons; the tools are ours."""
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        if program in ("ovs-vswitchd", "ovsdb-server"):
+            return ["ip", "netns", "exec", self.namespace.name, PROGRAMS[program], *arguments]
+        return super().command(program, *arguments)
+
+
+def build(stack: ExitStack, kind: str, namespace: Namespace, directory: Path, own: str) -> Host:
+    """A host with a bridge, on the device up0 that leads to the other."""
+    directory.mkdir()
+    host = (OriginalHost if kind == ORIGINAL else Host)(namespace, directory)
+    stack.callback(host.stop)
+    type = "system" if kind == KERNEL else "netdev"
+    host.vsctl("add-br", "br0", "--", "set", "bridge", "br0", f"datapath_type={type}")
+    namespace("ip", "link", "set", "up0", "up")
+    if kind == ORIGINAL:  # it looks for its peers through bridges alone
+        host.vsctl("add-br", "phy", "--", "set", "bridge", "phy", "datapath_type=netdev")
+        host.vsctl("add-port", "phy", "up0")
+        namespace("ip", "link", "set", "phy", "up")
+    namespace("ip", "addr", "add", f"{own}/24", "dev", "phy" if kind == ORIGINAL else "up0")
+    return host
+
+
+@pytest.fixture
+def places(short_directory: Path) -> Iterator[tuple[Namespace, Namespace, Path]]:
+    with namespaces() as left, namespaces() as right:
+        left("ip", "link", "add", "up0", "type", "veth", "peer", "name", "up0", "netns", right.name)
+        for end in (left, right):  # the original's userspace datapath finishes no checksums
+            end("ethtool", "-K", "up0", "tx", "off")
+        yield left, right, short_directory
+
+
+@pytest.mark.parametrize(("type", "one", "other"), PAIRS)
+def test_machines_reach_each_other(
+    places: tuple[Namespace, Namespace, Path], type: str, one: str, other: str
+) -> None:
+    left, right, directory = places
+    if KERNEL in (one, other):
+        needs_kernel()
+        compiled()
+    with ExitStack() as stack:
+        machines = []
+        ends = ((one, left, "192.168.9.1", "192.168.9.2"), (other, right, "192.168.9.2", "192.168.9.1"))
+        for number, (kind, namespace, own, peer) in enumerate(ends, 1):
+            host = build(stack, kind, namespace, directory / str(number), own)
+            machine = namespace.machine("m0", f"10.9.0.{number}/24")
+            machine("ip", "link", "set", "eth0", "mtu", "1400")
+            machine("ethtool", "-K", "eth0", "tx", "off")
+            machines.append(machine)
+            host.vsctl("add-port", "br0", "m0")
+            options = (f"options:remote_ip={peer}", "options:key=77")
+            host.vsctl("add-port", "br0", "tun0", "--", "set", "interface", "tun0", f"type={type}", *options)
+            host.until("[]", "get", "interface", "tun0", "error")
+        for machine, address in zip(machines, ("10.9.0.2", "10.9.0.1"), strict=True):
+            assert any(machine.pings(address) for _ in range(10)), f"{type}: {one} and {other}"
+        server = machines[1].start("iperf3", "-s", "-1")
+        try:
+            for _ in range(20):
+                sent = machines[0]("iperf3", "-c", "10.9.0.2", "-n", "300K", check=False)
+                if "receiver" in sent:
+                    break
+            assert "receiver" in sent, sent
+        finally:
+            server.terminate()
+            server.wait(20)
+            if server.stdout is not None:
+                server.stdout.close()
