@@ -17,7 +17,7 @@ from trunkline.flow.values import TextContext, TextError
 from trunkline.jsonrpc.unixctl import CommandError
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge
-from trunkline.ofproto.tunnel_options import OptionError
+from trunkline.ofproto.tunnel_options import FIELDS, OptionError
 from trunkline.openflow import actions as a
 from trunkline.openflow.consistency import check
 from trunkline.packet.packet import Packet
@@ -246,8 +246,10 @@ def _bridge_key(datapath: Datapath, bridge: Bridge, text: str, packet: bytes | N
         match = parse_exact(text, TextContext(bridge.numbers, {}))
     except TextError as error:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error}") from None
-    try:
-        key = bridge.flows.options.placed(match).value
+    options = bridge.flows.options
+    mapped = tuple(one for one in match.options if options.place(one.number) is not None)
+    try:  # a field that is not mapped is left out, as in the original
+        key = options.placed(match._replace(options=mapped)).value if mapped else match.value & ~FIELDS
     except OptionError as error:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error}") from None
     if packet is not None:
