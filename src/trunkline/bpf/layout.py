@@ -44,10 +44,12 @@ MAX_STEPS: Final = 256  # actions in one pass
 CACHE_ENTRIES: Final = 1024
 REASONS: Final = 16  # room for reasons of drops, a port
 WINDOW: Final = 128  # bytes of a packet that are read at once
-QUOTA: Final = 512  # upcalls of one port that may wait
-LARGE_COST: Final = 32  # a packet beyond MEDIUM_PACKET counts as so many
-SMALL_PACKET: Final = 192
+QUOTA: Final = 2048  # upcalls of one port that may wait
+JUMBO_COST: Final = 8  # a packet beyond MEDIUM_PACKET counts as so many,
+LARGE_COST: Final = 32  # and one beyond JUMBO_PACKET
+SMALL_PACKET: Final = 256  # rooms for packets in the ring
 MEDIUM_PACKET: Final = 2048
+JUMBO_PACKET: Final = 16384
 LARGE_PACKET: Final = 65536
 
 Sizes = tuple[tuple[str, int], ...]
@@ -56,7 +58,7 @@ _NUMBERS: Final[Sizes] = tuple(
     for name in (
         "KEY_WORDS", "NARROW_WORDS", "KEY_SLOTS", "MAX_MASKS", "MAX_PORTS", "MAX_METERS", "MAX_LISTS",
         "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS", "CACHE_ENTRIES", "REASONS", "WINDOW", "QUOTA",
-        "LARGE_COST", "SMALL_PACKET", "MEDIUM_PACKET", "LARGE_PACKET", "MAX_CONNECTIONS", "MAX_TRACKINGS",
+        "LARGE_COST", "JUMBO_COST", "SMALL_PACKET", "MEDIUM_PACKET", "JUMBO_PACKET", "LARGE_PACKET", "MAX_CONNECTIONS", "MAX_TRACKINGS",
         "MAX_POLICIES", "MAX_OUTERS", "OUTER_WORDS",
     )
 )  # fmt: skip

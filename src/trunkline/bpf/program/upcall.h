@@ -61,7 +61,7 @@ INLINE void send_up(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 ar
 		.truncated = truncated,
 	};
 	if (m.length > MEDIUM_PACKET)
-		m.cost = LARGE_COST;
+		m.cost = m.length > JUMBO_PACKET ? LARGE_COST : JUMBO_COST;
 	if (port->queued - port->drained + m.cost > QUOTA) {
 		t->lost++;
 		count_drop(s, DROP_NO_FLOW);
@@ -70,9 +70,11 @@ INLINE void send_up(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 ar
 	__sync_fetch_and_add(&port->queued, m.cost);
 	int failed;
 	if (m.length <= SMALL_PACKET)
-		failed = fill(skb, s, &m, 256);
+		failed = fill(skb, s, &m, SMALL_PACKET);
 	else if (m.length <= MEDIUM_PACKET)
 		failed = fill(skb, s, &m, MEDIUM_PACKET);
+	else if (m.length <= JUMBO_PACKET)
+		failed = fill(skb, s, &m, JUMBO_PACKET);
 	else
 		failed = fill(skb, s, &m, LARGE_PACKET);
 	if (failed) {
