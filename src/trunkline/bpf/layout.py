@@ -58,7 +58,8 @@ _NUMBERS: Final[Sizes] = tuple(
     for name in (
         "KEY_WORDS", "NARROW_WORDS", "KEY_SLOTS", "MAX_MASKS", "MAX_PORTS", "MAX_METERS", "MAX_LISTS",
         "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS", "CACHE_ENTRIES", "REASONS", "WINDOW", "QUOTA",
-        "LARGE_COST", "JUMBO_COST", "SMALL_PACKET", "MEDIUM_PACKET", "JUMBO_PACKET", "LARGE_PACKET", "MAX_CONNECTIONS", "MAX_TRACKINGS",
+        "LARGE_COST", "JUMBO_COST", "SMALL_PACKET", "MEDIUM_PACKET", "JUMBO_PACKET", "LARGE_PACKET",
+        "MAX_CONNECTIONS", "MAX_TRACKINGS",
         "MAX_POLICIES", "MAX_OUTERS", "OUTER_WORDS",
     )
 )  # fmt: skip
@@ -389,5 +390,6 @@ def header_path() -> Path:
 
 
 if __name__ == "__main__":
-    header_path().write_text(header())
+    if header_path().read_text() != header():  # make looks at the time
+        header_path().write_text(header())
     sys.stdout.write(f"{header_path()}\n")

@@ -22,6 +22,18 @@ _DEVICE, _FLAGS, _, _DRAINED = range(4)
 _COUNTERS: Final = program.COUNTERS.packed
 
 
+def _sums(value: bytes) -> tuple[int, ...]:
+    """The counters of all processors, or of several ports, together."""
+    totals = [0] * program.REASONS
+    for each in _COUNTERS.iter_unpack(value):
+        if any(each):
+            totals = [total + count for total, count in zip(totals, each, strict=True)]
+    return tuple(totals)
+
+
+_NOTHING: Final = (0,) * program.REASONS
+
+
 class Ports:
     """The maps `ports`, `devices`, `near_devices` and `counters`."""
 
@@ -29,6 +41,8 @@ class Ports:
         self._ports = memoryview(maps["ports"].memory()).cast("B").cast("I")
         self._devices, self._near, self._counters = maps["devices"], maps["near_devices"], maps["counters"]
         self._places: dict[int, int] = {}  # the device that has a place in near_devices
+        self._before: dict[int, tuple[int, ...]] = {}  # drops of an earlier port of that number
+        self._highest = 0
         self.devices: dict[int, tuple[int, bool]] = {}  # by port: ifindex, whether at its egress
 
     def add(self, number: int, index: int, *, egress: bool, flags: int = 0) -> None:
@@ -38,6 +52,8 @@ class Ports:
         """
         known = number | (program.DEVICE_IS_TUNNEL if flags & program.PORT_IS_TUNNEL else 0)
         self._devices.update(_NUMBER(index), _NUMBER(known))
+        self._before[number] = _sums(self._counters.lookup(_NUMBER(number)) or b"")
+        self._highest = max(self._highest, number)
         place = index % program.MAX_PORTS
         if self._places.setdefault(place, index) == index:
             self._near.update(_NUMBER(place), program.DEVICE.packed.pack(index, known))
@@ -67,10 +83,15 @@ class Ports:
 
     def drops(self, number: int) -> dict[str, int]:
         """Packets of a port that were dropped, by reason; reasons that there were none for are left out."""
-        value = self._counters.lookup(_NUMBER(number)) or b""
-        each = [_COUNTERS.unpack_from(value, at) for at in range(0, len(value), _COUNTERS.size)]
-        totals = [sum(column) for column in zip(*each, strict=True)]
-        return {reason: count for reason, count in zip(program.DROPS, totals, strict=False) if count}
+        counts = _sums(self._counters.lookup(_NUMBER(number)) or b"")
+        before = self._before.get(number, _NOTHING)
+        drops = (count - old for count, old in zip(counts, before, strict=True))
+        return {reason: count for reason, count in zip(program.DROPS, drops, strict=False) if count}
+
+    def all_drops(self) -> dict[str, int]:
+        """The same of all ports that there have ever been."""
+        counts = _sums(self._counters.range(0, self._highest + 1))
+        return dict(zip(program.DROPS, counts, strict=False))
 
     def close(self) -> None:
         self._ports.release()

@@ -31,6 +31,7 @@ from trunkline.bpf.flows import NOTHING, Flows, FullError
 from trunkline.bpf.keeper import Keeper
 from trunkline.bpf.meters import KernelMeters
 from trunkline.bpf.numbered import Numbered
+from trunkline.bpf.pending import Pending
 from trunkline.bpf.ports import Ports
 from trunkline.bpf.ring import RingBuffer
 from trunkline.bpf.system_calls import BpfError
@@ -117,7 +118,9 @@ class BpfDatapath:
         handed_on = {name: self._before.maps.pop(name) for name in _HANDED_ON} if self._before else {}
         self._loaded = loader.load(code, maps=handed_on, constants=constants, offsets=offsets)
         maps = self._loaded.maps
-        restored = counters.counter("bpf_restored") if counters is not None else None
+        counters = counters if counters is not None else Counters()
+        restored = counters.counter("bpf_restored")
+        self._drop_counters = {name: counters.counter(f"datapath_drop_{name}") for name in program.DROPS}
         self._keeper = Keeper(self._attachments, self._loaded.program("ingress"), self._bpf_log, restored)
         self._keeper.take_up(ports)
         self.meters = self._sim.meters = KernelMeters(maps["meters"])
@@ -126,6 +129,7 @@ class BpfDatapath:
         self._ports = Ports(maps)
         self._ring = RingBuffer(maps["upcalls"])
         self._queues = Queues()
+        self._pending = Pending()
         self._netlink = Netlink(counters)
         self._carried: set[str] = set()  # types of tunnels for which there is a device
         self._hosts: dict[int, HostTunnel] = {}  # by port of such a device
@@ -337,11 +341,13 @@ class BpfDatapath:
     def upcalls(self, limit: int) -> list[Upcall]:
         """Works on packets that came up, `limit` at most; those that the switch has to see are given back."""
         queues, ports, sim = self._queues, self._ports, self._sim
-        for _ in range(limit):
-            if queues.waiting < _READ and self._ring.waiting():
-                queues.put(self._ring.read(_READ))
-            if not queues.waiting:
-                break
+        while self._ring.waiting():  # what one port may have there is bounded
+            queues.put(self._ring.read(_READ))
+        if self._pending:
+            now = self.clock.monotonic()
+            for put in self._pending.due(queues.ports(), now):
+                self._install(put, now)
+        for _ in range(min(limit, queues.waiting)):
             data = queues.take()
             port, cost = port_and_cost(data)
             ports.drained(port, cost)
@@ -358,7 +364,8 @@ class BpfDatapath:
         return sim.upcalls(limit)
 
     def waiting(self) -> bool:
-        return bool(self._queues.waiting) or self._ring.waiting() or self._sim.waiting()
+        queued = self._queues.waiting or self._ring.waiting() or self._sim.waiting()
+        return bool(queued or self._pending)
 
     def run(self, now: float) -> None:
         self._sim.run(now)
@@ -367,6 +374,8 @@ class BpfDatapath:
         if now >= self._next_sort:
             self._next_sort = now + _SORT
             self._keeper.check()
+            for name, count in self._ports.all_drops().items():
+                self._drop_counters[name].total = count
             self._flows.masks.sort()
             while self._old_cookies and self._old_cookies[0][0] <= now:
                 for cookie in self._old_cookies.pop(0)[1]:
@@ -386,11 +395,20 @@ class BpfDatapath:
             return outcome
         now = self.clock.monotonic()
         if isinstance(change, FlowDelete):
+            self._pending.delete(change.ufid)
             counted, dropped = self._flows.remove(change.ufid, now)
             self._forget(dropped, now)
             return _together(outcome, counted)
-        self._install(change, now)
+        if change.ufid in self._flows.flows or not self._is_late(change):
+            self._install(change, now)
+        else:
+            self._pending.put(change, now)
         return _together(outcome, self._flows.statistics(change.ufid) if change.replace else NOTHING)
+
+    def _is_late(self, flow: FlowPut) -> bool:
+        """Whether there may be packets of it in this process that the kernel would overtake."""
+        port = layout.get(flow.key, "dp_in_port")
+        return port in self._queues.ports() or self._ring.waiting() or self._pending.holds(flow)
 
     def _install(self, flow: FlowPut, now: float) -> None:
         """Puts a flow into the kernel, or its new actions.  Without room there its packets go on missing."""

@@ -115,6 +115,10 @@ class Queues:
             queue.append(record)
         self.waiting += len(records)
 
+    def ports(self) -> set[int]:
+        """Those of which something waits."""
+        return set(self._queues)
+
     def take(self) -> bytes:
         """The next record; IndexError if there is none."""
         queues = self._queues

@@ -97,7 +97,10 @@ class Status:
             if part.is_there and not part.uuid.startswith(_SYNTHESIZED):
                 counts = part.port.bridge.bridge.port_statistics(part.ofport)
                 more = part.device.more_statistics() if part.device is not None else {}
-                values = {"statistics": {**statistics_map(counts), **more}}
+                number = part.datapath_port
+                drops = {} if number is None else part.port.bridge.lane.provider.drops(number)
+                dropped = {f"datapath_drop_{reason}": count for reason, count in drops.items()}
+                values = {"statistics": {**statistics_map(counts), **more, **dropped}}
                 self._differences(transaction, "Interface", part.uuid, values, part.written)
 
     @staticmethod

@@ -9,7 +9,7 @@ Keys and masks are ints in the layout of flow/key.py, restricted to its DATAPATH
 *datapath ports*; OpenFlow port numbers never cross this seam.  No call blocks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from trunkline.packet.packet import Packet
@@ -152,6 +152,10 @@ class Provider(Protocol):
     def port_delete(self, number: int) -> None: ...
 
     def ports(self) -> Iterator[DatapathPort]: ...
+
+    def drops(self, number: int) -> Mapping[str, int]:
+        """Packets of a port that the datapath has dropped, by reason; reasons that there were none for are
+        left out."""
 
     def change_flows(self, changes: Sequence[FlowPut | FlowDelete]) -> list[Statistics | DatapathError]:
         """In order; for each change the flow's final (deleted) or present statistics, or why it failed."""

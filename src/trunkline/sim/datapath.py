@@ -12,7 +12,7 @@ packets chooses the keys, and only the hash of bytes is keyed.)  Masks that hit 
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from trunkline.base.clock import Clock
@@ -182,6 +182,9 @@ class Sim:
     def ports(self) -> Iterator[DatapathPort]:
         for number, port in sorted(self._ports.items()):
             yield DatapathPort(number, port.name, port.type)
+
+    def drops(self, number: int) -> Mapping[str, int]:
+        return {}  # it drops what flows say, and counts that there
 
     def port(self, number: int) -> SimPort | None:
         return self._ports.get(number)

@@ -153,6 +153,8 @@ def _shown(datapath: Datapath, counters: bool) -> Iterator[str]:
         place = datapath.fabric.by_datapath_port.get(port.number)
         if counters and place is not None:
             yield from _counters(place.bridge.port_statistics(place.ofport))
+            if drops := datapath.provider.drops(port.number):
+                yield "    drops " + " ".join(f"{reason}:{count}" for reason, count in drops.items())
 
 
 def _counters(counters: object) -> Iterator[str]:
