@@ -28,6 +28,7 @@ from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from trunkline.base.json import JsonError, dumps, loads
+from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.ofproto.rules import Counters, Rule
 from trunkline.openflow.codec import decode, encode
@@ -175,8 +176,8 @@ def _in_words(mod: FlowMod) -> Iterator[bytes]:
     yield _exactly(mod, lambda again: again.actions == mod.actions) or encoded(mod)
 
 
-def rule_of(body: bytes, origin: str) -> Rule:
-    """The rule of a RULE record.  Raises DecodeError."""
+def rule_of(body: bytes, origin: str, placed: Callable[[Match], Match]) -> Rule:
+    """The rule of a RULE record; `placed` as Flows.placed.  Raises DecodeError, and what that raises."""
     created, modified, used, packets, octets, importance, flags = _RULE_STATE.unpack_from(body)
     said: list[Any] = [decode(raw).message for raw in bundled(body[_RULE_STATE.size :])]
     if not said or not all(isinstance(one, FlowMod) for one in said):
@@ -185,7 +186,7 @@ def rule_of(body: bytes, origin: str) -> Rule:
     counters = Counters(used)
     counters.packets, counters.bytes = packets, octets
     rule = Rule(
-        mod.match,
+        placed(mod.match),
         mod.priority,
         mod.table,
         actions,

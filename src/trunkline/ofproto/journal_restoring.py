@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from trunkline.ofproto import handler
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.clients import Client
+from trunkline.ofproto.flow_mods import Refused
 from trunkline.ofproto.journal import MAC_STATE, Kind, Record, bundled, rule_of
 from trunkline.ofproto.journal_snapshot import BUCKET_STATE, GROUP_STATE
 from trunkline.openflow.codec import decode
@@ -58,7 +59,7 @@ def restore(bridge: Bridge, records: Iterable[Record]) -> Restored:
             clock.now = record.time
             try:
                 _carry_out(bridge, client, record)
-            except (DecodeError, ValueError, LookupError):
+            except (DecodeError, Refused, ValueError, LookupError):
                 refused += 1
             if connection.to_send():
                 refused += 1
@@ -81,7 +82,7 @@ def _carry_out(bridge: Bridge, client: Client, record: Record) -> None:
             for raw in bundled(body):
                 _message(bridge, client, raw, table_id=True)
         case Kind.RULE:
-            bridge.flows.restore(rule_of(body, _ORIGIN))
+            bridge.flows.restore(rule_of(body, _ORIGIN, bridge.flows.placed))
         case Kind.CLEAR:
             bridge.flows.clear()
         case Kind.GROUP:

@@ -17,8 +17,10 @@ from trunkline.openflow import actions as a
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import decode, encode
 from trunkline.openflow.connection import Connection, Received
+from trunkline.openflow.flow_text import parse_flow
 from trunkline.openflow.groups import OFPGC_DELETE, GroupMod
 from trunkline.openflow.meters import MeterMod
+from trunkline.openflow.tunnel_table import NXTTMC_ADD, TlvMapping, TlvTableMod
 from trunkline.openflow.wire import DecodeError, Protocol
 
 KEPT = (m.FlowMod, m.PortMod, m.TableMod, m.SetConfig, GroupMod, MeterMod)
@@ -132,6 +134,23 @@ def test_bundles_count_when_they_are_committed() -> None:
     data = side.journal()
     assert [one.kind for one in records(data)] == [Kind.BUNDLE]
     assert len(list(again(data).flows.tables.rules())) == 3
+
+
+def test_flows_that_match_tunnel_options() -> None:
+    side = Side()
+    mappings = TlvMapping(0xFFFF, 1, 4, 0), TlvMapping(0xFFFF, 2, 8, 1)
+    side.send(TlvTableMod(NXTTMC_ADD, mappings))
+    flows = "tun_metadata1=0x1234,actions=2", "tun_metadata0=1/3,tun_metadata1,actions=1"
+    for flow in (*flows, "actions=set_field:7->tun_metadata0,2"):
+        assert side.send(parse_flow(flow, of.OFPFC_ADD).mod) == b""
+    side.bridge.flows.learn(flow_mod(of.OFPFC_ADD, 3), 0.0, "taught")
+    assert len(list(side.bridge.flows.tables.rules())) == 4
+    for data in (side.journal(), side.snapshot()):
+        other = again(data)
+        assert state(other) == state(side.bridge)
+        assert other.flows.options.mappings == mappings
+        packets = [[rule.match for rule in one.flows.tables.rules()] for one in (other, side.bridge)]
+        assert sorted(packets[0], key=repr) == sorted(packets[1], key=repr)
 
 
 def test_what_no_message_says() -> None:
