@@ -26,7 +26,9 @@ def parse_exact(text: str, context: TextContext = NO_CONTEXT) -> Match:
 
 
 def _set_shorthand(draft: Draft, word: str) -> bool:
-    kind, protocol = SHORTHANDS.get(word, (None, None))
+    if word not in SHORTHANDS:
+        return False
+    kind, protocol = SHORTHANDS[word]
     if kind is None:
         return False
     if draft.value & VIEW["dl_type"].mask:
@@ -51,16 +53,19 @@ def _set_field(draft: Draft, key: str, text: str, context: TextContext) -> None:
     except TextError as error:
         raise TextError(f"bad value for {key} ({error})") from None
     set_value(draft, field, value, mask)
-    for address, (value, mask) in draft.ipv6.items():
-        draft.assign(address, value, mask)
-    draft.ipv6.clear()
+    if draft.ipv6:
+        for address, (value, mask) in draft.ipv6.items():
+            draft.assign(address, value, mask)
+        draft.ipv6.clear()
 
 
 def _may_have(flow: int, field: Field) -> bool:
     """Whether a packet like this has the field.  A tag's priority brings its tag along."""
     if field.prerequisite == "ct":
         return bool(get(flow, "ct_state") & _TRACKED)
-    return field.name == "dl_vlan_pcp" or satisfied(Match(flow, -1), field.prerequisite)
+    if not field.prerequisite or field.name == "dl_vlan_pcp":
+        return True
+    return satisfied(Match(flow, -1), field.prerequisite)
 
 
 _TRACKED: Final = 1 | 2 | 8  # new, established, reply

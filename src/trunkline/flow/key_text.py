@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from trunkline.flow.key import FRAG_LATER, OFFSET, TUN_KEY, VIEW, bits, get
-from trunkline.flow.match import Match, TunnelOption, ethernet_type, satisfied
+from trunkline.flow.match import Match, TunnelOption, satisfied
 from trunkline.flow.text import METADATA, REGISTERS, TUNNEL, format_match
 from trunkline.flow.values import NO_CONTEXT, TextContext
 
@@ -77,8 +77,8 @@ def flow_mask(key: int) -> int:
         mask &= ~VIEW["tun_id"].mask
     else:
         mask &= ~_TUNNEL_BITS
-    whole = Match(key, -1)
-    kind = ethernet_type(whole) or 0
+    packet_type = get(key, "packet_type")
+    kind = packet_type & 0xFFFF if packet_type >> 16 == 1 else get(key, "dl_type")
     if get(key, "ct_nw_proto"):
         mask |= _TRACKED.get(kind, 0)
     mask |= _PACKET.get(kind, 0)
@@ -86,7 +86,7 @@ def flow_mask(key: int) -> int:
         mask |= VIEW["vlan1_tci"].mask
     else:
         mask &= ~VIEW["vlan1_tci"].mask
-    if get(key, "packet_type"):  # no Ethernet header
+    if packet_type:  # no Ethernet header
         if kind == _NSH and not get(key, "dl_type"):  # nor has one been taken off
             mask &= ~_PACKET[_NSH]
         mask = mask & ~_LAYER2 | VIEW["packet_type"].mask
@@ -99,7 +99,7 @@ def flow_mask(key: int) -> int:
         mask |= bits("tp_src", "tp_dst")
     if protocol == 6:
         mask |= VIEW["tcp_flags"].mask
-    elif protocol == 58 and satisfied(whole, "nd"):
+    elif protocol == 58 and satisfied(Match(key, -1), "nd"):
         mask |= bits("nd_target", "nd_sll", "nd_tll")
     return mask
 

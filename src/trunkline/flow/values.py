@@ -58,6 +58,7 @@ _RESERVED: Final = MappingProxyType({number: name for name, number in PORT_NAMES
 _FRAGMENTS: Final = MappingProxyType(
     {"no": (0, 3), "yes": (1, 1), "first": (1, 3), "later": (3, 3), "not_later": (0, 2)}
 )
+_FRAGMENT_NAMES: Final = MappingProxyType({pair: name for name, pair in _FRAGMENTS.items()})
 TUN_FLAGS: Final = ("oam",)
 
 
@@ -311,10 +312,7 @@ def _read_fragment(field: Field, text: str, context: TextContext) -> Parsed:
 
 
 def write_fragment(value: int, mask: int, bits: int = 2, context: TextContext = NO_CONTEXT) -> str:
-    for name, pair in _FRAGMENTS.items():
-        if pair == (value & 3, mask & 3):
-            return name
-    return "<error>"
+    return _FRAGMENT_NAMES.get((value & 3, mask & 3), "<error>")
 
 
 def parse_flags(text: str, names: Sequence[str], what: str, width: int) -> Parsed:

@@ -97,12 +97,12 @@ def render(request: Request, key: int, result: Result, why: list[Node]) -> str:
     if layout.get(key, "dl_type") not in (0x0800, 0x86DD):
         wild &= ~_FRAGMENT
     actions = shown_actions(result.actions, request.effective)
-    shown = format_flow(final & ~_DP_PORT_MASK, context, options)
+    shown = "unchanged" if unchanged else format_flow(final & ~_DP_PORT_MASK, context, options)
     out = [
         f"Flow: {format_flow(key & ~_DP_PORT_MASK, context, options)}",
         *lines(why, names=context),
         "",
-        "Final flow: " + ("unchanged" if unchanged else shown),
+        f"Final flow: {shown}",
         f"Megaflow: {format_match(Match(key & wild, wild), context)}",
         f"Datapath actions: {format_actions(actions, request.port_names, key=key)}",
     ]
