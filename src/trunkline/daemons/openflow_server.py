@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Final
 
+from trunkline.base.log import RateLimit
 from trunkline.base.targets import OPENFLOW_PORT, is_active
 from trunkline.daemons.env import Env
 from trunkline.daemons.openflow_primary import Controller
@@ -59,6 +60,7 @@ class OpenFlowServer:
         self._received = env.counters.counter("ofproto_recv_openflow")
         self._sent = env.counters.counter("vconn_sent")  # writes, of one message or several
         self._tasks: set[asyncio.Task[None]] = set()
+        self._damage = RateLimit(60, 5)  # of what peers do that end their connections by it
 
     # ---- bridges
 
@@ -264,9 +266,12 @@ class OpenFlowServer:
             self._after(bridge)
 
         def ended(reason: str, error: str) -> None:
-            if error == "Protocol error" or reason.startswith("no response"):
-                log = self._log.err if reason.startswith("no response") else self._log.warn
-                log("%s<->%s: %s", bridge.name, stream.name, reason)
+            name = f"{bridge.name}<->{stream.name}"
+            if reason.startswith("no response"):
+                self._log.err("%s: %s", name, reason)
+            elif error == "Protocol error":
+                self._tell_of_damage(stream.name, reason)
+                self._env.log.module("rconn").warn("%s: connection dropped (%s)", name, error)
             party.sessions.discard(session)
             bridge.clients.detach(client)
             carried_out()
@@ -287,6 +292,13 @@ class OpenFlowServer:
         )
         party.sessions.add(session)
         session.start()
+
+    def _tell_of_damage(self, name: str, reason: str) -> None:
+        """What a peer did that ended its connection."""
+        if reason.startswith("received too-short"):
+            self._env.log.module("vconn_stream").err("%s", reason, limit=self._damage)
+        else:
+            self._env.log.module("vconn").warn("%s: %s", name, reason, limit=self._damage)
 
     # ---- who listens in
 

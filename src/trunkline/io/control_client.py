@@ -9,7 +9,7 @@ from trunkline.base.json import JsonError, JsonStream
 from trunkline.base.log import Log
 from trunkline.io.blocking import BlockingStream, dial
 from trunkline.io.pidfile import read_pidfile
-from trunkline.jsonrpc.message import ErrorReply, MessageError, Reply, Request, encode, message
+from trunkline.jsonrpc.message import ErrorReply, MessageError, Reply, Request, described, encode, message
 
 
 class ControlError(Exception):
@@ -52,7 +52,7 @@ def call(stream: BlockingStream, name: str, arguments: Sequence[str], log: Log, 
     """Runs one command; returns the daemon's text.  Raises Refused, ControlError."""
     request = Request(name, list(arguments), 0)
     logger = log.module("jsonrpc")
-    logger.dbg('%s: send request, method="%s", params=%s, id=0', stream.name, name, request.params)
+    logger.dbg("%s: send %s", stream.name, described(request))
     messages = JsonStream()
     unixctl = log.module("unixctl")
     try:
@@ -60,6 +60,7 @@ def call(stream: BlockingStream, name: str, arguments: Sequence[str], log: Log, 
         while data := stream.read():
             for value in messages.feed(data):
                 answer = message(value)
+                logger.dbg("%s: received %s", stream.name, described(answer))
                 if isinstance(answer, Reply) and answer.id == 0:
                     return _text(answer.result, "unexpected result type in JSON rpc reply", stream.name, log)
                 if isinstance(answer, ErrorReply) and answer.id == 0:

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from trunkline.base.json import Json, JsonError, JsonStream, dumps
+from trunkline.base.json import Json, JsonError, JsonStream
 from trunkline.jsonrpc.message import (
     ErrorReply,
     MessageError,
     Notification,
     Reply,
     Request,
+    described,
     encode,
     message,
 )
@@ -160,7 +161,7 @@ class BlockingClient:
 
     def _send(self, item: Request | Notification | Reply | ErrorReply) -> None:
         if self._logger is not None:
-            self._logger.dbg("%s: send %s", self.remote, _described(item))
+            self._logger.dbg("%s: send %s", self.remote, described(item))
         self._write(encode(item))
 
     def _write(self, data: bytes) -> None:
@@ -185,7 +186,7 @@ class BlockingClient:
             for value in self._parser.feed(data):
                 item = message(value)
                 if self._logger is not None:
-                    self._logger.dbg("%s: received %s", self.remote, _described(item))
+                    self._logger.dbg("%s: received %s", self.remote, described(item))
                 self._take(item)
         except (JsonError, MessageError) as error:
             if self._log is not None:
@@ -222,15 +223,3 @@ class BlockingClient:
                 self._send(Reply(item.id, item.params))
             else:
                 self._send(ErrorReply(item.id, "unknown method"))
-
-
-def _described(item: object) -> str:
-    """A message as the log shows it: its kind, then the members that it has."""
-    if isinstance(item, Request):
-        return f'request, method="{item.method}", params={dumps(item.params)}, id={dumps(item.id)}'
-    if isinstance(item, Notification):
-        return f'notification, method="{item.method}", params={dumps(item.params)}'
-    if isinstance(item, Reply):
-        return f"reply, result={dumps(item.result)}, id={dumps(item.id)}"
-    assert isinstance(item, ErrorReply)
-    return f"error, error={dumps(item.error)}, id={dumps(item.id)}"

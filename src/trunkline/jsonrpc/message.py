@@ -94,3 +94,14 @@ def encode(item: Message) -> bytes:
         assert type(item) is ErrorReply
         value = {"id": item.id, "error": item.error}  # without a "result", as the originals send it
     return dumps(value).encode("utf-8", "surrogateescape")
+
+
+def described(item: Message) -> str:
+    """A message as the log shows it: its kind, then the members that it has."""
+    if isinstance(item, Request):
+        return f'request, method="{item.method}", params={dumps(item.params)}, id={dumps(item.id)}'
+    if isinstance(item, Notification):
+        return f'notification, method="{item.method}", params={dumps(item.params)}'
+    if isinstance(item, Reply):
+        return f"reply, result={dumps(item.result)}, id={dumps(item.id)}"
+    return f"error, error={dumps(item.error)}, id={dumps(item.id)}"

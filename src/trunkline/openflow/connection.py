@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from trunkline.model.openflow import NXFF_NXM, NXFF_OPENFLOW10
 from trunkline.openflow.codec import decode, encode
-from trunkline.openflow.control import decode_hello, versions_text
+from trunkline.openflow.control import decode_hello, versions_named
 from trunkline.openflow.messages import (
     AggregateStatsReply,
     EchoReply,
@@ -108,7 +108,7 @@ class Connection:
             if message is not None:
                 yield message
         if self._framer.broken and self.closed is None:
-            self.closed = "received too-short ofp_header"
+            self.closed = f"received too-short ofp_header ({self._framer.bad_length} bytes)"
 
     def send(self, message: Message, xid: int | None = None) -> int:
         """Queues `message` in the agreed version; without `xid` takes a fresh one.  Returns the xid.
@@ -149,13 +149,12 @@ class Connection:
         peer = decode_hello(envelope).versions
         common = self.versions & peer
         if common <= 1:
-            ours, theirs = versions_text(self.versions), versions_text(peer)
-            text = f"We support versions {ours}, you support versions {theirs}, no common versions."
-            spoken = min(max(version, 1), self.versions.bit_length() - 1, 6)
-            self._write(Protocol(spoken), Error("OFPHFC_INCOMPATIBLE", text.encode()), xid)
-            self.closed = (
-                f"version negotiation failed (we support versions {ours}, peer supports versions {theirs})"
-            )
+            ours, theirs = versions_named(self.versions), versions_named(peer)
+            text = f"We support {ours}, you support {theirs}, no common versions."
+            top = peer.bit_length() - 1
+            spoken = top if 1 <= top <= 6 else 1
+            self._write(Protocol(spoken), Error("OFPHFC_INCOMPATIBLE", text.encode()), 0)
+            self.closed = f"version negotiation failed (we support {ours}, peer supports {theirs})"
             return
         self.version = common.bit_length() - 1
 

@@ -74,6 +74,14 @@ def versions_text(versions: int) -> str:
     return ", ".join(f"0x{version:02x}" for version in range(1, 32) if versions >> version & 1)
 
 
+def versions_named(versions: int) -> str:
+    """A set of versions in words: ``version 0x04``, ``versions 0x01, 0x04``, ``version 0x04 and earlier``."""
+    top = versions.bit_length() - 1
+    if top > 1 and versions | 1 == (2 << top) - 1:
+        return f"version {top:#04x} and earlier"
+    return f"version{'s' if versions & versions - 1 else ''} {versions_text(versions)}"
+
+
 # ---- errors ----
 
 _VENDOR_TYPE: Final = 0xB0C2  # 1.0 and 1.1

@@ -208,11 +208,15 @@ def _checked(length: int) -> int:
 
 
 class Framer:
-    """Cuts a stream of bytes into whole messages.  `broken` is set once a length under 8 has been seen."""
+    """Cuts a stream of bytes into whole messages.  `broken` is set once a length under 8 has been seen.
+
+    `bad_length` is that length.
+    """
 
     def __init__(self) -> None:
         self._buffer = b""
         self.broken = False
+        self.bad_length = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         buffer = self._buffer + data if self._buffer else data
@@ -222,6 +226,7 @@ class Framer:
             length = buffer[start + 2] << 8 | buffer[start + 3]
             if length < 8:
                 self.broken = True
+                self.bad_length = length
             elif start + length > end:
                 break
             else:

@@ -19,7 +19,7 @@ from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import ActionContext
 from trunkline.openflow.codec import Incoming, decode, encode
-from trunkline.openflow.control import decode_hello, versions_text
+from trunkline.openflow.control import decode_hello, versions_named
 from trunkline.openflow.flow_text import (
     ANY,
     FORMAT_VERSIONS,
@@ -204,10 +204,6 @@ class _Lost(Failure):
         self.reason = reason
 
 
-def _versions_named(versions: int) -> str:
-    return f"version{'s' if versions & versions - 1 else ''} {versions_text(versions)}"
-
-
 class Switch:
     """A connection to a switch with its version agreed upon."""
 
@@ -220,6 +216,7 @@ class Switch:
         self.name = name
         self._log = tool.log.module("vconn")
         self.target = find_target(tool, name, service)
+        tool.log.module("ofctl").dbg("connecting to %s", self.target)
         explain(self.target, tool.log, OPENFLOW_PORT)
         try:
             self._stream = dial(
@@ -265,8 +262,8 @@ class Switch:
             self._log.warn(
                 "%s: version negotiation failed (we support %s, peer supports %s)",
                 self.target,
-                _versions_named(versions),
-                _versions_named(theirs),
+                versions_named(versions),
+                versions_named(theirs),
             )
             reason = "Protocol error"
             try:  # the peer may have hung up over it already, which is then the reason given
@@ -274,6 +271,13 @@ class Switch:
             except _Lost as error:
                 reason = error.reason
             raise Failure(f"{self.name}: failed to connect to socket ({reason})")
+        self._log.dbg(
+            "%s: negotiated OpenFlow version 0x%02x (we support %s, peer supports %s)",
+            self.target,
+            common.bit_length() - 1,
+            versions_named(versions),
+            versions_named(theirs),
+        )
         self.protocol = Protocol(common.bit_length() - 1)
 
     @property
