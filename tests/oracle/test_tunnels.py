@@ -11,6 +11,10 @@ import pytest
 from support.originals import installed
 from support.switch_pair import Switch
 from support.switches import Capture
+from trunkline.base.addresses import parse_address
+from trunkline.flow import key as layout
+from trunkline.packet.build import build
+from trunkline.packet.tunnels import Kind, Outer, header, push
 
 pytestmark = [
     pytest.mark.oracle,
@@ -337,3 +341,124 @@ def test_traces_of_options(pair: Pair) -> None:
     pair.flows("br1")
     for switch in pair.both:
         switch.ofctl("-O", "OpenFlow13", "del-tlv-map", "br1")
+
+
+# ---- packets
+
+CARRIED = tuple(
+    case
+    for case in TRACED
+    if case[2].count("20") == 1 and "erspan_ver=2" not in case[1]  # that tells the time
+)
+FAMILIES = ("udp", "tcp", "ip6", "arp", "tagged")
+
+
+def inner(kind: str, serial: int) -> bytes:
+    """A packet for a tunnel."""
+    values: dict[str, int] = {"dl_dst": 0x505400000007, "dl_src": 0x505400000000 | serial}
+    if kind == "arp":
+        values |= {"dl_type": 0x0806, "arp_op": 1, "arp_spa": 0x0A000001, "arp_tpa": 0x0A000002}
+    elif kind == "ip6":
+        values |= {"dl_type": 0x86DD, "nw_proto": 17, "ipv6_src": 1 << 120, "ipv6_dst": 2 << 120, "tp_dst": 9}
+        values |= {"nw_ttl": 9, "nw_tos": 0x4B}
+    else:
+        values |= {"dl_type": 0x0800, "nw_proto": 6 if kind == "tcp" else 17, "nw_src": 0x0A000001}
+        values |= {"nw_dst": 0x0A000002, "tp_src": 1000 + serial, "tp_dst": 80, "nw_ttl": 33, "nw_tos": 0x4A}
+        if kind == "tagged":
+            values |= {"vlan_tci": 0x1005, "vlan_tpid": 0x8100}
+    return build(layout.pack(values)[0])
+
+
+def arrivals(pair: Pair, port: str, packets: list[tuple[str, bytes]], count: int) -> list[list[bytes]]:
+    """What comes out of `port` of both when they are given (port, frame) pairs, in order."""
+    found = []
+    for switch, captures in zip(pair.both, pair.captures, strict=True):
+        captures[port].new()
+        for name, frame in packets:
+            answer = switch.control("netdev-dummy/receive", name, frame.hex())
+            assert not answer.startswith("error"), answer
+        out: list[bytes] = []
+        deadline = time.monotonic() + 20
+        while len(out) < count:
+            assert time.monotonic() < deadline, (switch.ours, len(out), count)
+            out += captures[port].new()
+            time.sleep(0.02)
+        found.append(out)
+    return found
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_packets_into_tunnels(pair: Pair, family: int) -> None:
+    """The same outer packets, to the last byte."""
+    tunnels, flows, packets = [], [], []
+    for i, (kind, options, actions) in enumerate(CARRIED):
+        remote = f"1.1.2.{100 + i}" if family == 4 else f"2001:cafe::1{i:02x}"
+        pair.control("tnl/neigh/set", "br0", remote, f"f8:bc:12:44:35:{i:02x}")
+        if family == 6:
+            kind = OVER_IPV6.get(kind, kind)
+            options = options.replace("packet_type=legacy_l3", "")
+        words = " ".join(f"options:{option}" for option in [f"remote_ip={remote}", *options.split()])
+        tunnels.append((f"tt{i}", kind, words))
+        flows.append(f"dl_src=50:54:00:00:00:{i:02x},actions={actions.replace('20', str(20 + i))}")
+        if kind != "gtpu" and "legacy_l3" not in options:
+            packets += [("p3", inner(one, i)) for one in FAMILIES]
+    pair.tunnels(*tunnels)
+    pair.flows("br1", *flows)
+    pair.control("revalidator/wait")
+    original, ours = arrivals(pair, "p1", packets, len(packets))
+    for packet, expected, got in zip(packets, original, ours, strict=True):
+        assert got.hex() == expected.hex(), packet
+
+
+INCOMING = (
+    ("vxlan", "key=5", "key"),
+    ("vxlan", "in_key=flow", "key"),
+    ("geneve", "key=flow", "key"),
+    ("geneve", "key=7 csum=true", "csum|key"),
+    ("gre", "", ""),
+    ("gre", "key=9", "key"),
+    ("gre", "key=9 csum=true", "csum|key"),
+)
+
+
+def outer(kind: str, i: int, family: int, flags: str, key: int, frame: bytes, tos: int = 0) -> bytes:
+    """A packet from a tunnel's peer."""
+    ends = [parse_address(text) for text in (f"1.1.2.{100 + i}", "1.1.2.88")]
+    if family == 6:
+        ends = [parse_address(text) for text in (f"2001:cafe::1{i:02x}", "2001:cafe::88")]
+    assert ends[0] is not None
+    assert ends[1] is not None
+    bits = sum({"csum": layout.TUN_CSUM, "key": layout.TUN_KEY}[one] for one in flags.split("|") if one)
+    tunnel = layout.pack(
+        {"tun_id": key, "tun_ttl": 64, "tun_tos": tos, "tunnel_flags": bits | layout.TUN_DF}
+    )[0]
+    port = {"vxlan": 4789, "geneve": 6081}.get(kind, 0)
+    head = header(Kind(kind, port), Outer(0xF8BC12443500 + i, 0xAA55AA550000, *ends), tunnel)
+    return push(head, frame, 5555, 0)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_packets_out_of_tunnels(pair: Pair, family: int) -> None:
+    """The same packets, of the same tunnel; those that nobody asked for, and damaged ones, vanish."""
+    tunnels, flows, packets, bad = [], [], [], []
+    for i, (kind, options, flags) in enumerate(INCOMING):
+        remote = f"1.1.2.{100 + i}" if family == 4 else f"2001:cafe::1{i:02x}"
+        words = " ".join(f"options:{option}" for option in [f"remote_ip={remote}", *options.split()])
+        tunnels.append((f"tt{i}", OVER_IPV6.get(kind, kind) if family == 6 else kind, words))
+        flows.append(f"in_port={20 + i},actions=mod_dl_src:00:00:00:00:00:{i:02x},output:3")
+        found = re.search(r"key=(\d+)", options)
+        number = int(found[1]) if found else 0
+        for j, one in enumerate(FAMILIES):
+            tos = (0, 1, 2, 3, 0x40)[j]
+            frame = outer(kind, i, family, flags, number, inner(one, i), tos)
+            packets.append(("p1", frame))
+            bad.append(("p1", outer(kind, i + 50, family, flags, number, inner(one, i))))
+            bad.append(("p1", frame[:60]))
+        if found:
+            bad.append(("p1", outer(kind, i, family, flags, number + 1, inner("udp", i))))
+    pair.tunnels(*tunnels)
+    pair.flows("br1", *flows)
+    pair.control("revalidator/wait")
+    last = outer("gre", 4, family, "", 0, inner("udp", 4))  # comes after all others
+    expected, got = arrivals(pair, "p3", [*packets, *bad, ("p1", last)], len(packets) + 1)
+    assert [one.hex() for one in got] == [one.hex() for one in expected]

@@ -258,7 +258,7 @@ def _read_erspan(body: str) -> bytes:
     words = _words(body)
     session = _integer(words["sid"], 10)
     if words["ver"] == "1":
-        own = (1 << 28 | 3 << 11 | session).to_bytes(4, "big") + _integer(words["idx"], 20).to_bytes(4, "big")
+        own = (1 << 28 | session).to_bytes(4, "big") + _integer(words["idx"], 20).to_bytes(4, "big")
         return b"\x10\0\x88\xbe" + bytes(4) + own
     own = (2 << 28 | session).to_bytes(4, "big") + bytes(6)
     last = _integer(words["hwid"], 6) << 4 | _integer(words["dir"], 1) << 3

@@ -19,6 +19,7 @@ _SEED: Final = 0xDEADBEEF
 _TCP, _UDP, _SCTP = 6, 17, 132
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _VID: Final = 0xFFF
+_FIVE: Final = 42
 
 
 def _rotated(value: int, by: int) -> int:
@@ -213,6 +214,19 @@ def by_name(key: int, name: str, basis: int) -> int:
         case "symmetric_l3":
             return symmetric_l3(key, basis)
     return symmetric_l3l4(key, basis, name == "symmetric_l3l4+udp")
+
+
+def five_tuple(key: int) -> int:
+    """One direction of a connection, as tunnels show it outside in their UDP source port."""
+    width = 16 if layout.get(key, "dl_type") == _IPV6 else 4
+    data = b"".join(
+        (layout.get(key, name) & (1 << width * 8) - 1).to_bytes(width, "big")
+        for name in ("net_src", "net_dst")
+    )
+    words = [int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)]
+    words.append(layout.get(key, "nw_proto"))
+    words.append(_swapped(layout.get(key, "tp_src")) | _swapped(layout.get(key, "tp_dst")) << 16)
+    return murmur(words, 0, _FIVE)
 
 
 def flow_hash(key: int, algorithm: int, basis: int) -> int:

@@ -158,7 +158,7 @@ def _erspan(kind: Kind, tunnel: int) -> tuple[bytes, int]:
         own = (2 << 28 | session).to_bytes(4, "big") + bytes(6)
         own += (hardware << 4 | direction << 3).to_bytes(2, "big")
         return b"\x10\0\x22\xeb" + bytes(4) + own, GRE
-    own = (1 << 28 | 3 << 11 | session).to_bytes(4, "big")
+    own = (1 << 28 | session).to_bytes(4, "big")
     return b"\x10\0\x88\xbe" + bytes(4) + own + get(tunnel, "tun_erspan_idx").to_bytes(4, "big"), GRE
 
 
@@ -195,6 +195,13 @@ def push(header: bytes, inner: bytes, source_port: int, sequence: int) -> bytes:
         network += bytes(2) + header[26:34]
         network = network[:10] + checksum(network).to_bytes(2, "big") + network[12:]
     return header[:ETHERNET] + network + own + inner
+
+
+def is_sequenced(header: bytes) -> bool:
+    """Whether packets in such headers are counted."""
+    six = header[12] == 0x86
+    at = ETHERNET + (40 if six else 20)
+    return header[ETHERNET + (6 if six else 9)] == GRE and bool(header[at] << 8 & GRE_SEQUENCE)
 
 
 def _complete_udp(header: bytes, own: bytes, inner: bytes, source_port: int, six: bool) -> bytes:

@@ -40,12 +40,12 @@ _MAX_RECIRCULATIONS: Final = 6
 class _Run:
     """One packet under a list of actions."""
 
-    __slots__ = ("_key", "_stale", "behind", "cutting", "depth", "known", "packet", "sim")
+    __slots__ = ("_key", "_stale", "behind", "came", "cutting", "depth", "known", "packet", "sim")
 
     def __init__(self, sim: Owner, packet: Packet, key: int, depth: int, known: Known | None = None) -> None:
         self.sim = sim
         self.packet = packet
-        self._key = key
+        self._key = self.came = key
         self._stale = False
         self.depth = depth
         self.known = known  # what connection tracking knows of the packet
@@ -140,7 +140,8 @@ def _conntrack(state: _Run, action: dp.Conntrack, rest: tuple[Any, ...]) -> bool
 
 def _tunnel_push(state: _Run, action: dp.TunnelPush, rest: tuple[Any, ...]) -> None:
     """What follows is done to each of the outer packets: one, unless the sender left one to be cut."""
-    for packet, key in tunnels.push(state.sim, state.cut(), state.key, action):
+    number = tunnels.source_port(state.sim, state.came)
+    for packet, key in tunnels.push(state.sim, state.cut(), state.key, action, number):
         _run(_Run(state.sim, packet, key, state.depth), rest)
 
 

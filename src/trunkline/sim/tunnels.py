@@ -10,7 +10,7 @@ from typing import Final
 
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
-from trunkline.flow.hashes import flow_hash
+from trunkline.flow.hashes import five_tuple
 from trunkline.packet import tunnels as outer
 from trunkline.packet.packet import Packet
 from trunkline.packet.segment import complete
@@ -23,13 +23,12 @@ _OUTSIDE: Final = _BESIDE | layout.bits("dp_in_port", "recirc_id", "dp_hash")
 _PACKET_TYPE: Final = layout.OFFSET["packet_type"]
 _PACKET_TYPE_MASK: Final = layout.MASK["packet_type"]
 _ETHERNET: Final = 14
-_LAYER4: Final = 0
 
 
 def source_port(sim: Owner, key: int) -> int:
     """The UDP port that stands for the flow inside."""
     low, high = sim.source_ports
-    return (flow_hash(key, _LAYER4, 0) * (high - low) >> 32) + low
+    return (five_tuple(key) * (high - low) >> 32) + low
 
 
 def _inner(packet: Packet, key: int) -> Iterator[bytes]:
@@ -39,15 +38,17 @@ def _inner(packet: Packet, key: int) -> Iterator[bytes]:
         yield frame[_ETHERNET:] if bare else frame
 
 
-def push(sim: Owner, packet: Packet, key: int, action: dp.TunnelPush) -> Iterator[tuple[Packet, int]]:
-    """The outer packets and their keys."""
+def push(
+    sim: Owner, packet: Packet, key: int, action: dp.TunnelPush, number: int
+) -> Iterator[tuple[Packet, int]]:
+    """The outer packets and their keys; `number` is the UDP port that they are sent from."""
     port = sim.port(action.port)
-    number = source_port(sim, key)
+    counted = outer.is_sequenced(action.header)
     for frame in _inner(packet, key):
         sequence = 0
         if port is not None:
             sequence = port.sequence
-            port.sequence += 1
+            port.sequence += counted
             port.packets_out += 1
             port.bytes_out += len(frame)
         outside = outer.push(action.header, frame, number, sequence)
