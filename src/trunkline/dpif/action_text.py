@@ -392,7 +392,8 @@ def _read_userspace(body: str) -> a.Userspace:
         if kind not in ("sFlow", "slow_path", "flow_sample", "ipfix", "controller"):
             raise KeyError(kind)
         cookie = a.Cookie(kind, pairs)
-    return a.Userspace(cookie, int(pid), int(port) if port else None, bool(actions))
+    out_port = _decimal(port, 0xFFFFFFFF) if port else None
+    return a.Userspace(cookie, _decimal(pid, 0xFFFFFFFF), out_port, bool(actions))
 
 
 def _read_sample(body: str, ports: Mapping[str, int]) -> a.Sample:
@@ -418,6 +419,9 @@ def _read_hash(body: str) -> a.Hash:
     return a.Hash(_HASHES.index(found[1]), int(found[2]))
 
 
+_LONGEST_NAME: Final = {"helper": 15, "timeout": 31}  # in bytes, as the kernel's tables have them
+
+
 def _read_conntrack(body: str) -> a.Conntrack:
     given: dict[str, Any] = {}
     for name, inner, word in _words(body):
@@ -434,7 +438,9 @@ def _read_conntrack(body: str) -> a.Conntrack:
             value, slash, mask = text.partition("/")
             ones = (1 << 128) - 1
             given[key] = _number(value, ones), _number(mask, ones) if slash else ones
-        elif key in ("helper", "timeout") and text:
+        elif key in _LONGEST_NAME and text:
+            if len(text) > _LONGEST_NAME[key]:
+                raise ValueError(text)
             given[key] = text
         elif key == "nat" and not equals:
             given["nat"] = _read_nat(inner or "")
@@ -476,10 +482,12 @@ def _read_target(text: str) -> dict[str, int]:
     addresses = (found[1] or found[2] or found[3]).translate(_NO_BRACKETS).split("-")
     family = 6 if ":" in addresses[0] else 4
     numbers = [parse_ipv6(one) if family == 6 else parse_ipv4(one) for one in addresses]
-    if None in numbers:
-        raise ValueError(text)
     low, high = numbers[0] or 0, numbers[-1] or 0
-    ports = {"port_min": int(found[4]), "port_max": int(found[5] or found[4])} if found[4] else {}
+    ports: dict[str, int] = {}
+    if found[4]:
+        ports = {"port_min": _decimal(found[4], 0xFFFF), "port_max": _decimal(found[5] or found[4], 0xFFFF)}
+    if None in numbers or low > high or (ports and ports["port_min"] > ports["port_max"]):
+        raise ValueError(text)
     return {"family": family, "address_min": low, "address_max": high, **ports}
 
 

@@ -38,6 +38,8 @@ _RESERVED: Final = (
 
 
 _PACKET_TYPE: Final = layout.MASK["packet_type"]
+_CONTROLLER: Final = PortConfig("controller", ())
+"""Where a controller's own packets come from (in_port CONTROLLER or ANY): a trunk that is no port."""
 
 
 def is_reserved(mac: int) -> bool:
@@ -67,20 +69,21 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
         x.error(refused)
         x.warn("disallowed VLAN VID for this input port, dropping")
         return
-    if is_reserved(destination) and not bridge.config.forward_bpdu:
+    foreign = port is not _CONTROLLER  # what a controller sends is the bridge's own: nobody is behind it
+    if foreign and is_reserved(destination) and not bridge.config.forward_bpdu:
         x.note("packet has reserved destination MAC, dropping")
         return
     inside = inward(port, wire)
     vlan = inside[0].vid
-    ethernet = not x.key & _PACKET_TYPE  # else there are no addresses to learn
+    learns = foreign and not x.key & _PACKET_TYPE  # else there are no addresses
     if (
-        ethernet
+        learns
         and x.telling
         and bridge.macs.learnable(vlan, source)
         and _whereabouts(x, bridge, vlan, source) != port.name
     ):
         x.note(f"learned that {format_mac(source)} is on port {port.name} in VLAN {vlan}")
-    if ethernet:
+    if learns:
         x.effects.append(Learn(bridge, vlan, source, port.name))
     x.reads.append(mac_token(bridge.name, vlan, destination))
     target = _whereabouts(x, bridge, vlan, destination)
@@ -107,6 +110,8 @@ def _whereabouts(x: Walk, bridge: Bridge, vlan: int, mac: int) -> str | None:
 
 
 def _port_of(x: Walk, bridge: Bridge, ofport: int) -> PortConfig | None:
+    if ofport in (of.OFPP_CONTROLLER, of.OFPP_ANY):
+        return _CONTROLLER
     x.reads.append(port_token(bridge.name, ofport))
     if ofport not in bridge.interfaces:
         x.error(f"received packet on unknown port {ofport}")

@@ -17,6 +17,7 @@ from trunkline.proto.mac_learning import STATIC, MacStatistics
 from trunkline.upcall.datapath import Datapath
 
 _VLANS: Final = 4096
+_MOST_FLOWS: Final = 0xFFFFFFFF
 
 Datapaths = Mapping[str, Datapath]
 """By type ("system", "netdev", "dummy"), as they are at the moment."""
@@ -225,7 +226,7 @@ def _upcall_show(datapaths: Datapaths, arguments: Sequence[str]) -> str:
 
 
 def _set_flow_limit(datapaths: Datapaths, arguments: Sequence[str]) -> str:
-    if not arguments[0].isdigit():
+    if not arguments[0].isdecimal() or int(arguments[0]) > _MOST_FLOWS:
         raise CommandError(f"{arguments[0]}: not a number of flows")
     for datapath in datapaths.values():
         datapath.flow_limit = int(arguments[0])
