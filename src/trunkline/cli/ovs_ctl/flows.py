@@ -1,11 +1,15 @@
 """OpenFlow flows over a restart: dumped from every bridge before, added again after."""
 
 import os
+import re
 import subprocess
 import tempfile
+from typing import Final
 
 from trunkline.cli.ovs_ctl.actions import find, output, run, say
 from trunkline.cli.ovs_ctl.options import Settings
+
+_COUNTED: Final = re.compile(r"(duration|n_packets|n_bytes|idle_age|hard_age)=[^,]*, *")
 
 
 class SavedFlows:
@@ -25,14 +29,10 @@ class SavedFlows:
             )
             names = versions.strip("[]").replace(" ", "").replace('"', "")
             options = ["-O", names] if names else []
-            command = [find("ovs-ofctl"), *options, "dump-flows", "--no-names", bridge]
+            flows = _flows(bridge, options)
             with open(self._file(bridge), "w") as file:
-                done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
-                # the first line is a heading, "NXST_FLOW reply" or the like
-                file.writelines(
-                    f"{line.strip()}\n" for line in done.stdout.splitlines() if "actions=" in line
-                )
-            if done.returncode == 0:
+                file.writelines(f"{line}\n" for line in flows or ())
+            if flows is not None:
                 self._saved[bridge] = options
         return True
 
@@ -43,9 +43,12 @@ class SavedFlows:
         return os.path.join(self._directory.name, bridge)
 
     def restore(self) -> bool:
-        """Adds the flows again; whether all could be."""
+        """Adds the flows again, but where the switch has kept them itself; whether all could be."""
         good = True
         for bridge, options in self._saved.items():
+            with open(self._file(bridge)) as file:
+                if _alike(file.read().splitlines(), _flows(bridge, options) or []):
+                    continue
             if not run("ovs-ofctl", *options, "add-flows", bridge, self._file(bridge)):
                 say(f"{bridge}: flows could not be restored ... (warning).")
                 good = False
@@ -53,3 +56,18 @@ class SavedFlows:
 
     def close(self) -> None:
         self._directory.cleanup()
+
+
+def _flows(bridge: str, options: list[str]) -> list[str] | None:
+    """The flows of a bridge, a line each; None if they cannot be had."""
+    command = [find("ovs-ofctl"), *options, "dump-flows", "--no-names", bridge]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    # The first line is a heading, "NXST_FLOW reply" or the like.
+    lines = [line.strip() for line in done.stdout.splitlines() if "actions=" in line]
+    return lines if done.returncode == 0 else None
+
+
+def _alike(some: list[str], others: list[str]) -> bool:
+    """Whether these are the same flows, times and counters apart."""
+    mine, theirs = (sorted(_COUNTED.sub("", line) for line in lines) for lines in (some, others))
+    return mine == theirs
