@@ -193,6 +193,7 @@ def test_work_left_to_hardware_goes_on(host: Host) -> None:
                 sent.append(packet)
                 wanted.append(expected(case, packet))
     host.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow13")
+    host.vsctl("set", "Open_vSwitch", ".", "other_config:max-idle=120000")
     host.vsctl("add-port", "br0", "va", "--", "add-port", "br0", "vb")
     (host.directory / "flows").write_text("\n".join(rules))
     host.run("ovs-ofctl", "-OOpenFlow13", "add-flows", "br0", str(host.directory / "flows"))

@@ -63,6 +63,7 @@ from trunkline.upcall.taking_up import Left
 
 _MISS, _SLOW, _ACTION, _CONNTRACK = range(4)
 _READ: Final = 256  # records taken out of the ring at once
+_ROOM: Final = 32 << 20  # bytes of records in this process; more stay in the ring
 _SORT: Final = 1.0  # seconds
 _HANDED_ON: Final = ("directions", "connections")
 """Maps that go from one process to the next as they are; all others are made anew."""
@@ -341,7 +342,7 @@ class BpfDatapath:
     def upcalls(self, limit: int) -> list[Upcall]:
         """Works on packets that came up, `limit` at most; those that the switch has to see are given back."""
         queues, ports, sim = self._queues, self._ports, self._sim
-        while self._ring.waiting():  # what one port may have there is bounded
+        while queues.bytes < _ROOM and self._ring.waiting():
             queues.put(self._ring.read(_READ))
         if self._pending:
             now = self.clock.monotonic()

@@ -99,11 +99,11 @@ def _offload(frame: bytes, key: int, gso_size: int) -> Offload | None:
 class Queues:
     """Records that wait, a queue for each port; the ports are served in turn."""
 
-    __slots__ = ("_queues", "waiting")
+    __slots__ = ("_queues", "bytes", "waiting")
 
     def __init__(self) -> None:
         self._queues: dict[int, deque[bytes]] = {}  # the port whose turn it is comes first
-        self.waiting = 0
+        self.waiting = self.bytes = 0
 
     def put(self, records: list[bytes]) -> None:
         queues = self._queues
@@ -113,6 +113,7 @@ class Queues:
             if queue is None:
                 queue = queues[port] = deque()
             queue.append(record)
+            self.bytes += len(record)
         self.waiting += len(records)
 
     def ports(self) -> set[int]:
@@ -128,6 +129,7 @@ class Queues:
             if queue:
                 queues[port] = queue
             self.waiting -= 1
+            self.bytes -= len(record)
             return record
         raise IndexError
 
