@@ -14,6 +14,7 @@ one while the other is read and cleared.
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -106,6 +107,9 @@ _NARROW: Final = Struct(f"={program.NARROW_WORDS}Q").pack
 def words_of(key: int) -> tuple[int, ...]:
     """The key's words as the program reads them."""
     return _WORDS.unpack(layout.datapath_bytes(key))
+
+
+_mask_words = lru_cache(maxsize=2 * program.MAX_MASKS)(words_of)
 
 
 class Masks:
@@ -294,7 +298,7 @@ class Flows:
         self, ufid: int, key: int, mask: int, orders: tuple[bytes, ...], now: float, *, slow: bool
     ) -> None:
         """Puts a flow in.  Raises FullError, BpfError; then nothing has changed."""
-        found = self.masks.take(words_of(mask), now)
+        found = self.masks.take(_mask_words(mask), now)
         actions: _ActionList | None = None
         number: int | None = None
         try:
@@ -332,8 +336,10 @@ class Flows:
         return self._wide if mask.wide else self._narrow
 
     def _fresh_statistics(self, now: float) -> int:
+        never_used = self._numbers.highest  # from here on everything is 0 still
         number = self._numbers.take(now)
-        self._statistics.update(_NUMBER(number), self._zero)
+        if number < never_used:
+            self._statistics.update(_NUMBER(number), self._zero)
         return number
 
     def remove(self, ufid: int, now: float) -> tuple[Statistics, tuple[bytes, ...] | None]:
