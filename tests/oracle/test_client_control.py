@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA
+from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA, Client
 from trunkline.io.pidfile import read_pidfile
 
 pytestmark = pytest.mark.oracle
@@ -28,6 +28,14 @@ def until(condition: Callable[[], object], shown: Callable[[], object] = str) ->
     while not condition():
         assert time.monotonic() < deadline, shown()
         time.sleep(0.02)
+
+
+def listens(path: str) -> bool:
+    try:
+        Client(path).close()
+    except OSError:
+        return False
+    return True
 
 
 def variables(directory: str) -> dict[str, str]:
@@ -50,7 +58,7 @@ class Background:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until(lambda: os.path.exists(f"{self.directory}/s"))
+        until(lambda: listens(f"{self.directory}/s"))
         rows: list[object] = [
             {"op": "insert", "table": "Bridge", "row": {"name": name}, "uuid-name": name} for name in "ac"
         ]

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import pytest
 
+from support.database_servers import Client
+
 pytestmark = pytest.mark.oracle
 ORIGINAL: Final = "/usr/bin/ovsdb-client"
 OURS: Final = str(Path(sys.executable).parent / "ovsdb-client")
@@ -75,9 +77,14 @@ class Server:
              f"--unixctl={self.directory}/ctl"],
             env=self.environment, cwd=self.directory,
         )  # fmt: skip
-        until = time.monotonic() + 10
-        while not os.path.exists(f"{self.directory}/db.sock") and time.monotonic() < until:
-            time.sleep(0.02)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                Client(f"{self.directory}/db.sock").close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
         if not names:  # a server cannot be started without one
             control = ["/usr/bin/ovs-appctl", "-t", f"{self.directory}/ctl"]
             subprocess.run([*control, "ovsdb-server/remove-db", "Zoo"], check=True, timeout=20)

@@ -36,9 +36,14 @@ class Server:
             ["/usr/sbin/ovsdb-server", f"{self.directory}/conf.db", f"--remote=punix:{self.directory}/db.sock",
              "-vconsole:off"], env=self.environment,
         )  # fmt: skip
-        until = time.monotonic() + 10
-        while not os.path.exists(f"{self.directory}/db.sock") and time.monotonic() < until:
-            time.sleep(0.02)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                Client(f"{self.directory}/db.sock").close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
         self.vsctl("init", "--", "add-br", "br0", "--", "add-port", "br0", "p1", "tag=7")
         self.vsctl("set", "Bridge", "br0", "external_ids:a=b c", 'other_config:x="é\\"y"', "flood_vlans=3,1")
 

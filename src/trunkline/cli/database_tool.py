@@ -18,7 +18,7 @@ from trunkline.dbctl.grammar import Command, Parsed, UsageError, listing, local_
 from trunkline.dbctl.run import Call, Exit, Outcome, Settings, Tool, prepare, run
 from trunkline.dbctl.work import TryAgain
 from trunkline.io import log_options
-from trunkline.io.alarm import end_after
+from trunkline.io.alarm import end_after, end_by_signals
 from trunkline.io.log_sinks import write_out
 from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.schema import Schema
@@ -371,6 +371,7 @@ def _run(
     tool = profile.tool()
     log.module(profile.module).message(INFO if writes else DBG, "Called as %s", (line,), None)
     seconds = _seconds(found)
+    end_by_signals(log)
     if seconds:
         end_after(seconds, log)
     prepare(tool, commands, log)

@@ -31,18 +31,30 @@ def end_after(seconds: int, log: "Log | None" = None) -> None:
     if set_alarm is not None:
         set_alarm(seconds)
         return
+    import signal
+
+    if log is not None:
+        end_by_signals(log, signal.SIGALRM)
+    signal.alarm(seconds)
+
+
+def end_by_signals(log: "Log", *numbers: int) -> None:
+    """Lets these signals (or those that end any program) be told of in `log` before they do.
+
+    Within `alarms` nothing is done: the signals are the embedder's.
+    """
+    if _SET_ALARM.get() is not None:
+        return
     import os
     import signal
     import sys
 
-    def ring(number: int, _: object) -> None:
-        if log is not None:
-            name = signal.strsignal(number)
-            log.module("fatal_signal").warn("terminating with signal %d (%s)", number, name)
+    def end(number: int, _: object) -> None:
+        name = signal.strsignal(number)
+        log.module("fatal_signal").warn("terminating with signal %d (%s)", number, name)
         sys.stdout.flush()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    if log is not None:
-        signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
+    for number in numbers or (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, end)

@@ -98,9 +98,10 @@ def _run(parsed: Parsed) -> int:
     given = dict(parsed.options)
     if not parsed.arguments:
         raise _Usage("at least one non-option argument is required (use --help for help)")
-    if "timeout" in given:
-        from trunkline.io.alarm import end_after
+    from trunkline.io.alarm import end_after, end_by_signals
 
+    end_by_signals(log)
+    if "timeout" in given:
         end_after(_seconds(given["timeout"] or ""), log)
     target = given.get("target")
     target = DEFAULT_TARGET if target is None else target

@@ -13,7 +13,7 @@ from trunkline.base.options import Found
 from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
 from trunkline.flow.values import TextContext, TextError
-from trunkline.io.alarm import end_after
+from trunkline.io.alarm import end_after, end_by_signals
 from trunkline.io.log_options import LogOptionError, apply_options, tool_log
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
@@ -182,6 +182,7 @@ def _versions(argument: str) -> int:
 
 def run_command(tool: Tool, run: Callable[[Tool, Sequence[str]], int | None], arguments: list[str]) -> int:
     """Carries out a command; what it raises becomes a Failure."""
+    end_by_signals(tool.log)
     try:
         return run(tool, arguments) or 0
     except TextError as error:

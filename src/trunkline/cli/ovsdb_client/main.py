@@ -3,9 +3,10 @@
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from trunkline.base import usage
 from trunkline.base.directories import Directories, from_environment
@@ -18,6 +19,7 @@ from trunkline.cli.ovsdb_client.context import Context, Failure, fail, out
 from trunkline.dbctl.tables import OPTIONS as TABLE_OPTIONS
 from trunkline.dbctl.tables import TableError, style_from_options
 from trunkline.io import log_options
+from trunkline.io.alarm import end_by_signals
 from trunkline.io.ovsdb_client import BlockingClient, ConnectError, ConnectionClosed, RpcError
 from trunkline.io.reach import Ways, connect, connect_in_turn
 
@@ -105,28 +107,19 @@ def main() -> None:
     """Runs the command line in sys.argv and exits."""
     directories = from_environment(os.environ)
     try:
-        parsed = parse_options(sys.argv[1:], OPTIONS)
+        try:
+            parsed = parse_options(sys.argv[1:], OPTIONS)
+        except OptionError as error:
+            _take(error.found, directories)
+            raise
+        log = _take(parsed.options, directories)
         options = dict(parsed.options)
-        if "log-file" in options and ("help" in options or "version" in options):
-            log_options.apply_before("ovsdb-client", parsed.options, ("help", "version"))
-        first = next((name for name, _ in parsed.options if name in ("help", "version")), "")
-        if first == "help" or (not first and parsed.arguments[:1] == ["help"]):
+        if parsed.arguments[:1] == ["help"]:
             out(help_text(directories))
-            return
-        if first:
-            out(version_text("ovsdb-client"))
             return
         style = style_from_options(parsed.options)
         seconds = _timeout(options.get("timeout"))
-        log = log_options.machine_log("ovsdb-client", console=INFO)
-        log_options.apply_options(log, parsed.options, directories)
-    except OptionError as error:
-        asked = next((name for name, _ in error.found if name in ("help", "version")), "")
-        if asked:  # getopt_long takes them one by one
-            out(help_text(directories) if asked == "help" else version_text("ovsdb-client"))
-            return
-        fail(str(error))
-    except (TableError, Failure, log_options.LogOptionError) as error:
+    except (OptionError, TableError, Failure, log_options.LogOptionError) as error:
         fail(str(error))
     if not parsed.arguments:
         fail("missing command name; use --help for help")
@@ -143,7 +136,10 @@ def main() -> None:
             from trunkline.cli.ovsdb_client.background import start
 
             serving, end = start(log, options, directories)
-        _set_alarm(seconds, log)
+        else:
+            end_by_signals(log)
+        if seconds:
+            signal.alarm(seconds)
         words = parsed.arguments[1:]
         ways, leads = _ways(options, directories, log), "no-leader-only" not in options
         client, database, arguments = _resolve(command, words, ways, leads)
@@ -172,6 +168,27 @@ def main() -> None:
         os._exit(1)
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def _take(options: Found, directories: Directories) -> Log:
+    """Minds the options one by one, as getopt_long gives them: what stands before --version counts, and exits
+    for --help and --version.  The log, as they say.  Raises Failure, TableError, LogOptionError."""
+    if options and options[0][0] in ("help", "version"):
+        _inform(options[0][0], directories)
+    log = log_options.machine_log("ovsdb-client", console=INFO)
+    for name, argument in options:
+        if name in ("help", "version"):
+            _inform(name, directories)
+        if name == "timeout":
+            _timeout(argument)
+        style_from_options([(name, argument)])
+        log_options.apply_option(log, name, argument, directories)
+    return log
+
+
+def _inform(name: str, directories: Directories) -> NoReturn:
+    out(help_text(directories) if name == "help" else version_text("ovsdb-client"))
+    sys.exit(0)
 
 
 def _last_of(given: Found, name: str) -> bool | None:
@@ -215,26 +232,9 @@ def _timeout(text: str | None) -> int:
     """Seconds, 0 for ever.  Raises Failure."""
     if text is None:
         return 0
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) < 1 << 32:
         raise Failure(f"value {text} on -t or --timeout is invalid")
     return int(text)
-
-
-def _set_alarm(seconds: int, log: Log) -> None:
-    """After so many seconds SIGALRM ends the program, as it does the original."""
-    if not seconds:
-        return
-    import signal
-
-    if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
-
-        def ring(number: int, _: object) -> None:
-            log.module("fatal_signal").warn("terminating with signal 14 (Alarm clock)")
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-        signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
 
 
 def _resolve(

@@ -12,7 +12,7 @@ from trunkline.ovsdb.conditions import UUID_TYPE, parse_where
 from trunkline.ovsdb.datum import datum_from_json
 from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.schema import Schema
-from trunkline.ovsdb.types import UNLIMITED, ColumnType
+from trunkline.ovsdb.types import ColumnType
 
 ZERO: Final = "00000000-0000-0000-0000-000000000000"
 _FLAGS: Final = ("initial", "insert", "delete", "modify")
@@ -154,8 +154,11 @@ def _line(
             cells.append(missing)
             continue
         if loose and type_.max > 1:
-            type_ = type_._replace(min=0, max=UNLIMITED)
-        cells.append(DatumCell(type_, datum_from_json(type_, row[name])))
+            type_ = type_._replace(min=0)
+        try:
+            cells.append(DatumCell(type_, datum_from_json(type_, row[name])))
+        except OvsdbError:  # a difference of more elements than the column may hold
+            cells.append(JsonCell(row[name]))
     return cells
 
 

@@ -153,7 +153,7 @@ def _rewrite(call: Call, schema: Schema | None, target: str | None, verb: str) -
         if schema is not None:
             from trunkline.ovsdb.conversion import convert
 
-            database = convert(database, schema, random_uuid)
+            database = convert(database, schema, random_uuid, file=True)
         comment = f"{verb} by ovsdb-tool {OPEN_VSWITCH}"
         records: list[Json] = [database.schema.to_json(), snapshot_record(database, comment, _now())]
         replace_file(path if target is None else target, records)

@@ -13,7 +13,6 @@ from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.log import Record
 from trunkline.ovsdb.schema import Schema, Table
 from trunkline.ovsdb.text import datum_to_text
-from trunkline.ovsdb.types import UNLIMITED
 
 _SPECIAL: Final[dict[str, type]] = {"_date": int, "_comment": str, "_is_diff": bool}
 
@@ -92,7 +91,7 @@ def _columns(table: Table | None, row: dict[str, Json], differing: bool) -> Iter
         if column is not None:
             type_ = column.type
             if differing and type_.max != 1:
-                type_ = type_._replace(min=0, max=UNLIMITED)
+                type_ = type_._replace(min=0)  # one of more elements than the column may hold is no datum
             try:
                 text = datum_to_text(column.type, datum_from_json(type_, value))
             except OvsdbError:
