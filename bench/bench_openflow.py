@@ -180,9 +180,12 @@ class Figures:
         rnd = random.Random(5)
         flows = [
             f"in_port=1,ip,nw_src=10.1.1.1,nw_dst=10.{rnd.randrange(2)}.{rnd.randrange(256)}.{rnd.randrange(256)}"
-            for _ in range(TRACES)
+            for _ in range(TRACES + 1)
         ]
         control = Control(bed.control)
+        start = time.perf_counter()
+        control("ofproto/trace", "br0", flows.pop())  # what is new in the tables is sorted in now
+        self.first_trace = (time.perf_counter() - start) * 1000
         start = time.perf_counter()
         for flow in flows:
             control("ofproto/trace", "br0", flow)
@@ -208,4 +211,5 @@ def run() -> Iterator[Row]:
     yield row("dump-flows of 100,000", "dump", "s", original and 4 * original.dump)
     yield row("dump-flows of one exact flow, empty table", "exact_in_none", "s")
     yield row("  what it takes longer among 100,000 flows", "exact_more", "ms", 3)
+    yield row("first trace after 100,000 flows", "first_trace", "ms")
     yield row("traces over one control connection", "traces", "traces/s", 4000)
