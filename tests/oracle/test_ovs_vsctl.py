@@ -11,14 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support.originals import Originals, environment, wait_for
-from support.vsctl import Result, contents, run_original, run_ours, same_form, transact
+from support.tool_pair import ToolPair, two_databases
+from support.vsctl import Result, run_original, run_ours, same_form, transact
 
 pytestmark = pytest.mark.oracle
 
@@ -45,12 +45,8 @@ TABLES = [
 ]
 
 
-class Pair:
-    """Two databases: one for the original, one for ours."""
-
-    def __init__(self, theirs: Originals, ours: Originals) -> None:
-        self.theirs = theirs
-        self.ours = ours
+class Pair(ToolPair):
+    tables = tuple(TABLES)
 
     def compare(self, line: str, *, wait: bool = False) -> Result:
         return self.compare_words(shlex.split(line), line, wait=wait)
@@ -59,22 +55,8 @@ class Pair:
         head = ["--no-syslog", *([] if wait else ["--no-wait"])]
         theirs = run_original(self.theirs, [*head, *words])
         ours = run_ours(self.ours.directory, [*head, *words])
-        said = line or repr(words)
-        here = same_form(ours.output), same_form(ours.errors), ours.status
-        there = same_form(theirs.output), same_form(theirs.errors), theirs.status
-        there = tuple(self._placed(part) for part in there)
-        assert tuple(self._placed(part) for part in here) == there, f"{said}\nours: {ours}\ntheirs: {theirs}"
+        assert self.form(ours) == self.form(theirs), f"{line or words!r}\nours: {ours}\ntheirs: {theirs}"
         return theirs
-
-    def _placed(self, part: object) -> object:
-        if isinstance(part, str):
-            for directory in (self.theirs.directory, self.ours.directory):
-                part = part.replace(str(directory), "DIRECTORY")
-        return part
-
-    def compare_contents(self) -> None:
-        both = [contents(one.directory / "db.sock", TABLES) for one in (self.ours, self.theirs)]
-        assert both[0] == both[1]
 
     def clear(self) -> None:
         roots = [
@@ -87,19 +69,8 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Pair]:
-    with tempfile.TemporaryDirectory(prefix="tl.", dir="/tmp") as name:
-        both = []
-        for part in ("t", "o"):
-            directory = Path(name) / part
-            directory.mkdir()
-            both.append(Originals(directory))
-        try:
-            for one in both:
-                one.start_database()
-            yield Pair(*both)
-        finally:
-            for one in both:
-                one.stop()
+    with two_databases() as both:
+        yield Pair(*both)
 
 
 @pytest.fixture
@@ -160,15 +131,7 @@ SCRIPTS = sorted((Path(__file__).parent / "vsctl").glob("*.txt"))
 @pytest.mark.parametrize("script", SCRIPTS, ids=[path.stem for path in SCRIPTS])
 def test_script(pair: Pair, script: Path) -> None:
     """Lines of a file, one after the other on the same database."""
-    differences = []
-    for line in script.read_text().splitlines():
-        if line and not line.startswith("#"):
-            try:
-                pair.compare(line)
-            except AssertionError as difference:
-                differences.append(str(difference).partition("\nassert")[0])
-    assert not differences, "\n\n".join(differences)
-    pair.compare_contents()
+    pair.run_script(script)
 
 
 # -- made-up command lines ---------------------------------------------------------------------------------
