@@ -33,8 +33,13 @@ VALUES = {
 def options_of(name: str) -> list[str]:
     """The long options that the manual page and ``--help`` name."""
     program, section = PROGRAMS[name]
-    page = subprocess.run(["man", section, name], capture_output=True, text=True, env={**os.environ, "MANWIDTH": "500"})
-    text = re.sub(r".\x08", "", page.stdout) + subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+    page = subprocess.run(
+        ["man", section, name], capture_output=True, text=True, env={**os.environ, "MANWIDTH": "500"}
+    )
+    text = (
+        re.sub(r".\x08", "", page.stdout)
+        + subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+    )
     return sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", text)))
 
 
@@ -73,10 +78,25 @@ def server() -> Iterator[Running]:
 @pytest.mark.parametrize("program", ["/usr/bin/ovsdb-client", str(BIN / "ovsdb-client")])
 def test_the_client_in_the_background(server: Running, program: str) -> None:
     log, pidfile = Path(server.directory, "client.log"), Path(server.directory, "ovsdb-client.pid")
-    words = (program, "--detach", "--pidfile", "--no-chdir", f"--log-file={log}", "-vjsonrpc:off", "-vconsole:off")
+    words = (
+        program,
+        "--detach",
+        "--pidfile",
+        "--no-chdir",
+        f"--log-file={log}",
+        "-vjsonrpc:off",
+        "-vconsole:off",
+    )
     shown = Path(server.directory, "shown")
     with shown.open("w") as output:
-        subprocess.run([*words, "monitor", "Queue", "dscp"], env=server.environment, stdout=output, stderr=output, check=True, timeout=20)
+        subprocess.run(
+            [*words, "monitor", "Queue", "dscp"],
+            env=server.environment,
+            stdout=output,
+            stderr=output,
+            check=True,
+            timeout=20,
+        )
     Client(server).call("transact", ["Open_vSwitch", {"op": "insert", "table": "Queue", "row": {"dscp": 61}}])
     until = time.monotonic() + 10
     while "61" not in shown.read_text():

@@ -98,7 +98,9 @@ def full(client: Client, watcher: Client, path: str, shown: str, reason: str) ->
         if size < 4:
             break
     assert refused >= 3
-    rows = client.call("transact", [DB, {"op": "select", "table": "Queue", "where": []}])[-1]["result"][0]["rows"]
+    rows = client.call("transact", [DB, {"op": "select", "table": "Queue", "where": []}])[-1]["result"][0][
+        "rows"
+    ]
     assert {dict(row["external_ids"][1])["name"] for row in rows} == committed
     heard = set()
     watcher.send("echo", [])
@@ -199,7 +201,14 @@ def on_a_small_disk(program: str) -> None:
         client = Client(f"{directory}/db.sock")
         committed = full(client, Client(f"{directory}/db.sock"), seen, path, "No space left on device")
         assert names_on_disk(seen) == committed
-        words = ["nsenter", f"--mount=/proc/{process.pid}/ns/mnt", "mount", "-o", "remount,size=1m", path[:-8]]
+        words = [
+            "nsenter",
+            f"--mount=/proc/{process.pid}/ns/mnt",
+            "mount",
+            "-o",
+            "remount,size=1m",
+            path[:-8],
+        ]
         subprocess.run(words, check=True)
         assert len(insert(client, "after", 9000)) == 2
         assert names_on_disk(seen) == committed | {"after"}

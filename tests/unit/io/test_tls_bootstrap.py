@@ -25,7 +25,20 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA (ca.pem), a server's and a client's key and certificate (s, c)."""
     made = tmp_path_factory.mktemp("pki")
     new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl(made, "req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/C=CH/CN=ca")
+    openssl(
+        made,
+        "req",
+        "-x509",
+        *new,
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+        "-days",
+        "2",
+        "-subj",
+        "/C=CH/CN=ca",
+    )
     for name in ("s", "c"):
         openssl(made, "req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
@@ -38,7 +51,9 @@ def serve(certificates: Path, *options: str) -> tuple[Running, str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     own = (f"--private-key={certificates}/s.key", f"--certificate={certificates}/s.pem")
-    server = Running(OURS, *own, *options, f"--remote=pssl:{port}:127.0.0.1", schema=schema_path("Open_vSwitch"))
+    server = Running(
+        OURS, *own, *options, f"--remote=pssl:{port}:127.0.0.1", schema=schema_path("Open_vSwitch")
+    )
     Client(server).call("transact", ["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}])
     return server, f"ssl:127.0.0.1:{port}"
 
@@ -97,6 +112,8 @@ def test_what_cannot_be_fetched_or_trusted(certificates: Path, tmp_path: Path) -
     running, remote = serve(certificates, "--ca-cert=none", f"--peer-ca-cert={certificates}/ca.pem")
     try:
         done = vsctl(running, certificates, remote, "--bootstrap-ca-cert=/nowhere/fetched.pem", "list-br")
-        assert "could not bootstrap CA cert: creating /nowhere/fetched.pem failed: No such file" in done.stderr
+        assert (
+            "could not bootstrap CA cert: creating /nowhere/fetched.pem failed: No such file" in done.stderr
+        )
     finally:
         running.remove()
