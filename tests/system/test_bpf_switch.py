@@ -237,6 +237,21 @@ def test_known_flows_go_on_through_a_restart(host: Host, how: str) -> None:
     assert len(attached(host, "p1")) == 1
 
 
+def test_packets_wait_for_flows_that_are_being_restored(host: Host) -> None:
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    host.namespace.machine("p2", "10.0.0.2/24")
+    wait = "other_config:flow-restore-wait=true"
+    host.run("ovs-appctl", "exit", "--cleanup")
+    host.switch.wait(_DEADLINE)
+    host.run("ovs-vsctl", "--no-wait", "set", "Open_vSwitch", ".", wait)
+    host.start_switch()
+    host.vsctl("add-port", "br0", "p1", "--", "add-port", "br0", "p2")
+    assert not first.pings("10.0.0.2")
+    assert host.run("ovs-appctl", "dpctl/dump-flows") == ""
+    host.vsctl("remove", "Open_vSwitch", ".", "other_config", "flow-restore-wait")
+    until(lambda: first.pings("10.0.0.2"), "packets are not looked at again")
+
+
 def test_what_is_no_port_any_more_after_a_restart_is_let_go(host: Host) -> None:
     host.namespace.machine("p1", "10.0.0.1/24")
     host.vsctl("add-port", "br0", "p1")

@@ -171,6 +171,7 @@ class Switch:
 
     def _configure_lane(self, lane: Lane) -> None:
         config = self._routes.root.other_config if self._routes.root is not None else {}
+        lane.datapath.holding = self.interfaces.holding
         lane.datapath.max_idle = number(config, "max-idle", 10_000, 500) / 1000
         lane.datapath.flow_limit = number(config, "flow-limit", 200_000)
         lane.provider.vlan_limit = number(config, "vlan-limit", 1) or 2

@@ -117,6 +117,7 @@ class Datapath:
         self._next_ufid = 1
         self._by_hand: dict[int, int] = {}  # flows that somebody else has put in
         self._altered: set[int] = set()  # megaflows of ours whose actions somebody has changed
+        self.holding = False  # packets that come up are dropped: flow-restore-wait
         self.paused = False  # then nothing is revalidated, nothing expires
         self.ufid_on = True  # as upcall/show says it
         self.megaflows_on = True  # else each flow is for the very packet that made it
@@ -252,6 +253,8 @@ class Datapath:
         upcalls = self.provider.upcalls(_BATCH)
         if not upcalls:
             return False
+        if self.holding:
+            return True
         fresh: dict[tuple[int, int], Result] = {}  # what this batch has translated, by mask and masked key
         for upcall in upcalls:
             self._handle(upcall, now, fresh)
