@@ -462,3 +462,147 @@ def test_packets_out_of_tunnels(pair: Pair, family: int) -> None:
     last = outer("gre", 4, family, "", 0, inner("udp", 4))  # comes after all others
     expected, got = arrivals(pair, "p3", [*packets, *bad, ("p1", last)], len(packets) + 1)
     assert [one.hex() for one in got] == [one.hex() for one in expected]
+
+
+# ---- commands
+
+COMMANDS = """
+ovs/route/show
+ovs/route/add 10.0.0.0/8 br0 1.1.2.1
+ovs/route/add 10.1.0.0/16 br0 1.1.2.2 pkt_mark=5
+ovs/route/add 10.1.0.0/16 br0 1.1.2.3 pkt_mark=0
+ovs/route/add 0.0.0.0/0 br0 1.1.2.1
+ovs/route/add 10.2.0.0/16 nodev
+ovs/route/add 10.2.0.0/16 p3
+ovs/route/add foo br0
+ovs/route/add 10.2.0.0/16 br0 foo
+ovs/route/add 10.2.0.0/16 br0 2001:db8::1
+ovs/route/add 10.2.0.0/16 br0 1.1.2.1 foo=4
+ovs/route/add 10.2.0.0/16 br0 pkt_mark=7
+ovs/route/add 10.2.0.0 br0
+ovs/route/add 10.2.0.0/40 br0
+ovs/route/add 2001:db8::/64 br0 2001:cafe::1
+ovs/route/add ::/0 br0 2001:cafe::1
+ovs/route/add 99.0.0.0/8 br1
+ovs/route/show
+ovs/route/lookup 10.1.2.3
+ovs/route/lookup 10.1.2.3 pkt_mark=5
+ovs/route/lookup 10.1.2.3 pkt_mark=6
+ovs/route/lookup 10.1.2.3 foo=6
+ovs/route/lookup foo
+ovs/route/lookup 2001:db8::7
+ovs/route/lookup 99.1.1.1
+ovs/route/del 10.1.0.0/16
+ovs/route/del 10.1.0.0/16
+ovs/route/del 10.1.0.0/16 pkt_mark=5
+ovs/route/del 10.1.0.0/17
+ovs/route/del foo
+ovs/route/del 10.0.0.0/8
+ovs/route/del 0.0.0.0/0
+ovs/route/del ::/0
+ovs/route/del 2001:db8::/64
+ovs/route/show
+tnl/ports/show
+tnl/neigh/set br0 1.1.2.x f8:bc:12:44:34:b6
+tnl/neigh/set br0 1.1.2.3 f8:bc:12:44:34
+tnl/arp/set nobr 1.1.2.3 f8:bc:12:44:34:b8
+tnl/arp/show
+tnl/neigh/aging
+tnl/neigh/aging 20
+tnl/neigh/aging
+tnl/neigh/aging 0
+tnl/neigh/aging abc
+tnl/neigh/aging 4000
+tnl/neigh/aging 3600
+tnl/egress_port_range
+tnl/egress_port_range 5000 4000
+tnl/egress_port_range 5000 70000
+tnl/egress_port_range 5
+tnl/egress_port_range 32768 61000
+netdev-dummy/ip4addr br0 foo
+netdev-dummy/ip4addr nobr 1.2.3.4/24
+netdev-dummy/ip6addr br0 foo
+dpctl/show
+ofproto/list-tunnels
+"""
+
+
+def test_commands(pair: Pair) -> None:
+    """The same words, in whatever order lists are."""
+    pair.tunnels(
+        ("a", "vxlan", "options:remote_ip=1.1.2.92"),
+        ("b", "geneve", "options:remote_ip=1.1.2.92 options:csum=true"),
+        ("c", "gre", "options:remote_ip=2001:cafe::92"),
+        ("d", "vxlan", "options:remote_ip=2001:cafe::92 options:dst_port=8472"),
+    )
+    for command in COMMANDS.split("\n")[1:-1]:
+        answers = [
+            sorted(line for line in answer.splitlines() if not re.match(r"  (lookups|flows|port 0)", line))
+            for answer in pair.control(*command.split())
+        ]
+        assert answers[1] == answers[0], command
+
+
+def test_neighbours_are_asked_and_learned(pair: Pair) -> None:
+    """A packet for an unknown neighbour makes a question, the answer lets the next packet through."""
+    for family, remote in ((4, "1.1.2.55"), (6, "2001:cafe::55")):
+        pair.tunnels(("tt", "vxlan", f"options:remote_ip={remote} options:key={family}"))
+        pair.flows("br1", "in_port=3,actions=20")
+        pair.control("revalidator/purge")
+        expected, got = arrivals(pair, "p1", [("p3", inner("udp", 9))], 1)
+        assert got[0].hex() == expected[0].hex()
+        mac = 0x020000000055
+        if family == 4:
+            fields = {"dl_dst": 0xAA55AA550000, "dl_src": mac, "dl_type": 0x0806, "arp_op": 2, "arp_sha": mac}
+            fields |= {"arp_spa": 0x01010237, "arp_tpa": 0x01010258, "arp_tha": 0xAA55AA550000}
+        else:
+            own, peer = (parse_address(text) or 0 for text in ("2001:cafe::88", remote))
+            fields = {
+                "dl_dst": 0xAA55AA550000,
+                "dl_src": mac,
+                "dl_type": 0x86DD,
+                "nw_proto": 58,
+                "nw_ttl": 255,
+            }
+            fields |= {
+                "icmpv6_type": 136,
+                "ipv6_src": peer,
+                "ipv6_dst": own,
+                "nd_target": peer,
+                "nd_tll": mac,
+            }
+        answer = build(layout.pack(fields)[0])
+        for switch in pair.both:
+            switch.control("netdev-dummy/receive", "p1", answer.hex())
+            deadline = time.monotonic() + 20
+            while not re.search(
+                rf"^{remote} +02:00:00:00:00:55 +br0$", switch.control("tnl/neigh/show"), re.M
+            ):
+                assert time.monotonic() < deadline, (switch.ours, switch.control("tnl/neigh/show"))
+                time.sleep(0.05)
+            switch.control("revalidator/purge")
+        expected, got = arrivals(pair, "p1", [("p3", inner("udp", 9))], 1)
+        assert got[-1].hex() == expected[-1].hex()
+        assert len(got[-1]) > len(inner("udp", 9))
+
+
+def test_the_datapath_may_do_it(pair: Pair) -> None:
+    """Where the datapath puts headers on by itself, it is told the tunnel's fields."""
+    tunnels, flows = [], []
+    for i, (kind, options, actions) in enumerate(TRACED):
+        words = " ".join(f"options:{option}" for option in [f"remote_ip=1.1.2.{100 + i}", *options.split()])
+        tunnels.append((f"tt{i}", kind, words))
+        flows.append(f"dl_src=50:54:00:00:00:{i:02x},actions={actions.replace('20', str(20 + i))}")
+    pair.tunnels(*tunnels)
+    pair.flows("br1", *flows)
+    assert pair.control("dpif/set-dp-features", "br0", "tnl_push_pop", "false") == ("", "")
+    try:
+        for i, case in enumerate(TRACED):
+            if "legacy_l3" in case[1] or case[0] == "gtpu":
+                continue  # the original leaves the Ethernet header off for whatever follows
+            for packet in PACKETS:
+                flow = f"{packet},dl_src=50:54:00:00:00:{i:02x}"
+                original, ours = pair.control("ofproto/trace", "br1", flow)
+                assert trace(ours) == trace(original), (case, packet)
+    finally:
+        pair.control("dpif/set-dp-features", "br0", "tnl_push_pop", "true")

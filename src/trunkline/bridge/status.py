@@ -10,6 +10,7 @@ from typing import Any, Final
 from trunkline.base.addresses import format_mac
 from trunkline.bridge.parts import NO_OFPORT, BridgePart, InterfacePart, statistics_map
 from trunkline.bridge.switch import Switch
+from trunkline.model.tunnels import TUNNEL_TYPES
 from trunkline.ofproto.primaries import ControllerState
 from trunkline.ovsdb.replica import Replica
 from trunkline.ovsdb.rows import Row, Transaction
@@ -38,7 +39,7 @@ class Status:
             "dpdk_initialized": False,
             "dpdk_version": "none",
             "datapath_types": tuple(sorted(datapath_types)),
-            "iface_types": tuple(sorted({*interface_types, "patch"})),
+            "iface_types": tuple(sorted({*interface_types, "patch", *TUNNEL_TYPES})),
         }
         self._written: dict[str, Any] = {}
         self._controllers: dict[str, dict[str, Any]] = {}  # what has been written of each

@@ -14,7 +14,7 @@ from trunkline.dpif import actions as a
 from trunkline.dpif.text import NESTED, assignments, parse_key, short_hex
 from trunkline.dpif.tunnel_push_text import format_push, parse_push
 from trunkline.dpif.tunnel_text import format_tunnel, tunnel_bits
-from trunkline.flow.key import OFFSET, VIEW, WIDTH, get
+from trunkline.flow.key import OFFSET, TUN_KEY, VIEW, WIDTH, get
 from trunkline.flow.values import TextError, scan_integer
 
 _NO_NAMES: Final[Mapping[Any, Any]] = MappingProxyType({})
@@ -61,7 +61,8 @@ def _format_nested(action: Any, names: Mapping[int, str], key: int) -> Iterator[
 def _format_set(action: a.Set, key: int) -> Iterator[str]:
     value, mask = action
     if mask & tunnel_bits:
-        yield f"set({format_tunnel(value, mask)})"
+        keyed = get(value, "tunnel_flags") & TUN_KEY  # else there is no number to show
+        yield f"set({format_tunnel(value, mask if keyed else mask & ~VIEW['tun_id'].mask)})"
     for name, field in (("skb_priority", "skb_priority"), ("skb_mark", "pkt_mark")):
         if mask & VIEW[field].mask:
             shift, ones, _ = VIEW[field]

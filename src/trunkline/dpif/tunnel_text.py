@@ -1,7 +1,7 @@
 """The tunnel attribute of datapath keys and of set actions: `tunnel(tun_id=0x5,src=...,flags(df|key))`.
 
 Geneve options are kept as the wire has them (slot tun_options, the first byte highest), for only a bridge's
-TLV table gives them names.  A key for another kind of tunnel (erspan, gtpu) is not read yet; it is refused.
+TLV table gives them names.
 """
 
 import re
@@ -28,6 +28,20 @@ _PARTS: Final = (
     ("tp_src", "tun_tp_src", "dec"),
     ("tp_dst", "tun_tp_dst", "dec"),
 )
+# groups: name in text, slot, how it is written
+_GROUPS: Final = {
+    "erspan": (
+        ("ver", "tun_erspan_ver", "d"),
+        ("idx", "tun_erspan_idx", "#x"),
+        ("dir", "tun_erspan_dir", "d"),
+        ("hwid", "tun_erspan_hwid", "#x"),
+    ),
+    "gtpu": (
+        ("flags", "tun_gtpu_flags", "#x"),
+        ("msgtype", "tun_gtpu_msgtype", "d"),
+    ),
+}
+_FIRST: Final = ("tun_erspan_ver", "tun_gtpu_flags", "tun_gtpu_msgtype")
 _SLOT: Final = {name: (slot, form) for name, slot, form in _PARTS}
 
 
@@ -42,6 +56,14 @@ def format_tunnel(key: int, mask: int) -> str:
     length = get(key, "tun_options_length") * 4
     if length:
         parts.append(f"geneve({''.join(_options(key, mask, length))})")
+    for name, members in _GROUPS.items():
+        shown = [
+            f"{word}={_with_mask(f'{get(key, slot):{form}}', get(mask, slot), VIEW[slot].ones)}"
+            for word, slot, form in members
+            if mask & _every(slot) and (get(key, slot) or slot in _FIRST)
+        ]
+        if shown and any(get(key, slot) for _, slot, _ in members):
+            parts.append(f"{name}({','.join(shown)})")
     flags_mask = mask >> OFFSET["tunnel_flags"] & _FLAG_BITS
     if flags_mask:
         parts.append(f"flags({write_flags(get(key, 'tunnel_flags'), flags_mask, _FLAGS, _FLAG_BITS)})")
@@ -148,7 +170,21 @@ def _read_group(name: str, body: str) -> tuple[int, int]:
         return gbp << id_at | flags << flags_at, gbp_mask << id_at | flags_mask << flags_at
     if name == "geneve":
         return _read_options(body)
+    if name in _GROUPS:
+        return _read_members(name, body)
     raise KeyError(name)
+
+
+def _read_members(name: str, body: str) -> tuple[int, int]:
+    key = mask = 0
+    members = {word: slot for word, slot, _ in _GROUPS[name]}
+    for part in body.split(","):
+        word, _, text = part.strip().partition("=")
+        slot = members[word]
+        value, bits = _read("dec", text, VIEW[slot].ones)
+        key |= value << OFFSET[slot]
+        mask |= bits << OFFSET[slot]
+    return key, mask
 
 
 def _read_options(body: str) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def _rows() -> Mapping[str, TunnelType]:
             "ip6erspan", "ip6erspan_sys", GRE, None, 108, (LEGACY_L2,), sequenced=True, erspan=True, family=6
         ),
         TunnelType("gtpu", "gtpu_sys", UDP, 2152, 110, (LEGACY_L3,)),
-        TunnelType("bareudp", "bareudp_sys", UDP, 0, 0, (LEGACY_L3,), payload=True),
+        TunnelType("bareudp", "udp_sys", UDP, 0, 0, (LEGACY_L3,), payload=True),
     )
     return MappingProxyType({row.name: row for row in rows})
 
@@ -67,6 +67,17 @@ TUNNEL_TYPES: Final = _rows()
 DEFAULT_TTL: Final = 64
 MAX_OPTIONS: Final = 256  # bytes that the options of a bridge's TLV table may take
 OPTION_FIELDS: Final = 64  # tun_metadata0 to tun_metadata63
+
+
+def describe_datapath_port(type: str, port: int) -> str:
+    """What a tunnel's datapath port is, as dpctl/show has it."""
+    row = TUNNEL_TYPES[type]
+    parts = ["packet_type=ptap"]
+    if row.erspan:
+        parts.insert(0, "erspan_ver=0")
+    if row.port is not None and port != row.port:
+        parts.insert(0, f"dst_port={port}")
+    return f"{type}: {', '.join(parts)}"
 
 
 def datapath_port_name(type: str, port: int) -> str:

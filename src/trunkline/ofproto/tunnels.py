@@ -113,6 +113,7 @@ class Tunnels:
     def __init__(self, shared: Shared, journal: Callable[[Hashable], None]) -> None:
         self.shared = shared
         self.pushes = False  # the switch writes headers, and the datapath puts them on and off
+        self.can_push = False  # the datapath can put them on and off
         self.hosted: set[int] = set()  # datapath ports that can do without a bridge
         self.entries: dict[tuple[str, int], Entry] = {}  # by bridge and ofport
         self.vports: dict[str, Vport] = {}
@@ -121,6 +122,11 @@ class Tunnels:
         self._matches: dict[_Match, Entry] = {}
         self._shapes: tuple[tuple[bool, bool, int, str], ...] = ()
         shared.watchers.append(journal)
+
+    def use_pushes(self, on: bool) -> None:
+        """Off: the datapath is told the tunnels' fields, and does the rest."""
+        self.pushes = on
+        self._journal(tunnels_token())
 
     def tell_source_ports(self) -> None:
         """The UDP ports that packets are sent from have changed."""

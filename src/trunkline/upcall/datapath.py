@@ -140,7 +140,8 @@ class Datapath:
         fabric.conntrack = provider.conntrack
         fabric.meters = provider.meters
         fabric.counters = counters
-        fabric.tunnels.pushes = {"tnl_push", "tnl_pop"} <= provider.capabilities().actions
+        fabric.tunnels.can_push = {"tnl_push", "tnl_pop"} <= provider.capabilities().actions
+        fabric.tunnels.pushes = fabric.tunnels.can_push
         fabric.tunnels.set_source_ports = provider.set_tunnel_source_ports
         provider.set_tunnel_source_ports(fabric.tunnels.shared.source_ports)
         provider.conntrack.count_in(counters)

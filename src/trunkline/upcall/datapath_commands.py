@@ -131,9 +131,17 @@ def _features(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     )
 
 
+_PUSH_POP: Final = "tnl_push_pop"
+
+
 def _set_features(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     words = [word for word in arguments if word != "--force"]
     datapath, _ = find_bridge(datapaths, words[0] if words else "")
+    if len(words) > 1 and words[1] == _PUSH_POP and words[2:] in (["true"], ["false"]):
+        tunnels = datapath.fabric.tunnels
+        tunnels.use_pushes(words[2] == "true" and tunnels.can_push)
+        datapath.run()
+        return ""
     if len(words) > 1:
         raise CommandError(
             f"dpif/set-dp-features: {words[1]} cannot be set: what this datapath can do is fixed"
@@ -141,6 +149,11 @@ def _set_features(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     lines = []
     for title, name, value in _values(datapath):
         text = str(value) if name in _COUNTED else "true" if value else "false"
+        if name == _PUSH_POP:
+            able, now = datapath.fabric.tunnels.can_push, datapath.fabric.tunnels.pushes
+            text = str(now).lower()
+            lines.append(f"{name} ({title}) : [run time]:{text}, [boot time]:{str(able).lower()}\n")
+            continue
         lines.append(f"{name} ({title}) : [run time]:{text}, [boot time]:{text}\n")
     return "".join(lines)
 

@@ -18,6 +18,7 @@ from trunkline.flow.match import Match
 from trunkline.flow.text import parse_match
 from trunkline.flow.values import TextContext, TextError
 from trunkline.jsonrpc.unixctl import Command, CommandError
+from trunkline.model.tunnels import TUNNEL_TYPES, describe_datapath_port
 from trunkline.translate.result import SendToController
 from trunkline.upcall import dpctl_flows as hand
 from trunkline.upcall.commands import Datapaths, find_bridge, note_lines
@@ -149,7 +150,11 @@ def _shown(datapath: Datapath, counters: bool) -> Iterator[str]:
     yield f"  lookups: hit:{statistics.hits} missed:{statistics.misses} lost:{statistics.lost}"
     yield f"  flows: {statistics.flows}"
     for port in datapath.provider.ports():
-        yield f"  port {port.number}: {port.name} ({port.type})"
+        kind = port.type
+        if kind in TUNNEL_TYPES:
+            digits = port.name.rpartition("_")[2]
+            kind = describe_datapath_port(kind, int(digits) if digits.isdigit() else 0)
+        yield f"  port {port.number}: {port.name} ({kind})"
         place = datapath.fabric.by_datapath_port.get(port.number)
         if counters and place is not None:
             yield from _counters(place.bridge.port_statistics(place.ofport))

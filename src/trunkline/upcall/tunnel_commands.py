@@ -191,7 +191,7 @@ def _port_range(one: _Tunneling, arguments: Sequence[str]) -> str:
     for word, text in (("min", arguments[0]), ("max", arguments[1])):
         number = leading_number(text)
         if not 0 < number <= 0xFFFF:
-            raise CommandError(f"Invalid {word}.")
+            return f"Invalid {word}."
         numbers.append(number)
     one.shared.source_ports = min(numbers), max(numbers)
     for datapath in one.datapaths.values():
