@@ -612,3 +612,22 @@ def test_the_datapath_may_do_it(pair: Pair) -> None:
                 assert trace(ours) == trace(original), (case, packet)
     finally:
         pair.control("dpif/set-dp-features", "br0", "tnl_push_pop", "true")
+
+
+def test_patch_ports_forget_tunnels(pair: Pair) -> None:
+    """To the bridge behind a patch port a packet comes from no tunnel."""
+    pair.tunnels(("tt", "vxlan", "options:remote_ip=1.1.2.92 options:key=flow"))
+    for switch in pair.both:
+        switch.vsctl("add-br", "br2", "--", "set", "bridge", "br2", "datapath_type=dummy", "fail-mode=secure",
+                     "protocols=OpenFlow13,OpenFlow15", "other-config:hwaddr=aa:55:aa:55:00:02",
+                     "--", "add-port", "br1", "pa", "--", "set", "interface", "pa", "type=patch",
+                     "options:peer=pb", "ofport_request=30", "--", "add-port", "br2", "pb",
+                     "--", "set", "interface", "pb", "type=patch", "options:peer=pa")  # fmt: skip
+    flows = "in_port=3,actions=set_field:5->tun_id,output:30,LOCAL"
+    pair.flows("br1", flows, "in_port=20,actions=output:30,LOCAL", "in_port=30,actions=20")
+    pair.flows("br2", "priority=9,tun_id=5,actions=drop", "priority=8,tun_id=0,actions=in_port")
+    for packet in ("in_port=3,ip", "in_port=20,tun_src=1.1.2.92,tun_dst=1.1.2.88,tun_id=5,ip"):
+        original, ours = pair.control("ofproto/trace", "br1", packet)
+        assert trace(ours) == trace(original), packet
+    for switch in pair.both:
+        switch.vsctl("del-br", "br2", "--", "del-port", "br1", "pa")

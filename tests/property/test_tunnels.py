@@ -15,10 +15,9 @@ from trunkline.packet.packet import GSO_TCPV4, GSO_TCPV6, NEEDS_CHECKSUM, Offloa
 from trunkline.packet.segment import complete
 from trunkline.packet.tunnels import PUSHABLE, Kind, Outer, header, pop, push
 
+FOUR = st.integers(1, (1 << 32) - 1).map(lambda value: MAPPED | value)
+SIX = st.integers(1 << 64, (1 << 128) - 1)
 TYPES = st.sampled_from(sorted(PUSHABLE - {"gtpu"}))
-ADDRESS = st.integers(1, (1 << 32) - 1).map(lambda value: MAPPED | value) | st.integers(
-    1 << 64, (1 << 128) - 1
-)
 MAC = st.integers(0, (1 << 48) - 1)
 
 

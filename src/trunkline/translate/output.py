@@ -5,6 +5,7 @@ from trunkline.flow import key as layout
 from trunkline.model import openflow as of
 from trunkline.ofproto.fabric import patch_token, port_token, ports_token
 from trunkline.openflow.style import port_text
+from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.action_set import UNSET, end
 from trunkline.translate.commit import HEADERS, flat
 from trunkline.translate.conntrack import FIELDS, clear_fields
@@ -80,8 +81,9 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
         x.why = node.children
     x.bridge = bridge
     x.stack, x.action_set, x.exit, x.cookie = [], [], False, NO_COOKIE
-    x.key = x.key & PACKET | ofport << _IN_PORT_SHIFT | UNSET
-    tracked = x.fresh & FIELDS  # to the peer the packet is untracked
+    x.key = x.key & PACKET & ~TUNNEL | ofport << _IN_PORT_SHIFT | UNSET
+    tracked = x.fresh & (FIELDS | TUNNEL)  # to the peer the packet is untracked, and from no tunnel
+    x.fresh &= ~TUNNEL
     x.conntracked = False
     clear_fields(x)
     out, base, pending, x.out = x.out, x.base, x.pending, []
@@ -101,7 +103,7 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
     else:
         out += x.out
     x.out, x.pending = out, pending
-    x.fresh = x.fresh & ~FIELDS | tracked
+    x.fresh = x.fresh & ~(FIELDS | TUNNEL) | tracked
     x.was_mpls, x.reason = mpls, reason
     x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.conntracked, x.exit = saved
 
