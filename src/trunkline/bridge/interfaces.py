@@ -133,6 +133,8 @@ class Interfaces:
         if part.device is not None:
             part.device.close(remove=True)
             part.device = None
+        if part.tunnel is not None and part.datapath_port is not None:
+            self._tunnels.unplug(part, part.tunnel)
         part.state = part.tunnel = None
 
     def _check(self, part: InterfacePart) -> None:
