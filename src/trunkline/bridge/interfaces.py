@@ -127,14 +127,14 @@ class Interfaces:
         part.error = text
         if not self._again:
             part.port.bridge.numbers.forget(part.settings.name)
-        if part.datapath_port is not None:
+        if part.tunnel is not None and part.datapath_port is not None:
+            self._tunnels.unplug(part, part.tunnel)
+        elif part.datapath_port is not None:
             part.port.bridge.lane.provider.port_delete(part.datapath_port)
             part.datapath_port = None
         if part.device is not None:
             part.device.close(remove=True)
             part.device = None
-        if part.tunnel is not None and part.datapath_port is not None:
-            self._tunnels.unplug(part, part.tunnel)
         part.state = part.tunnel = None
 
     def _check(self, part: InterfacePart) -> None:
