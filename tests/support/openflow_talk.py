@@ -28,7 +28,9 @@ def held_pair() -> Iterator[Pair]:
 
 
 def text(raw: bytes) -> str:
-    return re.sub(r"duration[=:]?[\d.]+s", "duration", message_text(raw))
+    """What it says, but for times and for what tables have counted: how often a packet that teaches flows is
+    looked up again is the original's own."""
+    return re.sub(r"duration[=:]?[\d.]+s|lookup=\d+, matched=\d+", "counted", message_text(raw))
 
 
 def is_unasked(raw: bytes) -> bool:

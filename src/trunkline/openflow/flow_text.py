@@ -223,7 +223,7 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
         return
     if set_shorthand(draft.match, key):
         return
-    flag = _FLAGS.get(key)
+    flag = _FLAGS.get(key) if command < of.OFPFC_DELETE else None
     if flag is not None:
         draft.flags |= flag[0]
         draft.formats &= flag[1]
@@ -241,6 +241,8 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
         raise TextError(f"field {key} missing value")
     reader = _KEYS.get(key)
     if reader is not None:
+        if key in _OF_FLOWS and key not in _SAYS[command]:
+            raise TextError(f"unknown keyword {key}")
         reader(draft, value, command, context)
     elif key not in _IGNORED:
         raise TextError(f"unknown keyword {key}")
@@ -317,12 +319,6 @@ def _read_u16(name: str) -> Callable[[_Draft, str, int, ActionContext], None]:
     return read
 
 
-def _read_priority(draft: _Draft, value: str, command: int, context: ActionContext) -> None:
-    if command == -1:
-        raise TextError("unknown keyword priority")
-    _read_u16("priority")(draft, value, command, context)
-
-
 def _read_cookie(draft: _Draft, value: str, command: int, context: ActionContext) -> None:
     cookie, slash, mask = value.partition("/")
     if slash:
@@ -331,10 +327,9 @@ def _read_cookie(draft: _Draft, value: str, command: int, context: ActionContext
         draft.fields["cookie_mask"] = parse_u64(mask)
         draft.fields["cookie"] = parse_u64(cookie) & draft.fields["cookie_mask"]
         draft.formats &= ANY_NXM | OF11 | ANY_OXM
-    elif command >= of.OFPFC_DELETE or command == -1:
-        draft.fields["cookie_mask"] = 0xFFFFFFFFFFFFFFFF
-        draft.fields["cookie"] = parse_u64(cookie)
-        draft.formats &= ANY_NXM | OF11 | ANY_OXM
+    elif command >= of.OFPFC_DELETE:
+        example = f"cookie={cookie}/-1"
+        raise TextError(f"cannot set cookie (to match on a cookie, specify a mask, e.g. {example})")
     else:
         draft.fields["new_cookie"] = parse_u64(cookie)
         draft.fields["modify_cookie"] = True
@@ -349,6 +344,17 @@ _KEYS: Final[dict[str, Callable[[_Draft, str, int, ActionContext], None]]] = {
     "hard_timeout": _read_u16("hard_timeout"),
     "importance": _read_u16("importance"),
     "cookie": _read_cookie,
+}
+
+
+_OF_FLOWS: Final = frozenset(("priority", "idle_timeout", "hard_timeout", "importance"))
+"""Words that say what a flow is; which of them a command takes:"""
+_SAYS: Final[dict[int, frozenset[str]]] = {
+    of.OFPFC_ADD: _OF_FLOWS,
+    of.OFPFC_MODIFY: _OF_FLOWS - {"importance"},
+    of.OFPFC_MODIFY_STRICT: _OF_FLOWS - {"importance"},
+    of.OFPFC_DELETE: frozenset(),
+    of.OFPFC_DELETE_STRICT: frozenset(("priority",)),
 }
 
 
@@ -417,8 +423,6 @@ def parse_request(text: str, context: ActionContext = NO_NAMES, command: int = -
     if _split_actions(text)[1] is not None:
         raise TextError("unknown keyword actions")
     for key, value in key_values(text):
-        if key == "priority":
-            raise TextError("unknown keyword priority")
         _word(draft, key, value, of.OFPFC_DELETE, context)
     match = finish(draft.match)
     return _finished(draft, match, (), of.OFPFC_DELETE, context)
