@@ -99,26 +99,30 @@ def datum_to_bare(type_: ColumnType, datum: Datum) -> str:
 
 
 def word(text: str, start: int) -> tuple[str, int]:
-    """The word at `start` (it may be empty) and where it ends.  Raises TextError."""
+    """The word at `start` (it may be empty) and where it ends.  Raises TextError.
+
+    Outside quotes a backslash makes the next character a part of the word, whatever it is.
+    """
     position = start
     quoted = False
+    parts = []
     while position < len(text):
         letter = text[position]
-        if quoted:
-            if letter == "\\":
-                position += 1
-                if position == len(text):
-                    raise TextError(f"{text[start:]}: quoted string extends past end of argument")
-            elif letter == '"':
-                quoted = False
+        if letter == "\\":
+            position += 1
+            if position == len(text):
+                what = "quoted string extends past end" if quoted else "backslash at end"
+                raise TextError(f"{text[start:]}: {what} of argument")
+            letter = f"\\{text[position]}" if quoted else text[position]
         elif letter == '"':
-            quoted = True
-        elif letter in _DELIMITERS:
+            quoted = not quoted
+        elif not quoted and letter in _DELIMITERS:
             break
+        parts.append(letter)
         position += 1
     if quoted:
         raise TextError(f"{text[start:]}: quoted string extends past end of argument")
-    return text[start:position], position
+    return "".join(parts), position
 
 
 def _spaces(text: str, position: int) -> int:
