@@ -10,7 +10,7 @@ A journal that cannot be written is removed, with one line in the log: better no
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 
 from trunkline.base.clock import Clock
@@ -126,6 +126,7 @@ class _File:
         self._descriptor: int | None = None
         self._size = self._short = 0  # bytes now, and when it was written anew
         self._tail: list[bytes] | None = None  # what has come since a snapshot was begun
+        self._steps: Generator[None, None, None] | None = None  # of the snapshot that is being written
         self._counted = -1  # lookups at the last snapshot
         self._next = clock.monotonic() + _REST
         self.restored = Restored(0, 0, 0)
@@ -164,8 +165,9 @@ class _File:
         """The bridge may have changed in what its journal begins with."""
         if origin != self._origin:
             self._origin = origin
-            for _ in self.write_anew():
-                pass
+            if self.bridge.flows.journal is not None:
+                for _ in self.write_anew():
+                    pass
 
     # ---- as time goes on
 
@@ -197,7 +199,17 @@ class _File:
         return sum(counters.lookups for counters in self.bridge.flows.tables.counters.values())
 
     def write_anew(self) -> Iterator[None]:
-        """A snapshot takes the file's place; in steps."""
+        """A snapshot takes the file's place; in steps.  One that is being written is given up."""
+        self._stop()
+        self._steps = self._snapshot()
+        return self._steps
+
+    def _stop(self) -> None:
+        if self._steps is not None:
+            self._steps.close()
+            self._steps = None
+
+    def _snapshot(self) -> Generator[None, None, None]:
         self.write()
         began = self._clock.monotonic()
         self._counted = self._lookups()
@@ -233,8 +245,8 @@ class _File:
     # ---- the end
 
     def _give_up(self, error: OSError) -> None:
-        self.bridge.flows.journal = None
         self._failed(self.path, error)
+        self._steps = None  # it may be what has failed
         self.remove()
 
     def close(self) -> None:
@@ -243,6 +255,7 @@ class _File:
             self._descriptor = None
 
     def remove(self) -> None:
+        self._stop()
         self.close()
         self.bridge.flows.journal = None
         for path in (self.path, f"{self.path}.new"):
