@@ -220,8 +220,14 @@ SETTINGS: Final = (
     Settings("AutoAttach", _Y, "system_name system_description mappings", "no LLDP is sent"),
 )  # fmt: skip
 
+OWN: Final = (
+    Settings("Open_vSwitch", _H, "other_config:keep-flows",
+             "false: OpenFlow flows do not outlive the switch, which then begins empty as the original does"),
+)  # fmt: skip
+"""Settings that the original does not have."""
+
 
 def setting(table: str, column: str, key: str = "") -> Settings | None:
     """The row that speaks for a column, or for a key of it; None: unknown to ovs-vswitchd.conf.db(5)."""
     name = f"{column}:{key}" if key else column
-    return next((row for row in SETTINGS if row.table == table and name in row.names.split()), None)
+    return next((row for row in (*SETTINGS, *OWN) if row.table == table and name in row.names.split()), None)
