@@ -61,7 +61,7 @@ from trunkline.sim.datapath import Sim
 from trunkline.sim.parts import SendTunneled
 from trunkline.upcall.taking_up import Left
 
-_MISS, _SLOW, _ACTION, _CONNTRACK = range(4)
+_MISS, _SLOW, _ACTION, _CONNTRACK = map(program.UPCALLS.index, ("MISS", "SLOW", "ACTION", "CONNTRACK"))
 _READ: Final = 256  # records taken out of the ring at once
 _ROOM: Final = 32 << 20  # bytes of records in this process; more stay in the ring
 _SORT: Final = 1.0  # seconds
