@@ -1,14 +1,11 @@
 """Agents of clouds program one bridge over several connections at once; it ends as the original does."""
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from support.switch_pair import Pair, Switch
+from support.switch_pair import Pair, Switch, fresh_pair
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import encode
@@ -47,13 +44,7 @@ AGENTS: dict[int, tuple[str, ...]] = {
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    directory = Path(tempfile.mkdtemp(prefix="tl.", dir="/tmp"))
-    pair = Pair(directory)
-    try:
-        yield pair
-    finally:
-        pair.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    yield from fresh_pair()
 
 
 def agent(switch: Switch, version: int, found: list[object]) -> None:

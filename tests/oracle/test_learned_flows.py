@@ -1,14 +1,11 @@
 """What a packet teaches where a flow of that match and priority is already, beside the original."""
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from support.switch_pair import Pair, Switch
+from support.switch_pair import Pair, Switch, fresh_pair
 
 pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("learned_flows")]
 
@@ -22,13 +19,7 @@ TAUGHT = "table=30,priority=9,ip,nw_src=10.0.0.1"
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    directory = Path(tempfile.mkdtemp(prefix="tl.", dir="/tmp"))
-    pair = Pair(directory)
-    try:
-        yield pair
-    finally:
-        pair.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    yield from fresh_pair()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -240,11 +240,11 @@ TRACED = (
 OVER_IPV6 = {"erspan": "ip6erspan", "gre": "ip6gre"}
 
 
-@pytest.mark.parametrize("family", [4, 6])
-def test_traces(pair: Pair, family: int) -> None:
-    """A packet into each kind of tunnel."""
+def lead_into_tunnels(pair: Pair, cases: Sequence[tuple[str, str, str]], family: int) -> None:
+    """A tunnel of br1 for each (type, options, actions), to a neighbour that is known, and a flow into it for
+    packets from an address of its own."""
     tunnels, flows = [], []
-    for i, (kind, options, actions) in enumerate(TRACED):
+    for i, (kind, options, actions) in enumerate(cases):
         remote = f"1.1.2.{100 + i}" if family == 4 else f"2001:cafe::1{i:02x}"
         pair.control("tnl/neigh/set", "br0", remote, f"f8:bc:12:44:35:{i:02x}")
         if family == 6:
@@ -255,6 +255,12 @@ def test_traces(pair: Pair, family: int) -> None:
         flows.append(f"dl_src=50:54:00:00:00:{i:02x},actions={actions.replace('20', str(20 + i))}")
     pair.tunnels(*tunnels)
     pair.flows("br1", *flows)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_traces(pair: Pair, family: int) -> None:
+    """A packet into each kind of tunnel."""
+    lead_into_tunnels(pair, TRACED, family)
     for i, case in enumerate(TRACED):
         for packet in PACKETS:
             original, ours = pair.control("ofproto/trace", "br1", f"{packet},dl_src=50:54:00:00:00:{i:02x}")
@@ -394,20 +400,13 @@ def arrivals(pair: Pair, port: str, packets: list[tuple[str, bytes]], count: int
 @pytest.mark.parametrize("family", [4, 6])
 def test_packets_into_tunnels(pair: Pair, family: int) -> None:
     """The same outer packets, to the last byte."""
-    tunnels, flows, packets = [], [], []
-    for i, (kind, options, actions) in enumerate(CARRIED):
-        remote = f"1.1.2.{100 + i}" if family == 4 else f"2001:cafe::1{i:02x}"
-        pair.control("tnl/neigh/set", "br0", remote, f"f8:bc:12:44:35:{i:02x}")
+    lead_into_tunnels(pair, CARRIED, family)
+    packets = []
+    for i, (kind, options, _) in enumerate(CARRIED):
         if family == 6:
-            kind = OVER_IPV6.get(kind, kind)
             options = options.replace("packet_type=legacy_l3", "")
-        words = " ".join(f"options:{option}" for option in [f"remote_ip={remote}", *options.split()])
-        tunnels.append((f"tt{i}", kind, words))
-        flows.append(f"dl_src=50:54:00:00:00:{i:02x},actions={actions.replace('20', str(20 + i))}")
         if kind != "gtpu" and "legacy_l3" not in options:
             packets += [("p3", inner(one, i)) for one in FAMILIES]
-    pair.tunnels(*tunnels)
-    pair.flows("br1", *flows)
     pair.control("revalidator/wait")
     original, ours = arrivals(pair, "p1", packets, len(packets))
     for packet, expected, got in zip(packets, original, ours, strict=True):

@@ -1,14 +1,11 @@
 """Two switches on stopped time, told and asked the same over OpenFlow."""
 
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from support.switch_pair import Pair
+from support.switch_pair import Pair, fresh_pair
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import encode
 from trunkline.openflow.text import message_text
@@ -17,14 +14,9 @@ from trunkline.openflow.wire import Protocol
 
 def held_pair() -> Iterator[Pair]:
     """A pair whose clocks stand still, while a fixture lasts."""
-    directory = Path(tempfile.mkdtemp(prefix="tl.", dir="/tmp"))
-    pair = Pair(directory)
-    try:
+    for pair in fresh_pair():
         assert pair.control("time/stop") == ("", "")
         yield pair
-    finally:
-        pair.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def text(raw: bytes) -> str:

@@ -4,6 +4,8 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from support.originals import Originals, dummy_options, environment, wait_for
@@ -162,3 +164,13 @@ class Pair:
     def stop(self) -> None:
         for switch in self.both:
             switch.stop()
+
+
+def fresh_pair() -> Iterator[Pair]:
+    """A pair in a short directory of its own, while a fixture lasts."""
+    with tempfile.TemporaryDirectory(prefix="tl.", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        pair = Pair(Path(directory))
+        try:
+            yield pair
+        finally:
+            pair.stop()
