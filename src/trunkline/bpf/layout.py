@@ -18,6 +18,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
+from trunkline.conntrack import tcp, tracker
 from trunkline.conntrack.timeouts import TIMEOUTS
 from trunkline.flow import key as layout
 
@@ -126,6 +127,18 @@ TRACK_FLAGS: Final = tuple(
 BEGUN_IN_KERNEL: Final = 0x80000000  # in the number of a connection that the program has made
 CONNECTION_SLOW: Final = 1  # a helper looks at its packets
 CONNECTION_EXPECTED: Final = 2  # one was expected, and its key shows whose it is
+
+TRACKING_NUMBERS: Final[Sizes] = (
+    *((f"CT_{name}", getattr(tracker, f"CT_{name}")) for name in ("NEW", "EST", "REL", "RPL", "INV", "TRK")),
+    *((f"CT_{name}", getattr(tracker, f"CT_{name}")) for name in ("SNAT", "DNAT")),
+    *((f"TCP_{name}", getattr(tcp, name)) for name in ("FIN", "SYN", "RST", "PSH", "ACK", "URG")),
+    *(
+        (name, getattr(tcp, name))
+        for name in ("CLOSED", "SYN_SENT", "ESTABLISHED", "CLOSING", "FIN_WAIT_2", "TIME_WAIT", "SLACK")
+    ),
+    *((name, getattr(tcp, name)) for name in ("MAX_SCALE", "SCALE_KNOWN", "SCALE_UNKNOWN", "SCALE")),
+)
+"""What connection tracking is told by in Python and in C alike."""
 
 _TYPES: Final = {
     "u8": "B", "u16": "H", "u32": "I", "u64": "Q", "lock": "I",
@@ -368,6 +381,7 @@ def header() -> str:
             ("CONNECTION_EXPECTED", CONNECTION_EXPECTED),
             ("TIMEOUTS", len(TIMEOUTS)),
             *TRACK_FLAGS,
+            *TRACKING_NUMBERS,
         )
     ]
     for prefix, names in (

@@ -30,11 +30,11 @@ STATES: Final = (
 )
 CLOSED, SYN_SENT, ESTABLISHED, CLOSING, FIN_WAIT_2, TIME_WAIT = 0, 2, 4, 7, 9, 10
 
-_SLACK: Final = 0xFFFF + 1500  # how far an acknowledgement may be off
-_MAX_SCALE: Final = 14
-_SCALE_KNOWN: Final = 0x80  # flags in `scale`, above the scale itself
-_SCALE_UNKNOWN: Final = 0x40
-_SCALE: Final = 0x0F
+SLACK: Final = 0xFFFF + 1500  # how far an acknowledgement may be off
+MAX_SCALE: Final = 14
+SCALE_KNOWN: Final = 0x80  # flags in `scale`, above the scale itself
+SCALE_UNKNOWN: Final = 0x40
+SCALE: Final = 0x0F
 _WORD: Final = 0xFFFFFFFF
 _BIT31: Final = 0x80000000
 
@@ -45,7 +45,7 @@ class Segment(NamedTuple):
     acknowledgement: int
     window: int
     length: int  # of the data
-    scale: int  # option 3 of RFC 7323 with _SCALE_KNOWN, 0 without
+    scale: int  # option 3 of RFC 7323 with SCALE_KNOWN, 0 without
 
 
 def segment_of(header: bytes) -> Segment:
@@ -72,7 +72,7 @@ def _scale_option(options: bytes) -> int:
             at += 1
             continue
         if kind == 3:
-            return min(options[at + 2], _MAX_SCALE) | _SCALE_KNOWN
+            return min(options[at + 2], MAX_SCALE) | SCALE_KNOWN
         at += max(options[at + 1], 2)
     return 0
 
@@ -114,9 +114,9 @@ def begin(segment: Segment) -> TcpState:
     if segment.flags & SYN:
         source.high += 1
         source.scale = segment.scale
-        window = _rounded_up(window, segment.scale & _SCALE)
+        window = _rounded_up(window, segment.scale & SCALE)
     else:
-        source.scale = target.scale = _SCALE_UNKNOWN
+        source.scale = target.scale = SCALE_UNKNOWN
     if segment.flags & FIN:
         source.high += 1
     source.high &= _WORD
@@ -171,7 +171,7 @@ def update(state: TcpState, reply: bool, segment: Segment, check: bool = True) -
     fits = (
         _not_before(source.high, ends)
         and _not_before(begins, source.low - (target.max_window << target_scale))
-        and -_SLACK <= skew <= _SLACK << source_scale
+        and -SLACK <= skew <= SLACK << source_scale
         and (not flags & RST or _signed(segment.sequence - source.low) in (-1, 0, 1))
     )
     if fits or not check:
@@ -179,8 +179,8 @@ def update(state: TcpState, reply: bool, segment: Segment, check: bool = True) -
         return VALID, _advance(source, target, flags)
     if (
         (target.state < SYN_SENT or target.state >= FIN_WAIT_2 or source.state >= FIN_WAIT_2)
-        and _not_before(source.high + _SLACK, ends)
-        and _not_before(begins, source.low - _SLACK)
+        and _not_before(source.high + SLACK, ends)
+        and _not_before(begins, source.low - SLACK)
     ):
         # Before both have spoken, and after both have said good-bye, a wider window will do.
         _slide(source, target, ends, acknowledged, window, source_scale)
@@ -191,10 +191,10 @@ def update(state: TcpState, reply: bool, segment: Segment, check: bool = True) -
 
 def _scales(source: Side, target: Side) -> tuple[int, int]:
     """The scales of both windows: as both ends have said, or the largest where nobody knows."""
-    if source.scale & target.scale & _SCALE_KNOWN:
-        return source.scale & _SCALE, target.scale & _SCALE
-    if source.scale & target.scale & _SCALE_UNKNOWN:
-        return _MAX_SCALE, _MAX_SCALE
+    if source.scale & target.scale & SCALE_KNOWN:
+        return source.scale & SCALE, target.scale & SCALE
+    if source.scale & target.scale & SCALE_UNKNOWN:
+        return MAX_SCALE, MAX_SCALE
     return 0, 0
 
 
@@ -218,13 +218,13 @@ def _first_of_side(
     Where `high` moves nobody knew this end before, and what it acknowledges is not looked at.
     """
     window = segment.window
-    if segment.flags & SYN and target.scale & _SCALE_KNOWN:
+    if segment.flags & SYN and target.scale & SCALE_KNOWN:
         source.scale = segment.scale
-        if source.scale & _SCALE_KNOWN:
-            source_scale, target_scale = source.scale & _SCALE, target.scale & _SCALE
+        if source.scale & SCALE_KNOWN:
+            source_scale, target_scale = source.scale & SCALE, target.scale & SCALE
             window = _rounded_up(window, source_scale)
         else:  # no scaling at all: the other's window was not scaled either
-            target.max_window = target.max_window << (target.scale & _SCALE) & 0xFFFF  # 16 bits: 65536 is 0
+            target.max_window = target.max_window << (target.scale & SCALE) & 0xFFFF  # 16 bits: 65536 is 0
             target.scale = 0
     source.low = segment.sequence
     source.state = SYN_SENT
@@ -280,12 +280,12 @@ def information(state: TcpState, verbose: bool) -> str:
     if not verbose:
         return f"state={STATES[_COALESCED.get(first.state, first.state)]}"
     text = f"state_orig={STATES[first.state]},state_reply={STATES[second.state]}"
-    scales = first.scale & _SCALE, second.scale & _SCALE
+    scales = first.scale & SCALE, second.scale & SCALE
     if any(scales):
         text += f",wscale_orig={scales[0]},wscale_reply={scales[1]}"
     return f"{text},flags_orig={_flags(first)},flags_reply={_flags(second)}"
 
 
 def _flags(side: Side) -> str:
-    names = ((_SCALE_KNOWN, "WINDOW_SCALE"), (_SCALE_UNKNOWN, "BE_LIBERAL"))
+    names = ((SCALE_KNOWN, "WINDOW_SCALE"), (SCALE_UNKNOWN, "BE_LIBERAL"))
     return "|".join(name for bit, name in names if side.scale & bit) or "0"

@@ -8,7 +8,6 @@
 #include "rewrite.h"
 #include "tcp.h"
 
-enum { CT_NEW = 1, CT_EST = 2, CT_REL = 4, CT_RPL = 8, CT_INV = 16, CT_TRK = 32, CT_SNAT = 64, CT_DNAT = 128 };
 #define NATTED (CT_SNAT | CT_DNAT)
 #define ICMP 1
 #define ICMPV6 58

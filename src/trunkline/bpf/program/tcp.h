@@ -3,21 +3,8 @@
 #pragma once
 #include "maps.h"
 
-#define TCP_FIN 1
-#define TCP_SYN 2
-#define TCP_RST 4
-#define TCP_PSH 8
-#define TCP_ACK 16
-#define TCP_URG 32
-
-enum { CLOSED = 0, SYN_SENT = 2, ESTABLISHED = 4, CLOSING = 7, FIN_WAIT_2 = 9, TIME_WAIT = 10 };
 enum { VALID, FRESH, BEGINS_ANEW, INVALID };
 
-#define SLACK (0xffff + 1500)
-#define MAX_SCALE 14
-#define SCALE_KNOWN 0x80
-#define SCALE_UNKNOWN 0x40
-#define SCALE 0x0f
 #define STAYS 0xff /* the timeout of a segment that leaves it as it is */
 
 struct segment {
