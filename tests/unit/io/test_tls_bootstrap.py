@@ -1,6 +1,5 @@
 """--bootstrap-ca-cert and --peer-ca-cert between our tools and our server, with certificates by openssl."""
 
-
 import shutil
 import socket
 import subprocess
