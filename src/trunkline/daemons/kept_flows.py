@@ -1,9 +1,12 @@
 """The journals of a switch's bridges, files in its run directory: BRIDGE.flows (ofproto/journal.py).
 
 They outlive the process, not a reboot: nothing is forced to the disk, for what has been written is in the
-kernel's hands when the process dies.  It is written before whoever asked for the change gets an answer.  A
-journal that has grown, or whose flows have counted packets for a while, is written anew from what there is,
-a few milliseconds at a time, beside the old one, which it then replaces.
+kernel's hands when the process dies.  It is written before whoever asked for the change gets an answer.
+
+A journal is written anew from what there is when most of it no longer counts, or when flows have counted
+packets for a while: a few milliseconds at a time, beside the old one, which it then replaces.  To write a
+flow anew costs as much as a flow-mod, so that length alone is no reason: who fills a table with 100,000 flows
+makes a long journal, and every record of it is needed.
 
 A journal that cannot be written is removed, with one line in the log: better none than one with a hole.
 """
@@ -23,6 +26,7 @@ from trunkline.ofproto.journal_snapshot import snapshot
 SUFFIX: Final = ".flows"
 _BOOT: Final = "/proc/sys/kernel/random/boot_id"
 _SLICE: Final = 0.004  # seconds of work at a snapshot, before others have their turn
+_TURN: Final = 0.016  # seconds that belong to others then
 _LONG: Final = 1 << 20  # bytes, before which a journal is not too long
 _PAUSE: Final = 1.0  # seconds between two looks at the journals
 _REST: Final = 30.0  # seconds from one snapshot to the next for the sake of counters alone, and
@@ -39,6 +43,7 @@ class KeptFlows:
         self._log = log.module("ofproto")
         self._boot = _boot_id()
         self._files: dict[str, _File] = {}
+        self._stale = asyncio.Event()  # a journal is to be written anew
 
     def follow(self, bridges: Iterable[tuple[str, Bridge]], *, first: bool) -> None:
         """Takes up bridges (row, bridge) that have come, and drops what there is of those that went.
@@ -85,14 +90,20 @@ class KeptFlows:
     def write(self) -> None:
         """Puts down what has changed."""
         for file in self._files.values():
-            file.write()
+            if file.write() and file.is_stale():
+                self._stale.set()  # at once: when most flows have just gone, there is little to write
 
     async def run(self) -> None:
         """For ever: keeps the journals short."""
         while True:
-            await asyncio.sleep(_PAUSE)
+            try:
+                async with asyncio.timeout(_PAUSE):
+                    await self._stale.wait()
+            except TimeoutError:
+                pass
+            self._stale.clear()
             for file in list(self._files.values()):
-                if file.is_due():
+                if file.is_stale() or file.has_counted():
                     await self._write_anew(file)
 
     async def _write_anew(self, file: "_File") -> None:
@@ -102,7 +113,7 @@ class KeptFlows:
             while self._clock.monotonic() < end:
                 if next(steps, steps) is steps:
                     return
-            await asyncio.sleep(_SLICE)
+            await asyncio.sleep(_TURN)
 
     def close(self, *, keep: bool) -> None:
         """The end of the process; without `keep` nothing stays."""
@@ -124,7 +135,8 @@ class _File:
         self._clock = clock
         self._failed = failed
         self._descriptor: int | None = None
-        self._size = self._short = 0  # bytes now, and when it was written anew
+        self._size = 0  # bytes
+        self._entries = 0  # records, less those that the journal has counted
         self._tail: list[bytes] | None = None  # what has come since a snapshot was begun
         self._steps: Generator[None, None, None] | None = None  # of the snapshot that is being written
         self._counted = -1  # lookups at the last snapshot
@@ -147,12 +159,13 @@ class _File:
         self.restored = restore(self.bridge, contents)
         try:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-            self._size = self._short = whole(data)
+            self._size = whole(data)
             os.ftruncate(self._descriptor, self._size)
         except OSError as error:
             self._give_up(error)
             return True
         self.bridge.flows.journal = Journal(self._soon)
+        self._entries = self.restored.records
         return True
 
     def begin(self) -> None:
@@ -171,10 +184,11 @@ class _File:
 
     # ---- as time goes on
 
-    def write(self) -> None:
+    def write(self) -> bool:
+        """Whether there was anything to write."""
         journal = self.bridge.flows.journal
         if not journal:
-            return
+            return False
         data = journal.take()
         if self._tail is not None:
             self._tail.append(data)
@@ -184,16 +198,30 @@ class _File:
                 self._size += len(data)
             except OSError as error:
                 self._give_up(error)
+        return True
 
     def _soon(self) -> None:
         asyncio.get_running_loop().call_soon(self.write)
 
-    def is_due(self) -> bool:
-        if self._descriptor is None:
+    def is_stale(self) -> bool:
+        """Whether less than half of a long journal is still needed."""
+        if self._size <= _LONG or self._steps is not None or self._descriptor is None:
             return False
-        if self._size > max(_LONG, 2 * self._short):
-            return True
-        return self._clock.monotonic() >= self._next and self._lookups() != self._counted
+        return self._entries + self._changes() > 2 * self._needed()
+
+    def _changes(self) -> int:
+        journal = self.bridge.flows.journal
+        return 0 if journal is None else journal.changes
+
+    def _needed(self) -> int:
+        """How many records a snapshot would have, about."""
+        bridge = self.bridge
+        return bridge.flows.tables.size + len(bridge.groups) + len(bridge.flows.meters) + len(bridge.macs)
+
+    def has_counted(self) -> bool:
+        """Whether it is time to write down what flows have counted."""
+        due = self._descriptor is not None and self._clock.monotonic() >= self._next
+        return due and self._lookups() != self._counted
 
     def _lookups(self) -> int:
         return sum(counters.lookups for counters in self.bridge.flows.tables.counters.values())
@@ -213,6 +241,7 @@ class _File:
         self.write()
         began = self._clock.monotonic()
         self._counted = self._lookups()
+        entries = self._needed() - self._changes()
         new = f"{self.path}.new"
         try:
             descriptor = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -238,7 +267,8 @@ class _File:
         finally:
             self._tail = None
         self.close()
-        self._descriptor, self._size, self._short = descriptor, size, size
+        self._descriptor, self._size, self._entries = descriptor, size, entries
+        self._steps = None
         now = self._clock.monotonic()
         self._next = now + max(_REST, _SHARE * (now - began))
 

@@ -22,7 +22,7 @@ and go.  A journal grows; a snapshot (journal_snapshot.py) takes its place when 
 The wire format of OpenFlow is what makes the journal readable to a newer version of this program.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -79,19 +79,22 @@ class Record(NamedTuple):
 class Journal:
     """Records of one bridge that are to be written; `take` hands them out.
 
-    `waiting` is called when there is something, for what packets do, which nobody waits for.
+    `waiting` is called when there is something, for what packets do, which nobody waits for.  `changes`
+    counts what has been written down since the beginning, the messages of a bundle one by one.
     """
 
-    __slots__ = ("_records", "_waiting")
+    __slots__ = ("_records", "_waiting", "changes")
 
     def __init__(self, waiting: Callable[[], None] = lambda: None) -> None:
         self._records: list[bytes] = []
         self._waiting = waiting
+        self.changes = 0
 
     def _put(self, record: bytes) -> None:
         if not self._records:
             self._waiting()
         self._records.append(record)
+        self.changes += 1
 
     def __bool__(self) -> bool:
         return bool(self._records)
@@ -106,8 +109,9 @@ class Journal:
         """A message that was carried out; `table_id` as in codec.decode."""
         self._put(record(Kind.MESSAGE, now, bytes((table_id,)) + received.raw))
 
-    def bundle(self, messages: Iterable[Received], now: float) -> None:
+    def bundle(self, messages: Sequence[Received], now: float) -> None:
         self._put(record(Kind.BUNDLE, now, _packed(received.raw for received in messages)))
+        self.changes += len(messages) - 1
 
     def rule(self, rule: Rule, now: float) -> None:
         """A flow came to be, or is another now, by no message."""

@@ -28,6 +28,7 @@ class Restored(NamedTuple):
     flows: int
     groups: int
     refused: int  # records that cannot be carried out any more, as of a port that is gone
+    records: int = 0  # all of them
 
 
 class _Clock:
@@ -51,11 +52,12 @@ def restore(bridge: Bridge, records: Iterable[Record]) -> Restored:
     connection = Connection(0x7E)
     connection.to_send()
     client = Client(connection, service=True, origin=_ORIGIN)
-    refused = 0
+    refused = count = 0
     bridge.flows.clear()
     bridge.clock = bridge.flows.clock = clock
     try:
         for record in records:
+            count += 1
             clock.now = record.time
             try:
                 _carry_out(bridge, client, record)
@@ -70,7 +72,7 @@ def restore(bridge: Bridge, records: Iterable[Record]) -> Restored:
     for rule in rules:
         rule.counters.used = now
     bridge.flows.unsaid.clear()
-    return Restored(len(rules), len(bridge.groups), refused)
+    return Restored(len(rules), len(bridge.groups), refused, count)
 
 
 def _carry_out(bridge: Bridge, client: Client, record: Record) -> None:

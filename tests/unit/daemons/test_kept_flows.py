@@ -11,8 +11,12 @@ from trunkline.daemons.kept_flows import KeptFlows
 from trunkline.flow.match import match
 from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.handler import handle
 from trunkline.openflow import actions as a
+from trunkline.openflow.codec import encode
+from trunkline.openflow.connection import Connection, Received
 from trunkline.openflow.messages import FlowMod
+from trunkline.openflow.wire import Protocol
 
 
 def made() -> tuple[OurSwitch, Bridge]:
@@ -25,6 +29,18 @@ def taught(bridge: Bridge, count: int) -> None:
     for number in range(count):
         mod = FlowMod(of.OFPFC_ADD, match(in_port=number + 1), table=3, actions=(a.Output(1),))
         bridge.flows.learn(mod, 0.0, "test")
+
+
+def told(bridge: Bridge, command: int, count: int) -> None:
+    """Flow-mods of a controller."""
+    client = bridge.clients.attach(Connection(1 << 4), service=True, origin="test")
+    client.connection.version = 4
+    for number in range(count):
+        where = match(metadata=number)
+        mod = FlowMod(command, where, 5, 3, (a.Output(1),))
+        raw = encode(Protocol(4), mod, 7)[0]
+        handle(bridge, client, Received(7, mod, raw))
+    bridge.clients.detach(client)
 
 
 @contextmanager
@@ -89,5 +105,35 @@ def test_a_journal_that_cannot_be_written_is_none(tmp_path: Path) -> None:
             (tmp_path / "nowhere").mkdir()
             one.follow([("uuid", bridge)], first=False)  # it may be written now, but has missed something
             assert not (tmp_path / "nowhere" / "br0.flows").exists()
+
+    asyncio.run(work())
+
+
+def test_only_what_no_longer_counts_makes_a_journal_stale(tmp_path: Path) -> None:
+    async def work() -> None:
+        switch, bridge = made()
+        with kept(tmp_path, bridge, switch) as one:
+            file = one._files["br0"]
+            add, modify = of.OFPFC_ADD, of.OFPFC_MODIFY_STRICT
+            for command, count, stale in ((add, 9000, False), (modify, 8000, False), (modify, 2000, True)):
+                told(bridge, command, count)
+                one.write()
+                assert file.is_stale() is stale
+            for _ in file.write_anew():
+                pass
+            told(bridge, of.OFPFC_MODIFY_STRICT, 8000)
+            one.write()
+            assert not file.is_stale()
+            told(bridge, of.OFPFC_DELETE_STRICT, 2000)
+            one.write()
+            assert file.is_stale()
+            before = (tmp_path / "br0.flows").stat().st_size
+            running = asyncio.create_task(one.run())
+            async with asyncio.timeout(60):
+                while (tmp_path / "br0.flows").stat().st_size >= before:
+                    await asyncio.sleep(0.01)
+            running.cancel()
+            assert not file.is_stale()
+            assert flows_in(tmp_path) == 7000
 
     asyncio.run(work())
