@@ -9,7 +9,7 @@ from the database itself (daemons/ovsdb_remotes.py); the control commands are in
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from trunkline.base import usage
@@ -30,7 +30,7 @@ from trunkline.io.loop import Collector, Loop
 from trunkline.io.ovsdb_file import DatabaseFile, LockError
 from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
-from trunkline.io.uuids import uuid_text
+from trunkline.io.uuids import uuid_texts
 from trunkline.model.schemas import schema_text
 from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.errors import FileError, OvsdbError
@@ -103,6 +103,10 @@ class Daemon:
         self._reconnect_log = env.log.module("reconnect")
         self._session_log = env.log.module("ovsdb_jsonrpc_server")
         self._scheduled = False
+        loop = asyncio.get_running_loop()
+        self._call_last: Callable[[Callable[[], None]], object] = (
+            loop.call_last if isinstance(loop, Loop) else loop.call_soon
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._trimming: asyncio.TimerHandle | None = None
@@ -112,8 +116,7 @@ class Daemon:
     def _uuid(self) -> str:
         """A new random uuid.  Random bits are drawn for many at once: each time is a call of the system."""
         if not self._uuids:
-            bits = self.env.random.getrandbits(128 * 64)
-            self._uuids = [uuid_text(bits >> 128 * place & (1 << 128) - 1) for place in range(64)]
+            self._uuids = uuid_texts(self.env.random.getrandbits(128 * 64), 64)
         return self._uuids.pop()
 
     # -- databases ------------------------------------------------------------------------------------------
@@ -229,11 +232,7 @@ class Daemon:
         """Lets a turn follow once everything that is ready now has been read."""
         if not self._scheduled:
             self._scheduled = True
-            loop = asyncio.get_running_loop()
-            if isinstance(loop, Loop):
-                loop.call_last(self.turn)
-            else:
-                loop.call_soon(self.turn)
+            self._call_last(self.turn)
 
     def turn(self) -> None:
         """Settles, makes durable, answers.

@@ -13,9 +13,18 @@ def random_uuid() -> Uuid:
 
 def uuid_text(bits: int) -> Uuid:
     """The uuid of 128 random bits."""
-    text = f"{bits & _RANDOM | _VERSION_4:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return uuid_texts(bits, 1)[0]
 
 
-_RANDOM: Final = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF
-_VERSION_4: Final = 0x00000000_0000_4000_8000_000000000000
+def uuid_texts(bits: int, count: int) -> list[Uuid]:
+    """`count` uuids of 128 random bits each, which costs half as much as one at a time."""
+    text = f"{bits:0{32 * count}x}"
+    return [
+        f"{text[at : at + 8]}-{text[at + 8 : at + 12]}-4{text[at + 13 : at + 16]}-"
+        f"{_VARIANT[text[at + 16]]}{text[at + 17 : at + 20]}-{text[at + 20 : at + 32]}"
+        for at in range(0, 32 * count, 32)
+    ]
+
+
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The digit with the variant: its upper two bits are 10."""

@@ -18,7 +18,6 @@ Uuid = str
 
 ZERO_UUID: Final[Uuid] = "00000000-0000-0000-0000-000000000000"
 UUID_PATTERN: Final = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-ID_PATTERN: Final = re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
 
 NamedUuids = Callable[[str], Uuid]
 """Gives the uuid that a ``["named-uuid", name]`` stands for, making one at its first mention."""
@@ -55,7 +54,7 @@ def atomic_type_from_json(json: Json) -> AtomicType:
 
 def is_id(text: str) -> bool:
     """Whether `text` is an <id> of RFC 7047."""
-    return ID_PATTERN.fullmatch(text) is not None
+    return text.isascii() and text.isidentifier()
 
 
 def atom_from_json(type: AtomicType, json: Json, named: NamedUuids | None = None) -> Atom:

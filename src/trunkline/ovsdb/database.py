@@ -91,7 +91,7 @@ class Layout:
 
     __slots__ = (
         "columns", "defaults", "indexes", "is_root", "name", "persistent", "places", "refused", "strong",
-        "table", "types", "weak",
+        "table", "types", "types_by_name", "weak",
     )  # fmt: skip
 
     def __init__(self, table: Table, is_root: bool) -> None:
@@ -100,6 +100,7 @@ class Layout:
         self.is_root: Final = is_root
         self.columns: Final = tuple(name for name in table.columns if not name.startswith("_"))
         self.types: Final = tuple(table.columns[name].type for name in self.columns)
+        self.types_by_name: Final = dict(zip(self.columns, self.types, strict=True))
         self.persistent: Final = tuple(not table.columns[name].ephemeral for name in self.columns)
         self.places: Final = {name: place for place, name in enumerate(self.columns)}
         self.defaults: Final = tuple(default(type_) for type_ in self.types)

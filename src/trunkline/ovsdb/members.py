@@ -31,7 +31,7 @@ class Members:
     def __init__(self, json: Json, what: str) -> None:
         self.json = json
         self.what = what
-        self.taken: set[str] = set()
+        self.taken: list[str] = []
         self.error: OvsdbError | None = None
         if not isinstance(json, dict):
             self.error = OvsdbError("syntax error", f"Parsing {what} failed: Object expected.")
@@ -45,14 +45,14 @@ class Members:
         json = self.json
         if json.__class__ is not dict:
             return None
-        if name not in json:
+        value = json.get(name)
+        if value is None and name not in json:
             if not optional:
                 self.fail(f"Required '{name}' member is missing.")
             return None
-        self.taken.add(name)
-        value = json[name]
+        self.taken.append(name)
         for kind in kinds:
-            if value.__class__ is _KINDS[kind] and (kind != "id" or is_id(str(value))):
+            if value.__class__ is _KINDS[kind] and (kind != "id" or is_id(value)):  # type: ignore[arg-type]
                 return value
         self.fail(f"Type mismatch for member '{name}'.")
         return None
@@ -64,8 +64,11 @@ class Members:
 
     def finish(self) -> None:
         """Raises what went wrong, or that members are left over."""
-        if self.error is None and isinstance(self.json, dict) and len(self.taken) < len(self.json):
-            extra = sorted(self.json.keys() - self.taken)
+        if self.error is not None:
+            raise self.error
+        json = self.json
+        if json.__class__ is dict and len(self.taken) < len(json):
+            extra = sorted(json.keys() - self.taken)
             if len(extra) == 1:
                 self.fail(f"Member '{extra[0]}' is present but not allowed here.")
             elif extra:

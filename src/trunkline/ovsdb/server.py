@@ -382,12 +382,18 @@ class Server:
     def take_output(self) -> list[tuple[Session, bytes]]:
         """What is to be sent, per session."""
         found = []
+        closing = False
         for session in self._dirty:
-            if session.output:
-                found.append((session, b"".join(session.output)))
-                session.output.clear()
+            output = session.output
+            if output:
+                found.append((session, output[0] if len(output) == 1 else b"".join(output)))
+                output.clear()
                 session.queued = 0
-        self._dirty = {session: None for session in self._dirty if session.closing is not None}
+            closing = closing or session.closing is not None
+        if closing:
+            self._dirty = {session: None for session in self._dirty if session.closing is not None}
+        else:
+            self._dirty.clear()
         return found
 
     def take_closed(self) -> list[Session]:

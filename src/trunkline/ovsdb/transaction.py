@@ -257,8 +257,9 @@ def parse_row(layout: Layout, json: Json, named: Callable[[str], Uuid] | None) -
     if not isinstance(json, dict):
         raise syntax_error(json, "row must be JSON object")
     values = {}
+    types = layout.types_by_name
     for name, value in json.items():
-        type_ = column_type(layout.table, name)
+        type_ = types.get(name) or column_type(layout.table, name)
         if type_ is None:
             said = f"No column {name} in table {layout.name}."
             raise OvsdbError(UNKNOWN_COLUMN, said, dumps(json, sort_keys=True))
