@@ -12,10 +12,12 @@ from support.kernel_datapath import (
     RECIRCULATIONS,
     Both,
     difference,
+    marker,
     random_actions,
     random_mask,
 )
 from trunkline.bpf import probe
+from trunkline.dpif.provider import FlowPut
 from trunkline.flow import key as layout
 
 pytestmark = pytest.mark.system
@@ -72,6 +74,34 @@ def test_actions_do_the_same(both: Both, part: int) -> None:
             compared += len(outcome[1])
         both.clear()
     assert compared > 800
+
+
+def test_what_is_remembered_of_flows_holds_no_longer_than_they_do(both: Both) -> None:
+    """Flows come, change and go between packets that mostly were there before."""
+    rng = random.Random(5)
+    frames: dict[bytes, bytes] = {}  # by Ethernet addresses: flows that look at these are apart
+    while len(frames) < 24:
+        frame = random_frame(rng)
+        if len(frame) >= LEAST and both.send(frame) is not None:
+            frames[frame[:12]] = frame
+    flows: dict[bytes, FlowPut] = {}
+    apart = ALWAYS | layout.bits("dl_src", "dl_dst")
+    unknown = 0
+    for _ in range(3000):
+        addresses, frame = rng.choice(list(frames.items()))
+        key, flow, what = both.key_of(frame), flows.get(addresses), rng.random()
+        if flow is None and what < 0.4:
+            flows[addresses] = both.put(key, random_mask(rng, key) | apart, (marker(rng),))
+        elif flow is not None and what < 0.1:
+            both.delete(flows.pop(addresses))
+        elif flow is not None and what < 0.2:
+            both.replace(flow, (marker(rng),))
+        outcome = both.send(frame)
+        assert outcome is not None
+        assert not difference(*outcome)
+        unknown += sum(1 for one in outcome[1] if one.action is None)
+    assert 100 < unknown < 1500
+    assert both.kernel.statistics().hits > 1500
 
 
 def test_packets_are_counted(both: Both) -> None:

@@ -48,13 +48,24 @@ class Both:
     def set_vlan_limit(self, limit: int) -> None:
         self.sim.vlan_limit = self.kernel.vlan_limit = limit
 
-    def put(self, key: int, mask: int, actions: tuple[Any, ...]) -> None:
+    def put(self, key: int, mask: int, actions: tuple[Any, ...]) -> FlowPut:
         self._ufid += 1
         put = FlowPut(self._ufid, key & mask, mask, actions)
-        for datapath in (self.sim, self.kernel):
-            outcome = datapath.change_flows([put])[0]
-            assert not isinstance(outcome, DatapathError), outcome
+        self._change(put)
         self._flows.append(self._ufid)
+        return put
+
+    def replace(self, put: FlowPut, actions: tuple[Any, ...]) -> None:
+        self._change(put._replace(actions=actions, replace=True))
+
+    def delete(self, put: FlowPut) -> None:
+        self._change(FlowDelete(put.ufid))
+        self._flows.remove(put.ufid)
+
+    def _change(self, change: FlowPut | FlowDelete) -> None:
+        for datapath in (self.sim, self.kernel):
+            outcome = datapath.change_flows([change])[0]
+            assert not isinstance(outcome, DatapathError), outcome
 
     def clear(self) -> None:
         changes = [FlowDelete(ufid) for ufid in self._flows]

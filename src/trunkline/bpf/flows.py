@@ -87,7 +87,7 @@ class _Mask:
         words = [self.words[at] for at in places]
         words += [0] * (program.KEY_WORDS - len(words))
         index = bytes(0 if self.wide else at for at in places[: program.NARROW_WORDS])
-        return program.MASK.packed.pack(*words, index, self.wide, 0)
+        return program.MASK.packed.pack(*words, index, self.wide, len(self.places))
 
     def key(self, words: tuple[int, ...]) -> bytes:
         """The key of a flow in the map."""
@@ -170,35 +170,39 @@ class Masks:
 _COUNT: Final = Struct("=Q")
 
 
+_MASKS, _VLAN_LIMIT, _ROUND, _GENERATION = range(6, 10)  # words of the record
+
+
 class Counted:
-    """The map `config`: who this is, how many masks there are, which bank of bits is written."""
+    """The map `config`, shared memory: who this is, how many masks there are, which bank of bits is written,
+    and how often flows have changed."""
 
     def __init__(self, maps: Mapping[str, Map], owner: bytes, layout_digest: int) -> None:
-        self._map = maps["config"]
-        self._owner, self._layout = owner, layout_digest
-        self._masks = self.bank = 0
-        self._vlan_limit = 1
-        self._write()
+        record = program.CONFIG.packed.pack(owner, layout_digest, 0, 1, 1, 1)
+        maps["config"].update(_NUMBER(0), record)
+        self._words = memoryview(maps["config"].memory()).cast("B").cast("I")
 
     def set_masks(self, count: int) -> None:
-        self._masks = count
-        self._write()
+        self._words[_MASKS] = count
 
     def set_vlan_limit(self, limit: int) -> None:
-        self._vlan_limit = limit
-        self._write()
+        self._words[_VLAN_LIMIT] = limit
 
     def flip(self) -> int:
         """The bank that was written until now; from now on it is the other."""
-        before, self.bank = self.bank, 1 - self.bank
-        self._write()
-        return before
+        before = self._words[_ROUND]
+        self._words[_ROUND] = before + 1 & 0xFFFFFFFF
+        return before & 1
 
-    def _write(self) -> None:
-        record = program.CONFIG.packed.pack(
-            self._owner, self._layout, self._masks, self._vlan_limit, self.bank, 0
-        )
-        self._map.update(_NUMBER(0), record)
+    def changed(self) -> None:
+        """A flow is another now, or is not there any more: nobody may go by what he remembers of it.
+
+        (0 is no generation: in a processor's memory of flows it says that there is nothing.)
+        """
+        self._words[_GENERATION] = self._words[_GENERATION] % 0xFFFFFFFF + 1
+
+    def close(self) -> None:
+        self._words.release()
 
 
 # ---- lists of actions
@@ -306,6 +310,8 @@ class Flows:
             number = self._fresh_statistics(now)
             name = found.key(words_of(key))
             self._map(found).update(name, _element(actions, number, slow))
+            if name in self._users:
+                self.config.changed()
         except (FullError, BpfError):
             if number is not None:
                 self._numbers.give_back(number, now)
@@ -326,6 +332,7 @@ class Flows:
         actions = self.lists.take(orders, now)
         try:
             self._map(flow.mask).update(flow.key, _element(actions, flow.statistics, slow))
+            self.config.changed()
         except BpfError:
             self.lists.give_back(actions, now)
             raise
@@ -352,6 +359,7 @@ class Flows:
         if not users:
             del self._users[flow.key]
             self._map(flow.mask).delete(flow.key)
+            self.config.changed()
         statistics = self._read(flow)
         del self._by_statistics[flow.statistics]
         self._numbers.give_back(flow.statistics, now)
@@ -401,6 +409,7 @@ class Flows:
                     yield ufid, _sum(values, place * stride, (place + 1) * stride, each)
 
     def close(self) -> None:
+        self.config.close()
         self._touched.release()
 
 

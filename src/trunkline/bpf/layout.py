@@ -42,7 +42,8 @@ MAX_POLICIES: Final = 1024  # of timeouts
 MAX_LIST: Final = 10  # actions in one element of the map of actions; longer lists go on in another
 MAX_PASSES: Final = 32  # of one packet: recirculations
 MAX_STEPS: Final = 256  # actions in one pass
-CACHE_ENTRIES: Final = 1024
+CACHE_ENTRIES: Final = 4096  # flows that each processor remembers
+TEST_ENTRIES: Final = 256  # the same, for test runs
 REASONS: Final = 16  # room for reasons of drops, a port
 WINDOW: Final = 128  # bytes of a packet that are read at once
 QUOTA: Final = 2048  # upcalls of one port that may wait
@@ -58,10 +59,9 @@ _NUMBERS: Final[Sizes] = tuple(
     (name, globals()[name])
     for name in (
         "KEY_WORDS", "NARROW_WORDS", "KEY_SLOTS", "MAX_MASKS", "MAX_PORTS", "MAX_METERS", "MAX_LISTS",
-        "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS", "CACHE_ENTRIES", "REASONS", "WINDOW", "QUOTA",
-        "LARGE_COST", "JUMBO_COST", "SMALL_PACKET", "MEDIUM_PACKET", "JUMBO_PACKET", "LARGE_PACKET",
-        "MAX_CONNECTIONS", "MAX_TRACKINGS",
-        "MAX_POLICIES", "MAX_OUTERS", "OUTER_WORDS",
+        "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS", "CACHE_ENTRIES", "TEST_ENTRIES", "REASONS",
+        "WINDOW", "QUOTA", "LARGE_COST", "JUMBO_COST", "SMALL_PACKET", "MEDIUM_PACKET", "JUMBO_PACKET",
+        "LARGE_PACKET", "MAX_CONNECTIONS", "MAX_TRACKINGS", "MAX_POLICIES", "MAX_OUTERS", "OUTER_WORDS",
     )
 )  # fmt: skip
 
@@ -180,15 +180,15 @@ CONFIG: Final = Record(
         ("layout", "u64"),
         ("masks", "u32"),
         ("vlan_limit", "u32"),
-        ("bank", "u32"),
-        ("_", "u32"),
+        ("round", "u32"),  # of the bits of used flows; the lowest bit says which bank is written
+        ("generation", "u32"),  # of the flows: another one when a flow has gone or changed
     ),
 )
 PORT: Final = Record("port", (("device", "u32"), ("flags", "u32"), ("queued", "u32"), ("drained", "u32")))
 DEVICE: Final = Record("device", (("index", "u32"), ("port", "u32")))
 MASK: Final = Record(
     "mask",
-    (("words", f"u64[{KEY_WORDS}]"), ("index", "u8[16]"), ("wide", "u32"), ("_", "u32")),
+    (("words", f"u64[{KEY_WORDS}]"), ("index", "u8[16]"), ("wide", "u32"), ("count", "u32")),
 )
 NARROW_KEY: Final = Record("narrow_key", (("words", f"u64[{NARROW_WORDS}]"), ("mask", "u32"), ("_", "u32")))
 WIDE_KEY: Final = Record("wide_key", (("words", f"u64[{KEY_WORDS}]"), ("mask", "u32"), ("_", "u32")))
@@ -205,11 +205,12 @@ ACTION: Final = Record(
     ),
 )
 STATISTICS: Final = Record(
-    "statistics", (("packets", "u64"), ("bytes", "u64"), ("used", "u64"), ("tcp_flags", "u32"), ("_", "u32"))
+    "statistics",
+    (("packets", "u64"), ("bytes", "u64"), ("used", "u64"), ("tcp_flags", "u32"), ("round", "u32")),
 )
 TOTALS: Final = Record(
     "totals",
-    (("hits", "u64"), ("misses", "u64"), ("lost", "u64"), ("mask_hits", "u64"), ("cache_hits", "u64")),
+    (("hits", "u64"), ("misses", "u64"), ("lost", "u64"), ("cache_hits", "u64")),
 )
 COUNTERS: Final = Record("counters", (("drops", f"u64[{REASONS}]"),))
 METER_BANDS: Final = 4

@@ -16,6 +16,7 @@ The kernel forwards whether this process runs or not.
 """
 
 import hashlib
+import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
@@ -29,6 +30,7 @@ from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
 from trunkline.bpf.flows import NOTHING, Flows, FullError
 from trunkline.bpf.keeper import Keeper
+from trunkline.bpf.maps import possible_cpus
 from trunkline.bpf.meters import KernelMeters
 from trunkline.bpf.numbered import Numbered
 from trunkline.bpf.pending import Pending
@@ -114,6 +116,7 @@ class BpfDatapath:
         self._owner = adopt.owner(run_directory)
         self._attachments = attach.attachments()
         constants, offsets = loader.network_namespace(moves=self._attachments.moves)
+        constants["salt"] = int.from_bytes(os.urandom(8), "big")
         code = probe.object_code()
         self._before, ports = self._look_for_earlier()
         handed_on = {name: self._before.maps.pop(name) for name in _HANDED_ON} if self._before else {}
@@ -126,7 +129,7 @@ class BpfDatapath:
         self._keeper.take_up(ports)
         self.meters = self._sim.meters = KernelMeters(maps["meters"])
         self._flows = Flows(maps, self._owner, layout_digest())
-        self._totals = maps["totals"]
+        self._scratches = maps["scratches"]
         self._ports = Ports(maps)
         self._ring = RingBuffer(maps["upcalls"])
         self._queues = Queues()
@@ -510,10 +513,10 @@ class BpfDatapath:
         return flow._replace(statistics=_together(flow.statistics, self._flows.statistics(ufid)))
 
     def statistics(self) -> DatapathStatistics:
-        value = self._totals.lookup(bytes(4)) or b""
-        size = program.TOTALS.packed.size
-        each = [program.TOTALS.packed.unpack_from(value, at) for at in range(0, len(value), size)]
-        hits, _, lost, _, _ = (sum(column) for column in zip(*each, strict=True))
+        values = self._scratches.range(0, self._scratches.entries)  # each begins with its totals
+        size = self._scratches.stride // possible_cpus()
+        each = [program.TOTALS.packed.unpack_from(values, at) for at in range(0, len(values), size)]
+        hits, _, lost, _ = (sum(column) for column in zip(*each, strict=True))
         python = self._sim.statistics()
         return DatapathStatistics(
             hits - self._slow_packets + python.hits,

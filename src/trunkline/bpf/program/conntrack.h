@@ -430,15 +430,16 @@ GLOBAL u32 begin(u32 slot, u32 number)
 	return id;
 }
 
-GLOBAL int track(struct __sk_buff *skb, u32 slot, u32 number)
+GLOBAL int track(struct __sk_buff *skb, struct scratch *s, u32 number)
 {
-	u32 zero = 0, reply = 0, state = 0, id = 0;
-	struct scratch *s = scratch_of(slot);
+	if (!s)
+		return FAILED;
+	u32 zero = 0, reply = 0, state = 0, id = 0, slot = s->slot;
 	struct naming *n = bpf_map_lookup_elem(&namings, &slot);
 	struct tracking *t = bpf_map_lookup_elem(&trackings, &number);
 	struct tracker *all = bpf_map_lookup_elem(&tracker, &zero);
 	struct connection *c = NULL;
-	if (!s || !n || !t || !all)
+	if (!n || !t || !all)
 		return FAILED;
 	u16 zone = t->zone;
 	u32 known = s->known;

@@ -22,57 +22,67 @@ INLINE int is_elsewhere(struct __sk_buff *skb)
 
 #define AGAIN 256 /* beside TC_ACT_*: another pass is wanted */
 
+/* Counts a packet of a flow.  The first one of a round sets the flow's bit. */
+INLINE void count(struct __sk_buff *skb, struct scratch *s, const struct config *set, u32 id)
+{
+	struct statistics *st = bpf_map_lookup_elem(&statistics, &id);
+	if (!st)
+		return;
+	st->packets += 1;
+	st->bytes += frame_length(skb);
+	st->used = bpf_ktime_get_coarse_ns();
+	if (s->key.nw_proto == IPPROTO_TCP)
+		st->tcp_flags |= bpf_ntohs(s->key.tcp_flags);
+	u32 round = set->round;
+	if (st->round == round)
+		return;
+	st->round = round;
+	u32 word = (round & 1) * (MAX_FLOWS / 64) + (id >> 6 & (MAX_FLOWS / 64 - 1));
+	u64 bit = 1ULL << (id & 63), *bits = bpf_map_lookup_elem(&touched, &word);
+	if (bits && !(*bits & bit))
+		__sync_fetch_and_or(bits, bit);
+}
+
 /* One pass; the verifier checks it once and by itself, for it is a global function. */
-GLOBAL int pass(struct __sk_buff *skb, u32 slot)
+GLOBAL int pass(struct __sk_buff *skb, struct scratch *s)
 {
 	u32 zero = 0;
-	struct scratch *s = scratch_of(slot);
-	struct totals *t = bpf_map_lookup_elem(&totals, &zero);
-	if (!s || !t)
+	struct config *set = bpf_map_lookup_elem(&config, &zero);
+	if (!s || !set)
 		return TC_ACT_SHOT;
 	s->again = 0;
 	s->cutting = 0;
-	if (!extract(skb, slot)) {
+	if (!extract_plain(skb, s) && !extract(skb, s)) {
 		count_drop(s, DROP_MALFORMED);
 		return TC_ACT_SHOT;
 	}
-	struct flow *flow = lookup(skb, s, t);
-	if (!flow) {
-		t->misses++;
-		send_up(skb, s, UPCALL_MISS, 0, t);
+	if (!lookup(s, set)) {
+		s->totals.misses++;
+		send_up(skb, s, UPCALL_MISS, 0);
 		return TC_ACT_SHOT;
 	}
-	t->hits++;
-	u32 id = flow->statistics;
-	struct run r = {.skb = skb, .s = s, .t = t, .list = flow->actions, .result = TC_ACT_SHOT, .slot = slot};
-	struct statistics *st = bpf_map_lookup_elem(&statistics, &id);
-	if (st) {
-		st->packets += 1;
-		st->bytes += skb->len + (skb->vlan_present ? 4 : 0);
-		st->used = bpf_ktime_get_coarse_ns();
-		if (s->key.nw_proto == IPPROTO_TCP)
-			st->tcp_flags |= bpf_ntohs(s->key.tcp_flags);
-		struct config *set = bpf_map_lookup_elem(&config, &zero);
-		u32 word = (set ? set->bank & 1 : 0) * (MAX_FLOWS / 64) + (id >> 6 & (MAX_FLOWS / 64 - 1));
-		u64 bit = 1ULL << (id & 63), *bits = bpf_map_lookup_elem(&touched, &word);
-		if (bits && !(*bits & bit))
-			__sync_fetch_and_or(bits, bit);
+	s->totals.hits++;
+	s->list = s->flow.actions;
+	s->at = 0;
+	s->result = TC_ACT_SHOT;
+	count(skb, s, set, s->flow.statistics);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < MAX_STEPS; i++) {
+		if (step(skb, s) == STOP)
+			break;
 	}
-	bpf_loop(MAX_STEPS, next_action, &r, 0);
-	return s->again ? AGAIN : r.result;
+	return s->again ? AGAIN : s->result;
 }
 
-INLINE int passes(struct __sk_buff *skb, u32 slot)
+INLINE int passes(struct __sk_buff *skb, struct scratch *s)
 {
-	struct scratch *s = scratch_of(slot);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_PASSES; i++) {
-		int result = pass(skb, slot);
+		int result = pass(skb, s);
 		if (result != AGAIN)
 			return result;
 	}
-	if (s)
-		count_drop(s, DROP_TOO_MANY_PASSES);
+	count_drop(s, DROP_TOO_MANY_PASSES);
 	return TC_ACT_SHOT;
 }
 
@@ -91,6 +101,7 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 #pragma unroll
 	for (int i = 0; i < KEEP_WORDS; i++)
 		s->words[i] = 0;
+	s->slot = 0;
 	s->port = port;
 	s->known = 0;
 	s->key.dp_in_port = bpf_htonl(port);
@@ -100,7 +111,7 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 		count_drop(s, DROP_NO_TUNNEL);
 		return TC_ACT_SHOT;
 	}
-	return passes(skb, 0);
+	return passes(skb, s);
 }
 
 /* A test run: cb[0] is the port, cb[1] the recirculation. */
@@ -112,13 +123,14 @@ SEC("tc") int execute(struct __sk_buff *skb)
 #pragma unroll
 	for (int i = 0; i < KEEP_WORDS; i++)
 		s->words[i] = 0;
+	s->slot = 1;
 	s->port = skb->cb[0];
 	s->known = 0;
 	s->key.dp_in_port = bpf_htonl(s->port);
 	s->key.recirc_id = bpf_htonl(skb->cb[1]);
 	s->key.pkt_mark = bpf_htonl(skb->mark);
 	s->key.skb_priority = bpf_htonl(skb->priority);
-	return passes(skb, 1);
+	return passes(skb, s);
 }
 
 char _license[] SEC("license") = "GPL";

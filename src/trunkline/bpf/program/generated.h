@@ -11,7 +11,8 @@
 #define MAX_LIST 10
 #define MAX_PASSES 32
 #define MAX_STEPS 256
-#define CACHE_ENTRIES 1024
+#define CACHE_ENTRIES 4096
+#define TEST_ENTRIES 256
 #define REASONS 16
 #define WINDOW 128
 #define QUOTA 2048
@@ -148,8 +149,8 @@ struct config {
 	u64 layout;
 	u32 masks;
 	u32 vlan_limit;
-	u32 bank;
-	u32 _5;
+	u32 round;
+	u32 generation;
 };
 struct port {
 	u32 device;
@@ -165,7 +166,7 @@ struct mask {
 	u64 words[34];
 	u8 index[16];
 	u32 wide;
-	u32 _3;
+	u32 count;
 };
 struct narrow_key {
 	u64 words[10];
@@ -194,13 +195,12 @@ struct statistics {
 	u64 bytes;
 	u64 used;
 	u32 tcp_flags;
-	u32 _4;
+	u32 round;
 };
 struct totals {
 	u64 hits;
 	u64 misses;
 	u64 lost;
-	u64 mask_hits;
 	u64 cache_hits;
 };
 struct counters {

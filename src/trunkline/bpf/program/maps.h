@@ -8,6 +8,7 @@ struct {
 	__type(key, u32);
 	__type(value, struct config);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 } config SEC(".maps");
 
 /* Ports by datapath port number; Python writes them through shared memory. */
@@ -109,13 +110,6 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, u32);
-	__type(value, struct totals);
-	__uint(max_entries, 1);
-} totals SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, u32);
 	__type(value, struct counters);
 	__uint(max_entries, MAX_PORTS);
 } counters SEC(".maps");
@@ -125,23 +119,25 @@ struct {
 	__uint(max_entries, 16 << 20);
 } upcalls SEC(".maps");
 
-/* From a packet's hash to the mask that its last one matched. */
-struct cached_mask {
+/* What a packet with that hash has found (lookup.h); the last entries are for test runs. */
+struct cached {
 	u32 hash, mask;
-};
-struct cache {
-	struct cached_mask entry[CACHE_ENTRIES];
+	u32 generation; /* of the flows, at which this was so; 0: it is no more than a mask to begin with */
+	u32 _1;
+	struct flow flow;
+	u64 words[NARROW_WORDS]; /* the key under the mask */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, u32);
-	__type(value, struct cache);
-	__uint(max_entries, 1);
+	__type(value, struct cached);
+	__uint(max_entries, CACHE_ENTRIES + TEST_ENTRIES);
 } cache SEC(".maps");
 
 /* What is known of the packet that is being worked on, from pass to pass.  Slot 0 is for packets from devices, 1 for test
  * runs: on 6.1 a packet from a device may interrupt a test run on its processor. */
 struct scratch {
+	struct totals totals; /* what this processor has counted; first, for Python reads it */
 	union {
 		struct flow_key key;
 		u64 words[KEY_SLOTS];
@@ -150,7 +146,11 @@ struct scratch {
 		struct narrow_key narrow;
 		struct wide_key wide;
 	};
+	u32 slot; /* which of these it is */
 	u32 port; /* where the packet came in */
+	struct flow flow; /* that covers it */
+	u32 list, at; /* the actions that are carried out: the element of the map, and the one in it that is next */
+	s32 result; /* what becomes of the packet: TC_ACT_* */
 	u32 network_at; /* offsets in the packet as it is: of the network header, */
 	u32 transport_at; /* of the transport header, if transport_size is not 0 */
 	u32 transport_size; /* its bytes with what it carries */

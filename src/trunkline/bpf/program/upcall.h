@@ -38,7 +38,7 @@ INLINE int fill(struct __sk_buff *skb, struct scratch *s, const struct message *
 	return 0;
 }
 
-INLINE void send_up(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 argument, struct totals *t)
+INLINE void send_up(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 argument)
 {
 	u32 number = s->port;
 	struct port *port = bpf_map_lookup_elem(&ports, &number);
@@ -63,7 +63,7 @@ INLINE void send_up(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 ar
 	if (m.length > MEDIUM_PACKET)
 		m.cost = m.length > JUMBO_PACKET ? LARGE_COST : JUMBO_COST;
 	if (port->queued - port->drained + m.cost > QUOTA) {
-		t->lost++;
+		s->totals.lost++;
 		count_drop(s, DROP_NO_FLOW);
 		return;
 	}
@@ -79,7 +79,7 @@ INLINE void send_up(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 ar
 		failed = fill(skb, s, &m, LARGE_PACKET);
 	if (failed) {
 		__sync_fetch_and_add(&port->queued, -m.cost);
-		t->lost++;
+		s->totals.lost++;
 		count_drop(s, DROP_RING_FULL);
 	}
 }
