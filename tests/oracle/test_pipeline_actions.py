@@ -116,6 +116,17 @@ def ours_traced(ours: OurSwitch, arguments: list[str]) -> str:
     return got
 
 
+def buries_tags(trace: str, frame: bytes) -> bool:
+    """Whether a packet may have had tags of which the original loses some: over two, or one under VLAN 0."""
+    tags, most = int(frame[12:14] == b"\x81\x00"), 0
+    for line in re.findall(r"Datapath actions: (.*)", trace):
+        for found in re.findall("push_vlan|pop_vlan", line):
+            tags += 1 if found == "push_vlan" else -1
+            most = max(most, tags)
+        tags = max(most, tags)  # what comes after recirculation may begin anywhere
+    return most > 2 or (most > 1 and "push_vlan(vid=0" in trace and "NORMAL" in trace)
+
+
 def compare_outputs(
     original: OriginalSwitch, ours: OurSwitch, port: str, frame: bytes, *, loose: bool
 ) -> tuple[dict[str, list[bytes]], dict[str, list[bytes]]]:
@@ -141,7 +152,7 @@ def compare_outputs(
 @pytest.mark.oracle
 def test_random_pipelines_do_as_the_original_does(original_switch: OriginalSwitch) -> None:
     ours = OurSwitch()
-    outputs = 0
+    outputs = buried = 0
     for seed in range(FIRST, FIRST + ROUNDS):
         maker = Maker(random.Random(seed))
         pipeline = maker.pipeline(FLOWS)
@@ -152,7 +163,11 @@ def test_random_pipelines_do_as_the_original_does(original_switch: OriginalSwitc
             arguments = ["br0", f"in_port={port}", frame.hex()]
             told = original_switch.control("ofproto/trace", *arguments)
             want = comparable(told)
-            got = comparable(ours_traced(ours, arguments))
+            traced = ours_traced(ours, arguments)
+            got = comparable(traced)
+            if buries_tags(traced, frame):
+                buried += 1
+                break  # bridges behind patch ports see other tags from here on, and learn other things
             assert got == want, (*where, "\n".join(pipeline.flows), want, got)
             for _ in range(3):  # what it has just learned, the original may know a moment later
                 loose = "check_pkt_len" in told
@@ -162,6 +177,7 @@ def test_random_pipelines_do_as_the_original_does(original_switch: OriginalSwitc
             assert sends == sent, where
             outputs += sum(map(len, sent.values()))
     assert outputs > ROUNDS * PACKETS / 2
+    assert buried < ROUNDS / 8
 
 
 def conjunctive(rnd: random.Random) -> list[str]:

@@ -15,7 +15,10 @@ from trunkline.translate.result import SLOW_ACTION
 if TYPE_CHECKING:
     from trunkline.translate.walk import Tags, Walk
 
-VLANS: Final = layout.bits("vlan_tci", "vlan_tpid", "vlan1_tci", "vlan1_tpid")
+MAX_TAGS: Final = 8
+DEEPER: Final = (1 << 32 * (MAX_TAGS - 2)) - 1 << layout.BITS
+"""Above a walk's key: tags under the two that a key has room for, outermost lowest; nothing matches them."""
+VLANS: Final = layout.bits("vlan_tci", "vlan_tpid", "vlan1_tci", "vlan1_tpid") | DEEPER
 LABELS: Final = layout.bits("mpls0", "mpls1", "mpls2")
 _OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
 _LABEL_SLOTS: Final = tuple(layout.OFFSET[name] for name in ("mpls0", "mpls1", "mpls2"))
@@ -214,7 +217,7 @@ _TCI1, _TPID1 = layout.OFFSET["vlan1_tci"], layout.OFFSET["vlan1_tpid"]
 
 
 def tags_of(key: int) -> "Tags":
-    """The VLAN tags of a key, outermost first."""
+    """The VLAN tags of a key, outermost first; of a walk's key also those that pushing others has buried."""
     tci = key >> _TCI & 0xFFFF
     if not tci & layout.VLAN_CFI:
         return ()
@@ -222,4 +225,23 @@ def tags_of(key: int) -> "Tags":
     tci = key >> _TCI1 & 0xFFFF
     if not tci & layout.VLAN_CFI:
         return (outer,)
-    return outer, (key >> _TPID1 & 0xFFFF, tci)
+    tags: Tags = outer, (key >> _TPID1 & 0xFFFF, tci)
+    deeper = (key & DEEPER) >> layout.BITS
+    while deeper:
+        tags += ((deeper >> 16 & 0xFFFF, deeper & 0xFFFF),)
+        deeper >>= 32
+    return tags
+
+
+def tag_bits(tags: "Tags") -> int:
+    """The bits of a walk's key that say these tags, `MAX_TAGS` at most."""
+    bits = 0
+    if tags:
+        tpid, tci = tags[0]
+        bits = tpid << _TPID | tci << _TCI
+        if len(tags) > 1:
+            tpid, tci = tags[1]
+            bits |= tpid << _TPID1 | tci << _TCI1
+            for depth, (tpid, tci) in enumerate(tags[2:]):
+                bits |= (tpid << 16 | tci) << layout.BITS + 32 * depth
+    return bits

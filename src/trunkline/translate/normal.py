@@ -12,9 +12,10 @@ from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import bridge_token, mac_token, port_token, ports_token
 from trunkline.ofproto.ports import PortConfig
+from trunkline.translate.commit import MAX_TAGS
 from trunkline.translate.output import in_port_of, send
 from trunkline.translate.result import Learn
-from trunkline.translate.vlan import Vlans, carries, inward, refusal, tags_on_wire, vlans_of
+from trunkline.translate.vlan import Inside, carries, inward, refusal, tags_on_wire
 from trunkline.translate.walk import OUTER, VLANS, Walk, tag_bits, tags_of
 
 _ADDRESSES: Final = layout.bits("dl_src", "dl_dst")
@@ -63,8 +64,7 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
         x.error(f"dropping packet with partial VLAN tag received on port {port.name}")
         x.warn("partial VLAN tag, dropping")
         return
-    wire = vlans_of(tags)
-    refused = refusal(port, wire)
+    refused = refusal(port, tags)
     if refused is not None:
         x.error(refused)
         x.warn("disallowed VLAN VID for this input port, dropping")
@@ -73,8 +73,8 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
     if foreign and is_reserved(destination) and not bridge.config.forward_bpdu:
         x.note("packet has reserved destination MAC, dropping")
         return
-    inside = inward(port, wire)
-    vlan = inside[0].vid
+    inside = inward(port, tags)
+    vlan = inside.outer.vid
     learns = foreign and not x.key & _PACKET_TYPE  # else there are no addresses
     if (
         learns
@@ -119,7 +119,7 @@ def _port_of(x: Walk, bridge: Bridge, ofport: int) -> PortConfig | None:
     return bridge.port_of.get(ofport)
 
 
-def _flood(x: Walk, came: PortConfig, inside: Vlans) -> None:
+def _flood(x: Walk, came: PortConfig, inside: Inside) -> None:
     bridge = x.bridge
     x.reads.append(ports_token(bridge.name))
     for port in list(bridge.ports.values()):
@@ -134,7 +134,7 @@ def _floodable(bridge: Bridge, port: PortConfig) -> bool:
     )
 
 
-def _to_port(x: Walk, came: PortConfig, port: PortConfig, inside: Vlans) -> None:
+def _to_port(x: Walk, came: PortConfig, port: PortConfig, inside: Inside) -> None:
     if port.protected and came.protected:
         x.warn("Flow is between protected ports, skipping output.")
         return
@@ -143,12 +143,15 @@ def _to_port(x: Walk, came: PortConfig, port: PortConfig, inside: Vlans) -> None
     _send(x, port, inside)
 
 
-def _send(x: Walk, port: PortConfig, inside: Vlans) -> None:
+def _send(x: Walk, port: PortConfig, inside: Inside) -> None:
     """Out of a port, with the tags that it wants; what follows sees the packet as before."""
     if not port.interfaces:
         return
     saved = x.key
     tags = tags_on_wire(port, inside, tags_of(saved))
+    if len(tags) > MAX_TAGS:
+        x.error(f"more than {MAX_TAGS} VLAN tags")
+        return
     changed = x.key & ~VLANS | tag_bits(tags)
     if changed != saved:
         x.look(VLANS)

@@ -7,7 +7,7 @@ from trunkline.ofproto.fabric import patch_token, port_token, ports_token
 from trunkline.openflow.style import port_text
 from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.action_set import UNSET, end
-from trunkline.translate.commit import HEADERS, flat
+from trunkline.translate.commit import DEEPER, HEADERS, flat
 from trunkline.translate.conntrack import FIELDS, clear_fields
 from trunkline.translate.fields import write
 from trunkline.translate.frozen import again
@@ -81,7 +81,7 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
         x.why = node.children
     x.bridge = bridge
     x.stack, x.action_set, x.exit, x.cookie = [], [], False, NO_COOKIE
-    x.key = x.key & PACKET & ~TUNNEL | ofport << _IN_PORT_SHIFT | UNSET
+    x.key = x.key & (PACKET | DEEPER) & ~TUNNEL | ofport << _IN_PORT_SHIFT | UNSET
     tracked = x.fresh & (FIELDS | TUNNEL)  # to the peer the packet is untracked, and from no tunnel
     x.fresh &= ~TUNNEL
     x.conntracked = False

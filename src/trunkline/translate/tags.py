@@ -2,6 +2,7 @@
 
 from trunkline.flow import key as layout
 from trunkline.flow.key import VLAN_CFI
+from trunkline.translate.commit import MAX_TAGS
 from trunkline.translate.fields import write
 from trunkline.translate.walk import OUTER, Walk, tags_of
 
@@ -35,6 +36,9 @@ def pop(x: Walk, _: object, __: object) -> None:
         x.set_tags(tags[1:])
 
 
-def push(x: Walk, tpid: int, _: object) -> None:
+def push(x: Walk, tpid: int, _: object) -> bool:
     tags = tags_of(x.key)
-    x.set_tags(((tpid, VLAN_CFI), *tags)[:2])
+    if len(tags) == MAX_TAGS:
+        return x.fail("Too many VLAN tags", f"more than {MAX_TAGS} VLAN tags" if x.telling else "")
+    x.set_tags(((tpid, VLAN_CFI), *tags))
+    return False

@@ -16,14 +16,14 @@ from trunkline.model.openflow import OFPR_ACTION
 from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow.actions import Action, Controller
 from trunkline.packet.tunnels import TUNNEL
-from trunkline.translate.commit import VLANS, Pending, commit, tags_of
+from trunkline.translate.commit import DEEPER, VLANS, Pending, commit, tag_bits, tags_of
 from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, Recirculation, TableRead, Unroll
 
 PACKET: Final = layout.PACKET
 OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
 INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
 IN_PORT: Final = layout.MASK["in_port"]
-COMMITTED: Final = PACKET & ~(
+COMMITTED: Final = (PACKET | DEEPER) & ~(
     TUNNEL
     | layout.bits("dp_in_port", "recirc_id", "dp_hash", "packet_type")
     | layout.bits("ct_state", "ct_zone", "ct_mark", "ct_label")
@@ -36,10 +36,7 @@ RECURSION: Final = ("Recursion too deep", "Too many resubmits")
 """Failures that end the whole; another one ends the bucket of a group that it happens in."""
 MAX_LOOKUPS: Final = 4096
 
-_TCI, _TPID = layout.OFFSET["vlan_tci"], layout.OFFSET["vlan_tpid"]
-_TCI1, _TPID1 = layout.OFFSET["vlan1_tci"], layout.OFFSET["vlan1_tpid"]
-
-__all__ = ["VLANS", "Walk", "tags_of"]
+__all__ = ["VLANS", "Walk", "tag_bits", "tags_of"]
 Tags = tuple[tuple[int, int], ...]
 """VLAN tags, outermost first, as (TPID, TCI); the TCI has its CFI bit set."""
 
@@ -164,7 +161,7 @@ class Walk:
         return True
 
     def set_tags(self, tags: Tags) -> None:
-        """Gives the packet these tags, of which the key has room for two."""
+        """Gives the packet these tags, `MAX_TAGS` at most; lookups see the outer two."""
         self.wild |= VLANS & self.fresh
         self.fresh &= ~VLANS
         self.key = self.key & ~VLANS | tag_bits(tags)
@@ -173,14 +170,3 @@ class Walk:
         """Puts out what makes the datapath's packet equal to the key."""
         if (self.key ^ self.base) & COMMITTED or self.pending is not None:
             commit(self)
-
-
-def tag_bits(tags: Tags) -> int:
-    bits = 0
-    if tags:
-        tpid, tci = tags[0]
-        bits = tpid << _TPID | tci << _TCI
-        if len(tags) > 1:
-            tpid, tci = tags[1]
-            bits |= tpid << _TPID1 | tci << _TCI1
-    return bits
