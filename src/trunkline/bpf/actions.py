@@ -23,7 +23,7 @@ _KIND: Final = {name: number for number, name in enumerate(program.ACTIONS)}
 _LAYER: Final = {name: number for number, name in enumerate(program.LAYERS)}
 _NETWORK: Final = {name: number for number, name in enumerate(program.NETWORKS)}
 _FLAG: Final = dict(program.WRITE_FLAGS)
-_NUMBERED: Final = frozenset((_KIND["CONNTRACK"], _KIND["SET_TUNNEL"]))
+_NUMBERED: Final = frozenset((_KIND["CONNTRACK"], _KIND["SET_TUNNEL"], _KIND["ENCAPSULATE"]))
 _SLOW_UPCALL, _ACTION_UPCALL = program.UPCALLS.index("SLOW"), program.UPCALLS.index("ACTION")
 _PACK: Final = program.ACTION.packed.pack
 _CFI: Final = 0x1000
@@ -135,6 +135,8 @@ class Questions(NamedTuple):
     reachable: Callable[[int], bool]  # whether the kernel can send to a port
     metered: Callable[[int], bool]  # whether the kernel knows a meter
     outer: Callable[[int], int | None]  # the number of a tunnel's outer header; None: no room
+    written: Callable[[int], bool]  # whether a port is of tunnels whose headers the program writes
+    header: Callable[[int, int], int | None]  # the number of such a header, by port and fields; None: no room
     tracking: Callable[[Actions], int | None]  # the number of a list that begins with a ct; None: no room
 
 
@@ -179,6 +181,7 @@ class _List:
         self._pushed = 0  # tags that are on the packet since the list began
         self._popped = False  # whether one that was there before has gone
         self._changed = 0
+        self._outer: int | None = None  # the fields of a tunnel that have been set
 
     def run(self, actions: Actions, last: bool) -> list[bytes]:
         """`last`: nothing comes behind these actions."""
@@ -198,12 +201,27 @@ class _List:
         return orders
 
     def output(self, action: dp.Output, last: bool) -> list[bytes]:
+        if self._ask.written(action.port):
+            return self._encapsulate(action.port, last)
         if not self._ask.reachable(action.port):
             raise Slow(f"output to port {action.port}, which is not a device of the kernel")
         if self._cutting and not last:
             raise Slow("trunc before an output that is not the last")
         self._cutting = False
         return [_order("OUTPUT", action.port, flags=program.OUTPUT_LAST if last else 0)]
+
+    def _encapsulate(self, port: int, last: bool) -> list[bytes]:
+        """Output to a tunnel, in a header that Python has written."""
+        if self._cutting and not last:
+            raise Slow("trunc before an output that is not the last")
+        if self._outer is None:
+            raise Slow("output to a tunnel whose fields are of another list")
+        mark = self._key & self._known & MASK["pkt_mark"]
+        number = self._ask.header(port, self._outer | mark)
+        if number is None:
+            raise Slow("more outer headers than there is room for")
+        self._cutting = False
+        return [_order("ENCAPSULATE", number, flags=program.OUTPUT_LAST if last else 0)]
 
     def userspace(self, action: dp.Userspace, last: bool) -> list[bytes]:
         self._cutting = False
@@ -216,6 +234,8 @@ class _List:
     def recirculate(self, action: dp.Recirc, last: bool) -> list[bytes]:
         if not last:
             raise Slow("recirc that is not the last action")
+        if self._outer is not None and self._outer & _OPTIONS:
+            raise Slow("recirc behind a set of tunnel options")
         return [_order("RECIRCULATE", action.id)]
 
     def hash(self, action: dp.Hash, last: bool) -> list[bytes]:
@@ -260,9 +280,8 @@ class _List:
         beside = action.mask & ~TUNNEL
         if action.mask & TUNNEL != TUNNEL or beside & ~_OPTIONS:
             raise Slow(f"set of {_names(action.mask)} together")
-        if action.value & beside:
-            raise Slow("set of tunnel options")
-        number = self._ask.outer(action.value)
+        self._outer = action.value
+        number = self._ask.outer(action.value & TUNNEL)
         if number is None:
             raise Slow("more outer headers than there is room for")
         self._known &= ~TUNNEL
@@ -336,6 +355,7 @@ class _List:
     def _within(self, actions: Actions, last: bool) -> list[bytes]:
         """A list whose changes nobody sees behind it."""
         inner = _List(self._ask, self._key, self._known)
+        inner._outer = self._outer
         orders = inner.run(actions, last)
         return orders if last else orders + self._undone(inner)
 

@@ -43,9 +43,22 @@ def with_port(key: int, number: int) -> int:
 
 def ports(maps: Mapping[str, Map]) -> dict[int, int]:
     """The datapath port number of each interface index."""
+    found = (
+        (int.from_bytes(one, "little"), int.from_bytes(number, "little"))
+        for one, number in maps["devices"].items()
+    )
     return {
-        int.from_bytes(index, "little"): int.from_bytes(number, "little") & ~program.DEVICE_IS_TUNNEL
-        for index, number in maps["devices"].items()
+        index: known & ~program.DEVICE_IS_TUNNEL
+        for index, known in found
+        if not known & program.DEVICE_IS_UNDERLAY
+    }
+
+
+def tunnels(maps: Mapping[str, Map]) -> dict[int, int]:
+    """The datapath port number of each tunnel whose headers the program takes off, by the tunnel's name."""
+    return {
+        int.from_bytes(name, "little"): program.TUNNEL.packed.unpack(value)[0]
+        for name, value in maps["tunnels"].items()
     }
 
 

@@ -38,6 +38,13 @@ MAX_CONNECTIONS: Final = 262144
 MAX_TRACKINGS: Final = 16384  # different ct actions
 MAX_OUTERS: Final = 16384  # different outer headers of tunnels
 OUTER_WORDS: Final = 9  # of the key, that are the tunnel's (but for the last byte)
+MAX_HEADERS: Final = 8192  # different outer headers that the program writes itself, with the ways they go
+HEADER_ROOM: Final = (
+    336  # two bytes, so that IP addresses are aligned, and Ethernet, IPv6, UDP, Geneve and its options
+)
+HEADER_START: Final = 80  # as much of it is changed for each packet
+MAX_TUNNELS: Final = 1024  # kinds and UDP ports that tunnels listen to
+MAX_HOSTS: Final = 4096  # addresses of the host
 MAX_POLICIES: Final = 1024  # of timeouts
 MAX_LIST: Final = 10  # actions in one element of the map of actions; longer lists go on in another
 MAX_PASSES: Final = 32  # of one packet: recirculations
@@ -62,6 +69,7 @@ _NUMBERS: Final[Sizes] = tuple(
         "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS", "CACHE_ENTRIES", "TEST_ENTRIES", "REASONS",
         "WINDOW", "QUOTA", "LARGE_COST", "JUMBO_COST", "SMALL_PACKET", "MEDIUM_PACKET", "JUMBO_PACKET",
         "LARGE_PACKET", "MAX_CONNECTIONS", "MAX_TRACKINGS", "MAX_POLICIES", "MAX_OUTERS", "OUTER_WORDS",
+        "MAX_HEADERS", "HEADER_ROOM", "HEADER_START", "MAX_TUNNELS", "MAX_HOSTS",
     )
 )  # fmt: skip
 
@@ -87,6 +95,7 @@ ACTIONS: Final = (
     "CONNTRACK",
     "CONNTRACK_CLEAR",
     "SET_TUNNEL",
+    "ENCAPSULATE",
 )
 """Kinds of actions, numbered from 0."""
 
@@ -103,9 +112,9 @@ DROPS: Final = (
 )
 """Why a packet is dropped, numbered from 0; ``dpctl/show -s`` and coverage counters have these names."""
 
-UPCALLS: Final = ("MISS", "SLOW", "ACTION", "CONNTRACK")
+UPCALLS: Final = ("MISS", "SLOW", "ACTION", "CONNTRACK", "TUNNEL")
 """Why a packet comes up: no flow; a flow that BPF cannot carry out; a userspace action; a ct that the program
-leaves to Python."""
+leaves to Python; so an output to a tunnel."""
 
 LAYERS: Final = ("ETHERNET", "VLAN", "NETWORK", "TRANSPORT")
 """What a WRITE's offset counts from."""
@@ -117,6 +126,11 @@ WRITE_FLAGS: Final = (("IP_CHECKSUM", 1), ("PSEUDO", 2), ("L4_DATA", 4))
 OUTPUT_LAST: Final = 1
 NO_STATISTICS: Final = 0xFFFFFFFF
 DEVICE_IS_TUNNEL: Final = 0x80000000  # beside the port's number in the map `devices`
+DEVICE_IS_UNDERLAY: Final = 0x40000000  # no port: packets of tunnels come in there, among others
+TUNNEL_KINDS: Final = ("NONE", "GENEVE", "GRE", "ERSPAN")
+"""Tunnels whose headers the program takes off itself, numbered from 0."""
+TUNNEL_OVER_IPV6: Final = 0x80000000  # in the name of a tunnel, beside protocol << 16 | UDP port
+HEADER_IPV6, HEADER_UDP, HEADER_SEQUENCE = 1, 2, 4
 PORT_IS_TUNNEL: Final = 2  # packets stand beside their outer headers
 PORT_WITH_POLICY: Final = 4  # VXLAN with group-based policy
 PORT_TO_HOST: Final = 1  # packets for the port are received by its device, for the other side is Python
@@ -184,7 +198,17 @@ CONFIG: Final = Record(
         ("generation", "u32"),  # of the flows: another one when a flow has gone or changed
     ),
 )
-PORT: Final = Record("port", (("device", "u32"), ("flags", "u32"), ("queued", "u32"), ("drained", "u32")))
+PORT: Final = Record(
+    "port",
+    (
+        ("device", "u32"),
+        ("flags", "u32"),
+        ("queued", "u32"),
+        ("drained", "u32"),
+        ("sequence", "u32"),
+        ("_", "u32"),
+    ),
+)
 DEVICE: Final = Record("device", (("index", "u32"), ("port", "u32")))
 MASK: Final = Record(
     "mask",
@@ -297,11 +321,30 @@ TRACKING: Final = Record(
     ),
 )
 OUTER: Final = Record("outer", (("words", f"u64[{OUTER_WORDS}]"),))
+TUNNEL: Final = Record("tunnel", (("port", "u32"), ("kind", "u32")))
+HOST: Final = Record("host", (("address", "address"),))
+HEADER: Final = Record(
+    "header",
+    (
+        ("bytes", f"u8[{HEADER_ROOM}]"),
+        ("size", "u32"),  # of the header, with Ethernet
+        ("device", "u32"),  # that it leaves by; 0: the program cannot send it
+        ("mtu", "u32"),
+        ("flags", "u32"),  # HEADER_*
+        ("first_port", "u32"),  # UDP ports that packets are sent from
+        ("ports", "u32"),
+        ("port", "u32"),  # the tunnel's
+        ("sequence_at", "u32"),
+        ("hop_family", "u32"),  # struct bpf_redir_neigh: who gets it next
+        ("hop", "address"),
+        ("_", "u32"),
+    ),
+)
 LIFETIMES: Final = Record("lifetimes", (("seconds", "u32[16]"),))
 TRACKER: Final = Record("tracker", (("unchecked", "u32"), ("expecting", "u32"), ("limited", "u32")))
 RECORDS: Final = (
     CONFIG, PORT, DEVICE, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, TOTALS, COUNTERS, METER,
-    UPCALL, DIRECTION, END, SIDE, CONNECTION, TRACKING, OUTER, LIFETIMES, TRACKER,
+    UPCALL, DIRECTION, END, SIDE, CONNECTION, TRACKING, OUTER, TUNNEL, HOST, HEADER, LIFETIMES, TRACKER,
 )  # fmt: skip
 
 
@@ -370,6 +413,11 @@ def header() -> str:
             ("OUTPUT_LAST", OUTPUT_LAST),
             ("PORT_TO_HOST", PORT_TO_HOST),
             ("DEVICE_IS_TUNNEL", f"{DEVICE_IS_TUNNEL:#x}u"),
+            ("DEVICE_IS_UNDERLAY", f"{DEVICE_IS_UNDERLAY:#x}u"),
+            ("TUNNEL_OVER_IPV6", f"{TUNNEL_OVER_IPV6:#x}u"),
+            ("HEADER_IPV6", HEADER_IPV6),
+            ("HEADER_UDP", HEADER_UDP),
+            ("HEADER_SEQUENCE", HEADER_SEQUENCE),
             ("PORT_IS_TUNNEL", PORT_IS_TUNNEL),
             ("PORT_WITH_POLICY", PORT_WITH_POLICY),
             ("TUN_OAM", layout.TUN_OAM),
@@ -392,6 +440,7 @@ def header() -> str:
         ("LAYER", LAYERS),
         ("NETWORK", NETWORKS),
         ("TIMEOUT", tuple(TIMEOUTS)),
+        ("TUNNEL", TUNNEL_KINDS),
     ):
         lines.append(_enumeration(prefix, names))
     lines += _key_struct()

@@ -46,6 +46,11 @@ class Numbered(Generic[T]):
         if not self._users[number]:
             self._resting.append((now + _REST, number))
 
+    def renew(self) -> None:
+        """Writes all records anew: what they are made of has changed."""
+        for number, argument in self._arguments.items():
+            self._rows.update(number.to_bytes(4, "little"), self._record(argument))
+
     def argument(self, number: int) -> T | None:
         return self._arguments.get(number)
 

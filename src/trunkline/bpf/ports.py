@@ -51,16 +51,34 @@ class Ports:
         `flags`: program.PORT_* beside PORT_TO_HOST, which `egress` says.  Raises BpfError.
         """
         known = number | (program.DEVICE_IS_TUNNEL if flags & program.PORT_IS_TUNNEL else 0)
-        self._devices.update(_NUMBER(index), _NUMBER(known))
         self._before[number] = _sums(self._counters.lookup(_NUMBER(number)) or b"")
         self._highest = max(self._highest, number)
-        place = index % program.MAX_PORTS
-        if self._places.setdefault(place, index) == index:
-            self._near.update(_NUMBER(place), program.DEVICE.packed.pack(index, known))
+        self._know(index, known)
         at = number * _WORDS
         self._ports[at + _FLAGS] = flags | (program.PORT_TO_HOST if egress else 0)
         self._ports[at + _DEVICE] = index
         self.devices[number] = index, egress
+
+    def add_underlay(self, index: int) -> None:
+        """Among the packets of that device, which is no port, there are some of tunnels.  Raises BpfError."""
+        self._know(index, program.DEVICE_IS_UNDERLAY)
+
+    def remove_underlay(self, index: int) -> None:
+        """Raises BpfError."""
+        self._forget(index)
+
+    def _know(self, index: int, known: int) -> None:
+        self._devices.update(_NUMBER(index), _NUMBER(known))
+        place = index % program.MAX_PORTS
+        if self._places.setdefault(place, index) == index:
+            self._near.update(_NUMBER(place), program.DEVICE.packed.pack(index, known))
+
+    def _forget(self, index: int) -> None:
+        self._devices.delete(_NUMBER(index))
+        place = index % program.MAX_PORTS
+        if self._places.get(place) == index:
+            del self._places[place]
+            self._near.update(_NUMBER(place), bytes(program.DEVICE.packed.size))
 
     def stop(self, number: int) -> None:
         """Nothing goes there any more."""
@@ -70,11 +88,7 @@ class Ports:
         """Packets of its device are not of the switch any more.  Raises BpfError."""
         index, _ = self.devices.pop(number)
         self.stop(number)
-        self._devices.delete(_NUMBER(index))
-        place = index % program.MAX_PORTS
-        if self._places.get(place) == index:
-            del self._places[place]
-            self._near.update(_NUMBER(place), bytes(program.DEVICE.packed.size))
+        self._forget(index)
 
     def drained(self, number: int, cost: int) -> None:
         """Python has worked on a packet of the port that counted as so many."""

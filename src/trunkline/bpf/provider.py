@@ -29,6 +29,7 @@ from trunkline.bpf import adopt, attach, inherit, loader, probe
 from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
 from trunkline.bpf.flows import NOTHING, Flows, FullError
+from trunkline.bpf.headers import Headers
 from trunkline.bpf.keeper import Keeper
 from trunkline.bpf.maps import possible_cpus
 from trunkline.bpf.meters import KernelMeters
@@ -58,12 +59,15 @@ from trunkline.flow import key as layout
 from trunkline.io.netdev.host_tunnel import HostTunnel
 from trunkline.io.netlink import Netlink, NetlinkError
 from trunkline.packet.packet import Packet
+from trunkline.packet.tunnels import TUNNEL as TUNNEL_FIELDS
 from trunkline.packet.tunnels import Popped
 from trunkline.sim.datapath import Sim
 from trunkline.sim.parts import SendTunneled
 from trunkline.upcall.taking_up import Left
 
-_MISS, _SLOW, _ACTION, _CONNTRACK = map(program.UPCALLS.index, ("MISS", "SLOW", "ACTION", "CONNTRACK"))
+_MISS, _SLOW, _ACTION, _CONNTRACK, _TUNNEL = map(
+    program.UPCALLS.index, ("MISS", "SLOW", "ACTION", "CONNTRACK", "TUNNEL")
+)
 _READ: Final = 256  # records taken out of the ring at once
 _ROOM: Final = 32 << 20  # bytes of records in this process; more stay in the ring
 _SORT: Final = 1.0  # seconds
@@ -131,6 +135,7 @@ class BpfDatapath:
         self._flows = Flows(maps, self._owner, layout_digest())
         self._scratches = maps["scratches"]
         self._ports = Ports(maps)
+        self._headers = Headers(maps, self._ports, self._keeper, self._bpf_log, self._plugged)
         self._ring = RingBuffer(maps["upcalls"])
         self._queues = Queues()
         self._pending = Pending()
@@ -145,6 +150,8 @@ class BpfDatapath:
             self._ports.devices.__contains__,
             self.meters.is_inside,
             lambda value: self._number("SET_TUNNEL", value),
+            self._headers.__contains__,
+            lambda port, fields: self._number("ENCAPSULATE", (port, fields)),
             lambda actions: self._number("CONNTRACK", actions),
         )
         self._connections = self.conntrack.store = KernelStore(maps, self.conntrack)
@@ -153,6 +160,7 @@ class BpfDatapath:
         self._numbered: dict[str, Numbered[Any]] = {
             "CONNTRACK": self._trackings,
             "SET_TUNNEL": self._outers,
+            "ENCAPSULATE": self._headers.numbered,
         }
         self._fresh: list[int] = []  # cookies given out by the encoding under way,
         self._fresh_numbers: list[tuple[str, int]] = []  # and numbers of arguments
@@ -193,10 +201,12 @@ class BpfDatapath:
             self._bpf_log.warn("the flows that an earlier process has left cannot be read: %s", error)
 
     def _numbers_now(self, before: adopt.Adopted) -> dict[int, int]:
-        """From its port numbers to ours, by the device."""
+        """From its port numbers to ours, by the device, or by the packets that are the port's."""
         ours = {index: number for number, (index, _) in self._ports.devices.items()}
         then = inherit.ports(before.maps)
-        return {number: ours[index] for index, number in then.items() if index in ours}
+        found = {number: ours[index] for index, number in then.items() if index in ours}
+        tunnels, names = inherit.tunnels(before.maps), self._headers.names
+        return found | {number: names[name] for name, number in tunnels.items() if name in names}
 
     def settled(self) -> None:
         """All ports and flows are there: our program takes the place of the earlier process's, and the
@@ -263,9 +273,11 @@ class BpfDatapath:
         return number
 
     def _open_tunnel(self, number: int, name: str, tunnel: TunnelPort) -> None:
-        """A device of the kernel's carries the tunnels, if it has one; what goes through Python leaves beside
-        it.  Raises DatapathError.
+        """The program writes the headers, or a device of the kernel's carries the tunnels, if it has one;
+        what goes through Python leaves beside it.  Raises DatapathError.
         """
+        if self._headers.add(number, tunnel):
+            return
         index = open_device(self._netlink, name, tunnel)
         if index is None:
             self._carried.discard(tunnel.type)
@@ -282,6 +294,7 @@ class BpfDatapath:
 
     def set_tunnel_source_ports(self, ports: tuple[int, int]) -> None:
         self._sim.set_tunnel_source_ports(ports)
+        self._headers.set_source_ports(ports)
 
     def attach_tunnel(self, number: int, send: SendTunneled) -> None:
         self._sim.attach_tunnel(number, send)
@@ -303,12 +316,17 @@ class BpfDatapath:
     def _plug(self, number: int, index: int, name: str, *, egress: bool, flags: int = 0) -> None:
         """Packets of a device are a port's, and the port's go to the device.  Raises DatapathError."""
         try:
+            self._headers.plug(index)
             self._ports.add(number, index, egress=egress, flags=flags)
             self._keeper.add(index, name, egress=egress)
         except OSError as error:
             raise DatapathError(f"{self.name}: {name}: the program cannot be attached: {error}") from None
 
+    def _plugged(self) -> set[int]:
+        return {index for index, _ in self._ports.devices.values()}
+
     def port_delete(self, number: int) -> None:
+        self._headers.remove(number)
         device = self._ports.devices.get(number)
         if device is not None:
             index, egress = device
@@ -360,6 +378,9 @@ class BpfDatapath:
                 if (actions := self._trackings.argument(record.argument)) is not None:
                     sim.execute(record.packet, record.key, actions)
                     self._connections.settle()
+            elif record.reason == _TUNNEL:
+                if (found := self._headers.numbered.argument(record.argument)) is not None:
+                    sim.execute(record.packet, record.key, _to_tunnel(*found))
             elif record.reason != _ACTION:
                 self._slow_packets += record.reason == _SLOW
                 sim.enter(record.packet, record.key)
@@ -378,6 +399,7 @@ class BpfDatapath:
         if now >= self._next_sort:
             self._next_sort = now + _SORT
             self._keeper.check()
+            self._headers.sync()
             for name, count in self._ports.all_drops().items():
                 self._drop_counters[name].total = count
             self._flows.masks.sort()
@@ -536,6 +558,7 @@ class BpfDatapath:
         for number, host in self._hosts.items():
             host.close()
             self._delete_device(self._ports.devices[number][0])
+        self._headers.close()
         self._netlink.close()
         if self._readers is not None:
             self._readers.remove_reader(self._ring.fileno())
@@ -550,6 +573,11 @@ class BpfDatapath:
 def outer_record(value: int) -> bytes:
     """The part of a key that is a tunnel's, as the program copies it."""
     return layout.datapath_bytes(value)[: program.OUTER_WORDS * 8]
+
+
+def _to_tunnel(port: int, fields: int) -> tuple[Any, ...]:
+    """What sends a packet into a tunnel of that port."""
+    return (dp.Set(fields & TUNNEL_FIELDS, TUNNEL_FIELDS), dp.Output(port))
 
 
 _ETHERNET_ONLY: Final = layout.MASK["packet_type"]

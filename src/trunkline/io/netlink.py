@@ -34,7 +34,7 @@ IFF_RUNNING: Final = 0x40
 
 _HEADER: Final = struct.Struct("=IHHII")
 _COUNTERS: Final = struct.Struct("=18Q")
-_LINK: Final = struct.Struct("=BxHiII")
+_LINK: Final = struct.Struct("=BxHiII")  # family, hardware, index, flags, those that change
 _ATTRIBUTE: Final = struct.Struct("=HH")
 
 
@@ -76,6 +76,7 @@ class Link(NamedTuple):
     peer: int
     elsewhere: bool
     statistics: LinkStatistics | None
+    hardware: int = 1  # ARPHRD_*: how packets look there; 1 is Ethernet
 
     @property
     def up(self) -> bool:
@@ -116,7 +117,7 @@ def _name(text: str) -> bytes:
 
 
 def _link(body: memoryview) -> Link:
-    _, _, index, flags, _ = _LINK.unpack_from(body)
+    _, hardware, index, flags, _ = _LINK.unpack_from(body)
     name = kind = ""
     mtu = mac = peer = changes = 0
     carrier, elsewhere = bool(flags & IFF_RUNNING), False
@@ -140,7 +141,7 @@ def _link(body: memoryview) -> Link:
             statistics = LinkStatistics(*_COUNTERS.unpack_from(value))
         elif number == _IFLA_LINKINFO:
             kind = next((_text(data) for what, data in attributes(value) if what == _INFO_KIND), "")
-    return Link(index, name, flags, mtu, mac, carrier, changes, kind, peer, elsewhere, statistics)
+    return Link(index, name, flags, mtu, mac, carrier, changes, kind, peer, elsewhere, statistics, hardware)
 
 
 class Netlink:

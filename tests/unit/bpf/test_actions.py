@@ -12,6 +12,8 @@ ASK = Questions(
     reachable=lambda port: port < 100,
     metered=lambda meter: meter < 10,
     outer=lambda value: 3 if value else None,
+    written=lambda port: port == 50,
+    header=lambda port, fields: 9,
     tracking=lambda actions: None,
 )
 KEY, MASK = layout.pack(dl_type=0x0800, nw_proto=6, nw_frag=0, nw_ttl=64, dl_dst=1, recirc_id=0)

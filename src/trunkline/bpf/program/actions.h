@@ -66,6 +66,29 @@ INLINE int output(struct __sk_buff *skb, struct scratch *s, const struct action 
 	return GOING_ON;
 }
 
+/* Output to a tunnel whose header the program writes; what it cannot send so goes up, and Python sends it. */
+INLINE int output_with_header(struct __sk_buff *skb, struct scratch *s, const struct action *a)
+{
+	u32 number = a->argument, cutting = s->cutting;
+	int result = 0;
+	if (a->flags & OUTPUT_LAST) {
+		if (cutting) {
+			u32 length = skb->len;
+			s->cutting = 0;
+			if (length < cutting + 14 || bpf_skb_change_tail(skb, length - cutting, 0))
+				return STOP;
+		}
+		result = encapsulate(skb, s, number);
+	}
+	if (!result) {
+		refresh(skb, s);
+		send_up(skb, s, UPCALL_TUNNEL, number);
+		return GOING_ON;
+	}
+	s->result = result;
+	return STOP;
+}
+
 INLINE int recirculate(struct scratch *s, const struct action *a)
 {
 	s->key.recirc_id = bpf_htonl(a->argument);
@@ -170,6 +193,8 @@ INLINE int one_action(struct __sk_buff *skb, struct scratch *s, const struct act
 	case ACTION_SET_TUNNEL:
 		set_outer(s, argument);
 		break;
+	case ACTION_ENCAPSULATE:
+		return output_with_header(skb, s, a);
 	case ACTION_DROP:
 		count_drop(s, DROP_EXPLICIT);
 		return STOP;

@@ -97,11 +97,17 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 	struct scratch *s = scratch_of(0);
 	if (!known || !s)
 		return TC_ACT_UNSPEC;
-	u32 port = *known & ~DEVICE_IS_TUNNEL;
+	u32 port = *known & ~(DEVICE_IS_TUNNEL | DEVICE_IS_UNDERLAY);
 #pragma unroll
 	for (int i = 0; i < KEEP_WORDS; i++)
 		s->words[i] = 0;
 	s->slot = 0;
+	if (*known & DEVICE_IS_UNDERLAY) {
+		int found = decapsulate(skb, s);
+		if (found <= 0)
+			return found ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+		port = found;
+	}
 	s->port = port;
 	s->known = 0;
 	s->key.dp_in_port = bpf_htonl(port);

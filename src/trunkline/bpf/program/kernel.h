@@ -215,7 +215,7 @@ HELPER(132, void, bpf_ringbuf_submit, void *data, u64 flags);
 HELPER(133, void, bpf_ringbuf_discard, void *data, u64 flags);
 HELPER(134, u64, bpf_ringbuf_query, void *ring, u64 flags);
 HELPER(135, long, bpf_csum_level, struct __sk_buff *skb, u64 level);
-HELPER(152, long, bpf_redirect_neigh, u32 ifindex, void *parameters, s32 size, u64 flags);
+HELPER(152, long, bpf_redirect_neigh, u32 ifindex, const void *parameters, s32 size, u64 flags);
 HELPER(155, long, bpf_redirect_peer, u32 ifindex, u64 flags);
 HELPER(160, u64, bpf_ktime_get_coarse_ns, void);
 HELPER(163, long, bpf_check_mtu, void *skb, u32 ifindex, u32 *mtu, s32 difference, u64 flags);

@@ -167,6 +167,7 @@ struct scratch {
 	u16 known_zone, known_reply;
 	u32 on_its_way; /* a routing header says that the IPv6 destination is not the last (RFC 8200, section 8.1) */
 	u32 cutting; /* bytes not to be sent next */
+	u8 header[HEADER_START]; /* the start of an outer header; it begins at byte 2 */
 	u8 window[WINDOW + 2 + 62]; /* a part of the packet; it begins at byte 2, so that IP addresses are aligned */
 };
 struct {

@@ -1,8 +1,10 @@
 /* Tunnels by the kernel's own devices (bpf/tunnels.py): one for each type and UDP port, in the mode in which the header's
  * fields stand beside the packet.  A packet that comes out of such a device brings the outer header along, and it goes into the
- * key; a packet that is sent into one is given its outer header first, from the same part of the key. */
+ * key; a packet that is sent into one is given its outer header first, from the same part of the key.
+ *
+ * Headers that the program writes and takes off itself are in header.h. */
 #pragma once
-#include "maps.h"
+#include "header.h"
 
 /* The kernel's bits of bpf_tunnel_key.tunnel_flags, in network order there. */
 #define OUTER_CSUM 0x0001

@@ -1,0 +1,193 @@
+"""Tunnels whose outer headers the program writes and takes off itself (program/header.h): what it is told.
+
+*Out.*  A header is written here in advance, for a port and the fields of a tunnel (packet/tunnels.py), with
+the way that it goes; the map `headers` has it by number, and an order ENCAPSULATE names it.  When routes
+change the records are written anew, and no flow is touched.
+
+*In.*  The map `tunnels` says for what there are tunnels, `hosts` which addresses are this host's, and the
+program is attached to the devices that have such addresses (`Headers.sync`).
+
+What the program cannot send or does not understand goes through the host's own sockets, which whoever plugs
+the port in opens as well (bridge/tunnels.py).  Where packets may have to be encrypted between hosts, all
+does.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from trunkline.base.addresses import MAPPED, is_mapped
+from trunkline.base.log import Logger
+from trunkline.bpf import layout as program
+from trunkline.bpf.keeper import Keeper
+from trunkline.bpf.maps import Map
+from trunkline.bpf.numbered import Numbered
+from trunkline.bpf.ports import Ports
+from trunkline.dpif.provider import TunnelPort
+from trunkline.flow import key as layout
+from trunkline.io.netlink import Link
+from trunkline.io.ways import HostNetwork, Way
+from trunkline.model.tunnels import TUNNEL_TYPES
+from trunkline.packet.tunnels import Kind, Outer, header
+
+_KINDS: Final = {"geneve": "GENEVE", "gre": "GRE", "ip6gre": "GRE"}
+"""By type of tunnel, how the program calls it."""
+_FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ip6gre": (6,)}  # of others both
+_RECORD: Final = program.HEADER.packed.pack
+_UDP: Final = 17
+_INET, _INET6 = 2, 10
+_ALONE: Final = layout.TUN_CSUM << layout.OFFSET["tunnel_flags"]
+"""Headers with this bit the program cannot write: it does not sum up packets."""
+
+Argument = tuple[int, int]
+"""A port, and the fields of a tunnel as bits of a key."""
+
+
+class Headers:
+    """`plugged` tells which devices are ports already."""
+
+    def __init__(
+        self,
+        maps: Mapping[str, Map],
+        ports: Ports,
+        keeper: Keeper,
+        log: Logger,
+        plugged: Callable[[], set[int]],
+    ) -> None:
+        self._tunnels, self._hosts = maps["tunnels"], maps["hosts"]
+        self._ports, self._keeper, self._log, self._plugged = ports, keeper, log, plugged
+        self._network: HostNetwork | None = None
+        self._by_port: dict[int, TunnelPort] = {}
+        self.names: dict[int, int] = {}  # of what the program takes off, to the port
+        self._underlays: set[int] = set()
+        self._addresses: set[int] = set()
+        self._links: dict[int, Link] = {}
+        self._ways: dict[tuple[int, int, int], Way | None] = {}
+        self.source_ports = (32768, 61000)
+        self.numbered = Numbered[Argument](maps["headers"], self._record)
+
+    def __contains__(self, port: int) -> bool:
+        return port in self._by_port
+
+    def add(self, number: int, tunnel: TunnelPort) -> bool:
+        """Packets to that port, and from it, are the program's affair, if it knows the type."""
+        if tunnel.type not in _KINDS or tunnel.extensions:
+            return False
+        self._by_port[number] = tunnel
+        self._tell()
+        self.sync(now=True)
+        return True
+
+    def remove(self, number: int) -> None:
+        if self._by_port.pop(number, None) is not None:
+            self._tell()
+            self.sync(now=True)
+
+    def _tell(self) -> None:
+        """Which packets belong to which port; of two ports for GRE over IPv6 it is the one for that alone."""
+        wanted: dict[int, tuple[int, int]] = {}
+        for number, tunnel in sorted(self._by_port.items(), key=lambda one: one[1].type == "ip6gre"):
+            kind = program.TUNNEL_KINDS.index(_KINDS[tunnel.type])
+            name = TUNNEL_TYPES[tunnel.type].protocol << 16 | tunnel.destination
+            for family in _FAMILIES.get(tunnel.type, (4, 6)):
+                wanted[name | (program.TUNNEL_OVER_IPV6 if family == 6 else 0)] = number, kind
+        for name in self.names.keys() - wanted.keys():
+            self._tunnels.delete(name.to_bytes(4, "little"))
+        for name, value in wanted.items():
+            self._tunnels.update(name.to_bytes(4, "little"), program.TUNNEL.packed.pack(*value))
+        self.names = {name: number for name, (number, _) in wanted.items()}
+
+    # ---- the host's network
+
+    def sync(self, *, now: bool = False) -> None:
+        """Follows the host's devices, addresses and routes; without `now` only if there is news of them."""
+        if not self._by_port:
+            if self._network is not None:
+                self._network.close()
+                self._network = None
+                self._attach(set())
+            return
+        if self._network is None:
+            self._network = HostNetwork()
+        if not self._network.news() and not now:
+            return
+        self._links = {} if self._network.encrypts() else self._network.links()
+        addresses = self._network.addresses() if self._links else {}
+        self._tell_addresses({value for values in addresses.values() for value in values})
+        self._attach({index for index in addresses if index in self._links})
+        self._ways.clear()
+        self.numbered.renew()
+
+    def _tell_addresses(self, wanted: set[int]) -> None:
+        for value in self._addresses - wanted:
+            self._hosts.delete(value.to_bytes(16, "big"))
+        for value in wanted - self._addresses:
+            self._hosts.update(value.to_bytes(16, "big"), bytes(4))
+        self._addresses = wanted
+
+    def _attach(self, wanted: set[int]) -> None:
+        plugged = self._plugged()
+        wanted = wanted - plugged
+        for index in self._underlays - wanted:
+            if index not in plugged:
+                self._keeper.remove(index)
+                self._ports.remove_underlay(index)
+        for index in wanted - self._underlays:
+            try:
+                self._ports.add_underlay(index)
+                self._keeper.add(index, self._links[index].name)
+            except OSError as error:
+                self._log.warn("%s: tunnels cannot be looked for there: %s", self._links[index].name, error)
+        self._underlays = wanted
+
+    def plug(self, index: int) -> None:
+        """A device becomes a port."""
+        self._underlays.discard(index)
+
+    # ---- headers
+
+    def set_source_ports(self, ports: tuple[int, int]) -> None:
+        self.source_ports = ports
+        self.numbered.renew()
+
+    def _way(self, destination: int, source: int, mark: int) -> Way | None:
+        asked = destination, source, mark
+        if asked not in self._ways:
+            network = self._network
+            self._ways[asked] = network.way(*asked, self._links) if network is not None else None
+        return self._ways[asked]
+
+    def _record(self, argument: Argument) -> bytes:
+        """The header of a port for the fields of a tunnel, as the program has it."""
+        port, fields = argument
+        tunnel = self._by_port.get(port)
+        destination = _end(fields, "tun_dst", "tun_ipv6_dst")
+        source = _end(fields, "tun_src", "tun_ipv6_src")
+        way = self._way(destination, source, layout.get(fields, "pkt_mark")) if tunnel is not None else None
+        if tunnel is None or way is None or fields & _ALONE:
+            return bytes(program.HEADER.packed.size)
+        kind = Kind(tunnel.type, tunnel.destination)
+        octets = bytes(2) + header(kind, Outer(0, 0, way.source, destination), fields)
+        six = not is_mapped(destination)
+        flags = program.HEADER_IPV6 if six else 0
+        if TUNNEL_TYPES[tunnel.type].protocol == _UDP:
+            flags |= program.HEADER_UDP
+            if six:  # a sum over the whole packet is left out, as the kernel's own tunnels do
+                octets = octets[:62] + bytes(2) + octets[64:]
+        first, last = self.source_ports
+        hop = way.hop.to_bytes(16, "big")
+        if is_mapped(way.hop):
+            hop = hop[12:] + bytes(12)
+        return _RECORD(
+            octets.ljust(program.HEADER_ROOM, b"\0"), len(octets) - 2, way.device, way.mtu, flags,
+            first, last - first, port, 0, _INET if is_mapped(way.hop) else _INET6, hop, 0,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        if self._network is not None:
+            self._network.close()
+            self._network = None
+
+
+def _end(key: int, four: str, six: str) -> int:
+    value = layout.get(key, four)
+    return MAPPED | value if value else layout.get(key, six)

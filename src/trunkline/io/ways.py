@@ -1,0 +1,159 @@
+"""How the kernel would reach a host: asked of the kernel itself, for programs that send past its IP layer.
+
+`HostNetwork.way` asks for the route of one destination, as ``ip route get`` does: rules, tables and marks
+are all the kernel's affair.  It says which device a packet leaves by, from which address and to which
+neighbour.
+Where the kernel would do more than to send (encrypt it, deliver it to this host itself), there is no way, and
+packets have to be given to its IP layer.  `news` tells whether something may have changed.
+
+Sources: rtnetlink(7), linux/rtnetlink.h, linux/xfrm.h.
+"""
+
+import socket
+import struct
+from typing import Final, NamedTuple
+
+from trunkline.base.addresses import MAPPED, is_mapped
+from trunkline.io.netlink import DUMP, Link, Netlink, NetlinkError, attribute, attributes
+
+_GETADDR, _GETROUTE = 22, 26
+_GROUPS: Final = 1 | 0x10 | 0x40 | 0x100 | 0x400  # links, addresses and routes of both families
+_RULES: Final = 0x80 | 0x40000  # and rules
+_ADDRESS: Final = struct.Struct("=BBBBI")
+_ROUTE: Final = struct.Struct("=BBBBBBBBI")
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_METRICS, _RTA_MARK = 1, 2, 4, 5, 7, 8, 16
+_RTA_VIA, _RTA_ENCAP = 18, 22
+_RTAX_MTU: Final = 2
+_UNICAST: Final = 1
+_ETHERNET: Final = 1  # ARPHRD_ETHER
+_LINK_SCOPE: Final = 253
+_XFRM: Final = 6  # NETLINK_XFRM
+_GETPOLICY: Final = 0x15
+_POLICY_GROUP: Final = 8
+_HEADER: Final = struct.Struct("=IHHII")
+_POLICY_ID: Final = 64  # bytes of struct xfrm_userpolicy_id
+_DONE, _ERROR = 3, 2
+
+
+class Way(NamedTuple):
+    """`device` is an ifindex; `hop` the neighbour's address, and `source` that of this host, both of 128 bits
+    (base/addresses.py); `mtu` counts from the IP header on."""
+
+    device: int
+    hop: int
+    source: int
+    mtu: int
+
+
+class HostNetwork:
+    def __init__(self) -> None:
+        self._netlink = Netlink()
+        self._events = [_listener(socket.NETLINK_ROUTE, _GROUPS | _RULES)]
+        try:
+            self._events.append(_listener(_XFRM, _POLICY_GROUP))
+        except OSError:
+            pass  # a kernel that knows no policies of encryption has none
+
+    def news(self) -> bool:
+        """Whether links, addresses, routes or policies may have changed since the last call."""
+        found = False
+        for one in self._events:
+            while True:
+                try:
+                    one.recv(1 << 16)
+                    found = True
+                except BlockingIOError:
+                    break
+                except OSError:
+                    found = True  # some was lost
+        return found
+
+    def encrypts(self) -> bool:
+        """Whether there is any policy of encryption (xfrm): then only the IP layer knows what to do."""
+        if len(self._events) < 2:
+            return False
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _XFRM) as asked:
+            body = bytes(_POLICY_ID)
+            asked.send(_HEADER.pack(_HEADER.size + len(body), _GETPOLICY, DUMP | 1, 1, 0) + body)
+            kind = _HEADER.unpack_from(asked.recv(1 << 16))[1]
+        return kind not in (_DONE, _ERROR)
+
+    def links(self) -> dict[int, Link]:
+        """Those that could be an underlay: Ethernet, up."""
+        return {
+            link.ifindex: link for link in self._netlink.links() if link.hardware == _ETHERNET and link.up
+        }
+
+    def addresses(self) -> dict[int, list[int]]:
+        """The host's addresses by ifindex, but for those that are good for one link alone."""
+        found: dict[int, list[int]] = {}
+        for body in self._netlink.request(_GETADDR, DUMP, _ADDRESS.pack(0, 0, 0, 0, 0)):
+            family, _, _, scope, index = _ADDRESS.unpack_from(body)
+            if family not in (socket.AF_INET, socket.AF_INET6) or scope >= _LINK_SCOPE:
+                continue
+            values = dict(attributes(body[_ADDRESS.size :]))
+            value = values.get(_IFA_LOCAL, values.get(_IFA_ADDRESS))
+            if value is not None:
+                found.setdefault(index, []).append(_whole(value))
+        return found
+
+    def way(self, destination: int, source: int, mark: int, links: dict[int, Link]) -> Way | None:
+        """`source` 0: as the kernel chooses."""
+        four = is_mapped(destination)
+        family, bits = (socket.AF_INET, 32) if four else (socket.AF_INET6, 128)
+        fields = attribute(_RTA_DST, _octets(destination))
+        if source:
+            fields += attribute(_RTA_SRC, _octets(source))
+        if mark:
+            fields += attribute(_RTA_MARK, struct.pack("=I", mark))
+        request = _ROUTE.pack(family, bits, bits if source else 0, 0, 0, 0, 0, 0, 0)
+        try:
+            answers = self._netlink.request(_GETROUTE, 0, request + fields)
+        except NetlinkError:
+            return None
+        kind = _ROUTE.unpack_from(answers[0])[7]
+        values = dict(attributes(answers[0][_ROUTE.size :]))
+        if kind != _UNICAST or _RTA_OIF not in values or _RTA_ENCAP in values:
+            return None
+        link = links.get(int.from_bytes(values[_RTA_OIF], "little"))
+        source = source or (_whole(values[_RTA_PREFSRC]) if _RTA_PREFSRC in values else 0)
+        if link is None or not source:
+            return None
+        hop = destination
+        if _RTA_GATEWAY in values:
+            hop = _whole(values[_RTA_GATEWAY])
+        elif _RTA_VIA in values:
+            hop = _whole(values[_RTA_VIA][2:])
+        mtu = link.mtu
+        for name, value in attributes(values[_RTA_METRICS]) if _RTA_METRICS in values else ():
+            if name == _RTAX_MTU:
+                mtu = min(mtu, int.from_bytes(value, "little"))
+        return Way(link.ifindex, hop, source, mtu)
+
+    def close(self) -> None:
+        self._netlink.close()
+        for one in self._events:
+            one.close()
+
+
+def _listener(protocol: int, groups: int) -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    one = socket.socket(socket.AF_NETLINK, kind, protocol)
+    try:
+        one.bind((0, groups))
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def _whole(data: memoryview) -> int:
+    value = int.from_bytes(data, "big")
+    return MAPPED | value if len(data) == 4 else value
+
+
+def _octets(address: int) -> bytes:
+    if is_mapped(address):
+        return (address & 0xFFFFFFFF).to_bytes(4, "big")
+    return address.to_bytes(16, "big")
