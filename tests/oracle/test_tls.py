@@ -5,13 +5,15 @@ import re
 import shutil
 import socket
 import ssl
+import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from support.certificates import make_certificates
-from support.database_servers import BIN, ORIGINAL, OURS, Running
+from support.database_servers import BIN, ORIGINAL, OURS, SCHEMA, Running
 
 pytestmark = [
     pytest.mark.oracle,
@@ -208,3 +210,74 @@ def test_keys_that_change_under_their_names(keys: Path, tmp_path: Path) -> None:
         assert ask(server, CLIENTS[0], keys, ("x", "x", "ca2", ""))[0] == 0
     finally:
         server.remove()
+
+
+UNUSED = (
+    "--ssl-protocols=foo",
+    "--ssl-protocols=TLSv1.2,foo",
+    "--ssl-ciphers=FOO",
+    "--ca-cert=none",
+    "--ca-cert=nofile",
+    "--ca-cert=KEYS/s.key",
+    "--peer-ca-cert=nofile",
+    "--peer-ca-cert=KEYS/s.key",
+    "--peer-ca-cert=KEYS/ca.pem",
+    "--bootstrap-ca-cert=nofile",
+    "--private-key=nofile",
+    "--private-key=nofile --certificate=nofile",
+    "--private-key=nofile --certificate=KEYS/s.pem",
+    "--private-key=KEYS/s.key --certificate=nofile",
+    "--private-key=KEYS/s.key --certificate=KEYS/s.pem --ca-cert=KEYS/ca.pem",
+    "--private-key=nofile --certificate=nofile --ca-cert=none --peer-ca-cert=nofile --ssl-ciphers=FOO",
+)
+
+
+def test_settings_that_nothing_uses_are_complained_of_nevertheless(keys: Path, tmp_path: Path) -> None:
+    """The original says some of it several times, and shows the reason of one error with the next."""
+    database = str(tmp_path / "x.db")
+    subprocess.run(["/usr/bin/ovsdb-tool", "create", database, SCHEMA], check=True, timeout=30)
+    heard = []
+    for program in (ORIGINAL, OURS):
+        for options in UNUSED:
+            words = [program, database, "--unixctl=none", "--run=true", *options.split()]
+            words = [word.replace("KEYS", str(keys)) for word in words]
+            done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+            lines = {line.split("|", 2)[2] for line in done.stderr.splitlines()}
+            if options.count("nofile") > 1:
+                lines = {re.sub(" error:.*", " ...", line) for line in lines}
+            heard.append((options, done.returncode, lines))
+    assert heard[: len(UNUSED)] == heard[len(UNUSED) :]
+    assert sum(len(lines) for *_, lines in heard) > len(UNUSED)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "--private-key=nofile --certificate=nofile --ca-cert=none",
+        "--private-key=KEYS/s.key --ca-cert=none",
+    ],
+)
+def test_a_listener_without_keys_says_so_for_each_connection(keys: Path, options: str) -> None:
+    heard = []
+    for program in (ORIGINAL, OURS):
+        words = options.replace("KEYS", str(keys)).split()
+        server = Running(program, *words, "--remote=pssl:0:127.0.0.1")
+        try:
+            [line] = server.log_lines("socket_util")
+            port = int(line.rpartition(" ")[2])
+            for count in (1, 2):
+                with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
+                    connection.settimeout(20)
+                    assert not connection.recv(1)
+                deadline = time.monotonic() + 20
+                while len(server.log_lines("ovsdb_jsonrpc_server")) < count:
+                    assert time.monotonic() < deadline, server.log_lines("stream_ssl")
+                    time.sleep(0.02)
+            lines = server.log_lines("stream_ssl", "ovsdb_jsonrpc_server")
+            lines = [re.sub(" error:.*", " ...", line).replace(str(port), "PORT") for line in lines]
+            heard.append(lines)
+        finally:
+            server.remove()
+    assert heard[0] == heard[1]
+    assert heard[1][-1].endswith("pssl:PORT:127.0.0.1: accept failed: Protocol not available")

@@ -139,6 +139,11 @@ class TlsReferences:
         found = [parse_reference(self.daemon, text) for text in self.given if _is_reference(text)]
         return [problem for problem in found if isinstance(problem, str)]
 
+    def begin(self) -> None:
+        """Takes the settings up, and says what is wrong with them."""
+        self.now = TlsFiles(*map(self._resolved, self.given))
+        self.daemon.env.set_tls(self.now)
+
     def update(self) -> None:
         """Reads the names again; connections made from now on use them."""
         if not self.refers:

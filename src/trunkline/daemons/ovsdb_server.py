@@ -448,11 +448,11 @@ async def serve(
     for wrong in (daemon.remotes.problems(remotes), daemon.tls.problems()):
         if wrong:
             raise Fatal("".join(f"{line}\n" for line in wrong))
-    daemon.tls.update()
     for remote in remotes:
         problem = await daemon.remotes.add(remote)
         if problem:
             raise Fatal(problem)
+    daemon.tls.begin()
     daemon.turn()
     if sync.server and not sync.active:
         daemon.replication.start()
@@ -537,7 +537,9 @@ Other options:
     )
 
 
-PROGRAM: Final = Program("ovsdb-server", help_text, (), OPTIONS, configure)
+PROGRAM: Final = Program(
+    "ovsdb-server", help_text, (), OPTIONS, configure, accept_module="ovsdb_jsonrpc_server"
+)
 
 
 def main() -> None:

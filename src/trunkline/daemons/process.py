@@ -83,7 +83,8 @@ class Program(NamedTuple):
     `usage` makes the whole ``--help`` (base/usage.py has the parts that daemons share).  `options` are the
     daemon's own, beside the common ones.  `configure` is given the daemon's own options and the arguments,
     before anything is forked, and returns the daemon.  `version` are more lines of ``--version``.  `datapath`
-    says that the daemon works with devices, for the capabilities that ``--user`` leaves it.
+    says that the daemon works with devices, for the capabilities that ``--user`` leaves it; `accept_module`
+    logs that a connection could not be accepted.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Program(NamedTuple):
     options: Sequence[Option]
     configure: Callable[[Parsed, Directories], Run]
     datapath: bool = False
+    accept_module: str = "stream"
 
 
 class _Settings(NamedTuple):
@@ -102,6 +104,7 @@ class _Settings(NamedTuple):
     user: str
     tls: TlsFiles
     confined: bool
+    accept_module: str = "stream"
 
 
 def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
@@ -122,6 +125,7 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
         log_options.apply_options(log, parsed.options, directories)
         own = [option for option in parsed.options if option[0] not in _COMMON_NAMES]
         settings = _settings(program.name, log, parsed.options, directories)
+        settings = settings._replace(accept_module=program.accept_module)
         run = program.configure(Parsed(own, parsed.arguments), directories)
         if settings.user:
             from trunkline.daemons.preload import preload
@@ -265,6 +269,7 @@ async def _supervise(
 ) -> int:
     log.clock = LoopClock(loop)
     sockets = Sockets(log, directories.run, settings.tls)
+    sockets.accept_module = settings.accept_module
     ready, confined = settings.daemonize.complete, settings.confined
     env = environment(program, log, directories, sockets, ready=ready, confined=confined)
     server = ControlServer(env.commands, log, env.counters)
@@ -346,9 +351,6 @@ def environment(
     counters, commands = Counters(), Commands()
     commands.add(*common_commands(program, commands, log, counters))
 
-    def set_tls(files: TlsFiles) -> None:
-        sockets.tls = files
-
     return Env(
         program=program,
         clock=log.clock,
@@ -361,6 +363,6 @@ def environment(
         random=random.SystemRandom(),
         ready=ready,
         tls=sockets.tls,
-        set_tls=set_tls,
+        set_tls=sockets.set_tls,
         confined=confined,
     )

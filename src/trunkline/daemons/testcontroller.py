@@ -282,6 +282,7 @@ class _Controller:
         self._switches.add(_Switch(self, stream))
 
     async def run(self, targets: Sequence[str]) -> None:
+        self.env.set_tls(self.env.tls)  # says what is wrong with the settings
         for target in targets:
             try:
                 if target.partition(":")[0] in _PASSIVE:

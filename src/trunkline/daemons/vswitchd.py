@@ -120,6 +120,7 @@ class Switchd:
         self._next_system = 0.0
         self._look_at_controllers = False  # their status has changed
         self._keys = env.tls
+        env.set_tls(env.tls)  # what is wrong with the command line's is said at once
         self._refusals = RateLimit()  # of what the database says to what the switch writes
         self._wake: asyncio.Handle | asyncio.TimerHandle | None = None
 

@@ -10,7 +10,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.base.log import WARN, Log, RateLimit
@@ -18,7 +18,19 @@ from trunkline.base.targets import OVSDB_PORT, PASSIVE, Target, TargetError, par
 from trunkline.io.blocking import is_numbers, numeric_address
 from trunkline.io.files import error_text, socket_path
 from trunkline.io.target_log import explain, report_unreachable
-from trunkline.io.tls import TlsError, TlsFiles, bootstrap, bootstraps, handshake_error, prepare, report, say
+from trunkline.io.tls import (
+    NEEDED,
+    Line,
+    TlsError,
+    TlsFiles,
+    bootstrap,
+    bootstraps,
+    complaints,
+    handshake_error,
+    prepare,
+    report,
+    say,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -307,10 +319,13 @@ class _Handshake(asyncio.Protocol):
 class Sockets:
     """The machine's sockets: `dial` and `listen` for the Env of a daemon that is a process.
 
-    `directory` is where relative unix paths start.  `tls` holds the files of ``ssl:`` and ``pssl:``; it may
-    be replaced at any time and holds for later connections.  What goes wrong with a target is logged as the
-    original logs it, and raised as OSError.
+    `directory` is where relative unix paths start.  `tls` holds the files of ``ssl:`` and ``pssl:``;
+    `set_tls` replaces it at any time, for later connections.  What goes wrong with a target is logged as the
+    original logs it, and raised as OSError; that a connection could not be accepted, by module
+    `accept_module`.
     """
+
+    accept_module = "stream"
 
     def __init__(self, log: Log, directory: str = "", tls: TlsFiles = TlsFiles()) -> None:  # noqa: B008
         self.tls = tls
@@ -318,13 +333,20 @@ class Sockets:
         self._log = log
         self._count = 0
         self._listeners: set[SocketListener] = set()
-        self._complained: object = None
+        self._said: set[Line] = set()  # of the settings; not once more with every connection
         self._limits = [RateLimit(10, 25) for _ in range(3)]
 
     def close(self) -> None:
         """Closes every listener."""
         for listener in list(self._listeners):
             listener.close()
+
+    def set_tls(self, files: TlsFiles) -> None:
+        """Other settings, and what is wrong with them."""
+        self.tls = files
+        lines = complaints(files) if any(files) else []
+        self._said = set(lines)
+        say(self._log, lines)
 
     # active
 
@@ -403,16 +425,19 @@ class Sockets:
         return socket.AddressFamily(family), str(address[0]), target.port
 
     def _context(self, *, server: bool) -> "ssl.SSLContext":
-        """What is wrong with the settings is logged when they change, not with every connection."""
+        """What is wrong with the settings is logged once; what is missing, with every connection."""
         try:
             prepared = prepare(self.tls, server=server)
         except TlsError as error:
-            report(self._log, error)
+            self._say_new(error.lines)
             raise
-        if (self.tls, prepared.lines) != self._complained:
-            self._complained = (self.tls, prepared.lines)
-            say(self._log, prepared.lines)
+        self._say_new(prepared.lines)
         return prepared.context
+
+    def _say_new(self, lines: Sequence[Line]) -> None:
+        new = [line for line in lines if line not in self._said]
+        say(self._log, new)
+        self._said.update(line for line in new if NEEDED not in line[1])
 
     # passive
 
@@ -428,13 +453,13 @@ class Sockets:
             return self._listening(SocketListener(target, server, where.host, self._listeners.discard))
         bound = self._bind_ip(target.partition(":")[2], where)
         factory = self._accepted(accept, where.method[1:])
-        made = self._secured(factory) if where.method == "pssl" else factory
-        server = await loop.create_server(made, sock=bound)
         port = bound.getsockname()[1]
         if where.port == 0:
             shown = target.partition(":")[2]
             self._log.module("socket_util").info("%s: listening on port %d", shown, port)
         text = f"{where.method}:{port}" + (f":{bracketed(where.host)}" if where.host else "")
+        made = self._secured(factory, text) if where.method == "pssl" else factory
+        server = await loop.create_server(made, sock=bound)
         return self._listening(SocketListener(text, server, "", self._listeners.discard))
 
     def _listening(self, listener: SocketListener) -> SocketListener:
@@ -448,14 +473,16 @@ class Sockets:
 
         return lambda: TransportStream("", made)
 
-    def _secured(self, factory: Callable[[], TransportStream]) -> Callable[[], asyncio.Protocol]:
-        """Puts TLS under the streams that `factory` makes.
+    def _secured(self, factory: Callable[[], TransportStream], target: str) -> Callable[[], asyncio.Protocol]:
+        """Puts TLS under the streams that `factory` makes for the listener at `target`.
 
         The files are read for each connection: a listener may be there before its keys, and keys may change.
         """
-        return lambda: _Handshake(lambda handshake: self._start_tls(handshake, factory))
+        return lambda: _Handshake(lambda handshake: self._start_tls(handshake, factory, target))
 
-    async def _start_tls(self, handshake: _Handshake, factory: Callable[[], TransportStream]) -> None:
+    async def _start_tls(
+        self, handshake: _Handshake, factory: Callable[[], TransportStream], target: str
+    ) -> None:
         from trunkline.io.tls_accept import Refused, accept_tls
 
         transport = handshake.transport
@@ -476,8 +503,10 @@ class Sockets:
             logger.warn("%s: receive error: %s", name, reason, limit=self._limits[2])
             self._log.module("reconnect").warn("%s: connection dropped (%s)", name, reason)
             return
-        except OSError:
-            transport.abort()  # the keys are not there; the log has said so
+        except OSError as error:
+            transport.abort()  # the keys are not there
+            logger = self._log.module(self.accept_module)
+            logger.warn("%s: accept failed: %s", target, error_text(error))
             return
         stream = factory()
         secured.set_protocol(stream)

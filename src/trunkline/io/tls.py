@@ -86,27 +86,70 @@ def prepare(files: TlsFiles, *, server: bool) -> Prepared:
     result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     result.check_hostname = False
     result.verify_mode = ssl.CERT_REQUIRED
-    lines = _protocols(result, files.protocols)
-    try:
-        result.set_ciphers(files.ciphers or DEFAULT_CIPHERS)
-    except ssl.SSLError:
-        lines.append((ERR, f"SSL_CTX_set_cipher_list: {_words('SSL', 'NO_CIPHER_MATCH')}"))
-    lines += _own(result, files)
+    lines = [*_protocols(result, files.protocols), *_ciphers(result, files.ciphers), *_own(result, files)]
     authority = files.bootstrap_ca_certificate or files.ca_certificate
     if not authority:
         lines.append((ERR, "CA certificate must be configured to use SSL"))
-    if any("must be configured" in text or "does not match" in text for _, text in lines):
+    if any(NEEDED in text or "does not match" in text for _, text in lines):
         raise TlsError(lines)
     if fetching or authority == "none":
         result.verify_mode = ssl.CERT_NONE
-        if authority == "none":
-            lines.append((WARN, "Peer certificate validation disabled (this is a security risk)"))
-        return Prepared(result, lines)
+    return Prepared(result, lines if fetching else [*lines, *_authority(result, authority)])
+
+
+def complaints(files: TlsFiles) -> list[Line]:
+    """What the original's daemons log of the settings when they are made, whether TLS is in use or not."""
+    import ssl
+
+    given = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    given.check_hostname = False
+    lines = _peer_authority(given, files.peer_ca_certificate)
+    if files.private_key and files.certificate:
+        own = [line for line in _own(given, files) if NEEDED not in line[1]]
+        lines += sorted(own, key=lambda line: "certificate" not in line[1])  # which they load first
+    authority = files.bootstrap_ca_certificate or files.ca_certificate
+    if authority and not bootstraps(files):
+        lines += _authority(given, authority)
+    return [*lines, *_protocols(given, files.protocols), *_ciphers(given, files.ciphers)]
+
+
+NEEDED: Final = "must be configured"  # said when a connection is wanted, each time
+
+
+def _authority(result: "ssl.SSLContext", name: str) -> list[Line]:
+    """Trusts the CA certificates in a file, or "none"; says what is wrong with that."""
+    if name == "none":
+        return [(WARN, "Peer certificate validation disabled (this is a security risk)")]
     try:
-        result.load_verify_locations(authority)
+        result.load_verify_locations(name)
     except OSError as error:
-        lines.append((ERR, f"failed to load client certificates from {authority}: {error_words(error)}"))
-    return Prepared(result, lines)
+        return [(ERR, f"failed to load client certificates from {name}: {error_words(error)}")]
+    return []
+
+
+def _peer_authority(given: "ssl.SSLContext", name: str) -> list[Line]:
+    """What is wrong with the certificates to send after ours; `given` is spoilt."""
+    if not name:
+        return []
+    try:
+        with open(name, "rb") as file:
+            file.read(1)
+        given.load_verify_locations(name)
+    except OSError as error:
+        if error.filename:
+            return [(ERR, f"failed to open {name} for reading: {error.strerror}")]
+        return [(ERR, f"PEM_read_X509 failed reading {name}: {error_words(error)}")]
+    return []
+
+
+def _ciphers(result: "ssl.SSLContext", ciphers: str) -> list[Line]:
+    import ssl
+
+    try:
+        result.set_ciphers(ciphers or DEFAULT_CIPHERS)
+    except ssl.SSLError:
+        return [(ERR, f"SSL_CTX_set_cipher_list: {_words('SSL', 'NO_CIPHER_MATCH')}")]
+    return []
 
 
 def context(files: TlsFiles, *, server: bool) -> "ssl.SSLContext":
@@ -183,6 +226,8 @@ def error_words(error: OSError) -> str:
     """An error as OpenSSL prints it: ``error:0A000086:SSL routines::certificate verify failed``."""
     import ssl
 
+    if isinstance(error, ssl.SSLError) and error.reason == "NO_CERTIFICATE_OR_CRL_FOUND":
+        return _words("PEM", "NO_START_LINE")  # as the functions say that the original calls
     if isinstance(error, ssl.SSLError) and error.reason:
         return _words(error.library or "SSL", error.reason)
     if isinstance(error, ssl.SSLEOFError):
