@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 
+from support.database_servers import OURS as SERVER
 from support.originals import VSWITCH_SCHEMA, Originals, environment
 from support.ovsdb_peer import Peer
 from support.transactions import SCHEMA, Transactions
@@ -294,3 +295,59 @@ def test_without_any_installation_the_default_schema_is_the_package_s(
             ovsdb_tool.main()
     assert capsys.readouterr() == ("no\n", "")
     assert (short_directory / "conf.db").stat().st_mode & 0o777 == 0o640
+
+
+SAME = (
+    "db-name", "schema-name", "db-is-clustered", "db-is-standalone", "db-cid", "db-sid", "db-local-address",
+    "db-version", "db-cksum", "schema-version", "schema-cksum", "compact", "convert", "needs-conversion",
+)  # fmt: skip
+
+
+def test_clustered_files(original: Originals) -> None:
+    """What can be said of them is said as by the original; the rest is refused, and they stay as they are."""
+    directory = original.directory
+    file = directory / "c.db"
+    made = original.run("ovsdb-tool", "create-cluster", str(file), VSWITCH_SCHEMA, "tcp:127.0.0.1:6700")
+    assert made.returncode == 0, made.stderr
+    (directory / "empty").touch()
+    before = file.read_bytes()
+    for command in SAME:
+        words = [command, str(file), *([VSWITCH_SCHEMA] if "conver" in command else [])]
+        theirs = original.run("ovsdb-tool", *words)
+        assert plain(ours(directory, *words)) == plain((theirs.returncode, theirs.stdout, theirs.stderr)), (
+            words
+        )
+    for words in (["query", str(file), '["Open_vSwitch"]'], ["transact", str(file), '["Open_vSwitch"]']):
+        theirs = original.run("ovsdb-tool", *words)
+        assert plain(ours(directory, *words)) == plain((theirs.returncode, theirs.stdout, theirs.stderr)), (
+            words
+        )
+    new = str(directory / "new.db")
+    for words in (
+        ["show-log", str(file)],
+        ["check-cluster", str(file)],
+        ["check-cluster", str(directory / "empty")],
+        ["cluster-to-standalone", new, str(file)],
+        ["create-cluster", new, VSWITCH_SCHEMA, "tcp:127.0.0.1:6701"],
+        ["join-cluster", new, "Open_vSwitch", "tcp:127.0.0.1:6701", "tcp:127.0.0.1:6700"],
+    ):
+        status, out, error = ours(directory, *words)
+        assert (status, out) == (1, "")
+        assert "not implemented" in error or "empty: cannot identify file type" in error, words
+    assert not os.path.exists(new)
+    assert file.read_bytes() == before
+
+
+def test_a_server_refuses_a_clustered_file(original: Originals) -> None:
+    file = original.directory / "c.db"
+    original.run("ovsdb-tool", "create-cluster", str(file), VSWITCH_SCHEMA, "tcp:127.0.0.1:6700")
+    done = subprocess.run(
+        [SERVER, "c.db", "--unixctl=none", "--run=true"],
+        cwd=original.directory,
+        env=environment(original.directory),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("ovsdb-server: ovsdb error: c.db: clustered databases are not implemented")

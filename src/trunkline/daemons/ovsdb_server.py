@@ -33,7 +33,7 @@ from trunkline.io.streams import Stream
 from trunkline.io.uuids import uuid_texts
 from trunkline.model.schemas import schema_text
 from trunkline.ovsdb.database import Changes, Database
-from trunkline.ovsdb.errors import FileError, OvsdbError
+from trunkline.ovsdb.errors import ClusteredError, FileError, OvsdbError
 from trunkline.ovsdb.hosted import Hosted
 from trunkline.ovsdb.log import change_record
 from trunkline.ovsdb.rbac import Access
@@ -132,6 +132,12 @@ class Daemon:
         try:
             file = DatabaseFile.open(path, self._uuid, name)
             self.env.counters.counter("lockfile_lock").add()
+        except ClusteredError:
+            text = (
+                f"{name}: clustered databases are not implemented (ovsdb-tool cluster-to-standalone of Open "
+                "vSwitch makes a standalone one of it)"
+            )
+            raise OvsdbError("ovsdb error", text) from None
         except LockError as error:
             self.env.counters.counter("lockfile_error").add()
             logger = self.env.log.module("lockfile")

@@ -55,6 +55,13 @@ class FileError(OvsdbError):
         return f"{self.error}: {self.details} ({self.reason})"
 
 
+class ClusteredError(OvsdbError):
+    """A file of a clustered database, where a standalone one is wanted."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(INTERNAL, f"{name}: cannot apply this operation to clustered database file")
+
+
 def syntax_error(json: Json, details: str) -> OvsdbError:
     """An error about the form of `json`, which it quotes with sorted members as the originals do."""
     return OvsdbError(SYNTAX, details, dumps(json, sort_keys=True))

@@ -28,7 +28,15 @@ from trunkline.ovsdb.atoms import UUID_PATTERN, Uuid
 from trunkline.ovsdb.conditions import column_type
 from trunkline.ovsdb.database import Change, Changes, Database, Layout, Row
 from trunkline.ovsdb.datum import apply_difference, datum_from_json, datum_to_json, difference
-from trunkline.ovsdb.errors import INTERNAL, SYNTAX, UNKNOWN_COLUMN, UNKNOWN_TABLE, OvsdbError, syntax_error
+from trunkline.ovsdb.errors import (
+    INTERNAL,
+    SYNTAX,
+    UNKNOWN_COLUMN,
+    UNKNOWN_TABLE,
+    ClusteredError,
+    OvsdbError,
+    syntax_error,
+)
 from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.types import UNLIMITED
 
@@ -345,7 +353,7 @@ def load(data: bytes, name: str, new_uuid: Callable[[], Uuid]) -> tuple[Database
     Raises OvsdbError when there is not even a schema, or the file is not a standalone database.
     """
     if identify(data, name) == CLUSTERED:
-        raise OvsdbError(INTERNAL, f"{name}: cannot apply this operation to clustered database file")
+        raise ClusteredError(name)
     records = read_records(data, name)
     first = next(records)
     database = Database(Schema.from_json(first.value))

@@ -23,7 +23,7 @@ from trunkline.io.ovsdb_file import (
 from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.atoms import is_id
 from trunkline.ovsdb.database import Database
-from trunkline.ovsdb.errors import OvsdbError, syntax_error
+from trunkline.ovsdb.errors import ClusteredError, OvsdbError, syntax_error
 from trunkline.ovsdb.log import CLUSTERED, STANDALONE, identify, read_records, snapshot_record
 from trunkline.ovsdb.schema import Schema
 
@@ -183,7 +183,7 @@ def read_database_schema(path: str) -> Schema:
     """The schema in a standalone file.  Raises OvsdbError."""
     magic, first = _first_record(path)
     if magic == CLUSTERED:
-        raise OvsdbError("ovsdb error", f"{path}: cannot apply this operation to clustered database file")
+        raise ClusteredError(path)
     return Schema.from_json(first)
 
 
