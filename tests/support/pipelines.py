@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from trunkline.flow.key import VLAN_CFI, pack
 from trunkline.flow.values import TextError
-from trunkline.openflow.consistency import consistent
+from trunkline.openflow.consistency import inconsistency
 from trunkline.openflow.flow_text import OF15, parse_flow
 from trunkline.packet.build import build
 
@@ -34,7 +34,7 @@ def sensible(flow: str) -> bool:
         parsed = parse_flow(flow, 0)
     except TextError:
         return False
-    return bool(parsed.formats & OF15) and consistent(parsed.mod.actions, parsed.mod.match, 6)
+    return bool(parsed.formats & OF15) and not inconsistency(parsed.mod.actions, parsed.mod.match, 6)
 
 
 class Maker:

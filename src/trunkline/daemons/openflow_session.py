@@ -125,9 +125,10 @@ class Session:
         self._next = None
         if self._is_over:
             return
-        end = self._clock.monotonic() + _SLICE
+        step, time = self._step, self._clock.monotonic
+        end = time() + _SLICE
         if self.stream.backlog < _MOST_UNSENT:
-            while self._step() and self._clock.monotonic() < end:
+            while step() and time() < end:
                 pass
         try:
             self._carried_out()
@@ -176,8 +177,9 @@ class Session:
                 return False
             if self._tap is not None:
                 self._tap.received(data)
-            self._messages = self._signs_of_life(self.client.connection.messages(data))
-        one = next(self._messages, None)
+            one = self._begin(data)
+        else:
+            one = next(self._messages, None)
         fault = self.client.connection.fault
         if fault is not None:
             self.client.connection.fault = None
@@ -209,20 +211,21 @@ class Session:
         for line in "".join(traceback.format_exception(error)).splitlines():
             self._log.dbg("%s", line)
 
-    def _signs_of_life(self, messages: Iterator[Received]) -> Iterator[Received]:
-        """Notes when the peer has been heard, and when a version has been agreed upon."""
-        was_agreed = bool(self.client.connection.version)
-        first = next(messages, None)
-        if self.client.connection.version:
+    def _begin(self, data: bytes) -> Received | None:
+        """The first message of what was read; the others are for later.  The peer has been heard, and it may
+        be now that a version has been agreed upon."""
+        connection = self.client.connection
+        was_agreed = bool(connection.version)
+        self._messages = connection.messages(data)
+        first = next(self._messages, None)
+        if connection.version:
             now = self._clock.monotonic()
             if not was_agreed:
                 self.state = self.state.happened("connected", self._timing, now)
                 self._agreed()
             self.state = self.state.happened("activity", self._timing, now)
             self._heard(None)
-        if first is not None:
-            yield first
-            yield from messages
+        return first
 
     def flush(self) -> None:
         """Writes what waits to be sent."""

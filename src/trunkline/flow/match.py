@@ -193,15 +193,15 @@ _L3 = (
 
 def normalize(match: Match) -> Match:
     """`match` without the L3 and L4 fields whose prerequisites it lacks."""
-    keep = _sensible(kind(match))
+    keep = sensible(kind(match))
     if keep & match.mask == match.mask:
         return match
     return Match(match.value & keep, match.mask & keep, match.options)
 
 
 @lru_cache(maxsize=1024)
-def _sensible(match: Match) -> int:
-    """The bits that a match for this kind of packet may constrain."""
+def sensible(match: Match) -> int:
+    """The bits that a match of this `kind` may constrain."""
     keep = -1
     family = ethernet_type(match)
     for prerequisite, slots in _L3:

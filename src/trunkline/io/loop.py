@@ -126,14 +126,11 @@ class Loop(asyncio.SelectorEventLoop):
 class LoopClock:
     """The `Clock` of a loop: its monotonic time, and the machine's wall clock (or `wall`)."""
 
-    __slots__ = ("_loop", "wall")
+    __slots__ = ("monotonic", "wall")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wall: Callable[[], float] = time.time) -> None:
-        self._loop = loop
+        self.monotonic = loop.time
         self.wall = wall
-
-    def monotonic(self) -> float:
-        return self._loop.time()
 
 
 async def settle(turns: int = 8) -> None:

@@ -72,7 +72,7 @@ def add(bridge: Bridge, client: Client, received: Received, message: m.BundleAdd
     if not isinstance(message.message, m.FlowMod | m.PortMod | m.PacketOut | GroupMod):
         raise Refused("OFPBFC_MSG_UNSUP")
     if isinstance(message.message, m.FlowMod):
-        bridge.flows.check(message.message, client.connection.version, bundled=True)
+        bridge.flows.check(message.message, bundled=True)
     bundle.messages.append(Received(message.xid, message.message, received.raw[_ADD_HEADER:]))
 
 

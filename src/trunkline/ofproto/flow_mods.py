@@ -28,7 +28,6 @@ from trunkline.ofproto.tunnel_options import OptionError, Options, number_of
 from trunkline.ofproto.tunnels import tunnels_token
 from trunkline.openflow import actions
 from trunkline.openflow.actions import Learn
-from trunkline.openflow.consistency import consistent
 from trunkline.openflow.messages import FlowMod, FlowRemoved, Message
 from trunkline.openflow.monitors import OFPFME_ADDED, OFPFME_MODIFIED, OFPFME_REMOVED
 from trunkline.openflow.notices import TableStatus
@@ -218,10 +217,11 @@ class Flows:
 
     # ---- flow-mods
 
-    def check(self, message: FlowMod, version: int, *, bundled: bool = False) -> None:
+    def check(self, message: FlowMod, *, bundled: bool = False) -> None:
         """What can be said of a flow-mod without looking at the tables.  Raises Refused.
 
-        In a bundle, groups and meters may still come to be before the flow.
+        That its actions make sense for its match was seen when it was decoded.  In a bundle, groups and
+        meters may still come to be before the flow.
         """
         if message.table != 255 and message.table >= TABLES:
             raise Refused("OFPBRC_EPERM")
@@ -232,8 +232,6 @@ class Flows:
         error = refusal(message.actions, table, *known, options=self.options)
         if error is not None:
             raise Refused(error)
-        if not consistent(message.actions, message.match, version):
-            raise Refused("OFPBAC_MATCH_INCONSISTENT")
         if message.buffer is not None:
             raise Refused("OFPBRC_BUFFER_UNKNOWN")  # packets are never buffered
 
@@ -242,11 +240,11 @@ class Flows:
 
         Returns what controllers are to be told.  Raises Refused.
         """
-        self.check(message, version)
-        deletes = message.command in _DELETES
+        self.check(message)
         if message.command == of.OFPFC_ADD:
             self._add(message, version, origin)
             return []
+        deletes = message.command in _DELETES
         selection = Selection(
             message.match,
             message.table,
@@ -457,7 +455,7 @@ class Flows:
         gone = set()
         for rules, by in ((new, 1), (old, -1)):
             for rule in rules:
-                for action in rule.actions:
+                for action in () if rule.plain else rule.actions:
                     if isinstance(action, Learn) and action.delete_learned:
                         name = action.table, action.cookie
                         self._teachers[name] += by
@@ -492,17 +490,16 @@ class Flows:
         for rule in old:
             tables.retire(rule)
             self.limits.remove(rule)
-            for name in references(rule.actions):
-                users = self._users[name]
-                users.discard(rule)
-                if not users:
-                    del self._users[name]
+            if not rule.plain:
+                self._forget_user(rule)
         for rule in new:
             tables.insert(rule)
-            self._watch(rule)
+            if rule.hard_timeout or rule.idle_timeout:
+                self._watch(rule)
             self.limits.add(rule)
-            for name in references(rule.actions):
-                self._users.setdefault(name, set()).add(rule)
+            if not rule.plain:
+                for name in references(rule.actions):
+                    self._users.setdefault(name, set()).add(rule)
         tables.version += 1
         for rule in old:
             tables.discard(rule)  # nobody holds on to an older version yet
@@ -514,6 +511,13 @@ class Flows:
                 if reason is not None:
                     self.unsaid.append(TableStatus(reason, self.limits.describe(table, self.size(table))))  # type: ignore[arg-type]
         self._taught(old, new)
+
+    def _forget_user(self, rule: Rule) -> None:
+        for name in references(rule.actions):
+            users = self._users[name]
+            users.discard(rule)
+            if not users:
+                del self._users[name]
 
     # ---- time
 

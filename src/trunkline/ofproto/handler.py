@@ -81,9 +81,11 @@ def start(bridge: Bridge, client: Client, received: Received) -> Iterator[None] 
     except Refused as refused:
         client.connection.refuse(received, refused.error)
         return None
+    if reply is None:
+        return None
     if isinstance(reply, Iterator):
         return _steps(client, received, reply)
-    for part in reply if isinstance(reply, list) else () if reply is None else (reply,):
+    for part in reply if isinstance(reply, list) else (reply,):
         if not _answer(client, received, part):
             break
     return None
@@ -108,27 +110,28 @@ def _answer(client: Client, received: Received, part: m.Message) -> bool:
 
 def _carry_out(bridge: Bridge, client: Client, received: Received) -> Answer:
     message = received.message
-    handler = _HANDLERS.get(type(message))
-    if handler is None and not isinstance(message, m.BundleAdd):
+    kind = type(message)
+    handler = _HANDLERS.get(kind)
+    if handler is None and kind is not m.BundleAdd:
         raise Refused(_unknown(message))
-    if client.role == of.OFPCR_ROLE_SECONDARY and type(message) in _CHANGES:
+    if client.role == of.OFPCR_ROLE_SECONDARY and kind in _CHANGES:
         raise Refused("OFPBRC_IS_SECONDARY" if client.connection.version >= _OPENFLOW12 else "OFPBRC_EPERM")
-    if isinstance(message, m.BundleAdd):
+    if handler is None:
+        assert isinstance(message, m.BundleAdd)
         bundles.add(bridge, client, received, message)
         return None
-    assert handler is not None
-    bridge.flows.author = client, received.xid
+    flows = bridge.flows
+    flows.author = client, received.xid
     try:
         answer = handler(bridge, client, message)
-        if bridge.flows.journal is not None and type(message) in _KEPT:
-            table_id = client.connection.flow_mod_table_id
-            bridge.flows.journal.message(received, table_id, bridge.clock.monotonic())
+        if flows.journal is not None and kind in _KEPT:
+            flows.journal.message(received.raw, client.connection.flow_mod_table_id, bridge.clock.monotonic())
         return answer
     finally:
-        bridge.flows.author = None
-        if bridge.flows.unsaid:
+        flows.author = None
+        if flows.unsaid:
             bridge.tell_unsaid()
-        if bridge.flows.changes:
+        if flows.changes:
             flow_monitors.report(bridge)
 
 

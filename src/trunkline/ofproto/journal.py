@@ -38,6 +38,7 @@ from trunkline.openflow.wire import DecodeError, EncodeError, Protocol
 
 FORMAT: Final = 1
 _FRAME: Final = Struct(">IBd")  # length of the body, kind, Clock.monotonic()
+_MESSAGE: Final = Struct(">IBd?")  # the same, and whether there is a table in the command
 _LENGTH: Final = Struct(">I")
 # Created, modified, used; packets, bytes; importance, flags: the last two are not for every version to say.
 _RULE_STATE: Final = Struct(">dddQQHH")
@@ -105,9 +106,9 @@ class Journal:
         self._records.clear()
         return data
 
-    def message(self, received: Received, table_id: bool, now: float) -> None:
+    def message(self, raw: bytes, table_id: bool, now: float) -> None:
         """A message that was carried out; `table_id` as in codec.decode."""
-        self._put(record(Kind.MESSAGE, now, bytes((table_id,)) + received.raw))
+        self._put(_MESSAGE.pack(1 + len(raw), Kind.MESSAGE, now, table_id) + raw)
 
     def bundle(self, messages: Sequence[Received], now: float) -> None:
         self._put(record(Kind.BUNDLE, now, _packed(received.raw for received in messages)))

@@ -68,8 +68,8 @@ class Limits:
         return sorted(self._told_to_evict | self._vacancies.keys())
 
     def limit(self, table: int) -> int:
-        limit = self.settings(table).limit
-        return MAX_FLOWS if limit is None else limit
+        settings = self._settings.get(table)
+        return MAX_FLOWS if settings is None or settings.limit is None else settings.limit
 
     # ---- what is wanted
 

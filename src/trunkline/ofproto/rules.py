@@ -21,6 +21,7 @@ from trunkline.openflow.actions import (
     Conjunction,
     Enqueue,
     Group,
+    Learn,
     Meter,
     Note,
     Output,
@@ -31,6 +32,8 @@ from trunkline.openflow.actions import (
 TABLES: Final = 254  # that OpenFlow sees; table 254 is hidden
 HIDDEN_TABLE: Final = 254
 _CLAUSES: Final = (Conjunction, Note)  # conjunction stands beside nothing but notes
+_NESTING: Final = frozenset((Clone, WriteActions))
+_INVOLVED: Final = _NESTING | {Group, Meter, Learn}
 
 
 class Counters:
@@ -47,7 +50,8 @@ class Counters:
 class Rule(Entry):
     """A flow.  `origin` says where it comes from (a connection, fail mode, a database row), for *why*.
 
-    `ops` is the compiled form of `actions`, made by the first translation that meets the rule.
+    `ops` is the compiled form of `actions`, made by the first translation that meets the rule.  `plain`:
+    the actions name no group or meter, and teach nothing.
     """
 
     __slots__ = (
@@ -65,6 +69,7 @@ class Rule(Entry):
         "ops",
         "options",
         "origin",
+        "plain",
         "table",
     )
 
@@ -90,6 +95,7 @@ class Rule(Entry):
         self.priority = priority
         self.table = table
         self.actions = actions
+        self.plain = _INVOLVED.isdisjoint(map(type, actions))
         self.conjunctions = ()
         if actions and type(actions[0]) in _CLAUSES:
             self.conjunctions = tuple(
@@ -154,7 +160,6 @@ def references(actions: tuple[Action, ...]) -> list[tuple[type, int]]:
     return found
 
 
-_NESTING: Final = frozenset((Clone, WriteActions))
 _EPSILON: Final = 1e-3  # of a millisecond: 10.4 - 10.0 is a little less than 0.4
 
 

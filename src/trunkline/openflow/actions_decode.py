@@ -28,23 +28,25 @@ from trunkline.openflow.wire import DecodeError, port_from_wire
 # ---- reading ----
 
 
-def decode_actions(data: bytes, version: int) -> tuple[a.Action, ...]:
-    """The list of actions in `data`.  Raises DecodeError.
+Read = Callable[[bytes, int], tuple[a.Action, ...]]
+SHORT: Final = 256  # bytes of actions, beyond which what was read is not kept
+
+
+def shared(read: Read, data: bytes, version: int) -> tuple[a.Action, ...]:
+    """What `read` (`decode_actions`, or `decode_instructions`) makes of `data`.  Raises DecodeError.
 
     Many flows do the same: what was read lately is kept, so that they share one tuple.
     """
-    return _remembered(data, version) if len(data) <= _SHORT else _decode_actions(data, version)
-
-
-_SHORT: Final = 256
+    return _shared(read, data, version) if len(data) <= SHORT else read(data, version)
 
 
 @lru_cache(maxsize=4096)
-def _remembered(data: bytes, version: int) -> tuple[a.Action, ...]:
-    return _decode_actions(data, version)
+def _shared(read: Read, data: bytes, version: int) -> tuple[a.Action, ...]:
+    return read(data, version)
 
 
-def _decode_actions(data: bytes, version: int) -> tuple[a.Action, ...]:
+def decode_actions(data: bytes, version: int) -> tuple[a.Action, ...]:
+    """The list of actions in `data`.  Raises DecodeError."""
     actions: list[a.Action] = []
     position, size = 0, len(data)
     if size % 8:

@@ -3,7 +3,6 @@
 From 1.1 on actions come inside *instructions* (apply, write, goto, ...).  In Trunkline there is one tuple:
 an apply-actions instruction dissolves into its actions, the others are records beside them."""
 
-from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -53,22 +52,7 @@ def encode_instructions(actions: tuple[a.Action, ...], version: int, packets: Pa
 
 
 def decode_instructions(data: bytes, version: int) -> tuple[a.Action, ...]:
-    """Instructions as actions, in order of execution.  Raises DecodeError.
-
-    Many flows do the same: what was read lately is kept, so that they share one tuple.
-    """
-    return _remembered(data, version) if len(data) <= _SHORT else _decode_instructions(data, version)
-
-
-_SHORT: Final = 256
-
-
-@lru_cache(maxsize=4096)
-def _remembered(data: bytes, version: int) -> tuple[a.Action, ...]:
-    return _decode_instructions(data, version)
-
-
-def _decode_instructions(data: bytes, version: int) -> tuple[a.Action, ...]:
+    """Instructions as actions, in order of execution.  Raises DecodeError."""
     found: dict[int, tuple[a.Action, ...]] = {}
     position, size = 0, len(data)
     while position < size:

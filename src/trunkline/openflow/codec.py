@@ -83,11 +83,16 @@ def decode(data: bytes, *, table_id: bool = True) -> Incoming:
     `table_id`: the command of a 1.0 flow-mod carries a table (see `messages.FlowModTableId`).
     """
     envelope = split(data)
+    message = read(envelope, table_id)
+    return Incoming(envelope.version, envelope.xid, message, envelope.kind.name, envelope.more)
+
+
+def read(envelope: Envelope, table_id: bool = True) -> m.Message:
+    """The message in an envelope; otherwise as `decode`."""
     try:
-        message = _decode_body(envelope, table_id)
+        return _decode_body(envelope, table_id)
     except StructError:
         raise DecodeError("OFPBRC_BAD_LEN", envelope.kind.name) from None
-    return Incoming(envelope.version, envelope.xid, message, envelope.kind.name, envelope.more)
 
 
 def _decode_body(envelope: Envelope, table_id: bool) -> m.Message:

@@ -11,25 +11,27 @@ understanding (a length under 8, no common version) ends the connection, `closed
     connection.to_send()                       # -> bytes for the socket
 """
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 from trunkline.model.openflow import NXFF_NXM, NXFF_OPENFLOW10
-from trunkline.openflow.codec import decode, encode
+from trunkline.openflow.codec import encode, read
 from trunkline.openflow.control import decode_hello, versions_named
 from trunkline.openflow.messages import (
     AggregateStatsReply,
+    AggregateStatsRequest,
     EchoReply,
     EchoRequest,
     Error,
     FlowModTableId,
     FlowStatsReply,
+    FlowStatsRequest,
     Hello,
     Message,
     SetFlowFormat,
     SetPacketInFormat,
 )
-from trunkline.openflow.wire import HEADER, DecodeError, Envelope, Framer, Protocol, kind_named
+from trunkline.openflow.wire import HEADER, DecodeError, Envelope, Framer, Protocol, kind_named, split
 
 _ERROR_TYPE: Final = 1
 _ECHO_REQUEST: Final = 2
@@ -159,39 +161,71 @@ class Connection:
         self.version = common.bit_length() - 1
 
     def _take(self, raw: bytes) -> Received | None:
-        version, kind, _, xid = HEADER.unpack_from(raw)
-        if version != self.version and kind == _ECHO_REQUEST:  # answered in whatever version it comes
-            self._write(Protocol(min(max(version, 1), 6)), EchoReply(raw[8:]), xid)
-            return None
-        if version != self.version:
-            self._refuse(raw, xid, "OFPBRC_BAD_VERSION")
+        if raw[0] != self.version:
+            self._foreign(raw)
             return None
         try:
-            incoming = decode(raw, table_id=self.flow_mod_table_id)
+            envelope = split(raw)
+            message = read(envelope, self.flow_mod_table_id)
+            own = _OWN.get(type(message))
+            if own is not None and not own(self, envelope, message):
+                return None
+            return Received(envelope.xid, message, raw)
         except DecodeError as error:
-            if kind != _ERROR_TYPE:  # an error never answers an error
-                self._refuse(raw, xid, error.error)
-            return None
+            self._answer(raw, error.error)
         except Exception as error:  # an error of ours, which is no reason to lose the connection
             self.fault = raw, error
-            if kind != _ERROR_TYPE:
-                self._refuse(raw, xid, unexpected(version, None))
-            return None
-        message = incoming.message
-        if incoming.kind.endswith(" request"):
-            self._asked = xid, incoming.kind.startswith("NXST")
-        if isinstance(message, EchoRequest):
-            self._write(self.protocol, EchoReply(message.data), xid)
-            return None
-        if isinstance(message, Hello):
-            return None
-        if isinstance(message, SetFlowFormat):
-            if message.format not in (NXFF_OPENFLOW10, NXFF_NXM):
-                self._refuse(raw, xid, "OFPBRC_EPERM")
-                return None
-            self.flow_format = message.format
-        elif isinstance(message, FlowModTableId):
-            self.flow_mod_table_id = message.enabled
-        elif isinstance(message, SetPacketInFormat):
-            self.packet_in_format = message.format
-        return Received(xid, message, raw)
+            self._answer(raw, unexpected(self.version, None))
+        return None
+
+    def _foreign(self, raw: bytes) -> None:
+        """A message of another version than the agreed one; echo requests are answered in any."""
+        version, kind, _, xid = HEADER.unpack_from(raw)
+        if kind == _ECHO_REQUEST:
+            self._write(Protocol(min(max(version, 1), 6)), EchoReply(raw[8:]), xid)
+        else:
+            self._refuse(raw, xid, "OFPBRC_BAD_VERSION")
+
+    def _answer(self, raw: bytes, error: str) -> None:
+        """Refuses a message that is none; an error never answers an error."""
+        _, kind, _, xid = HEADER.unpack_from(raw)
+        if kind != _ERROR_TYPE:
+            self._refuse(raw, xid, error)
+
+    # ---- messages about the connection itself; False: they are of no interest to its owner
+
+    def _echo(self, envelope: Envelope, message: EchoRequest) -> bool:
+        self._write(self.protocol, EchoReply(message.data), envelope.xid)
+        return False
+
+    def _hello(self, envelope: Envelope, message: Hello) -> bool:
+        return False
+
+    def _flow_format(self, envelope: Envelope, message: SetFlowFormat) -> bool:
+        if message.format not in (NXFF_OPENFLOW10, NXFF_NXM):
+            raise DecodeError("OFPBRC_EPERM")
+        self.flow_format = message.format
+        return True
+
+    def _table_id(self, envelope: Envelope, message: FlowModTableId) -> bool:
+        self.flow_mod_table_id = message.enabled
+        return True
+
+    def _packet_in_format(self, envelope: Envelope, message: SetPacketInFormat) -> bool:
+        self.packet_in_format = message.format
+        return True
+
+    def _flow_request(self, envelope: Envelope, message: FlowStatsRequest | AggregateStatsRequest) -> bool:
+        self._asked = envelope.xid, envelope.kind.name.startswith("NXST")
+        return True
+
+
+_OWN: Final[dict[type, Callable[[Connection, Envelope, Any], bool]]] = {
+    EchoRequest: Connection._echo,
+    Hello: Connection._hello,
+    SetFlowFormat: Connection._flow_format,
+    FlowModTableId: Connection._table_id,
+    SetPacketInFormat: Connection._packet_in_format,
+    FlowStatsRequest: Connection._flow_request,
+    AggregateStatsRequest: Connection._flow_request,
+}

@@ -8,11 +8,10 @@ be there is wrong in all.
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from trunkline.flow.key import OFFSET, VIEW
-from trunkline.flow.match import Match, exact_value, kind, satisfied
+from trunkline.flow.match import Match, exact_value, satisfied
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
@@ -119,21 +118,14 @@ def check(
 
 
 def inconsistency(actions: Sequence[a.Action], match: Match, version: int, table: int = 0xFF) -> str | None:
-    """The name of the error with which a switch refuses actions that came in wire version `version`."""
+    """The name of the error with which a switch refuses actions that came in wire version `version`.
+
+    Of the match only its `kind` (flow/match.py) is looked at.
+    """
     if not actions:
         return None
-    return _refusal(tuple(actions), kind(match), version, table)
-
-
-@lru_cache(maxsize=4096)
-def _refusal(actions: tuple[a.Action, ...], match: Match, version: int, table: int) -> str | None:
-    """Many flows do the same to packets of one kind; more of the match is not looked at."""
     formats = sum(bits for bits, number in FORMAT_VERSIONS.items() if number == version)
     return check(actions, match, formats, table).error or None
-
-
-def consistent(actions: Sequence[a.Action], match: Match, version: int) -> bool:
-    return inconsistency(actions, match, version) is None
 
 
 def _check_all(actions: Sequence[a.Action], state: _State) -> None:

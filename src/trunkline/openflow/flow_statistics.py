@@ -6,10 +6,12 @@ instructions.  1.5 replaced counters by a list of typed values (OXS)."""
 from struct import Struct
 from typing import Final
 
+from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.openflow import match10, oxm
 from trunkline.openflow import messages as m
-from trunkline.openflow.actions_decode import decode_actions
+from trunkline.openflow.actions import Action
+from trunkline.openflow.actions_decode import decode_actions, shared
 from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
 from trunkline.openflow.control import Encoded
@@ -26,7 +28,7 @@ _STATS11: Final = Struct("!HBxIIHHHHH2xQQQ")
 _STATS15: Final = Struct("!H2xBxHHHHHQ")
 
 
-_FLAGS: Final = 31  # the flags that a flow may have
+_FLAGS: Final = 31  # that a flow may have
 _OLD_ENTRY: Final = 88  # bytes of an entry of 1.0 before its actions
 _AGGREGATE: Final = Struct("!QQI4x")
 _REMOVED10: Final = Struct("!QHBxIIH2xQQ")
@@ -70,83 +72,63 @@ def _counter(value: int) -> int | None:
 
 def _read_stats10(data: bytes, version: int) -> m.FlowStats:
     match = match10.decode(data, 4)
-    _, table, seconds, nanoseconds, priority, idle, hard, cookie, packets, octets = _STATS10.unpack(
-        data[:4] + data[44:88]
+    fields = _STATS10.unpack(data[:4] + data[44:88])
+    return _flow(match, shared(decode_actions, data[88:], 1), fields[1:7], fields[7:])
+
+
+def _read_nx_stats(data: bytes, version: int) -> m.FlowStats:
+    fields = _NX_STATS.unpack_from(data)
+    length, idle_age, hard_age = fields[7:10]
+    match, _, _, end = pull_nxm(data, 48, length)
+    actions = shared(decode_actions, data[end:], version)
+    ages = idle_age - 1 if idle_age else None, hard_age - 1 if hard_age else None
+    return _flow(match, actions, fields[1:7], fields[10:], *ages)
+
+
+def _read_stats11(data: bytes, version: int) -> m.FlowStats:
+    fields = _STATS11.unpack_from(data)
+    flags, importance = fields[7:9]
+    _check_flags(flags, version)
+    match, end = decode_match11(data, 48, version)
+    return _flow(
+        match,
+        shared(decode_instructions, data[end:], version),
+        fields[1:7],
+        fields[9:],
+        importance=importance if version >= 5 else 0,
+        flags=flags & _FLAGS if version >= 4 else 0,
     )
-    duration = seconds * 1_000_000_000 + nanoseconds
-    actions = decode_actions(data[88:], 1)
+
+
+def _flow(
+    match: Match,
+    actions: tuple[Action, ...],
+    head: tuple[int, ...],
+    counted: tuple[int, ...],
+    idle_age: int | None = None,
+    hard_age: int | None = None,
+    importance: int = 0,
+    flags: int = 0,
+) -> m.FlowStats:
+    """`head` and `counted` are what all entries before 1.5 have in one order: table, seconds and nanoseconds
+    of age, priority, timeouts; and cookie, packets, bytes."""
+    table, seconds, nanoseconds, priority, idle, hard = head
+    cookie, packets, octets = counted
     return m.FlowStats(
         match,
         priority,
         table,
         actions,
         cookie,
-        duration,
+        seconds * 1_000_000_000 + nanoseconds,
         idle,
         hard,
-        None,
-        None,
-        _counter(packets),
-        _counter(octets),
-    )
-
-
-def _read_nx_stats(data: bytes, version: int) -> m.FlowStats:
-    (
-        _,
-        table,
-        seconds,
-        nanoseconds,
-        priority,
-        idle,
-        hard,
-        length,
         idle_age,
         hard_age,
-        cookie,
-        packets,
-        octets,
-    ) = _NX_STATS.unpack_from(data)
-    match, _, _, end = pull_nxm(data, 48, length)
-    duration = seconds * 1_000_000_000 + nanoseconds
-    return m.FlowStats(
-        match,
-        priority,
-        table,
-        decode_actions(data[end:], version),
-        cookie,
-        duration,
-        idle,
-        hard,
-        idle_age - 1 if idle_age else None,
-        hard_age - 1 if hard_age else None,
         _counter(packets),
         _counter(octets),
-    )
-
-
-def _read_stats11(data: bytes, version: int) -> m.FlowStats:
-    _, table, seconds, nanoseconds, priority, idle, hard, flags, importance, cookie, packets, octets = (
-        _STATS11.unpack_from(data)
-    )
-    _check_flags(flags, version)
-    match, end = decode_match11(data, 48, version)
-    duration = seconds * 1_000_000_000 + nanoseconds
-    return m.FlowStats(
-        match,
-        priority,
-        table,
-        decode_instructions(data[end:], version),
-        cookie,
-        duration,
-        idle,
-        hard,
-        None,
-        None,
-        _counter(packets),
-        _counter(octets),
-        importance if version >= 5 else 0,
-        flags & 31 if version >= 4 else 0,
+        importance,
+        flags,
     )
 
 
@@ -164,7 +146,7 @@ def _read_stats15(data: bytes, version: int) -> m.FlowStats:
         match,
         priority,
         table,
-        decode_instructions(data[end:], version),
+        shared(decode_instructions, data[end:], version),
         cookie,
         oxs.get(0, 0),
         idle,
@@ -174,7 +156,7 @@ def _read_stats15(data: bytes, version: int) -> m.FlowStats:
         _counter(oxs.get(4, _UNKNOWN)),
         _counter(oxs.get(5, _UNKNOWN)),
         importance,
-        flags & 31,
+        flags & _FLAGS,
     )
 
 

@@ -4,15 +4,16 @@ Three families of layout: 1.0 with its fixed match; Nicira's for 1.0, with NXM b
 with a match of its own length and instructions."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from struct import Struct
 from typing import Any, Final
 
-from trunkline.flow.match import Match, normalize
+from trunkline.flow.match import Match, kind, sensible
 from trunkline.model import openflow as of
 from trunkline.openflow import match10
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions import Action
-from trunkline.openflow.actions_decode import decode_actions
+from trunkline.openflow.actions_decode import SHORT, Read, decode_actions, shared
 from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
 from trunkline.openflow.consistency import inconsistency
@@ -59,24 +60,22 @@ def decode_flow_mod(envelope: Envelope, table_id: bool = True) -> m.FlowMod:
         return _decode_flow_mod11(envelope)
     cookie_match = cookie_mask = 0
     if envelope.kind.name == "OFPT_FLOW_MOD":
-        match = match10.decode(body)
+        match, version, raw = match10.decode(body), 1, body[64:]
         cookie, command, idle, hard, priority, buffer, out_port, flags = _FLOW_MOD10.unpack_from(body, 40)
-        actions = decode_actions(body[64:], 1)
     else:
+        version = envelope.version
         cookie, command, idle, hard, priority, buffer, out_port, flags, length = _NX_FLOW_MOD.unpack_from(
             body
         )
         match, cookie_match, cookie_mask, end = pull_nxm(body, 32, length)
-        actions = decode_actions(body[end:], envelope.version)
-        match = normalize(match)
+        raw = body[end:]
     table = 0xFF
     if table_id:
         table, command = command >> 8, command & 0xFF
-    if command > of.OFPFC_DELETE_STRICT:
-        raise DecodeError("OFPFMFC_BAD_COMMAND")
-    if command == of.OFPFC_ADD and cookie_mask:
-        raise DecodeError("NXBRC_NXM_INVALID")
-    _check_actions(actions, match, envelope.version, table)
+    if command > of.OFPFC_DELETE_STRICT or (command == of.OFPFC_ADD and cookie_mask):
+        shared(decode_actions, raw, version)  # its errors come first
+        raise DecodeError("NXBRC_NXM_INVALID" if command == of.OFPFC_ADD else "OFPFMFC_BAD_COMMAND")
+    match, actions = _sense(match, decode_actions, raw, version, table)
     return m.FlowMod(
         command,
         match,
@@ -96,11 +95,29 @@ def decode_flow_mod(envelope: Envelope, table_id: bool = True) -> m.FlowMod:
     )
 
 
-def _check_actions(actions: tuple[Action, ...], match: Match, version: int, table: int) -> None:
-    """What a flow does must make sense for what it matches.  Raises DecodeError."""
-    error = inconsistency(actions, match, version, table)
+def _sense(
+    match: Match, read: Read, raw: bytes, version: int, table: int
+) -> tuple[Match, tuple[Action, ...]]:
+    """The match without what makes no sense, and the actions, which must make sense for it.
+
+    Raises DecodeError.  Many flows do the same to packets of one kind; more of a match is not looked at.
+    """
+    examine = _examine if len(raw) <= SHORT else _examine.__wrapped__
+    keep, actions = examine(kind(match), read, raw, version, table)
+    if match.mask & ~keep:
+        match = Match(match.value & keep, match.mask & keep, match.options)
+    return match, actions
+
+
+@lru_cache(maxsize=4096)
+def _examine(kind: Match, read: Read, raw: bytes, version: int, table: int) -> tuple[int, tuple[Action, ...]]:
+    """The bits that a match of this kind may constrain, and the actions."""
+    actions = shared(read, raw, version)
+    keep = sensible(kind)
+    error = inconsistency(actions, Match(kind.value & keep, kind.mask & keep), version, table)
     if error is not None:
         raise DecodeError(error)
+    return keep, actions
 
 
 def _decode_flow_mod11(envelope: Envelope) -> m.FlowMod:
@@ -109,14 +126,14 @@ def _decode_flow_mod11(envelope: Envelope) -> m.FlowMod:
         _FLOW_MOD11.unpack_from(body)
     )
     match, end = decode_match11(body, 40, version)
-    actions = decode_instructions(body[end:], version)
-    if command > of.OFPFC_DELETE_STRICT:
-        raise DecodeError("OFPFMFC_BAD_COMMAND")
+    raw = body[end:]
+    if command > of.OFPFC_DELETE_STRICT or (command < of.OFPFC_DELETE and table == of.OFPTT_ALL):
+        shared(decode_instructions, raw, version)  # its errors come first
+        raise DecodeError(
+            "OFPFMFC_BAD_COMMAND" if command > of.OFPFC_DELETE_STRICT else "OFPFMFC_BAD_TABLE_ID"
+        )
     is_add = command == of.OFPFC_ADD or (version == 2 and command <= of.OFPFC_MODIFY_STRICT and not mask)
-    if command < of.OFPFC_DELETE and table == of.OFPTT_ALL:
-        raise DecodeError("OFPFMFC_BAD_TABLE_ID")
-    match = normalize(match)
-    _check_actions(actions, match, version, table)
+    match, actions = _sense(match, decode_instructions, raw, version, table)
     out_port, out_group = (
         outputs(out_port, out_group) if command >= of.OFPFC_DELETE else (0xFFFF, of.OFPG_ANY)
     )

@@ -31,49 +31,76 @@ _EXPRESSIBLE: Final = (
 )
 
 
+_AT_PORT, _AT_SRC, _AT_DST, _AT_TYPE, _AT_TCI, _AT_TOS, _AT_PROTOCOL = (
+    VIEW[name].shift for name in ("in_port", "dl_src", "dl_dst", "dl_type", "vlan_tci", "nw_tos", "nw_proto")
+)
+_AT_NW_SRC, _AT_NW_DST, _AT_TP_SRC, _AT_TP_DST = (
+    VIEW[name].shift for name in ("nw_src", "nw_dst", "tp_src", "tp_dst")
+)
+
+
 def _prefix(wildcards: int) -> int:
     return 0xFFFFFFFF << min(wildcards, 32) & 0xFFFFFFFF
 
 
 def decode(data: bytes, position: int = 0) -> Match:
-    """The match at `position`, normalized as the original does it."""
+    """The match at `position`, normalized as the original does it.
+
+    Every field goes into the value, and the mask, which few tables have many of, takes out those that do not
+    count.
+    """
     wild, port, src, dst, vid, pcp, kind, tos, protocol, nw_src, nw_dst, tp_src, tp_dst = MATCH.unpack_from(
         data, position
     )
-    value = mask = 0
+    untagged = vid == _NO_VLAN and not wild & _VLAN
+    narrow = not wild & _PROTOCOL and protocol == (1 if kind == 0x0800 else 58)
+    mask = _mask(wild, untagged, narrow)
+    tci = 0 if untagged else vid & 0xFFF | (pcp & 7) << 13 | _CFI
+    value = (  # the lowest first, for that keeps the numbers short
+        port << _AT_PORT
+        | tp_dst << _AT_TP_DST
+        | tp_src << _AT_TP_SRC
+        | tos << _AT_TOS
+        | nw_dst << _AT_NW_DST
+        | nw_src << _AT_NW_SRC
+        | protocol << _AT_PROTOCOL
+        | kind << _AT_TYPE
+        | int.from_bytes(src, "big") << _AT_SRC
+        | tci << _AT_TCI
+        | int.from_bytes(dst, "big") << _AT_DST
+    )
+    return normalize(Match(value & mask, mask))
 
-    def add(name: str, field_value: int, field_mask: int) -> None:
-        nonlocal value, mask
-        shift = VIEW[name].shift
-        value |= (field_value & field_mask) << shift
-        mask |= field_mask << shift
 
-    if not wild & _IN_PORT:
-        add("in_port", port, 0xFFFF)
-    if not wild & _SRC:
-        add("dl_src", int.from_bytes(src, "big"), 0xFFFFFFFFFFFF)
-    if not wild & _DST:
-        add("dl_dst", int.from_bytes(dst, "big"), 0xFFFFFFFFFFFF)
-    if not wild & _TYPE:
-        add("dl_type", kind, 0xFFFF)
-    if not wild & _VLAN and vid == _NO_VLAN:
-        add("vlan_tci", 0, 0xFFFF)
-    elif not wild & _VLAN or not wild & _PCP:
-        tci_mask = (0 if wild & _VLAN else 0xFFF) | (0 if wild & _PCP else 0xE000) | _CFI
-        add("vlan_tci", vid & 0xFFF | (pcp & 7) << 13 | _CFI, tci_mask)
-    if not wild & _PROTOCOL:
-        add("nw_proto", protocol, 0xFF)
-    if not wild & _TOS:
-        add("nw_tos", tos & 0xFC, 0xFC)
-    add("nw_src", nw_src, _prefix(wild >> _NW_SRC_SHIFT & 0x3F))
-    add("nw_dst", nw_dst, _prefix(wild >> _NW_DST_SHIFT & 0x3F))
-    icmp = not wild & _PROTOCOL and protocol == (1 if kind == 0x0800 else 58)
-    for bit, name, number in ((_TP_SRC, "tp_src", tp_src), (_TP_DST, "tp_dst", tp_dst)):
+@lru_cache(maxsize=1024)
+def _mask(wild: int, untagged: bool, narrow: bool) -> int:
+    """The bits of a key that a match with these wildcards is about.
+
+    `untagged`: it says that there is no tag; `narrow`: ICMP's type and code, one byte each, stand for ports.
+    """
+    mask = 0
+    ports = 0xFF if narrow else 0xFFFF
+    for bit, shift, ones in (
+        (_IN_PORT, _AT_PORT, 0xFFFF),
+        (_SRC, _AT_SRC, 0xFFFFFFFFFFFF),
+        (_DST, _AT_DST, 0xFFFFFFFFFFFF),
+        (_TYPE, _AT_TYPE, 0xFFFF),
+        (_PROTOCOL, _AT_PROTOCOL, 0xFF),
+        (_TOS, _AT_TOS, 0xFC),
+        (_TP_SRC, _AT_TP_SRC, ports),
+        (_TP_DST, _AT_TP_DST, ports),
+    ):
         if not wild & bit:
-            add(name, number & 0xFF if icmp else number, 0xFF if icmp else 0xFFFF)
+            mask |= ones << shift
+    if untagged:
+        mask |= 0xFFFF << _AT_TCI
+    elif not wild & _VLAN or not wild & _PCP:
+        mask |= ((0 if wild & _VLAN else 0xFFF) | (0 if wild & _PCP else 0xE000) | _CFI) << _AT_TCI
+    mask |= _prefix(wild >> _NW_SRC_SHIFT & 0x3F) << _AT_NW_SRC
+    mask |= _prefix(wild >> _NW_DST_SHIFT & 0x3F) << _AT_NW_DST
     if mask & _ETHERNET:
         mask |= MASK["packet_type"]
-    return normalize(Match(value, mask))
+    return mask
 
 
 def encode(match: Match) -> bytes:

@@ -12,7 +12,7 @@ from trunkline.flow.text import format_match
 from trunkline.model.openflow import FLOW_REMOVED_NAMES, OFPG_ANY, OFPP_ANY, OFPTT_ALL
 from trunkline.openflow import oxm
 from trunkline.openflow.actions import Action
-from trunkline.openflow.actions_decode import decode_actions
+from trunkline.openflow.actions_decode import decode_actions, shared
 from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
@@ -253,10 +253,10 @@ def _read_full(data: bytes, event: int, version: int) -> FlowUpdate:
         raise DecodeError("OFPBRC_BAD_LEN")
     if version < 4:
         match, _, _, end = pull_nxm(data, _UPDATE.size, length)
-        actions = decode_actions(data[end:], version)
+        actions = shared(decode_actions, data[end:], version)
     else:
         match, end = decode_match11(data, _UPDATE.size, version)
-        actions = decode_instructions(data[end:], version)
+        actions = shared(decode_instructions, data[end:], version)
     return FlowUpdate(event, match, priority, table, cookie, reason, idle, hard, actions)
 
 
@@ -265,7 +265,7 @@ def _read_full14(data: bytes, event: int, version: int) -> FlowUpdate:
         raise DecodeError("OFPBRC_BAD_LEN")
     _, _, table, reason, idle, hard, priority, cookie = _UPDATE14.unpack_from(data)
     match, end = decode_match11(data, _UPDATE14.size, version)
-    actions = decode_instructions(data[end:], version)
+    actions = shared(decode_instructions, data[end:], version)
     return FlowUpdate(event, match, priority, table, cookie, reason, idle, hard, actions)
 
 

@@ -11,7 +11,7 @@ from trunkline.flow.values import NO_CONTEXT
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow import oxm
-from trunkline.openflow.actions_decode import decode_actions
+from trunkline.openflow.actions_decode import decode_actions, shared
 from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.control import Encoded
@@ -292,7 +292,7 @@ def _decode_packet_out(envelope: Envelope) -> m.PacketOut:
     port = in_port_of(metadata)
     if port >= of.OFPP_MAX and port not in (of.OFPP_LOCAL, of.OFPP_NONE, of.OFPP_CONTROLLER):
         raise DecodeError("OFPBRC_BAD_PORT")
-    actions = decode_actions(body[start : start + length], version)
+    actions = shared(decode_actions, body[start : start + length], version)
     data = body[start + length :] if buffer == of.NO_BUFFER else b""
     return m.PacketOut(data, metadata, actions, _buffer(buffer))
 

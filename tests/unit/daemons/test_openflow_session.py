@@ -17,10 +17,10 @@ from trunkline.model import openflow as of
 from trunkline.ofproto import handler
 from trunkline.openflow import connection as connections
 from trunkline.openflow import messages as m
-from trunkline.openflow.codec import decode, encode
+from trunkline.openflow.codec import decode, encode, read
 from trunkline.openflow.connection import Connection
 from trunkline.openflow.flow_text import parse_flow
-from trunkline.openflow.wire import Framer, Protocol
+from trunkline.openflow.wire import Envelope, Framer, Protocol
 
 FLOW = parse_flow("in_port=1,actions=output:2", of.OFPFC_ADD).mod
 
@@ -91,12 +91,12 @@ def test_an_answer_that_fails_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_decoder_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(raw: bytes, **options: Any) -> Any:
-        if raw[1] == 7:
+    def fail(envelope: Envelope, table_id: bool) -> Any:
+        if envelope.kind.name == "OFPT_GET_CONFIG_REQUEST":
             raise IndexError("beyond")
-        return decode(raw, **options)
+        return read(envelope, table_id)
 
-    monkeypatch.setattr(connections, "decode", fail)
+    monkeypatch.setattr(connections, "read", fail)
     answers, log = converse((7, m.GetConfigRequest()))
     assert error(answers) == "OFPBRC_EPERM"
     assert len(log) == 1
