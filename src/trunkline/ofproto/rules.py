@@ -147,7 +147,7 @@ def _outputs_to(action: Action, port: int) -> bool:
 
 
 def references(actions: tuple[Action, ...]) -> list[tuple[type, int]]:
-    """The groups and meters that actions name: (Group or Meter, number) of each."""
+    """The groups and meters that actions name, each once: (Group or Meter, number)."""
     found: list[tuple[type, int]] = []
     for action in actions:
         kind = type(action)
@@ -157,7 +157,7 @@ def references(actions: tuple[Action, ...]) -> list[tuple[type, int]]:
             found.append((Group, action.group))
         elif isinstance(action, Meter):
             found.append((Meter, action.meter))
-    return found
+    return list(dict.fromkeys(found)) if len(found) > 1 else found
 
 
 _EPSILON: Final = 1e-3  # of a millisecond: 10.4 - 10.0 is a little less than 0.4

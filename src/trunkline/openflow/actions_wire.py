@@ -11,7 +11,7 @@ from trunkline.openflow.action_numbers import BYTE, HEAD, NOTHING, WORD
 from trunkline.openflow.action_order import disorder
 from trunkline.openflow.actions_decode import decode_actions
 from trunkline.openflow.actions_encode import ANY_PACKETS, Packets, encode_actions
-from trunkline.openflow.wire import DecodeError, EncodeError
+from trunkline.openflow.wire import DecodeError
 
 # ---- instructions ----
 
@@ -20,7 +20,10 @@ _METADATA: Final = Struct("!HH4xQQ")
 
 
 def encode_instructions(actions: tuple[a.Action, ...], version: int, packets: Packets = ANY_PACKETS) -> bytes:
-    """Actions as the instructions of 1.1 on, in the order that the specification executes them."""
+    """Actions as the instructions of 1.1 on, in the order that the specification executes them.
+
+    A meter has no word before 1.3 and is left out there, as in `encode_actions`.
+    """
     out = []
     meters: list[a.Action] = []
     apply = [action for action in actions if not isinstance(action, _INSTRUCTIONS)]
@@ -31,8 +34,6 @@ def encode_instructions(actions: tuple[a.Action, ...], version: int, packets: Pa
                 meters.append(instruction)
             elif version >= 4:
                 out.append(WORD.pack(6, 8, instruction.meter))
-            else:
-                raise EncodeError("meter needs OpenFlow 1.3 or later")
     if apply or meters:
         body = encode_actions((*meters, *apply), version, packets)
         out.append(HEAD.pack(4, 8 + len(body)) + bytes(4) + body)
