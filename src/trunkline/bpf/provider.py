@@ -40,7 +40,7 @@ from trunkline.bpf.ring import RingBuffer
 from trunkline.bpf.system_calls import BpfError
 from trunkline.bpf.tracking import row as tracking_record
 from trunkline.bpf.tunnels import open_device
-from trunkline.bpf.upcalls import Queues, decode, port_and_cost
+from trunkline.bpf.upcalls import Queues, decode
 from trunkline.bridge.devices import Device, DeviceError
 from trunkline.dpif import actions as dp
 from trunkline.dpif.provider import (
@@ -73,6 +73,7 @@ _ROOM: Final = 32 << 20  # bytes of records in this process; more stay in the ri
 _SORT: Final = 1.0  # seconds
 _HANDED_ON: Final = ("directions", "connections")
 """Maps that go from one process to the next as they are; all others are made anew."""
+_PLAIN: Final = 4096  # lists of actions whose orders are remembered
 _REST: Final = 2.0  # seconds that a cookie is known after its last flow has gone
 CAPABILITIES: Final = Capabilities(
     "ovs-system",
@@ -166,6 +167,7 @@ class BpfDatapath:
         self._fresh_numbers: list[tuple[str, int]] = []  # and numbers of arguments
         self._slow_packets = 0
         self._next_sort = 0.0
+        self._plain: dict[tuple[Any, ...], tuple[bytes, ...]] = {}  # orders of lists that only send
         self._full = ""  # what there was no room for, as it was last said
         self._readers = readers
         if readers is not None:
@@ -315,6 +317,7 @@ class BpfDatapath:
 
     def _plug(self, number: int, index: int, name: str, *, egress: bool, flags: int = 0) -> None:
         """Packets of a device are a port's, and the port's go to the device.  Raises DatapathError."""
+        self._plain.clear()
         try:
             self._headers.plug(index)
             self._ports.add(number, index, egress=egress, flags=flags)
@@ -330,6 +333,7 @@ class BpfDatapath:
         device = self._ports.devices.get(number)
         if device is not None:
             index, egress = device
+            self._plain.clear()
             self._ports.stop(number)
             self._keeper.remove(index, egress=egress)
             self._ports.remove(number)
@@ -370,10 +374,8 @@ class BpfDatapath:
             for put in self._pending.due(queues.ports(), now):
                 self._install(put, now)
         for _ in range(min(limit, queues.waiting)):
-            data = queues.take()
-            port, cost = port_and_cost(data)
-            ports.drained(port, cost)
-            record = decode(data)
+            record = decode(queues.take())
+            ports.drained(record.port, record.cost)
             if record.reason == _CONNTRACK:
                 if (actions := self._trackings.argument(record.argument)) is not None:
                     sim.execute(record.packet, record.key, actions)
@@ -469,8 +471,14 @@ class BpfDatapath:
         self._fresh_numbers.clear()
         problem = _beyond(flow.key, flow.mask)
         if problem is None:
+            plain = self._plain.get(flow.actions)
+            if plain is not None:
+                return plain, False
             try:
-                return encoding.encode(self._questions, flow.key, flow.mask, flow.actions), False
+                orders = encoding.encode(self._questions, flow.key, flow.mask, flow.actions)
+                if len(self._plain) < _PLAIN and all(type(action) is dp.Output for action in flow.actions):
+                    self._plain[flow.actions] = orders
+                return orders, False
             except encoding.Slow as error:
                 problem = str(error)
                 self._retire(list(self._fresh), self.clock.monotonic())

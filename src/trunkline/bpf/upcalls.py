@@ -32,18 +32,20 @@ _CHECKSUM_AT: Final = {TCP: 16, UDP: 6}
 
 
 class Record(NamedTuple):
-    """A packet as it came up.  `reason`: a number of program.UPCALLS."""
+    """A packet as it came up.  `reason`: a number of program.UPCALLS; `cost`: how much it counts in what may
+    wait."""
 
     port: int
     reason: int
     argument: int
     packet: Packet
     key: int
+    cost: int
 
 
 def decode(data: bytes) -> Record:
     """The record that lies in the ring."""
-    length, whole, port, reason, argument, _, gso_size, vlan, truncated, _ = _HEAD.unpack_from(data)
+    length, whole, port, reason, argument, cost, gso_size, vlan, truncated, _ = _HEAD.unpack_from(data)
     key = layout.from_datapath_bytes(data[_HEAD.size : _KEY_END])
     frame = data[_KEY_END : _KEY_END + length]
     if vlan:
@@ -51,7 +53,7 @@ def decode(data: bytes) -> Record:
     if key >> _TYPE & 0xFFFF == _NSH:  # of which the program knows nothing
         key |= parse(frame) & layout.RARE
     offload = None if truncated else _offload(frame, key, gso_size)
-    return Record(port, reason, argument, Packet(frame[:whole], offload), key)
+    return Record(port, reason, argument, Packet(frame[:whole], offload), key, cost)
 
 
 def _offload(frame: bytes, key: int, gso_size: int) -> Offload | None:
@@ -132,9 +134,3 @@ class Queues:
             self.bytes -= len(record)
             return record
         raise IndexError
-
-
-def port_and_cost(record: bytes) -> tuple[int, int]:
-    """Whose record it is, and how much it counts in what may wait."""
-    _, _, port, _, _, cost, _, _, _, _ = _HEAD.unpack_from(record)
-    return port, cost

@@ -326,7 +326,7 @@ def nested_actions(action: Any) -> tuple[tuple[Any, ...], ...]:
 def unknown(actions: tuple[Any, ...]) -> str | None:
     """The name of an action that is not in the table, or None."""
     for action in actions:
-        if type(action) in (dp.Conntrack, dp.Meter, dp.TunnelPush):
+        if type(action) in _NO_LISTS:
             continue
         if type(action) not in _ACTIONS:
             return type(action).__name__
@@ -336,6 +336,8 @@ def unknown(actions: tuple[Any, ...]) -> str | None:
     return None
 
 
+_NO_LISTS: Final = frozenset((dp.Output, dp.Conntrack, dp.Meter, dp.TunnelPush))
+"""Actions that are known and have none within them: most."""
 _ACTIONS: Final[dict[type, Callable[[_Run, Any], None]]] = {
     dp.Output: _output,
     dp.PushVlan: _push_vlan,

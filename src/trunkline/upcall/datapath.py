@@ -287,13 +287,15 @@ class Datapath:
         else:
             result = translate(bridge, key)
             self._translations.total += 1
-            if len(self.megaflows) < self.flow_limit:
-                self.install(bridge, key, result, now)
-            if len(fresh) < _FRESH:
-                mask = result.wildcards & layout.PACKET
-                fresh[mask, packet_key & mask] = result
         apply(sort(result.effects), 1, octets, now)
         self.provider.execute(upcall.packet, upcall.key, result.actions, upcall.known)
+        if known:
+            return
+        if len(self.megaflows) < self.flow_limit:  # the packet went first: somebody waits for it
+            self.install(bridge, key, result, now)
+        if len(fresh) < _FRESH:
+            mask = result.wildcards & layout.PACKET
+            fresh[mask, packet_key & mask] = result
 
     def carry_out(self, packet: Packet, key: int, result: Result) -> None:
         """Does for one packet what its translation says; leaves no megaflow."""

@@ -61,12 +61,17 @@ class Index:
         self._tables: dict[tuple[str, int], dict[int, dict[int, dict[int, None]]]] = {}
 
     def add(self, ufid: int, reads: Iterable[TableRead | Hashable]) -> None:
+        tokens = self._tokens
         for read in reads:
-            if isinstance(read, TableRead):
-                values = self._tables.setdefault((read.bridge, read.table), {}).setdefault(read.looked, {})
-                values.setdefault(read.key & read.looked, {})[ufid] = None
-            else:
-                self._tokens.setdefault(read, {})[ufid] = None
+            if type(read) is TableRead:
+                bridge, table, key, looked = read
+                values = self._tables.setdefault((bridge, table), {}).setdefault(looked, {})
+                values.setdefault(key & looked, {})[ufid] = None
+                continue
+            flows = tokens.get(read)
+            if flows is None:
+                flows = tokens[read] = {}
+            flows[ufid] = None
 
     def remove(self, ufid: int, reads: Iterable[TableRead | Hashable]) -> None:
         for read in reads:

@@ -4,7 +4,7 @@ import pytest
 
 from trunkline.bpf import layout as program
 from trunkline.bpf.pending import PATIENCE, Pending
-from trunkline.bpf.upcalls import Queues, decode, port_and_cost
+from trunkline.bpf.upcalls import Queues, decode
 from trunkline.dpif.provider import FlowPut
 from trunkline.flow import key as layout
 from trunkline.packet.build import build
@@ -66,7 +66,7 @@ def test_ports_take_turns() -> None:
     queues = Queues()
     frame = build(KEY)
     queues.put([record(frame, port=1)] * 3 + [record(frame, port=2)] * 2 + [record(frame, port=3)])
-    assert [port_and_cost(queues.take())[0] for _ in range(6)] == [1, 2, 3, 1, 2, 1]
+    assert [decode(queues.take()).port for _ in range(6)] == [1, 2, 3, 1, 2, 1]
     assert (queues.waiting, queues.bytes) == (0, 0)
     with pytest.raises(IndexError):
         queues.take()
