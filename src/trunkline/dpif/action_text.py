@@ -178,7 +178,7 @@ def _write_conntrack(action: a.Conntrack, names: Mapping[int, str]) -> str:
     for name, pair in (("mark", action.mark), ("label", action.label)):
         if pair is not None:
             whole = name == "label" and pair[1] == (1 << 128) - 1
-            parts.append(f"{name}={pair[0]:#x}" + ("" if whole else f"/{pair[1]:#x}"))
+            parts.append(f"{name}={short_hex(pair[0])}" + ("" if whole else f"/{short_hex(pair[1])}"))
     if action.helper:
         parts.append(f"helper={action.helper}")
     if action.timeout:

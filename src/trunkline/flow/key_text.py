@@ -109,7 +109,7 @@ def format_flow(
 ) -> str:
     """A packet's key as text, as in the output of parse-pcap and ofproto/trace."""
     mask = flow_mask(key)
-    for number, offset, octets in options or ():
+    for number, offset, octets in options or () if key & _TUNNEL_ENDS else ():
         if key >> OFFSET["tun_metadata_present"] + number & 1:
             mask |= ((1 << octets * 8) - 1) << OFFSET["tun_metadata"] + offset * 8
             mask |= 1 << OFFSET["tun_metadata_present"] + number

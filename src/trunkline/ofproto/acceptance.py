@@ -5,8 +5,9 @@ that a flow that is in a table means what it says.  `SUPPORTED` is the list; tra
 function for each of these and a test holds the two together.
 """
 
-from collections.abc import Container, Iterator, Sequence
-from typing import Final
+from collections.abc import Container, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
@@ -57,22 +58,39 @@ _NAMING_FIELDS: Final = frozenset(
         a.Multipath,
         a.Bundle,
         a.Learn,
+        a.CheckPacketLarger,
+        a.Ct,
     )
 )
 
 
-_NO_OPTIONS: Final = frozenset((a.Multipath, a.Bundle, a.Learn))
-"""Actions that cannot name a field tun_metadata."""
+def _options_named(action: Any) -> Iterator[tuple[str, int]]:
+    """The fields tun_metadata that an action names, in its order, each with the bit where its part ends."""
+    for name, end in _named(action):
+        if name.startswith("tun_metadata"):
+            yield name, end
 
 
-def _options_named(part: object) -> Iterator[str]:
-    """The fields tun_metadata that an action, or a part of one, names."""
-    if isinstance(part, str):
-        if part.startswith("tun_metadata"):
-            yield part
-    elif isinstance(part, tuple):
-        for one in part:
-            yield from _options_named(one)
+def _named(action: Any) -> Iterator[tuple[str, int]]:
+    match action:
+        case a.Subfield(field=name, offset=offset, bits=bits):
+            yield name, offset + bits
+        case a.SetField(field=name) | a.DeleteField(field=name):
+            yield name, 0
+        case a.Load() | a.StackPush() | a.StackPop() | a.OutputRegister():
+            yield action.field, action.offset + action.bits
+        case a.CheckPacketLarger(field=name, offset=offset):
+            yield name, offset + 1
+        case a.Move(source, source_offset, destination, destination_offset, bits):
+            yield source, source_offset + bits
+            yield destination, destination_offset + bits
+        case a.Learn(specs=specs, result=result):
+            for part in (result, *(part for spec in specs for part in reversed(spec))):
+                yield from _named(part)
+        case a.Multipath() | a.Bundle():
+            yield from _named(action.destination)
+        case a.Ct(zone=zone):
+            yield from _named(zone)
 
 
 def refusal(
@@ -82,11 +100,12 @@ def refusal(
     meters: Container[int] = (),
     *,
     packet_out: bool = False,
-    options: Container[str] = (),
+    options: Mapping[str, int] = MappingProxyType({}),
 ) -> str | None:
     """The name of the error with which these actions are refused, or None.
 
-    `groups` and `meters`: those there are; `options`: the fields tun_metadata that an option is mapped to.
+    `groups` and `meters`: those there are; `options`: how many bits the
+    fields tun_metadata have that an option is mapped to.
     """
     for action in actions:
         error = _refusal(action, table, groups, meters, packet_out, options)
@@ -101,12 +120,14 @@ def _refusal(
     groups: Container[int],
     meters: Container[int],
     packet_out: bool,
-    options: Container[str],
+    options: Mapping[str, int],
 ) -> str | None:
-    if type(action) in _NAMING_FIELDS:
-        named = tuple(_options_named(action))
-        if named and (type(action) in _NO_OPTIONS or any(one not in options for one in named)):
-            return "NXFMFC_INVALID_TLV_FIELD"
+    if not packet_out and type(action) in _NAMING_FIELDS:  # one that is not mapped does nothing
+        for name, end in _options_named(action):
+            if name not in options:
+                return "NXFMFC_INVALID_TLV_FIELD"
+            if end > options[name]:
+                return "OFPBAC_BAD_SET_LEN"
     match action:
         case a.Output(port=port):
             return None if port < of.OFPP_MAX or port in _OUTPUTS else "OFPBAC_BAD_OUT_PORT"
@@ -134,7 +155,8 @@ def _refusal(
             if any(type(one) not in IN_ACTION_SET for one in nested):
                 return "OFPBAC_BAD_TYPE"
             return refusal(nested, table, groups, meters, packet_out=packet_out, options=options)
-        case a.Clone(actions=nested):
+        case a.Clone(actions=nested) | a.Ct(actions=nested):
+            nested = tuple(one for one in nested if not isinstance(one, a.Nat))
             return refusal(nested, table, groups, meters, packet_out=packet_out, options=options)
         case a.Learn(table=target):
             return "OFPBRC_BAD_TABLE_ID" if target >= HIDDEN_TABLE else None

@@ -229,7 +229,7 @@ class Flows:
             return
         table = 0 if message.table == 255 else message.table
         known = (_ANY_NUMBER, _ANY_NUMBER) if bundled else (self.groups, self.meters)
-        error = refusal(message.actions, table, *known, options=self.options)
+        error = refusal(message.actions, table, *known, options=self.options.widths)
         if error is not None:
             raise Refused(error)
         if message.buffer is not None:

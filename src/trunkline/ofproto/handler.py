@@ -260,6 +260,8 @@ def _change_flows(bridge: Bridge, client: Client, message: m.FlowMod) -> list[m.
         )
     if message.match.options:
         message = message._replace(match=bridge.flows.placed(message.match))
+    if bridge.flows.options.places:
+        message = message._replace(actions=bridge.flows.options.placed_actions(message.actions))
     return bridge.flows.apply(message, client.connection.version, client.origin)
 
 
@@ -288,12 +290,14 @@ def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
     if in_port >= of.OFPP_MAX and in_port not in (of.OFPP_LOCAL, of.OFPP_NONE, of.OFPP_CONTROLLER):
         raise Refused("OFPBRC_BAD_PORT")
     flows = bridge.flows
-    error = refusal(message.actions, 0, bridge.groups, flows.meters, packet_out=True, options=flows.options)
+    widths = flows.options.widths
+    error = refusal(message.actions, 0, bridge.groups, flows.meters, packet_out=True, options=widths)
     if error is not None:
         raise Refused(error)
     execute = bridge.fabric.execute
     assert execute is not None, "a bridge with controllers belongs to a datapath"
-    execute(bridge, message.metadata.value, Packet(message.data), message.actions)
+    actions = flows.options.placed_actions(message.actions)
+    execute(bridge, message.metadata.value, Packet(message.data), actions)
 
 
 def _flow_stats(bridge: Bridge, client: Client, message: m.FlowStatsRequest) -> Iterator[m.Message | None]:

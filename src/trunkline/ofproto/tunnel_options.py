@@ -8,11 +8,13 @@ wire's form decide about bits of the fields.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from trunkline.flow import key as layout
 from trunkline.flow.match import Match, TunnelOption
+from trunkline.model.fields import FIELD
 from trunkline.model.tunnels import MAX_OPTIONS, OPTION_FIELDS
+from trunkline.openflow import actions as a
 from trunkline.openflow.tunnel_table import (
     NXTTMC_ADD,
     NXTTMC_CLEAR,
@@ -29,6 +31,7 @@ FIELDS: Final = layout.bits("tun_metadata", "tun_metadata_present")
 RAW: Final = layout.bits("tun_options", "tun_options_length")
 _PREFIX: Final = "tun_metadata"
 _CRITICAL: Final = 0x80
+_EVERY_BIT: Final = (1 << FIELD["tun_metadata0"].bits) - 1
 
 
 class OptionError(Exception):
@@ -43,7 +46,7 @@ def number_of(field: str) -> int | None:
 class Options:
     """The table; it never changes, `changed` makes another."""
 
-    __slots__ = ("_by_kind", "mappings", "places")
+    __slots__ = ("_by_kind", "mappings", "places", "widths")
 
     def __init__(self, places: dict[int, tuple[TlvMapping, int]] | None = None) -> None:
         """`places`: mapping and offset (bytes from the lowest end of the slot) by number."""
@@ -52,6 +55,7 @@ class Options:
         self.places = tuple(
             TunnelOption(number, offset, mapping.length) for number, (mapping, offset) in found.items()
         )
+        self.widths = {f"{_PREFIX}{place.number}": place.octets * 8 for place in self.places}  # in bits
         self._by_kind = {
             (mapping.option_class, mapping.option_type): TunnelOption(number, offset, mapping.length)
             for number, (mapping, offset) in found.items()
@@ -59,11 +63,6 @@ class Options:
 
     def place(self, number: int) -> TunnelOption | None:
         return next((place for place in self.places if place.number == number), None)
-
-    def __contains__(self, field: object) -> bool:
-        """Whether an option is mapped to the field of that name."""
-        number = number_of(field) if isinstance(field, str) else None
-        return number is not None and self.place(number) is not None
 
     def reply(self) -> TlvTableReply:
         return TlvTableReply(MAX_OPTIONS, OPTION_FIELDS, self.mappings)
@@ -108,12 +107,35 @@ class Options:
             whole = (1 << place.octets * 8) - 1
             if part_mask == ones:
                 part_mask = whole  # a value that is written with fewer bytes than the field has
-            if part & ~whole or part_mask & ~whole:
-                raise OptionError("OFPBMC_BAD_LEN")
+            else:
+                part_mask = _fitted(part_mask, octets, place)
+            part = _fitted(part, octets, place)
             value |= part << _AT + place.offset * 8 | 1 << _PRESENT + number
             mask |= part_mask << _AT + place.offset * 8 | 1 << _PRESENT + number
             places.append(place)
         return Match(value, mask, tuple(places))
+
+    # ---- actions
+
+    def placed_actions(self, actions: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Actions, and those within them, whose set_fields of options are as long as the options."""
+        if not self.places:
+            return actions
+        placed = tuple(map(self._placed_action, actions))
+        return actions if placed == actions else placed
+
+    def _placed_action(self, action: Any) -> Any:
+        if isinstance(action, a.Clone | a.WriteActions | a.Ct):
+            return action._replace(actions=self.placed_actions(action.actions))
+        number = number_of(action.field) if isinstance(action, a.SetField) else None
+        place = None if number is None else self.place(number)
+        if place is None:
+            return action
+        value, mask, octets = action.value, action.mask, action.octets or place.octets
+        if mask != _EVERY_BIT:
+            mask = _fitted(mask, octets, place)
+            mask = _EVERY_BIT if mask == (1 << place.octets * 8) - 1 else mask
+        return action._replace(value=_fitted(value, octets, place), mask=mask, octets=place.octets)
 
     # ---- packets
 
@@ -160,6 +182,11 @@ class Options:
                 bits = looked >> _AT + place.offset * 8 & (1 << size * 8) - 1
                 mask |= bits << _RAW + (252 - at - size) * 8
         return mask
+
+
+def _fitted(number: int, octets: int, place: TunnelOption) -> int:
+    """What is left of a number of so many bytes in an option that may be shorter: its first bytes."""
+    return number >> max(octets - place.octets, 0) * 8
 
 
 def _options(key: int, words: int) -> Iterator[tuple[int, int, tuple[int, int]]]:

@@ -106,13 +106,15 @@ class SetL4DstPort(NamedTuple):
 class SetField(NamedTuple):
     """set_field: `field` is a name of model/fields.py; `value` is masked already.
 
-    `masked`: a mask is written even though it covers the field, as for a load in 1.5.
+    `masked`: a mask is written even though it covers the field, as for a load in 1.5.  `octets`: how many
+    bytes of a field tun_metadata are written, whose length a bridge's table knows; 0: as few as it takes.
     """
 
     field: str
     value: int
     mask: int
     masked: bool = False
+    octets: int = 0
 
 
 class Load(NamedTuple):

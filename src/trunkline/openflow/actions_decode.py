@@ -161,9 +161,15 @@ def output(port: int, max_len: int) -> a.Output:
 
 def _decode_set_field(data: bytes, position: int, length: int, version: int) -> a.Action:
     field, value, mask, end = _set_field_entry(data, position + 4)
+    octets = _octets(data, position + 4)
     if end > position + length or any(data[end : position + length]):
         raise DecodeError("OFPBAC_BAD_SET_LEN" if end > position + length else "OFPBAC_BAD_SET_ARGUMENT")
-    return _set_field(field.name, value, mask, version)
+    return _set_field(field.name, value, mask, octets)
+
+
+def _octets(data: bytes, position: int) -> int:
+    """How many bytes the value of the entry at `position` has."""
+    return data[position + 3] >> (data[position + 2] & 1)
 
 
 def _set_field_entry(data: bytes, position: int) -> tuple[Field, int, int | None, int]:
@@ -174,12 +180,16 @@ def _set_field_entry(data: bytes, position: int) -> tuple[Field, int, int | None
         raise DecodeError(f"OFPBAC_BAD_SET_{'TYPE' if empty else 'LEN'}", error.detail) from None
 
 
-def _set_field(name: str, value: int, mask: int | None, version: int) -> a.Action:
+def _set_field(name: str, value: int, mask: int | None, octets: int) -> a.Action:
     field = FIELD[name]
     if not field.writable:
         raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
     ones = (1 << field.bits) - 1
     wide = (1 << field.octets * 8) - 1
+    if name.startswith("tun_metadata"):
+        if mask is not None and value & ~mask:
+            raise DecodeError("OFPBMC_BAD_WILDCARDS", name)
+        return a.SetField(name, value, ones if mask is None else mask, octets=octets)
     if name in ("in_port_oxm", "actset_output"):
         value = port_from_wire(value)
     if value & ~ones:
@@ -277,7 +287,7 @@ def _decode_load(body: bytes, version: int) -> a.Action:
 
 def _decode_load2(body: bytes, version: int) -> a.Action:
     field, value, mask, _ = _set_field_entry(body, 0)
-    return _set_field(field.name, value, mask, version)
+    return _set_field(field.name, value, mask, _octets(body, 0))
 
 
 def _decode_note(body: bytes, version: int) -> a.Action:

@@ -131,15 +131,18 @@ def _encode_set_field(action: a.SetField, version: int) -> bytes:
         if own is not None:  # it has no mask: the bits outside are set to 0
             return encode_actions(own, version)
     if version >= 6 or (version >= 3 and exact):
-        body = oxm.encode_entry(action.field, action.value, None if exact else action.mask, version)
+        body = _entry(action, exact, version)
         length = 4 + len(body)
         padding = -length % 8
         return HEAD.pack(25, length + padding) + body + bytes(padding)
     if _needs_entry(action.field):
-        return _nicira(
-            33, oxm.encode_entry(action.field, action.value, None if exact else action.mask, oxm.NXM)
-        )
+        return _nicira(33, _entry(action, exact, oxm.NXM))
     return _encode_as_loads(action, version)
+
+
+def _entry(action: a.SetField, exact: bool, version: int) -> bytes:
+    mask = None if exact else action.mask
+    return oxm.encode_entry(action.field, action.value, mask, version, action.octets)
 
 
 def _needs_entry(name: str) -> bool:
@@ -165,7 +168,7 @@ _WORD: Final = (1 << 64) - 1
 
 def _encode_as_loads(action: a.SetField, version: int) -> bytes:
     """Versions that cannot set under a mask say it as loads of each run of bits."""
-    name, value, mask, _ = action
+    name, value, mask = action[:3]
     if mask == (1 << FIELD[name].bits) - 1:
         return _encode_load(a.Load(name, 0, oxm.width(name), value), version)
     out = []

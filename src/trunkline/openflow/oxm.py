@@ -264,11 +264,12 @@ def _decode_option(header: bytes, body: bytes, options: list[TunnelOption]) -> t
             raise DecodeError("OFPBMC_BAD_LEN")
         octets //= 2
         raw_mask = int.from_bytes(body[octets:], "big")
-    if not octets or octets > 124:
+    if octets > 124:
         raise DecodeError("OFPBMC_BAD_LEN")
     if any(option.number == number for option in options):
         raise DecodeError("OFPBMC_DUP_FIELD", f"tun_metadata{number}")
     raw = int.from_bytes(body[:octets], "big")
+    octets = octets or 1  # no byte at all is the number 0
     raw_mask = (1 << 8 * octets) - 1 if raw_mask is None else raw_mask
     if raw & ~raw_mask:
         raise DecodeError("OFPBMC_BAD_WILDCARDS", f"tun_metadata{number}")
@@ -426,6 +427,8 @@ def _encode_options(match: Match) -> list[bytes]:
         at = view.shift + 8 * offset
         value, mask = match.value >> at & ones, match.mask >> at & ones
         masked = mask != ones
+        if octets == 1 and not value and mask in (0, ones):
+            octets = 0  # where no table says how long the field is
         code = FIELD_BY_NAME[f"tun_metadata{number}"].ids[0]
         header = _header(code.vendor, code.number, octets, masked)
         out.append(header + value.to_bytes(octets, "big") + (mask.to_bytes(octets, "big") if masked else b""))
@@ -487,9 +490,22 @@ def _length_fits(header: bytes, field: Field) -> bool:
     return octets == field.octets << (header[2] & 1)
 
 
-def encode_entry(name: str, value: int, mask: int | None, version: int) -> bytes:
-    """A field with its value and, where it is not exact, its mask, as set_field carries it."""
+def option_octets(value: int, mask: int | None) -> int:
+    """In how many bytes a field tun_metadata is said where nobody knows how long it is."""
+    return ((value if mask is None else mask).bit_length() + 7) // 8
+
+
+def encode_entry(name: str, value: int, mask: int | None, version: int, octets: int = 0) -> bytes:
+    """A field with its value and, where it is not exact, its mask, as set_field carries it.
+
+    `octets`: of a field tun_metadata, 0 for as few as it takes (none for the number 0).
+    """
     field = FIELD_BY_NAME[name]
+    if name.startswith("tun_metadata"):
+        size = octets or option_octets(value, mask)
+        vendor, number = field_id(field, version)
+        tail = b"" if mask is None else mask.to_bytes(size, "big")
+        return _header(vendor, number, size, mask is not None) + value.to_bytes(size, "big") + tail
     if name in ("in_port_oxm", "actset_output"):
         value = port_to_wire(value)
     header = encode_header(name, version, mask is not None)

@@ -46,9 +46,8 @@ def compile_actions(actions: tuple[Any, ...]) -> tuple[Step, ...]:
     for i in range(len(actions) - 1, -1, -1):
         action = actions[i]
         if isinstance(action, a.CheckPacketLarger):
-            target = fields.part(action.field, action.offset, 1)
             rest = tuple(reversed(steps)), actions[i + 1 :]
-            step: Step = nesting.check_length, (action.length, target), rest
+            step: Step = nesting.check_length, action, rest
         elif type(action) in options.NAMING and options.names_option(action):
             step = options.late, action, None
         else:
@@ -132,10 +131,6 @@ def _move(action: a.Move) -> Step:
     return fields.move, fields.Copy(source, target, conditions), None
 
 
-def _part(subfield: a.Subfield | None) -> fields.Part | None:
-    return None if subfield is None else fields.part(*subfield)
-
-
 def _metadata(action: a.WriteMetadata) -> Step:
     shift = layout.OFFSET["metadata"]
     return fields.writing(action.mask << shift, (action.value & action.mask) << shift)
@@ -197,7 +192,7 @@ COMPILERS: Final[dict[type, Callable[[Any], Step]]] = {
         action,
         action.destination and fields.part(*action.destination),
     ),
-    a.Learn: lambda action: (learn.learn, action, _part(action.result)),
+    a.Learn: lambda action: (learn.learn, action, None),
     a.FinTimeout: lambda action: (learn.fin_timeout, action.idle, action.hard),
     a.Sample: lambda action: (sample, action, None),
     a.Meter: lambda action: (_meter, action.meter, None),

@@ -14,6 +14,7 @@ from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.ofproto.fabric import timeouts_token
 from trunkline.openflow import actions as a
+from trunkline.translate import fields, options
 from trunkline.translate.explain import action_text
 from trunkline.translate.frozen import fork
 from trunkline.translate.result import ACTION, CONNTRACK, Node
@@ -80,11 +81,8 @@ def conntrack(x: Walk, action: a.Ct, _: Any) -> None:
 def _zone(x: Walk, action: a.Ct) -> int:
     if isinstance(action.zone, int):
         return action.zone
-    field, offset, bits = action.zone
-    shift = layout.VIEW[field].shift + offset
-    ones = (1 << bits) - 1
-    x.look(ones << shift)
-    return x.key >> shift & ones
+    place = options.part(x, *action.zone)
+    return 0 if place is None else fields.read(x, place)
 
 
 def _marks(x: Walk, actions: tuple[a.Action, ...]) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
@@ -104,7 +102,7 @@ def _marks(x: Walk, actions: tuple[a.Action, ...]) -> tuple[tuple[int, int] | No
     x.wild = x.wild & ~_MARKS | looked
     for inner in actions:
         if isinstance(inner, a.Move):  # the connection's own bits may have been read
-            x.wild |= layout.MASK[inner.source] & _MARKS & fresh
+            x.wild |= layout.MASK.get(inner.source, 0) & _MARKS & fresh
     x.fresh = x.fresh & ~_MARKS | fresh
     x.key = x.key & ~_MARKS | key
     found = []

@@ -50,7 +50,7 @@ def lines(nodes: list[Node], level: int = 0, names: TextContext = NO_CONTEXT) ->
 
 def _named(node: Node, names: TextContext) -> str:
     """A node's text; the numbers of ports in a rule or an action give way to `names`."""
-    if names is NO_CONTEXT or node.what is None:
+    if names is NO_CONTEXT or node.what is None or _OPTION in node.text:
         return node.text
     if isinstance(node.what, Visited) and node.what.rule is not None:
         return node.text[:_TABLE_WIDTH] + rule_text(node.what.rule, True, names)
@@ -59,6 +59,7 @@ def _named(node: Node, names: TextContext) -> str:
     return node.text
 
 
+_OPTION = "TUN_METADATA"  # what is said of these depends on the bridge
 _TABLE_WIDTH = 4  # the table's number, a period, a space
 _PREFIX = {ACTION: "", DETAIL: " -> ", WARNING: " >> ", ERROR: " >>>> "}
 _SUFFIX = {ERROR: " <<<<"}

@@ -130,20 +130,22 @@ def write_checked(x: Walk, bits: tuple[int, int], checked: Checked) -> None:
 
 
 class Part(NamedTuple):
-    """A part of a field for steps to read or write; `title` as the original names it in a trace."""
+    """A part of a field for steps to read or write; `title` as the original names it in a trace; `offset` is
+    its lowest bit within the field."""
 
     mask: int
     shift: int
     field: Field
     whole: bool
     title: str
+    offset: int
 
 
 def part(name: str, offset: int, bits: int) -> Part:
     field = FIELD[name]
     shift = layout.VIEW[name].shift + offset
     title = subfield_text(name, offset, bits)
-    return Part(((1 << bits) - 1) << shift, shift, field, title.endswith("[]"), title)
+    return Part(((1 << bits) - 1) << shift, shift, field, title.endswith("[]"), title, offset)
 
 
 def part_of(subfield: Subfield) -> Part:
@@ -164,8 +166,7 @@ def store(x: Walk, target: Part, value: int) -> None:
 
 
 def _now(target: Part, value: int) -> Node:
-    offset = target.shift - layout.VIEW[target.field.name].shift
-    written = Written(target.field.name, offset, (target.mask >> target.shift).bit_length(), value)
+    written = Written(target.field.name, target.offset, (target.mask >> target.shift).bit_length(), value)
     return Node(DETAIL, f"{target.title} is now {shown(target, value)}", written)
 
 

@@ -10,13 +10,15 @@ Source: ovs-actions(7), and what the original can be seen to learn.
 from typing import Final
 
 from trunkline.flow import key as layout
-from trunkline.flow.match import Match
+from trunkline.flow.match import Match, TunnelOption
 from trunkline.flow.text import format_match
 from trunkline.model import openflow as of
+from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
 from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.messages import FlowMod
-from trunkline.translate.fields import Part, part, read, store
+from trunkline.translate import options
+from trunkline.translate.fields import read, store
 from trunkline.translate.result import FinTimeout, LearnFlow
 from trunkline.translate.walk import Walk
 
@@ -25,19 +27,22 @@ _FIN_OR_RST: Final = 5 << layout.OFFSET["tcp_flags"]
 _TCP: Final = 6
 _WIDEST: Final = 64  # bits that one load can carry
 _PACKET_TYPE: Final = layout.MASK["packet_type"]
+_PRESENT: Final = layout.OFFSET["tun_metadata_present"]
 _CFI: Final = layout.VLAN_CFI << layout.OFFSET["vlan_tci"]
 
 
-def learn(x: Walk, action: a.Learn, result: Part | None) -> None:
+def learn(x: Walk, action: a.Learn, _: object) -> None:
     if x.why is not None and not x.telling:
         x.warn("suppressing side effects, so learn action ignored")
         return
     mod = flow_of(x, action)
     if x.why is not None:
-        x.note(_text(mod))
+        x.note(options.whole(x, _text(mod)))
     room = not action.limit or _has_room(x, action, mod)
-    if result is not None:
+    result = None if action.result is None else options.part(x, *action.result)
+    if result is not None and action.result is not None:
         store(x, result, int(room))
+        options.mark(x, action.result.field)
     if room:
         x.effects.append(LearnFlow(x.bridge, mod))
     else:
@@ -47,27 +52,40 @@ def learn(x: Walk, action: a.Learn, result: Part | None) -> None:
 def flow_of(x: Walk, action: a.Learn) -> FlowMod:
     """The flow-mod that the packet stands for: of Ethernet packets, as flows are by default."""
     value, mask = 0, _PACKET_TYPE
+    places: list[TunnelOption] = []
     actions: list[a.Action] = []
     if action.fin_idle_timeout or action.fin_hard_timeout:
         actions.append(a.FinTimeout(action.fin_idle_timeout, action.fin_hard_timeout))
     for spec in action.specs:
         source = spec.source
-        number = source if isinstance(source, int) else read(x, part(*source))
+        number = source if isinstance(source, int) else _read(x, source)
         match spec:
             case a.LearnMatch(destination=destination):
-                place = part(*destination)
+                place = options.part(x, *destination)
+                if place is None:
+                    continue
                 value = value & ~place.mask | number << place.shift & place.mask
                 mask |= place.mask
+                option = options.place_of(x, place.field.name)
+                if option is not None:
+                    present = 1 << _PRESENT + option.number
+                    value, mask = value | present, mask | present
+                    places += () if option in places else (option,)
                 if place.field.name in ("vlan_vid", "dl_vlan"):
                     value, mask = value | _CFI, mask | _CFI
             case a.LearnLoad(destination=destination):
-                actions += _loads(destination, number)
+                option = options.place_of(x, destination.field)
+                if option is not None and destination[1:] == (0, option.octets * 8):
+                    destination = destination._replace(bits=FIELD[destination.field].bits)
+                    actions.append(a.Load(*destination, number))
+                else:
+                    actions += _loads(destination, number)
             case a.LearnOutput():
                 if number < of.OFPP_MAX or of.OFPP_IN_PORT <= number <= of.OFPP_LOCAL:
                     actions.append(a.Output(number, 0xFFFF if number == of.OFPP_CONTROLLER else 0))
     return FlowMod(
         of.OFPFC_MODIFY_STRICT,
-        Match(value, mask),
+        Match(value, mask, tuple(sorted(places))),
         action.priority,
         action.table,
         tuple(actions),
@@ -76,6 +94,11 @@ def flow_of(x: Walk, action: a.Learn) -> FlowMod:
         hard_timeout=action.hard_timeout,
         flags=of.OFPFF_SEND_FLOW_REM if action.send_flow_rem else 0,
     )
+
+
+def _read(x: Walk, source: a.Subfield) -> int:
+    place = options.part(x, *source)
+    return 0 if place is None else read(x, place)
 
 
 def _loads(target: a.Subfield, number: int) -> list[a.Action]:

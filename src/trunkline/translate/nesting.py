@@ -4,9 +4,10 @@ from typing import Any, Final
 
 from trunkline.dpif import actions as dp
 from trunkline.openflow import actions as a
+from trunkline.translate import options
 from trunkline.translate.action_set import end
 from trunkline.translate.commit import flat, isolate
-from trunkline.translate.fields import Part, write
+from trunkline.translate.fields import write
 from trunkline.translate.run import CAREFUL, Actions, looks_inside, run
 from trunkline.translate.walk import Walk
 
@@ -51,20 +52,22 @@ def clone(x: Walk, program: tuple[Any, Actions], undone: bool) -> bool | int:
     return x.exit or (CAREFUL if x.was_mpls else False)
 
 
-def check_length(x: Walk, what: tuple[int, Part], rest: tuple[Any, Actions]) -> bool:
+def check_length(x: Walk, action: a.CheckPacketLarger, rest: tuple[Any, Actions]) -> bool:
     """check_pkt_larger(...): the rest of the list is done twice, for the datapath to choose by the length.
 
     The action set is done at the end of either, as the original does it.  Also as there, the second time
     finds stack and action set as the first has left them; what comes after the list finds them as before.
     """
-    length, target = what
+    target = options.part(x, action.field, action.offset, 1)
     x.commit()
     saved = x.key, x.base, x.fresh, x.stack, x.action_set, x.was_mpls, x.conntracked, x.out
     stack, action_set = list(x.stack), list(x.action_set)
     found, ended = [], False
     for larger in (1, 0):
         x.out, x.stack, x.action_set = [], stack, action_set
-        write(x, target.mask, larger << target.shift)
+        if target is not None:
+            write(x, target.mask, larger << target.shift)
+            options.mark(x, action.field)
         run(x, *rest)
         end(x)
         found.append(flat(x.out))
@@ -74,5 +77,5 @@ def check_length(x: Walk, what: tuple[int, Part], rest: tuple[Any, Actions]) -> 
         ended = ended or x.exit
         x.exit = bool(x.failure)
     x.exit = ended
-    x.out.append(dp.CheckLength(length, *found))
+    x.out.append(dp.CheckLength(action.length, *found))
     return True

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
+from trunkline.translate import options
 from trunkline.translate.explain import action_text
 from trunkline.translate.frozen import stop
 from trunkline.translate.result import ACTION, Node, Unroll
@@ -63,7 +64,7 @@ def _careful(x: Walk, rest: Any, actions: Actions) -> Any:
                 return AGAIN
             return True
         if nodes is not None:
-            nodes.append(Node(ACTION, action_text(action), action))
+            nodes.append(Node(ACTION, _text(x, action), action))
         function, first, second = next(rest)
         result = function(x, first, second)
         if result and result is not CAREFUL:
@@ -71,6 +72,11 @@ def _careful(x: Walk, rest: Any, actions: Actions) -> Any:
                 nodes.pop()
             return result
     return None
+
+
+def _text(x: Walk, action: a.Action | Unroll) -> str:
+    text = action_text(action)
+    return options.whole(x, text) if "TUN_METADATA" in text else text
 
 
 _OUTSIDE: Final = (
