@@ -132,14 +132,24 @@ def conditions(client: str) -> list[object]:
 
 
 def locks(client: str) -> list[object]:
+    """Of answers that come together the original shows the last only, if it is no error: so each that is to
+    be seen is waited for."""
     here = Background(client, "lock", "foo")
     try:
+
+        def answered(locked: int, unlocked: int) -> None:
+            wanted = '{"locked":true}\n' * locked + "{}\n" * unlocked
+            until(lambda: here.shown() == wanted, lambda: (client, wanted, here.shown()))
+
+        answered(1, 0)
         seen: list[object] = [here.tell(*words) for words in (["list-commands"], ["unlock"], *ODD[1:])]
-        for words in (["lock", "foo"], ["lock", "bar"], ["lock", "bar"], ["unlock", "no"], ["steal", "me"]):
-            seen.append(here.tell(*words))
-        seen += [here.tell("unlock", "foo"), here.tell("unlock", "bar")]
-        until(lambda: here.shown().count("{}") == 2, lambda: (client, seen, here.shown()))
-        seen.append(sorted(set(here.shown().splitlines())))  # how often depends on which answer comes first
+        seen += [here.tell("lock", "foo"), here.tell("lock", "bar")]
+        answered(2, 0)
+        seen += [here.tell("lock", "bar"), here.tell("unlock", "no"), here.tell("steal", "me")]
+        answered(3, 0)
+        for count, name in ((1, "foo"), (2, "bar")):
+            seen.append(here.tell("unlock", name))
+            answered(3, count)
         os.kill(here.pid, signal.SIGTERM)
         until(lambda: not os.path.exists(here.pidfile) and not os.path.exists(here.socket))
         return seen
