@@ -1,4 +1,4 @@
-"""Tunnels whose outer headers the program writes and takes off itself (program/header.h): what it is told.
+"""Tunnels whose outer headers the program writes and takes off itself (program/tunnel.h): what it is told.
 
 *Out.*  A header is written here in advance, for a port and the fields of a tunnel (packet/tunnels.py), with
 the way that it goes; the map `headers` has it by number, and an order ENCAPSULATE names it.  When routes
@@ -29,8 +29,14 @@ from trunkline.io.ways import HostNetwork, Way
 from trunkline.model.tunnels import TUNNEL_TYPES
 from trunkline.packet.tunnels import Kind, Outer, header
 
-_KINDS: Final = {"geneve": "GENEVE", "gre": "GRE", "ip6gre": "GRE"}
-"""By type of tunnel, how the program calls it."""
+_KINDS: Final = {
+    ("geneve", frozenset[str]()): "GENEVE",
+    ("gre", frozenset[str]()): "GRE",
+    ("ip6gre", frozenset[str]()): "GRE",
+    ("vxlan", frozenset[str]()): "VXLAN",
+    ("vxlan", frozenset(("gbp",))): "VXLAN_POLICY",
+}
+"""By type of tunnel and extensions, how the program calls it."""
 _FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ip6gre": (6,)}  # of others both
 _RECORD: Final = program.HEADER.packed.pack
 _UDP: Final = 17
@@ -68,14 +74,13 @@ class Headers:
     def __contains__(self, port: int) -> bool:
         return port in self._by_port
 
-    def add(self, number: int, tunnel: TunnelPort) -> bool:
+    def add(self, number: int, tunnel: TunnelPort) -> None:
         """Packets to that port, and from it, are the program's affair, if it knows the type."""
-        if tunnel.type not in _KINDS or tunnel.extensions:
-            return False
+        if (tunnel.type, tunnel.extensions) not in _KINDS:
+            return
         self._by_port[number] = tunnel
         self._tell()
         self.sync(now=True)
-        return True
 
     def remove(self, number: int) -> None:
         if self._by_port.pop(number, None) is not None:
@@ -86,7 +91,7 @@ class Headers:
         """Which packets belong to which port; of two ports for GRE over IPv6 it is the one for that alone."""
         wanted: dict[int, tuple[int, int]] = {}
         for number, tunnel in sorted(self._by_port.items(), key=lambda one: one[1].type == "ip6gre"):
-            kind = program.TUNNEL_KINDS.index(_KINDS[tunnel.type])
+            kind = program.TUNNEL_KINDS.index(_KINDS[tunnel.type, tunnel.extensions])
             name = TUNNEL_TYPES[tunnel.type].protocol << 16 | tunnel.destination
             for family in _FAMILIES.get(tunnel.type, (4, 6)):
                 wanted[name | (program.TUNNEL_OVER_IPV6 if family == 6 else 0)] = number, kind
@@ -165,7 +170,7 @@ class Headers:
         way = self._way(destination, source, layout.get(fields, "pkt_mark")) if tunnel is not None else None
         if tunnel is None or way is None or fields & _ALONE:
             return bytes(program.HEADER.packed.size)
-        kind = Kind(tunnel.type, tunnel.destination)
+        kind = Kind(tunnel.type, tunnel.destination, False, tunnel.extensions)
         octets = bytes(2) + header(kind, Outer(0, 0, way.source, destination), fields)
         six = not is_mapped(destination)
         flags = program.HEADER_IPV6 if six else 0

@@ -47,11 +47,7 @@ def ports(maps: Mapping[str, Map]) -> dict[int, int]:
         (int.from_bytes(one, "little"), int.from_bytes(number, "little"))
         for one, number in maps["devices"].items()
     )
-    return {
-        index: known & ~program.DEVICE_IS_TUNNEL
-        for index, known in found
-        if not known & program.DEVICE_IS_UNDERLAY
-    }
+    return {index: known for index, known in found if not known & program.DEVICE_IS_UNDERLAY}
 
 
 def tunnels(maps: Mapping[str, Map]) -> dict[int, int]:

@@ -108,7 +108,7 @@ DROPS: Final = (
     "too_many_passes",
     "action_error",
     "malformed",
-    "no_tunnel",  # a packet for a tunnel that has no outer header, or from one that brings none
+    "tunnel_error",  # a header could not be put before a packet, or taken off
 )
 """Why a packet is dropped, numbered from 0; ``dpctl/show -s`` and coverage counters have these names."""
 
@@ -125,14 +125,11 @@ NETWORKS: Final = ("NONE", "IPV4", "IPV6", "ARP", "MPLS")
 WRITE_FLAGS: Final = (("IP_CHECKSUM", 1), ("PSEUDO", 2), ("L4_DATA", 4))
 OUTPUT_LAST: Final = 1
 NO_STATISTICS: Final = 0xFFFFFFFF
-DEVICE_IS_TUNNEL: Final = 0x80000000  # beside the port's number in the map `devices`
-DEVICE_IS_UNDERLAY: Final = 0x40000000  # no port: packets of tunnels come in there, among others
-TUNNEL_KINDS: Final = ("NONE", "GENEVE", "GRE", "ERSPAN")
+DEVICE_IS_UNDERLAY: Final = 0x80000000  # in the map `devices`: no port, but packets of tunnels come in there
+TUNNEL_KINDS: Final = ("NONE", "GENEVE", "GRE", "VXLAN", "VXLAN_POLICY")
 """Tunnels whose headers the program takes off itself, numbered from 0."""
 TUNNEL_OVER_IPV6: Final = 0x80000000  # in the name of a tunnel, beside protocol << 16 | UDP port
 HEADER_IPV6, HEADER_UDP, HEADER_SEQUENCE = 1, 2, 4
-PORT_IS_TUNNEL: Final = 2  # packets stand beside their outer headers
-PORT_WITH_POLICY: Final = 4  # VXLAN with group-based policy
 PORT_TO_HOST: Final = 1  # packets for the port are received by its device, for the other side is Python
 
 TRACK_FLAGS: Final = tuple(
@@ -412,14 +409,11 @@ def header() -> str:
         for name, value in (
             ("OUTPUT_LAST", OUTPUT_LAST),
             ("PORT_TO_HOST", PORT_TO_HOST),
-            ("DEVICE_IS_TUNNEL", f"{DEVICE_IS_TUNNEL:#x}u"),
             ("DEVICE_IS_UNDERLAY", f"{DEVICE_IS_UNDERLAY:#x}u"),
             ("TUNNEL_OVER_IPV6", f"{TUNNEL_OVER_IPV6:#x}u"),
             ("HEADER_IPV6", HEADER_IPV6),
             ("HEADER_UDP", HEADER_UDP),
             ("HEADER_SEQUENCE", HEADER_SEQUENCE),
-            ("PORT_IS_TUNNEL", PORT_IS_TUNNEL),
-            ("PORT_WITH_POLICY", PORT_WITH_POLICY),
             ("TUN_OAM", layout.TUN_OAM),
             ("TUN_DF", layout.TUN_DF),
             ("TUN_CSUM", layout.TUN_CSUM),

@@ -45,17 +45,13 @@ class Ports:
         self._highest = 0
         self.devices: dict[int, tuple[int, bool]] = {}  # by port: ifindex, whether at its egress
 
-    def add(self, number: int, index: int, *, egress: bool, flags: int = 0) -> None:
-        """Packets of that device are of that port from now on, and go there.
-
-        `flags`: program.PORT_* beside PORT_TO_HOST, which `egress` says.  Raises BpfError.
-        """
-        known = number | (program.DEVICE_IS_TUNNEL if flags & program.PORT_IS_TUNNEL else 0)
+    def add(self, number: int, index: int, *, egress: bool) -> None:
+        """Packets of that device are of that port from now on, and go there.  Raises BpfError."""
         self._before[number] = _sums(self._counters.lookup(_NUMBER(number)) or b"")
         self._highest = max(self._highest, number)
-        self._know(index, known)
+        self._know(index, number)
         at = number * _WORDS
-        self._ports[at + _FLAGS] = flags | (program.PORT_TO_HOST if egress else 0)
+        self._ports[at + _FLAGS] = program.PORT_TO_HOST if egress else 0
         self._ports[at + _DEVICE] = index
         self.devices[number] = index, egress
 

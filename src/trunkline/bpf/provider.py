@@ -39,9 +39,8 @@ from trunkline.bpf.ports import Ports
 from trunkline.bpf.ring import RingBuffer
 from trunkline.bpf.system_calls import BpfError
 from trunkline.bpf.tracking import row as tracking_record
-from trunkline.bpf.tunnels import open_device
 from trunkline.bpf.upcalls import Queues, decode
-from trunkline.bridge.devices import Device, DeviceError
+from trunkline.bridge.devices import Device
 from trunkline.dpif import actions as dp
 from trunkline.dpif.provider import (
     Capabilities,
@@ -56,8 +55,6 @@ from trunkline.dpif.provider import (
     Upcall,
 )
 from trunkline.flow import key as layout
-from trunkline.io.netdev.host_tunnel import HostTunnel
-from trunkline.io.netlink import Netlink, NetlinkError
 from trunkline.packet.packet import Packet
 from trunkline.packet.tunnels import TUNNEL as TUNNEL_FIELDS
 from trunkline.packet.tunnels import Popped
@@ -140,9 +137,6 @@ class BpfDatapath:
         self._ring = RingBuffer(maps["upcalls"])
         self._queues = Queues()
         self._pending = Pending()
-        self._netlink = Netlink(counters)
-        self._carried: set[str] = set()  # types of tunnels for which there is a device
-        self._hosts: dict[int, HostTunnel] = {}  # by port of such a device
         self._cookies: dict[int, dp.Userspace] = {}
         self._next_cookie = 1
         self._old_cookies: list[tuple[float, list[int]]] = []
@@ -245,7 +239,7 @@ class BpfDatapath:
     # ---- ports
 
     def capabilities(self) -> Capabilities:
-        return CAPABILITIES._replace(name=self.name, tunnels=frozenset(self._carried))
+        return CAPABILITIES._replace(name=self.name)
 
     @property
     def vlan_limit(self) -> int:
@@ -267,32 +261,8 @@ class BpfDatapath:
                 f"{self.name}: the kernel datapath has room for {program.MAX_PORTS - 1} ports"
             )
         if tunnel is not None:
-            try:
-                self._open_tunnel(number, name, tunnel)
-            except DatapathError:
-                self._sim.port_delete(number)
-                raise
+            self._headers.add(number, tunnel)
         return number
-
-    def _open_tunnel(self, number: int, name: str, tunnel: TunnelPort) -> None:
-        """The program writes the headers, or a device of the kernel's carries the tunnels, if it has one;
-        what goes through Python leaves beside it.  Raises DatapathError.
-        """
-        if self._headers.add(number, tunnel):
-            return
-        index = open_device(self._netlink, name, tunnel)
-        if index is None:
-            self._carried.discard(tunnel.type)
-            return
-        self._carried.add(tunnel.type)
-        policy = program.PORT_WITH_POLICY if "gbp" in tunnel.extensions else 0
-        self._plug(number, index, name, egress=False, flags=program.PORT_IS_TUNNEL | policy)
-        try:
-            self._hosts[number] = HostTunnel(tunnel)
-        except DeviceError as error:
-            self._log.warn("%s: first packets of flows are lost: %s", name, error)
-            return
-        self._sim.attach_tunnel(number, self._hosts[number].send)
 
     def set_tunnel_source_ports(self, ports: tuple[int, int]) -> None:
         self._sim.set_tunnel_source_ports(ports)
@@ -315,12 +285,12 @@ class BpfDatapath:
             return  # memory: what comes from there is received by this process
         self._plug(number, index, device.name, egress=egress)
 
-    def _plug(self, number: int, index: int, name: str, *, egress: bool, flags: int = 0) -> None:
+    def _plug(self, number: int, index: int, name: str, *, egress: bool) -> None:
         """Packets of a device are a port's, and the port's go to the device.  Raises DatapathError."""
         self._plain.clear()
         try:
             self._headers.plug(index)
-            self._ports.add(number, index, egress=egress, flags=flags)
+            self._ports.add(number, index, egress=egress)
             self._keeper.add(index, name, egress=egress)
         except OSError as error:
             raise DatapathError(f"{self.name}: {name}: the program cannot be attached: {error}") from None
@@ -337,17 +307,7 @@ class BpfDatapath:
             self._ports.stop(number)
             self._keeper.remove(index, egress=egress)
             self._ports.remove(number)
-            host = self._hosts.pop(number, None)
-            if host is not None:
-                host.close()
-                self._delete_device(index)
         self._sim.port_delete(number)
-
-    def _delete_device(self, index: int) -> None:
-        try:
-            self._netlink.delete(index)
-        except NetlinkError as error:
-            self._log.warn("%s: the tunnel device %d stays: %s", self.name, index, error)
 
     def ports(self) -> Iterator[DatapathPort]:
         return self._sim.ports()
@@ -563,11 +523,7 @@ class BpfDatapath:
     def close(self) -> None:
         """Takes the programs off the devices; with them all goes that is in the kernel."""
         self._keeper.close(remove=True)
-        for number, host in self._hosts.items():
-            host.close()
-            self._delete_device(self._ports.devices[number][0])
         self._headers.close()
-        self._netlink.close()
         if self._readers is not None:
             self._readers.remove_reader(self._ring.fileno())
         self._ring.close()

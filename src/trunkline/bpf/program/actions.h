@@ -54,10 +54,6 @@ INLINE int output(struct __sk_buff *skb, struct scratch *s, const struct action 
 		if (length < cutting + 14 || bpf_skb_change_tail(skb, length - cutting, 0))
 			return STOP;
 	}
-	if (port->flags & PORT_IS_TUNNEL && !into_tunnel(skb, s->slot, port->flags)) {
-		count_drop(s, DROP_NO_TUNNEL);
-		return GOING_ON;
-	}
 	if (a->flags & OUTPUT_LAST && !s->slot) {
 		s->result = bpf_redirect(port->device, flags);
 		return STOP;
@@ -85,6 +81,8 @@ INLINE int output_with_header(struct __sk_buff *skb, struct scratch *s, const st
 		send_up(skb, s, UPCALL_TUNNEL, number);
 		return GOING_ON;
 	}
+	if (result == TC_ACT_SHOT)
+		count_drop(s, DROP_TUNNEL_ERROR);
 	s->result = result;
 	return STOP;
 }

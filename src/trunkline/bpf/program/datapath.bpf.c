@@ -97,12 +97,12 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 	struct scratch *s = scratch_of(0);
 	if (!known || !s)
 		return TC_ACT_UNSPEC;
-	u32 port = *known & ~(DEVICE_IS_TUNNEL | DEVICE_IS_UNDERLAY);
+	u32 port = *known;
 #pragma unroll
 	for (int i = 0; i < KEEP_WORDS; i++)
 		s->words[i] = 0;
 	s->slot = 0;
-	if (*known & DEVICE_IS_UNDERLAY) {
+	if (port & DEVICE_IS_UNDERLAY) {
 		int found = decapsulate(skb, s);
 		if (found <= 0)
 			return found ? TC_ACT_SHOT : TC_ACT_UNSPEC;
@@ -113,10 +113,6 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 	s->key.dp_in_port = bpf_htonl(port);
 	s->key.pkt_mark = bpf_htonl(skb->mark);
 	s->key.skb_priority = bpf_htonl(skb->priority);
-	if (*known & DEVICE_IS_TUNNEL && !from_tunnel(skb, 0)) {
-		count_drop(s, DROP_NO_TUNNEL);
-		return TC_ACT_SHOT;
-	}
 	return passes(skb, s);
 }
 

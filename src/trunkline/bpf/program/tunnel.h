@@ -1,19 +1,43 @@
-/* Tunnels by the kernel's own devices (bpf/tunnels.py): one for each type and UDP port, in the mode in which the header's
- * fields stand beside the packet.  A packet that comes out of such a device brings the outer header along, and it goes into the
- * key; a packet that is sent into one is given its outer header first, from the same part of the key.
+/* Tunnels: the program itself writes outer headers and takes them off, for many a kernel has no devices that would.
  *
- * Headers that the program writes and takes off itself are in header.h. */
+ * Out: Python writes the header in advance (packet/tunnels.py) and finds the way (io/ways.py); what depends on the packet is
+ * filled in here: lengths, the checksum of IPv4, the UDP source port.  The neighbour is the kernel's to find.
+ *
+ * In: the program is at the ingress of the devices that the host's own addresses are reached by, and takes packets for a tunnel
+ * out of what comes there.  What it does not understand whole it leaves alone: then it goes to a socket of this host
+ * (io/netdev/host_tunnel.py), as if there were no program.
+ *
+ * bpf_skb_adjust_room() moves only IP, and it is skb->protocol that says so; `become` changes that. */
 #pragma once
-#include "header.h"
+#include "extract.h"
 
-/* The kernel's bits of bpf_tunnel_key.tunnel_flags, in network order there. */
-#define OUTER_CSUM 0x0001
-#define OUTER_KEY 0x0004
-#define OUTER_DONT_FRAGMENT 0x0100
-#define OUTER_OAM 0x0200
-#define OUTER_VXLAN_OPT 0x1000
+/* What tunnels there are: by TUNNEL_OVER_IPV6 | protocol << 16 | UDP port, or of ERSPAN 1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, u32);
+	__type(value, struct tunnel);
+	__uint(max_entries, MAX_TUNNELS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} tunnels SEC(".maps");
 
-/* Outer headers that flows set, by number. */
+/* The host's addresses. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct host);
+	__type(value, u32);
+	__uint(max_entries, MAX_HOSTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} hosts SEC(".maps");
+
+/* Headers by number, each for one port and one way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct header);
+	__uint(max_entries, MAX_HEADERS);
+} headers SEC(".maps");
+
+/* The fields of outer headers that flows set, by number: what goes into the key. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, u32);
@@ -35,71 +59,292 @@ INLINE void set_outer(struct scratch *s, u32 number)
 	s->key.ct_proto = last;
 }
 
-/* What stands beside a packet that has come out of a tunnel goes into its key; 0: nothing does. */
-GLOBAL int from_tunnel(struct __sk_buff *skb, u32 slot)
+#define GENEVE_OAM 0x80
+#define VXLAN_HAS_VNI 0x08000000
+#define VXLAN_HAS_POLICY 0x80000000
+#define GRE_KEY 0x2000
+#define GRE_SEQUENCE 0x1000
+#define HOP_SIZE 20 /* struct bpf_redir_neigh */
+
+INLINE int is_ip(u32 protocol)
 {
-	struct scratch *s = scratch_of(slot);
-	if (!s)
-		return 0;
-	struct bpf_tunnel_key outer = {};
-	struct flow_key *k = &s->key;
-	if (!bpf_skb_get_tunnel_key(skb, &outer, sizeof(outer), BPF_F_TUNINFO_FLAGS)) {
-		k->tun_src = bpf_htonl(outer.remote_ipv4);
-		k->tun_dst = bpf_htonl(outer.local_ipv4);
-	} else if (!bpf_skb_get_tunnel_key(skb, &outer, sizeof(outer), BPF_F_TUNINFO_FLAGS | BPF_F_TUNINFO_IPV6)) {
-#pragma unroll
-		for (int i = 0; i < 4; i++) {
-			k->tun_ipv6_src[i] = outer.remote_ipv6[i];
-			k->tun_ipv6_dst[i] = outer.local_ipv6[i];
-		}
-	} else {
-		return 0;
-	}
-	u16 flags = bpf_ntohs(outer.tunnel_flags);
-	k->tun_id = bpf_cpu_to_be64(outer.tunnel_id);
-	k->tun_tos = outer.tunnel_tos;
-	k->tun_ttl = outer.tunnel_ttl;
-	k->tunnel_flags = bpf_htons((flags & OUTER_OAM ? TUN_OAM : 0) | (flags & OUTER_DONT_FRAGMENT ? TUN_DF : 0) |
-				    (flags & OUTER_CSUM ? TUN_CSUM : 0) | (flags & OUTER_KEY ? TUN_KEY : 0));
-	u32 policy = 0;
-	if (flags & OUTER_VXLAN_OPT && bpf_skb_get_tunnel_opt(skb, &policy, sizeof(policy)) > 0) {
-		k->tun_gbp_id = bpf_htons(policy);
-		k->tun_gbp_flags = policy >> 16;
-	}
-	return 1;
+	return protocol == bpf_htons(ETH_P_IP) || protocol == bpf_htons(ETH_P_IPV6);
 }
 
-/* Gives a packet the outer header that its key has; 0: it has none. */
-GLOBAL int into_tunnel(struct __sk_buff *skb, u32 slot, u32 port_flags)
+/* Makes skb->protocol another; the Ethernet type in the packet, which carries no tag beside it, goes with it.  A tag that comes
+ * out of the packet sets it from the type behind. */
+INLINE int become(struct __sk_buff *skb, u16 protocol)
 {
-	struct scratch *s = scratch_of(slot);
-	if (!s)
+	return bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), 0) || bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), 0) ||
+	       bpf_skb_store_bytes(skb, 16, &protocol, 2, 0) || bpf_skb_vlan_pop(skb) || bpf_skb_vlan_pop(skb);
+}
+
+INLINE u16 folded(u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+/* ---- out */
+
+/* Bytes of IP that the longest segment of a packet will have which hardware is to cut, without outer headers; 0: who knows. */
+INLINE u32 longest_segment(struct __sk_buff *skb, struct scratch *s)
+{
+	u8 words = 2 << 4;
+	if (s->transport != IPPROTO_TCP && s->transport != IPPROTO_UDP)
 		return 0;
-	struct bpf_tunnel_key outer = {};
-	const struct flow_key *k = &s->key;
-	u16 wanted = bpf_ntohs(k->tunnel_flags);
-	u64 flags = (wanted & TUN_DF ? BPF_F_DONT_FRAGMENT : 0) | (wanted & TUN_CSUM ? 0 : BPF_F_ZERO_CSUM_TX);
-	outer.tunnel_id = bpf_be64_to_cpu(k->tun_id);
-	outer.tunnel_tos = k->tun_tos;
-	outer.tunnel_ttl = k->tun_ttl;
-	if (k->tun_dst) {
-		outer.remote_ipv4 = bpf_ntohl(k->tun_dst);
-		outer.local_ipv4 = bpf_ntohl(k->tun_src);
-	} else if (k->tun_ipv6_dst[0] | k->tun_ipv6_dst[1] | k->tun_ipv6_dst[2] | k->tun_ipv6_dst[3]) {
-		flags |= BPF_F_TUNINFO_IPV6;
+	if (s->transport == IPPROTO_TCP && bpf_skb_load_bytes(skb, s->transport_at + 12, &words, 1))
+		return 0;
+	return s->transport_at + (words >> 4) * 4 + skb->gso_size;
+}
+
+/* Fills in what depends on the packet.  `length`: bytes from the outer IP header on. */
+INLINE void complete_header(struct scratch *s, const struct header *h, u32 length, u32 hash)
+{
+	u8 *p = s->header;
+	const u64 *from = (const u64 *)h->bytes;
+	u64 *to = (u64 *)p;
 #pragma unroll
-		for (int i = 0; i < 4; i++) {
-			outer.remote_ipv6[i] = k->tun_ipv6_dst[i];
-			outer.local_ipv6[i] = k->tun_ipv6_src[i];
+	for (int i = 0; i < HEADER_START / 8; i++)
+		to[i] = from[i];
+	u32 at = 36;
+	if (h->flags & HEADER_IPV6) {
+		*(u16 *)(p + 20) = bpf_htons(length - 40);
+		at = 56;
+	} else { /* the checksum is that of a packet of 20 bytes */
+		u32 sum = (u16)~bpf_ntohs(*(u16 *)(p + 26)) + (u16)~20 + length;
+		*(u16 *)(p + 18) = bpf_htons(length);
+		*(u16 *)(p + 26) = bpf_htons((u16)~folded(sum));
+	}
+	if (h->flags & HEADER_UDP) {
+		*(u16 *)(p + at) = bpf_htons(h->first_port + ((u64)hash * h->ports >> 32));
+		*(u16 *)(p + at + 4) = bpf_htons(length - (at - 16));
+	}
+}
+
+INLINE int number_packet(struct __sk_buff *skb, const struct header *h)
+{
+	u32 port = h->port;
+	struct port *p = bpf_map_lookup_elem(&ports, &port);
+	if (!p)
+		return -1;
+	u32 number = bpf_htonl(__sync_fetch_and_add(&p->sequence, 1));
+	return bpf_skb_store_bytes(skb, h->sequence_at, &number, 4, 0);
+}
+
+/* Sends a packet in an outer header.  What becomes of it (TC_ACT_*), or 0: it is as it was, and Python has to send it. */
+GLOBAL int encapsulate(struct __sk_buff *skb, struct scratch *s, u32 number)
+{
+	const struct header *h = bpf_map_lookup_elem(&headers, &number);
+	if (!s || !h || !h->device)
+		return 0;
+	u32 size = h->size, tag = skb->vlan_present ? 4 : 0, segment = skb->gso_size;
+	OPAQUE(size);
+	if (size < 38 || size > HEADER_ROOM - 2 || s->tags > 1)
+		return 0;
+	u32 length = skb->len + tag + size - 14;
+	u64 how = BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_NO_CSUM_RESET | BPF_F_ADJ_ROOM_FIXED_GSO;
+	if (segment) {
+		segment = longest_segment(skb, s);
+		if (!segment || !is_ip(skb->protocol) || length > 0xffff)
+			return 0;
+		segment += tag + size - 14;
+		if (segment > h->mtu) { /* smaller segments will do, as the sender knows nothing of the tunnel */
+			how &= ~(u64)BPF_F_ADJ_ROOM_FIXED_GSO;
+			segment -= size + tag;
+			if (s->transport != IPPROTO_TCP || segment > h->mtu || skb->gso_size < size + tag + 64)
+				return 0;
 		}
-	} else {
+	} else if (length > h->mtu) {
 		return 0;
 	}
-	if (bpf_skb_set_tunnel_key(skb, &outer, sizeof(outer), flags))
-		return 0;
-	if (port_flags & PORT_WITH_POLICY && (k->tun_gbp_id | k->tun_gbp_flags)) {
-		u32 policy = bpf_ntohs(k->tun_gbp_id) | (u32)k->tun_gbp_flags << 16;
-		return !bpf_skb_set_tunnel_opt(skb, &policy, sizeof(policy));
+	u32 hash = bpf_get_hash_recalc(skb);
+	u32 outer_tag = skb->vlan_proto & 0xffff; /* in network order */
+	u16 inner[9];
+	inner[7] = bpf_htons(skb->vlan_tci);
+	if (tag && bpf_skb_vlan_pop(skb))
+		return TC_ACT_SHOT;
+	if (bpf_skb_load_bytes(skb, 0, inner, 14))
+		return TC_ACT_SHOT;
+	if (tag) {
+		inner[8] = inner[6];
+		inner[6] = outer_tag;
 	}
-	return 1;
+	if (!is_ip(skb->protocol) && become(skb, bpf_htons(ETH_P_IP)))
+		return TC_ACT_SHOT;
+	how |= h->flags & HEADER_IPV6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	how |= h->flags & HEADER_UDP ? BPF_F_ADJ_ROOM_ENCAP_L4_UDP : BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+	how |= tag ? BPF_F_ADJ_ROOM_ENCAP_L2(18) : BPF_F_ADJ_ROOM_ENCAP_L2(14);
+	if (bpf_skb_adjust_room(skb, size + tag, BPF_ADJ_ROOM_MAC, how))
+		return TC_ACT_SHOT;
+	complete_header(s, h, length, hash);
+	u32 most = HEADER_START - 2, first = size > most ? most : size;
+	OPAQUE(first);
+	if (first < 1 || first > most || bpf_skb_store_bytes(skb, 0, s->header + 2, first, 0))
+		return TC_ACT_SHOT;
+	if (size > most && bpf_skb_store_bytes(skb, most, h->bytes + HEADER_START, within(size - most, 256), 0))
+		return TC_ACT_SHOT;
+	if (tag ? bpf_skb_store_bytes(skb, size, inner, 18, 0) : bpf_skb_store_bytes(skb, size, inner, 14, 0))
+		return TC_ACT_SHOT;
+	if (h->flags & HEADER_SEQUENCE && number_packet(skb, h))
+		return TC_ACT_SHOT;
+	return bpf_redirect_neigh(h->device, &h->hop_family, HOP_SIZE, 0);
+}
+
+/* ---- in */
+
+/* What the outer IP header says goes into the key.  The header's bytes, or 0: it is not one to look at. */
+INLINE u32 outer_ip(struct __sk_buff *skb, struct scratch *s, u8 *protocol, struct host *to)
+{
+	struct flow_key *k = &s->key;
+	u32 there = load(skb, s, 0, WINDOW);
+	u8 *p = BYTES(s, 0);
+	if (there < 14 + 28)
+		return 0;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		*protocol = p[23];
+		if (p[14] != 0x45 || READ16(p + 20) & bpf_htons(0x3fff) || 14 + bpf_ntohs(READ16(p + 16)) != skb->len)
+			return 0;
+		u32 sum = 0;
+#pragma unroll
+		for (int i = 0; i < 10; i++)
+			sum += READ16(p + 14 + 2 * i);
+		if (folded(sum) != 0xffff)
+			return 0;
+		k->tun_src = READ32(p + 26);
+		k->tun_dst = to->address[3] = READ32(p + 30);
+		to->address[2] = bpf_htonl(0xffff);
+		k->tun_tos = p[15];
+		k->tun_ttl = p[22];
+		return 20;
+	}
+	*protocol = p[20];
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || there < 14 + 48 || p[14] >> 4 != 6 ||
+	    54 + bpf_ntohs(READ16(p + 18)) != skb->len)
+		return 0;
+	copy_address(k->tun_ipv6_src, p + 22);
+	copy_address(k->tun_ipv6_dst, p + 38);
+	copy_address(to->address, p + 38);
+	k->tun_tos = p[14] << 4 | p[15] >> 4;
+	k->tun_ttl = p[21];
+	return 40;
+}
+
+/* Where the packet inside begins, after the header of Geneve at `at`; 0: that is not for the program. */
+INLINE u32 geneve(struct scratch *s, u32 at)
+{
+	u8 *p = BYTES(s, at);
+	if (p[0] || READ16(p + 2) != bpf_htons(ETH_P_TEB))
+		return 0;
+	s->key.tun_id = bpf_cpu_to_be64(bpf_ntohl(READ32(p + 4)) >> 8);
+	s->key.tunnel_flags |= bpf_htons(TUN_KEY | (p[1] & GENEVE_OAM ? TUN_OAM : 0));
+	return at + 8;
+}
+
+INLINE u32 gre(struct scratch *s, u32 at)
+{
+	u8 *p = BYTES(s, at);
+	u32 flags = bpf_ntohs(READ16(p));
+	if (flags & ~(GRE_KEY | GRE_SEQUENCE) || READ16(p + 2) != bpf_htons(ETH_P_TEB))
+		return 0;
+	at += 4;
+	if (flags & GRE_KEY) {
+		s->key.tun_id = bpf_cpu_to_be64(bpf_ntohl(READ32(p + 4)));
+		s->key.tunnel_flags |= bpf_htons(TUN_KEY);
+		at += 4;
+	}
+	return flags & GRE_SEQUENCE ? at + 4 : at;
+}
+
+enum { TAKEN_OFF, UNTOUCHED, BROKEN };
+
+INLINE u32 vxlan(struct scratch *s, u32 at, int with_policy)
+{
+	u8 *p = BYTES(s, at);
+	u32 flags = bpf_ntohl(READ32(p)), network = bpf_ntohl(READ32(p + 4));
+	if (with_policy && flags & VXLAN_HAS_POLICY && flags & VXLAN_HAS_VNI) {
+		s->key.tun_gbp_id = bpf_htons(flags);
+		s->key.tun_gbp_flags = flags >> 16;
+	} else if (flags != VXLAN_HAS_VNI) {
+		return 0;
+	}
+	if (network & 0xff)
+		return 0;
+	s->key.tun_id = bpf_cpu_to_be64(network >> 8);
+	s->key.tunnel_flags |= bpf_htons(TUN_KEY);
+	return at + 8;
+}
+
+/* Takes the outer header off: `at` bytes from the start of the frame. */
+INLINE int take_off(struct __sk_buff *skb, u32 at)
+{
+	u16 inner[10];
+	u32 tag = 0;
+	u64 how = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+	if (bpf_skb_load_bytes(skb, at, inner, 14))
+		return UNTOUCHED;
+	if (is_tag(inner[6])) {
+		if (bpf_skb_load_bytes(skb, at + 14, inner + 7, 4) || is_tag(inner[8]))
+			return UNTOUCHED;
+		tag = 4;
+	}
+	if (bpf_skb_adjust_room(skb, -(s32)(at + tag), BPF_ADJ_ROOM_MAC, how))
+		return UNTOUCHED;
+	u16 outer_tag = inner[6];
+	if (tag)
+		inner[6] = inner[8];
+	if (skb->protocol != inner[6] && become(skb, inner[6]))
+		return BROKEN;
+	if (bpf_skb_store_bytes(skb, 0, inner, 14, 0))
+		return BROKEN;
+	return tag && bpf_skb_vlan_push(skb, outer_tag, bpf_ntohs(inner[7])) ? BROKEN : TAKEN_OFF;
+}
+
+/* If the packet is one of a tunnel's, takes its headers off; what they say goes into the key.  The tunnel's port; 0: it is
+ * none; -1: it was one. */
+GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
+{
+	struct host to = {};
+	u8 protocol = 0;
+	if (!s || skb->pkt_type || skb->vlan_present)
+		return 0;
+	u32 at = outer_ip(skb, s, &protocol, &to) + 14, name = (u32)protocol << 16;
+	if (at == 14 || (protocol != IPPROTO_UDP && protocol != IPPROTO_GRE))
+		return 0;
+	if (at == 54)
+		name |= TUNNEL_OVER_IPV6;
+	u8 *p = BYTES(s, at);
+	if (protocol == IPPROTO_UDP) {
+		if (skb->len < at + 16 || READ16(p + 6)) /* whoever computes checksums may verify them */
+			return 0;
+		s->key.tun_tp_src = READ16(p);
+		s->key.tun_tp_dst = READ16(p + 2);
+		name |= bpf_ntohs(READ16(p + 2));
+		at += 8;
+	}
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &name);
+	if (!t || !bpf_map_lookup_elem(&hosts, &to))
+		return 0;
+	switch (t->kind) {
+	case TUNNEL_GENEVE:
+		at = geneve(s, at);
+		break;
+	case TUNNEL_GRE:
+		at = gre(s, at);
+		break;
+	case TUNNEL_VXLAN:
+	case TUNNEL_VXLAN_POLICY:
+		at = vxlan(s, at, t->kind == TUNNEL_VXLAN_POLICY);
+		break;
+	default:
+		return 0;
+	}
+	if (!at)
+		return 0;
+	int done = take_off(skb, at);
+	if (done != BROKEN)
+		return done == TAKEN_OFF ? t->port : 0;
+	s->port = t->port;
+	count_drop(s, DROP_TUNNEL_ERROR);
+	return -1;
 }
