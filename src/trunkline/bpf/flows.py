@@ -82,34 +82,47 @@ class _Mask:
         self.wide = len(self.places) > program.NARROW_WORDS
 
     def record(self) -> bytes:
-        """As the program has it: of a narrow mask the words that it touches, and which they are."""
-        places = range(program.KEY_WORDS) if self.wide else self.places
-        words = [self.words[at] for at in places]
+        """As the program has it: the words that it touches, and which they are."""
+        words = [self.words[at] for at in self.places]
         words += [0] * (program.KEY_WORDS - len(words))
-        index = bytes(0 if self.wide else at for at in places[: program.NARROW_WORDS])
+        index = bytes(self.places)
         return program.MASK.packed.pack(*words, index, self.wide, len(self.places))
 
-    def key(self, words: tuple[int, ...]) -> bytes:
+    def key(self, key: int) -> bytes:
         """The key of a flow in the map."""
-        if self.wide:
-            masked = [word & mask for word, mask in zip(words, self.words, strict=True)]
-            return _WIDE(*masked) + _TAIL(self.number, 0)
+        words = words_of(key, options=len(self.words) > program.KEY_WORDS)
         masked = [words[at] & self.words[at] for at in self.places]
+        if self.wide:
+            masked += [0] * (program.KEY_WORDS - len(masked))
+            return _WIDE(*masked) + _TAIL(self.number, 0)
         masked += [0] * (program.NARROW_WORDS - len(masked))
         return _NARROW(*masked) + _TAIL(self.number, 0)
 
 
 _WORDS: Final = Struct(f"={program.KEY_WORDS}Q")
 _WIDE: Final = _WORDS.pack
+_OPTIONS: Final = Struct(f"={program.OPTION_WORDS}Q")
+OPTIONS: Final = layout.bits("tun_options", "tun_options_length")
 _NARROW: Final = Struct(f"={program.NARROW_WORDS}Q").pack
 
 
-def words_of(key: int) -> tuple[int, ...]:
-    """The key's words as the program reads them."""
-    return _WORDS.unpack(layout.datapath_bytes(key))
+def words_of(key: int, *, options: bool = False) -> tuple[int, ...]:
+    """The key's words as the program reads them; with `options` those of a tunnel behind them."""
+    words = _WORDS.unpack(layout.datapath_bytes(key))
+    if not options:
+        return words
+    data = layout.get(key, "tun_options").to_bytes(8 * program.OPTION_WORDS, "big")
+    return (*words, *_OPTIONS.unpack(data), layout.get(key, "tun_options_length"))
 
 
-_mask_words = lru_cache(maxsize=2 * program.MAX_MASKS)(words_of)
+@lru_cache(maxsize=2 * program.MAX_MASKS)
+def _mask_words(mask: int) -> tuple[int, ...]:
+    return words_of(mask, options=bool(mask & OPTIONS))
+
+
+def fits(mask: int) -> bool:
+    """Whether the program can look at so many words."""
+    return sum(1 for word in _mask_words(mask) if word) <= program.KEY_WORDS
 
 
 class Masks:
@@ -308,7 +321,7 @@ class Flows:
         try:
             actions = self.lists.take(orders, now)
             number = self._fresh_statistics(now)
-            name = found.key(words_of(key))
+            name = found.key(key)
             self._map(found).update(name, _element(actions, number, slow))
             if name in self._users:
                 self.config.changed()

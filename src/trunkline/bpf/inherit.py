@@ -20,7 +20,7 @@ from trunkline.upcall.taking_up import Left
 
 _PORT: Final = layout.OFFSET["dp_in_port"]
 _PORT_MASK: Final = layout.MASK["dp_in_port"]
-_WORDS: Final = Struct(f"={program.KEY_WORDS}Q")
+_WORDS: Final = Struct(f"={program.ALL_WORDS}Q")
 _NUMBER: Final = Struct("=I").pack
 _FLOW: Final = program.FLOW.packed
 _ACTION: Final = program.ACTION.packed
@@ -34,7 +34,10 @@ _Mask = tuple[tuple[int, ...], tuple[int, ...]]  # all its words, and the places
 
 def key_of(words: tuple[int, ...]) -> int:
     """The key whose words the program has."""
-    return layout.from_datapath_bytes(_WORDS.pack(*words))
+    data = _WORDS.pack(*words)
+    key = layout.from_datapath_bytes(data[: program.KEY_BYTES])
+    options = int.from_bytes(data[program.KEY_BYTES : -8], "big") << layout.OFFSET["tun_options"]
+    return key | options | words[program.OPTIONS_LENGTH] << layout.OFFSET["tun_options_length"]
 
 
 def with_port(key: int, number: int) -> int:
@@ -74,7 +77,7 @@ def flows(maps: Mapping[str, Map], numbers: Mapping[int, int], since: float) -> 
             if number not in masks or last < since:
                 continue
             words, places = masks[number]
-            whole = [0] * program.KEY_WORDS
+            whole = [0] * program.ALL_WORDS
             for place, word in zip(places, Struct(f"={len(places)}Q").unpack_from(key), strict=True):
                 whole[place] = word
             found = key_of(tuple(whole))
@@ -91,12 +94,8 @@ def _masks(one: Map) -> dict[int, _Mask]:
     found: dict[int, _Mask] = {}
     record = program.MASK.packed
     for number, value in enumerate(record.iter_unpack(one.range(0, one.entries))):
-        words, index, wide = value[: program.KEY_WORDS], value[-3], value[-2]
-        whole = [0] * program.KEY_WORDS
-        if wide:
-            found[number] = tuple(words), tuple(range(program.KEY_WORDS))
-            continue
-        count = sum(1 for word in words if word)
+        words, index, count = value[: program.KEY_WORDS], value[-3], value[-1]
+        whole = [0] * program.ALL_WORDS
         if not count:
             continue
         places = tuple(index[:count])

@@ -26,7 +26,12 @@ KEY_BYTES: Final = layout.DATAPATH_BYTES
 KEY_WORDS: Final = KEY_BYTES // 8
 NARROW_WORDS: Final = 10
 """IPv6 with addresses, ports and the state of connection tracking has room in them."""
-KEY_SLOTS: Final = 64
+OPTION_WORDS: Final = 32
+"""Behind the key there lie the options of a tunnel, as the wire has them; then a word with their length, in
+words of four bytes.  Masks may touch these words too."""
+OPTIONS_LENGTH: Final = KEY_WORDS + OPTION_WORDS  # which word that is
+ALL_WORDS: Final = OPTIONS_LENGTH + 1
+KEY_SLOTS: Final = 128
 """Words of scratch kept for a key: a power of two, so that an index that is masked is always within."""
 
 MAX_MASKS: Final = 1024
@@ -69,7 +74,8 @@ _NUMBERS: Final[Sizes] = tuple(
         "MAX_FLOWS", "MAX_LIST", "MAX_PASSES", "MAX_STEPS", "CACHE_ENTRIES", "TEST_ENTRIES", "REASONS",
         "WINDOW", "QUOTA", "LARGE_COST", "JUMBO_COST", "SMALL_PACKET", "MEDIUM_PACKET", "JUMBO_PACKET",
         "LARGE_PACKET", "MAX_CONNECTIONS", "MAX_TRACKINGS", "MAX_POLICIES", "MAX_OUTERS", "OUTER_WORDS",
-        "MAX_HEADERS", "HEADER_ROOM", "HEADER_START", "MAX_TUNNELS", "MAX_HOSTS",
+        "MAX_HEADERS", "OPTION_WORDS", "OPTIONS_LENGTH", "HEADER_ROOM", "HEADER_START", "MAX_TUNNELS",
+        "MAX_HOSTS",
     )
 )  # fmt: skip
 
@@ -209,7 +215,7 @@ PORT: Final = Record(
 DEVICE: Final = Record("device", (("index", "u32"), ("port", "u32")))
 MASK: Final = Record(
     "mask",
-    (("words", f"u64[{KEY_WORDS}]"), ("index", "u8[16]"), ("wide", "u32"), ("count", "u32")),
+    (("words", f"u64[{KEY_WORDS}]"), ("index", "u8[40]"), ("wide", "u32"), ("count", "u32")),
 )
 NARROW_KEY: Final = Record("narrow_key", (("words", f"u64[{NARROW_WORDS}]"), ("mask", "u32"), ("_", "u32")))
 WIDE_KEY: Final = Record("wide_key", (("words", f"u64[{KEY_WORDS}]"), ("mask", "u32"), ("_", "u32")))
@@ -264,8 +270,9 @@ UPCALL: Final = Record(
         ("gso_size", "u32"),
         ("vlan", "u32"),  # the tag that stands beside the packet: TPID << 16 | TCI, or 0
         ("truncated", "u32"),
-        ("_", "u32"),
+        ("options", "u32"),  # words of four bytes of the tunnel's options that the packet brought
         ("key", f"u64[{KEY_WORDS}]"),
+        ("option_words", f"u64[{OPTION_WORDS}]"),  # if there are any
     ),
 )
 DIRECTION: Final = Record(

@@ -28,7 +28,7 @@ from trunkline.bpf import actions as encoding
 from trunkline.bpf import adopt, attach, inherit, loader, probe
 from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
-from trunkline.bpf.flows import NOTHING, Flows, FullError
+from trunkline.bpf.flows import NOTHING, OPTIONS, Flows, FullError, fits
 from trunkline.bpf.headers import Headers
 from trunkline.bpf.keeper import Keeper
 from trunkline.bpf.maps import possible_cpus
@@ -403,12 +403,15 @@ class BpfDatapath:
         if flow.key & _ETHERNET_ONLY:
             return  # no packet of the kernel's is like that
         orders, slow = self._orders(flow)
+        mask = flow.mask & ~_ETHERNET_ONLY
+        if mask & OPTIONS and not fits(mask):
+            mask &= ~OPTIONS
         shared = self._flows.lists.holds(orders)  # then its numbers are counted already
         try:
             if flow.ufid in self._flows.flows:
                 self._forget(self._flows.change(flow.ufid, orders, now, slow=slow), now)
             else:
-                self._flows.add(flow.ufid, flow.key, flow.mask & ~_ETHERNET_ONLY, orders, now, slow=slow)
+                self._flows.add(flow.ufid, flow.key, mask, orders, now, slow=slow)
         except (FullError, BpfError) as error:
             shared = True
             if str(error) != self._full:
@@ -553,11 +556,11 @@ _TYPE_MASK: Final = layout.MASK["dl_type"]
 def _beyond(key: int, mask: int) -> str | None:
     """What of a match the program cannot look at, or None.
 
-    It knows nothing of NSH and of tunnels' options; other packets have neither, and then it need not look.
+    It knows nothing of NSH; other packets have none, and then it need not look.
     """
-    rare = mask & layout.RARE
+    rare = mask & layout.RARE & ~OPTIONS
     if not rare:
-        return None
+        return None if fits(mask) else "match on more of a tunnel's options than there is room for"
     is_another = mask & _TYPE_MASK == _TYPE_MASK and layout.get(key, "dl_type") != _NSH_TYPE
     if is_another and not key & rare:
         return None

@@ -24,6 +24,8 @@ from trunkline.packet.parse import IPV4, IPV6, QINQ, TCP, UDP, VLAN, extension_h
 
 _HEAD: Final = Struct("=10I")
 _KEY_END: Final = _HEAD.size + program.KEY_BYTES
+_FRAME: Final = _KEY_END + program.OPTION_WORDS * 8
+_OPTIONS, _OPTIONS_LENGTH = layout.OFFSET["tun_options"], layout.OFFSET["tun_options_length"]
 _TYPE: Final = layout.OFFSET["dl_type"]
 _PROTOCOL: Final = layout.OFFSET["nw_proto"]
 _FRAGMENT: Final = layout.OFFSET["nw_frag"]
@@ -45,9 +47,11 @@ class Record(NamedTuple):
 
 def decode(data: bytes) -> Record:
     """The record that lies in the ring."""
-    length, whole, port, reason, argument, cost, gso_size, vlan, truncated, _ = _HEAD.unpack_from(data)
+    length, whole, port, reason, argument, cost, gso_size, vlan, truncated, options = _HEAD.unpack_from(data)
     key = layout.from_datapath_bytes(data[_HEAD.size : _KEY_END])
-    frame = data[_KEY_END : _KEY_END + length]
+    frame = data[_FRAME : _FRAME + length]
+    if options:
+        key |= int.from_bytes(data[_KEY_END:_FRAME], "big") << _OPTIONS | options << _OPTIONS_LENGTH
     if vlan:
         frame = frame[:12] + vlan.to_bytes(4, "big") + frame[12:]
     if key >> _TYPE & 0xFFFF == _NSH:  # of which the program knows nothing

@@ -18,12 +18,22 @@ KEY, _ = layout.pack(
 
 
 def record(
-    frame: bytes, *, port: int = 1, vlan: int = 0, gso: int = 0, whole: int = 0, cut: int = 0
+    frame: bytes,
+    *,
+    port: int = 1,
+    vlan: int = 0,
+    gso: int = 0,
+    whole: int = 0,
+    cut: int = 0,
+    options: bytes = b"",
 ) -> bytes:
     key = layout.datapath_bytes(parse(frame))
     words = [int.from_bytes(key[at : at + 8], "little") for at in range(0, len(key), 8)]
     length = whole or len(frame) + (4 if vlan else 0)
-    return program.UPCALL.packed.pack(len(frame), length, port, 0, 7, 1, gso, vlan, cut, 0, *words) + frame
+    room = options.ljust(8 * program.OPTION_WORDS, b"\0")
+    words += [int.from_bytes(room[at : at + 8], "little") for at in range(0, len(room), 8)]
+    head = (len(frame), length, port, 0, 7, 1, gso, vlan, cut, len(options) // 4)
+    return program.UPCALL.packed.pack(*head, *words) + frame
 
 
 def partial(frame: bytes) -> bytes:
@@ -39,6 +49,14 @@ def test_a_whole_packet_comes_back_as_it_was() -> None:
     found = decode(record(frame, port=9))
     assert (found.port, found.argument, found.packet.frame, found.packet.offload) == (9, 7, frame, None)
     assert found.key == parse(frame)
+
+
+def test_options_of_a_tunnel_come_back() -> None:
+    frame, options = build(KEY), bytes(range(12))
+    key = decode(record(frame, options=options)).key
+    assert layout.get(key, "tun_options_length") == 3
+    assert layout.get(key, "tun_options").to_bytes(256, "big") == options.ljust(256, b"\0")
+    assert key & layout.DATAPATH == parse(frame)
 
 
 def test_the_tag_beside_the_packet_is_put_back() -> None:

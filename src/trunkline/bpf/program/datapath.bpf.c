@@ -101,6 +101,7 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 #pragma unroll
 	for (int i = 0; i < KEEP_WORDS; i++)
 		s->words[i] = 0;
+	s->words[OPTIONS_LENGTH] = 0;
 	s->slot = 0;
 	if (port & DEVICE_IS_UNDERLAY) {
 		int found = decapsulate(skb, s);
@@ -125,6 +126,7 @@ SEC("tc") int execute(struct __sk_buff *skb)
 #pragma unroll
 	for (int i = 0; i < KEEP_WORDS; i++)
 		s->words[i] = 0;
+	s->words[OPTIONS_LENGTH] = 0;
 	s->slot = 1;
 	s->port = skb->cb[0];
 	s->known = 0;

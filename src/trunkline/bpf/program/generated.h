@@ -2,7 +2,7 @@
 #pragma once
 #define KEY_WORDS 34
 #define NARROW_WORDS 10
-#define KEY_SLOTS 64
+#define KEY_SLOTS 128
 #define MAX_MASKS 1024
 #define MAX_PORTS 16384
 #define MAX_METERS 4096
@@ -28,6 +28,8 @@
 #define MAX_OUTERS 16384
 #define OUTER_WORDS 9
 #define MAX_HEADERS 8192
+#define OPTION_WORDS 32
+#define OPTIONS_LENGTH 66
 #define HEADER_ROOM 336
 #define HEADER_START 80
 #define MAX_TUNNELS 1024
@@ -174,7 +176,7 @@ struct device {
 };
 struct mask {
 	u64 words[34];
-	u8 index[16];
+	u8 index[40];
 	u32 wide;
 	u32 count;
 };
@@ -240,8 +242,9 @@ struct upcall {
 	u32 gso_size;
 	u32 vlan;
 	u32 truncated;
-	u32 _9;
+	u32 options;
 	u64 key[34];
+	u64 option_words[32];
 };
 struct direction {
 	u16 zone;

@@ -18,8 +18,11 @@ INLINE struct flow *try_mask(struct scratch *s, u32 number)
 		return NULL;
 	if (m->wide) {
 #pragma unroll
-		for (int i = 0; i < KEY_WORDS; i++)
-			s->wide.words[i] = s->words[i] & m->words[i];
+		for (int i = 0; i < KEY_WORDS; i++) {
+			u32 at = m->index[i];
+			OPAQUE(at);
+			s->wide.words[i] = s->words[at & (KEY_SLOTS - 1)] & m->words[i];
+		}
 		s->wide.mask = number;
 		s->wide._2 = 0;
 		return bpf_map_lookup_elem(&wide_flows, &s->wide);

@@ -231,14 +231,24 @@ INLINE u32 outer_ip(struct __sk_buff *skb, struct scratch *s, u8 *protocol, stru
 }
 
 /* Where the packet inside begins, after the header of Geneve at `at`; 0: that is not for the program. */
-INLINE u32 geneve(struct scratch *s, u32 at)
+INLINE u32 geneve(struct __sk_buff *skb, struct scratch *s, u32 at)
 {
 	u8 *p = BYTES(s, at);
-	if (p[0] || READ16(p + 2) != bpf_htons(ETH_P_TEB))
+	u32 options = p[0] * 4;
+	if (p[0] >> 6 || READ16(p + 2) != bpf_htons(ETH_P_TEB))
 		return 0;
 	s->key.tun_id = bpf_cpu_to_be64(bpf_ntohl(READ32(p + 4)) >> 8);
 	s->key.tunnel_flags |= bpf_htons(TUN_KEY | (p[1] & GENEVE_OAM ? TUN_OAM : 0));
-	return at + 8;
+	at += 8;
+	if (options) {
+#pragma unroll
+		for (int i = 0; i < OPTION_WORDS; i++)
+			s->words[KEY_WORDS + i] = 0;
+		s->words[OPTIONS_LENGTH] = options / 4;
+		if (bpf_skb_load_bytes(skb, at, s->words + KEY_WORDS, within(options, OPTION_WORDS * 8)))
+			return 0;
+	}
+	return at + options;
 }
 
 INLINE u32 gre(struct scratch *s, u32 at)
@@ -327,7 +337,7 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 		return 0;
 	switch (t->kind) {
 	case TUNNEL_GENEVE:
-		at = geneve(s, at);
+		at = geneve(skb, s, at);
 		break;
 	case TUNNEL_GRE:
 		at = gre(s, at);

@@ -34,6 +34,12 @@ INLINE int fill(struct __sk_buff *skb, struct scratch *s, const struct message *
 #pragma unroll
 	for (int i = 0; i < KEY_WORDS; i++)
 		u->key[i] = s->words[i];
+	u->options = s->words[OPTIONS_LENGTH];
+	if (u->options) {
+#pragma unroll
+		for (int i = 0; i < OPTION_WORDS; i++)
+			u->option_words[i] = s->words[KEY_WORDS + i];
+	}
 	bpf_ringbuf_submit(u, 0);
 	return 0;
 }

@@ -1,0 +1,226 @@
+"""The kernel's program puts packets into tunnels and takes them out as `sim` does.
+
+Random packets and headers, both ways by test runs.  What the program writes is compared with what
+packet/tunnels.py writes; for what it takes off the keys and frames that come up are compared with those that
+come out of `sim`.
+"""
+
+import errno
+import random
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.frames import random_frame
+from support.kernel_datapath import ALWAYS, PORT, Both, difference, marker, seen
+from trunkline.base.addresses import MAPPED
+from trunkline.bpf import headers, probe
+from trunkline.bpf.system_calls import BpfError
+from trunkline.dpif import actions as dp
+from trunkline.dpif.provider import TunnelPort
+from trunkline.flow import key as layout
+from trunkline.io.ways import Way
+from trunkline.packet import tunnels as outer
+from trunkline.packet.tunnels import TUNNEL, Kind, Outer
+
+pytestmark = pytest.mark.system
+LOOPBACK = 1
+LEFT_ALONE = 0xFFFFFFFF  # TC_ACT_UNSPEC
+SENT = 7  # TC_ACT_REDIRECT
+MTU = 1500
+ETHERNET = 14
+LEAST = 18  # bytes of a frame with a tag
+HERE = {4: MAPPED | 0x0A090001, 6: 0xFD00 << 112 | 1}
+THERE = {4: MAPPED | 0x0A090002, 6: 0xFD00 << 112 | 2}
+PORTS = {
+    "vxlan": TunnelPort("vxlan", 4789),
+    "policy": TunnelPort("vxlan", 4790, frozenset(("gbp",))),
+    "geneve": TunnelPort("geneve", 6081),
+    "gre": TunnelPort("gre"),
+    "ip6gre": TunnelPort("ip6gre"),
+}
+
+
+class Network:
+    """A host whose every destination lies behind one neighbour, and that packets come to by no device."""
+
+    def news(self) -> bool:
+        return False
+
+    def encrypts(self) -> bool:
+        return False
+
+    def links(self) -> dict[int, Any]:
+        return {LOOPBACK: None}
+
+    def addresses(self) -> dict[int, list[int]]:
+        return {0: list(HERE.values())}
+
+    def way(self, destination: int, source: int, mark: int, links: object) -> Way:
+        family = 4 if destination >> 32 == MAPPED >> 32 else 6
+        return Way(LOOPBACK, destination, source or HERE[family], MTU)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
+    if obstacle := probe.obstacle():
+        pytest.skip(f"NO KERNEL DATAPATH: {obstacle}")
+    monkeypatch.setattr(headers, "HostNetwork", Network)
+    made = Both(str(tmp_path))
+    for datapath in (made.sim, made.kernel):
+        for number, (name, tunnel) in enumerate(PORTS.items(), 20):
+            datapath.port_add(name, tunnel.type, number, tunnel)
+        datapath.set_tunnel_source_ports((50000, 50100))
+    made.kernel._ports.add_underlay(LOOPBACK)  # known to the program, which is not attached there
+    yield made
+    made.close()
+
+
+def number_of(name: str) -> int:
+    return 20 + list(PORTS).index(name)
+
+
+def random_options(rng: random.Random) -> bytes:
+    options = b""
+    for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
+        words = rng.choice((0, 1, 1, 2, 5, 20, 31))
+        one = rng.randbytes(2) + bytes((rng.getrandbits(7), words)) + rng.randbytes(words * 4)
+        if len(options) + len(one) <= 252:
+            options += one
+    return options
+
+
+def random_fields(rng: random.Random, name: str, family: int) -> int:
+    """The fields of a tunnel from here to there."""
+    tunnel = PORTS[name]
+    fields = {
+        "tun_tos": rng.getrandbits(8),
+        "tun_ttl": rng.randrange(1, 256),
+        "tun_tp_dst": tunnel.destination,
+    }
+    flags = rng.choice((0, layout.TUN_DF))
+    if tunnel.type != "gre" or rng.random() < 0.5:
+        flags |= layout.TUN_KEY
+        fields["tun_id"] = rng.getrandbits(32 if "gre" in tunnel.type else 24)
+    if name == "geneve":
+        flags |= rng.choice((0, layout.TUN_OAM))
+        options = random_options(rng)
+        fields["tun_options"] = int.from_bytes(options.ljust(256, b"\0"), "big")
+        fields["tun_options_length"] = len(options) // 4
+    if name == "policy" and rng.random() < 0.7:
+        fields |= {
+            "tun_gbp_id": rng.randrange(1, 1 << 16),
+            "tun_gbp_flags": rng.choice((0, 0x08, 0x40, 0x48)),
+        }
+    fields["tunnel_flags"] = flags
+    if family == 4:
+        fields |= {"tun_src": HERE[4] & 0xFFFFFFFF, "tun_dst": THERE[4] & 0xFFFFFFFF}
+    else:
+        fields |= {"tun_ipv6_src": HERE[6], "tun_ipv6_dst": THERE[6]}
+    return layout.pack(fields)[0]
+
+
+def written(
+    name: str, fields: int, frame: bytes, family: int, source_port: int, *, back: bool = False
+) -> bytes:
+    """The whole frame, with no checksum of UDP; `back`: the other way."""
+    tunnel = PORTS[name]
+    kind = Kind(tunnel.type, tunnel.destination, False, tunnel.extensions)
+    ends = (THERE, HERE) if back else (HERE, THERE)
+    header = outer.header(kind, Outer(0, 0, ends[0][family], ends[1][family]), fields)
+    if family == 6 and tunnel.destination:
+        header = header[:60] + bytes(2) + header[62:]
+    return outer.push(header, frame, source_port, 0)
+
+
+def families(name: str) -> tuple[int, ...]:
+    return (6,) if name == "ip6gre" else (4,) if name == "gre" else (4, 6)
+
+
+def inner_frame(rng: random.Random) -> bytes:
+    while len(frame := random_frame(rng)) < LEAST:
+        pass
+    return frame
+
+
+_SET = TUNNEL & ~layout.bits("tun_metadata", "tun_metadata_present")
+
+
+@pytest.mark.parametrize("name", PORTS)
+def test_headers_are_the_same(both: Both, name: str) -> None:
+    rng = random.Random(name)
+    compared = sent_up = 0
+    for trial in range(300):
+        frame = inside = inner_frame(rng)
+        family = rng.choice(families(name))
+        fields = random_fields(rng, name, family)
+        actions: tuple[Any, ...] = (dp.Set(fields, _SET), dp.Output(number_of(name)))
+        if rng.random() < 0.3:  # a tag beside the packet
+            vid = rng.randrange(4096)
+            actions = (dp.PushVlan(0x8100, layout.VLAN_CFI | vid), *actions)
+            inside = frame[:12] + b"\x81\0" + vid.to_bytes(2, "big") + frame[12:]
+        both.put(both.key_of(frame), ALWAYS, actions)
+        try:
+            run = both.program.test_run(frame, struct.pack("=48xII136x", PORT, 0), room=400)
+        except BpfError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            both.clear()  # the kernel makes no packet of it
+            continue
+        if run.value == SENT:
+            at = 34 if family == 4 else 54
+            port = int.from_bytes(run.frame[at : at + 2], "big")
+            expected = written(name, fields, inside, family, port)
+            assert run.frame.hex() == expected.hex(), f"trial {trial}"
+            assert not PORTS[name].destination or 50000 <= port < 50100
+            compared += 1
+        else:
+            both.kernel.upcalls(10)
+            sent_up += 1
+        both.clear()
+    assert compared > 180, (compared, sent_up)
+
+
+@pytest.mark.parametrize("name", PORTS)
+def test_packets_come_out_the_same(both: Both, name: str) -> None:
+    rng = random.Random(f"in {name}")
+    ingress = both.kernel.program("ingress")
+    tunnel, number = PORTS[name], number_of(name)
+    compared = left = 0
+    for trial in range(400):
+        frame = inner_frame(rng)
+        family = rng.choice(families(name))
+        fields = random_fields(rng, name, family)
+        packet = written(name, fields, frame, family, rng.randrange(1024, 65536), back=True)
+        damage = rng.random() < 0.2
+        if damage:
+            at = rng.randrange(ETHERNET, min(len(packet), 100))
+            packet = packet[:at] + rng.randbytes(1) + packet[at + 1 :]
+        popped = outer.pop(tunnel.type, packet, tunnel.extensions)
+        key = layout.put(both.sim.key_of(frame, number), "recirc_id", 0)
+        if popped is not None and rng.random() < 0.8:  # a flow for such packets, which looks at some of it
+            mask = ALWAYS | layout.bits("tun_id", "tun_src", "tun_dst", "tunnel_flags")
+            if name == "geneve":
+                mask |= layout.MASK["tun_options_length"] | rng.choice(
+                    (0, layout.MASK["tun_options"], rng.getrandbits(2048) << layout.OFFSET["tun_options"])
+                )
+            both.put(key | popped.key, mask, (marker(rng), marker(rng)))
+        run = ingress.test_run(packet, room=400)
+        if run.value == LEFT_ALONE:
+            left += 1
+            both.clear()
+            continue
+        theirs = [seen(one) for one in both.kernel.upcalls(100)]
+        assert popped is not None, f"trial {trial}: the program takes what sim drops"
+        both.sim.receive_tunneled(number, [popped])
+        mine = [seen(one) for one in both.sim.upcalls(100)]
+        assert not difference(mine, theirs), f"trial {trial}"
+        compared += len(theirs)
+        both.clear()
+    assert compared > 180, (compared, left)
