@@ -69,6 +69,17 @@ MONITORED = {
     ],
     DB: {"columns": ["bridges", "next_cfg"]},
 }
+NAMED = {"columns": ["name"], "where": [["name", "==", "b1"]]}
+NONE = {"columns": ["rstp_enable"], "where": [False]}
+SEVERAL = (  # requests for one table, each with a condition
+    [NAMED, {"columns": ["fail_mode"], "where": [["name", "==", "b2"]]}],
+    [{"columns": ["fail_mode"]}, NAMED],
+    [{"columns": ["fail_mode"], "where": []}, NAMED],
+    [NONE, NAMED],
+    [NAMED, NONE],
+    [NAMED, {"columns": ["fail_mode"], "where": [["nope", "==", 1]]}],
+    [NAMED, {"columns": ["fail_mode"], "where": 3}],
+)
 SECURE = {"Bridge": [{"columns": ["name", "fail_mode"], "where": [["fail_mode", "==", "secure"]]}]}
 LIFE = [
     transact(
@@ -120,6 +131,14 @@ def monitors() -> list[list[tuple[str, Any]]]:
             ("monitor_cond_change", ["n", "k", {"Bridge": [{"where": [False]}]}]),
             ("monitor_cond_change", ["k", "k", {"Bridge": [{"where": []}]}]),
             *LIFE[11:],
+        ],
+        *([LIFE[0], ("monitor_cond", [DB, "m", {"Bridge": several}]), *LIFE[1:]] for several in SEVERAL),
+        [
+            *LIFE[:7],
+            ("monitor_cond", [DB, "m", {"Bridge": [NONE]}]),
+            ("monitor_cond_change", ["m", "m", {"Bridge": [{"where": [False]}, {"where": NAMED["where"]}]}]),
+            ("monitor_cond_change", ["m", "m", {"Bridge": [{"where": [["nope", "==", 1]]}, {"where": []}]}]),
+            *LIFE[7:],
         ],
     ]
 

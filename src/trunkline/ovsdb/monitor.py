@@ -181,8 +181,9 @@ def _parse_table(table: Table, requests: list[Json], version: int) -> TableMonit
             place = places[name] if name in places else _IMPLICIT[name]
             columns[name] = Watched(name, place, type_, chosen, writer(type_), default(type_))
         if request.get("where"):
-            where = request["where"]
-            matches = parse_where_member(table, where)
+            test = parse_where_member(table, request["where"])
+            if request is requests[0]:  # as in the original, the others' conditions only have to be right
+                where, matches = request["where"], test
     return TableMonitor(table.name, tuple(columns.values()), select, where, matches)
 
 
