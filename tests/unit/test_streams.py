@@ -266,6 +266,29 @@ def test_idle_collection() -> None:
         gc.unfreeze()
 
 
+def test_a_busy_loop_collects_too() -> None:
+    """Many objects that stay are looked at a part at a time, and then no more."""
+    kept: list[list[object]] = []
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        Collector().install(loop)
+        for _ in range(40):
+            before = gc.get_freeze_count()
+            kept.extend([] for _ in range(Collector.MANY // 4))
+            await asyncio.sleep(0)
+            assert gc.get_count()[0] < Collector.MANY * 3 // 2
+            assert gc.get_freeze_count() - before <= 3 * Collector.MANY
+        assert gc.get_freeze_count() > Collector.MANY
+
+    try:
+        run(scenario())
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
 def test_an_embedded_daemon_has_control_commands() -> None:
     async def scenario() -> None:
         network = MemoryNetwork("/run")

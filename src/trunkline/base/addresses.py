@@ -15,8 +15,7 @@ _MAC: Final = re.compile(":".join([_HEX] * 6))
 
 
 def format_mac(value: int) -> str:
-    digits = f"{value:012x}"
-    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+    return value.to_bytes(6, "big").hex(":")
 
 
 def format_ipv4(value: int) -> str:

@@ -227,15 +227,14 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
 
 def _serve(program: str, run: Run, log: Log, directories: Directories, settings: _Settings) -> int:
     """Runs the daemon's event loop; returns the signal that ended it, or 0."""
-    collector = Collector()
     with asyncio.Runner(loop_factory=Loop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, Loop)
         accepting = RateLimit(5, 5)
         loop.set_exception_handler(lambda _, context: log_failure(log, context, accepting))
-        collector.install(loop)
+        Collector().install(loop)
         try:
-            return runner.run(_supervise(loop, program, run, log, directories, settings, collector))
+            return runner.run(_supervise(loop, program, run, log, directories, settings))
         finally:
             gc.enable()
 
@@ -265,7 +264,6 @@ async def _supervise(
     log: Log,
     directories: Directories,
     settings: _Settings,
-    collector: Collector,
 ) -> int:
     log.clock = LoopClock(loop)
     sockets = Sockets(log, directories.run, settings.tls)
@@ -294,7 +292,7 @@ async def _supervise(
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop, number)
-    sampling = loop.create_task(periodic([env.counters], collector))
+    sampling = loop.create_task(periodic([env.counters]))
     memory = loop.create_task(watch_memory(env))
     try:
         await daemon
@@ -309,13 +307,12 @@ async def _supervise(
     return ended_by[0] if ended_by else 0
 
 
-async def periodic(all_counters: Sequence[Counters], collector: Collector) -> None:
+async def periodic(all_counters: Sequence[Counters]) -> None:
     """What has to be done every few seconds, for ever."""
     while True:
         await asyncio.sleep(SAMPLE_SECONDS)
         for counters in all_counters:
             counters.sample()
-        collector.check()
 
 
 async def watch_memory(env: Env) -> None:

@@ -130,13 +130,12 @@ def _run(parsed: Parsed, file: str, directories: Directories) -> int:
                 for log in logs:
                     log.set_level(None, "console", OFF)
 
-        collector = Collector()
         with asyncio.Runner(loop_factory=Loop) as runner:
             loop = runner.get_loop()
             assert isinstance(loop, Loop)
             loop.set_exception_handler(lambda _, context: log_failure(logs[1], context))
-            collector.install(loop)
-            runner.run(_both(loop, parts, directories, collector, complete))
+            Collector().install(loop)
+            runner.run(_both(loop, parts, directories, complete))
     finally:
         for part in parts:
             part.pidfile.remove()
@@ -162,7 +161,6 @@ async def _both(
     loop: Loop,
     parts: Sequence[Part],
     directories: Directories,
-    collector: Collector,
     complete: Callable[[], None],
 ) -> None:
     """Starts the parts one after the other, each when the one before serves; ends them in reverse."""
@@ -187,7 +185,7 @@ async def _both(
                 await initialize(env)
         else:
             complete()
-            sampling = loop.create_task(periodic([env.counters for env, *_ in running], collector))
+            sampling = loop.create_task(periodic([env.counters for env, *_ in running]))
             watching = [loop.create_task(watch_memory(env)) for env, *_ in running]
             await _first(stop.wait(), *(task for _, task, *_ in running))
             for task in (sampling, *watching):

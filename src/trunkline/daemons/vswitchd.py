@@ -393,7 +393,7 @@ class Switchd:
             ),
             "ofconns": sum(len(bridge.clients.all) for bridge in bridges),
             "ports": sum(len(bridge.interfaces) for bridge in bridges),
-            "rules": sum(1 for bridge in bridges for _ in bridge.flows.tables.rules(hidden=True)),
+            "rules": sum(bridge.flows.tables.size for bridge in bridges),
             "udpif keys": sum(len(datapath.megaflows) for datapath in self.datapaths.values()),
         }
         return {name: count for name, count in usage.items() if count}

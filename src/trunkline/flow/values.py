@@ -229,7 +229,7 @@ def parse_port(text: str, context: TextContext = NO_CONTEXT) -> int | None:
 
     None: there is no such port.  A name may be in double quotes.
     """
-    if re.fullmatch(r"\s*[+]?\d+", text):
+    if text.isdecimal() or re.fullmatch(r"\s*[+]?\d+", text):  # the first is most, and costs little
         return _port_number(int(text), context)
     if re.fullmatch(r"\s*-\d+", text):
         context.warn("ofp_port", f"Negative value {int(text)} is not a valid port number.")

@@ -57,8 +57,9 @@ def bridges_of(datapaths: Datapaths) -> Iterator[tuple[Datapath, Bridge]]:
 def find_bridge(
     datapaths: Datapaths, name: str, otherwise: str = "no such bridge"
 ) -> tuple[Datapath, Bridge]:
-    for datapath, bridge in bridges_of(datapaths):
-        if bridge.name == name:
+    for datapath in datapaths.values():
+        bridge = datapath.fabric.bridges.get(name)
+        if bridge is not None:
             return datapath, bridge
     raise CommandError(otherwise)
 
