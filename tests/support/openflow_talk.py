@@ -67,12 +67,12 @@ class Talk:
             time.sleep(0.05)
 
     def compare_unasked(self) -> list[str]:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while sorted(self.unasked[0]) != sorted(self.unasked[1]) and time.monotonic() < deadline:
             time.sleep(0.05)
             self._answers(b"")
         theirs, ours = (list(told) for told in self.unasked)
-        assert sorted(ours) == sorted(theirs)
+        assert sorted(ours) == sorted(theirs), f"theirs: {theirs}, ours: {ours}"
         for told in self.unasked:
             told.clear()
         return theirs
