@@ -1,4 +1,4 @@
-"""How ovs-ofctl mod-port takes a port: by number or by its device's name, not by the words of OpenFlow."""
+"""How ovs-ofctl mod-port takes a port (a number or a device's name, no word of OpenFlow) and its action."""
 
 import tempfile
 from pathlib import Path
@@ -21,5 +21,37 @@ def test_ports_are_named_as_in_the_original() -> None:
                 assert (ours.returncode, ours.stderr) == (original.returncode, original.stderr), word
                 statuses.add(ours.returncode)
             assert statuses == {0, 1}
+            words = ("stp", "receive", "receive-stp", "flood", "forward", "packet-in", "up", "down")
+            actions = [f"{before}{word}" for before in ("no-", "no", "") for word in words]
+            actions += [
+                "NoFlood",
+                "NO-flood",
+                "no-noflood",
+                "no",
+                "no-",
+                "n",
+                "",
+                "no_flood",
+                "Flood",
+                "noflood",
+            ]
+            for action in actions:
+                seen = []
+                for switch, own in ((pair.original, False), (pair.ours, True)):
+                    done = switch.ofctl("mod-port", "br0", "2", action, ours=own)
+                    config = [
+                        line
+                        for line in switch.ofctl("dump-ports-desc", "br0", "2").stdout.splitlines()
+                        if "config" in line
+                    ]
+                    seen.append((done.returncode, done.stderr, config))
+                assert seen[0] == seen[1], action
+            for port in ("9", "nosuch"):
+                original = pair.ours.ofctl("mod-port", "br0", port, "no-such")
+                ours = pair.ours.ofctl("mod-port", "br0", port, "no-such", ours=True)
+                assert (ours.returncode, ours.stderr) == (original.returncode, original.stderr), port
+            for arguments in (("zz", "3", "x"), ("p1", "3", "x"), ("9", "3", "50:54:00:00:00:01")):
+                original_answer, answer = pair.control("fdb/add", "br0", *arguments)
+                assert answer == original_answer, arguments
         finally:
             pair.stop()

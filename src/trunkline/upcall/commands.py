@@ -136,11 +136,12 @@ def _address(vlan: str, mac: str) -> tuple[int, int]:
 
 def _fdb_add(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     _, bridge = find_bridge(datapaths, arguments[0])
+    vlan, mac = _address(*arguments[2:])
     ofport = bridge.numbers.get(arguments[1])
     port = bridge.port_of.get(ofport) if ofport is not None else None
     if port is None:
         raise CommandError("software error, odp port is present but no ofp port")
-    bridge.add_static_mac(*_address(*arguments[2:]), port.name)
+    bridge.add_static_mac(vlan, mac, port.name)
     return ""
 
 

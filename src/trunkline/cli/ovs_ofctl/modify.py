@@ -21,14 +21,21 @@ _PORT_WORDS = {
 }
 
 
+def _port_setting(action: str) -> tuple[int, bool]:
+    """The bit that an action is about, and whether it sets it; "no-" or "no" before a word turns it round."""
+    word = action.lower()
+    found = _PORT_WORDS.get(word)
+    if found is None and word.startswith("no"):
+        found = _PORT_WORDS.get(word.removeprefix("no").removeprefix("-"))
+        if found is not None:
+            return found[0], not found[1]
+    if found is None:
+        raise Failure(f"unknown mod-port command '{action}'")
+    return found
+
+
 def mod_port(tool: Tool, arguments: Sequence[str]) -> int:
     name, word, action = arguments
-    known = _PORT_WORDS.get(action.lower())
-    if known is None and action.lower().startswith("no-"):
-        positive = _PORT_WORDS.get(action[3:].lower())
-        known = (positive[0], True) if positive and action[3:].lower() not in ("up", "down") else None
-    if known is None:
-        raise Failure(f"unknown mod-port command '{action}'")
     number = int(word) if word.isascii() and word.isdecimal() else None  # names like LOCAL are no ports here
     ports = port_list(tool, name)
     port = next(
@@ -37,7 +44,7 @@ def mod_port(tool: Tool, arguments: Sequence[str]) -> int:
     )
     if port is None:
         raise Failure(f"{name}: couldn't find port `{word}'")
-    bit, on = known
+    bit, on = _port_setting(action)
     switch = Switch(tool, name)
     error = switch.transact(m.PortMod(port.number, port.hardware_address, bit if on else 0, bit))
     switch.close()
