@@ -44,8 +44,8 @@ def control_commands() -> Iterator[str]:
     yield "# Control commands that are not there yet\n"
     yield "Every other command that the original's daemon lists, ours carries out. These answer"
     yield "`NAME is not implemented yet: ...` and exit status 2. Those about bonds, LACP, spanning trees,"
-    yield "CFM, BFD, auto-attach and QoS do so only where one is configured; about nothing they say what the"
-    yield "original says.\n"
+    yield "CFM, BFD, auto-attach, QoS and snooping do so only where one is configured; about nothing"
+    yield "they say what the original says.\n"
     yield "\n## ovs-vswitchd\n\n| command | what is the case instead |\n| --- | --- |"
     for row in VSWITCHD:
         usage = row.usage.replace("|", "\\|")

@@ -29,6 +29,8 @@ QUESTIONS = {
         ("p1", "p1 p2", "no no", "a b c"),
     ),
     "bond/list": ("", "x"),
+    "mdb/show": ("", "nosuch", "br0", "br0 x"),
+    "mdb/flush": ("", "nosuch", "br0", "br0 x"),
     "bond/migrate": ("p1 1 p2", "no x p2", "p1"),
     "dpif-netdev/bond-show": ("", "x", "dummy@ovs-dummy"),
     "ofproto/list-tunnels": ("", "x"),

@@ -117,3 +117,25 @@ def test_machines_speak_ipv6(site: Site) -> None:
     site.ofctl("add-flow br0 priority=9,ipv6,actions=drop")
     assert not one.ping("fd00::2")
     assert one.ping("10.0.0.2")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "a:b", "x%d", "abcdefghijklmnop", "éééééééé"])
+def test_a_name_that_no_device_can_have_is_refused(site: Site, name: str) -> None:
+    site.vsctl("add-br br0")
+    with pytest.raises(ValueError, match=r"^no device can be called .* at most 15 bytes"):
+        site.machine(name, "10.0.0.1/24", "br0")
+    assert site.vsctl("list-ports br0") == ""
+    if len(name) > 1:
+        site.vsctl("--", "add-port", "br0", name, "--", "set", "Interface", name, "type=internal")
+        assert "could not open network device" in site.vsctl("--", "get", "Interface", name, "error")
+    longest = site.machine("abcdefghijklmno", "10.0.0.1/24", "br0")
+    assert longest.ping(site.machine("1", "10.0.0.2/24", "br0"))
+
+
+def test_time_goes_forward_only(site: Site) -> None:
+    before = site.now
+    for seconds in (-1, float("nan")):
+        with pytest.raises(ValueError, match=r"^advance\(.*virtual time goes forward only"):
+            site.advance(seconds)
+    assert site.now == before
+    site.advance(0)

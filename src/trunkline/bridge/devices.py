@@ -7,13 +7,27 @@ factory of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from trunkline.dpif.provider import TunnelPort
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
 from trunkline.packet.tunnels import Popped
 from trunkline.proto.routes import Address, Route
+
+NAME_LIMIT: Final = 15  # bytes of a device's name (IFNAMSIZ without its end)
+
+
+def name_fault(name: str) -> str | None:
+    """Why no device can have this name, in the words of the kernel that refuses it, or None.
+
+    A "%" would have the kernel choose a number, and a long name be cut, where a device is made by ioctl.
+    """
+    if len(name.encode(errors="surrogateescape")) > NAME_LIMIT:
+        return "Numerical result out of range"
+    if name in ("", ".", "..") or any(letter in "/:%" or letter.isspace() for letter in name):
+        return "Invalid argument"
+    return None
 
 
 class DeviceError(Exception):

@@ -31,7 +31,7 @@ from trunkline.io.daemonize import Daemonize, set_name
 from trunkline.io.files import error_text
 from trunkline.io.loop import Collector, Loop, LoopClock
 from trunkline.io.pidfile import PidfileError
-from trunkline.io.privileges import PrivilegeError, become
+from trunkline.io.privileges import PrivilegeError, become, find_user
 from trunkline.io.streams import Sockets
 from trunkline.io.tls import TlsFiles
 from trunkline.io.unixctl import ControlServer
@@ -84,7 +84,8 @@ class Program(NamedTuple):
     daemon's own, beside the common ones.  `configure` is given the daemon's own options and the arguments,
     before anything is forked, and returns the daemon.  `version` are more lines of ``--version``.  `datapath`
     says that the daemon works with devices, for the capabilities that ``--user`` leaves it; `accept_module`
-    logs that a connection could not be accepted.
+    logs that a connection could not be accepted.  `check` raises Fatal for an own option that is wrong by
+    itself; an answer to a ``--version`` before it needs none.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Program(NamedTuple):
     configure: Callable[[Parsed, Directories], Run]
     datapath: bool = False
     accept_module: str = "stream"
+    check: Callable[[str, str | None], None] = lambda name, argument: None
 
 
 class _Settings(NamedTuple):
@@ -119,10 +121,11 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
             )
         except OptionError as error:
             _informative(program, log, error.found, directories)
+            _take(program, log, error.found, directories)
             raise
         _informative(program, log, parsed.options, directories)
         log_options.attach_syslog(log)
-        log_options.apply_options(log, parsed.options, directories)
+        _take(program, log, parsed.options, directories)
         own = [option for option in parsed.options if option[0] not in _COMMON_NAMES]
         settings = _settings(program.name, log, parsed.options, directories)
         settings = settings._replace(accept_module=program.accept_module)
@@ -186,13 +189,22 @@ def _informative(program: Program, log: Log, options: Found, directories: Direct
     """Answers ``--help`` and ``--version``; what stands before them counts, the rest does not."""
     for place, (name, _) in enumerate(options):
         if name in ("help", "version"):
-            log_options.apply_options(log, options[:place], directories)
+            _take(program, log, options[:place], directories)
             text = program.usage(directories)
             if name == "version":
                 text = version_text(program.name, *program.version)
             sys.stdout.write(text)
             _flush()
             os._exit(0)
+
+
+def _take(program: Program, log: Log, options: Found, directories: Directories) -> None:
+    """Options in their order: what concerns the log is done, a wrong one ends the daemon."""
+    for name, argument in options:
+        log_options.apply_option(log, name, argument, directories)
+        program.check(name, argument)
+        if name == "user":
+            find_user(argument or "")
 
 
 def _settings(program: str, log: Log, options: Found, directories: Directories) -> _Settings:

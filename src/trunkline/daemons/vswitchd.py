@@ -17,7 +17,7 @@ from trunkline.base.directories import Directories
 from trunkline.base.json import loads
 from trunkline.base.log import RateLimit
 from trunkline.base.options import Option, Parsed
-from trunkline.base.targets import is_active
+from trunkline.base.targets import is_passive
 from trunkline.base.version import OPEN_VSWITCH
 from trunkline.bridge.devices import Devices
 from trunkline.bridge.interests import INTERESTS
@@ -62,7 +62,12 @@ OPTIONS: Final = (
 DATAPATH_TYPES: Final = ("netdev", "system")
 _SYSTEM_SECONDS: Final = 5.0
 LOCK: Final = "ovs_vswitchd"
-_DUMMY: Final[Mapping[str | None, Dummy]] = {None: "add", "override": "override", "system": "system"}
+_DUMMY: Final[Mapping[str | None, Dummy]] = {
+    None: "add",
+    "": "add",
+    "override": "override",
+    "system": "system",
+}
 _ON_SIM: Final = (
     "there is no kernel datapath: %s; packets are forwarded by this process (sim), dpif/show says so too"
 )
@@ -427,17 +432,23 @@ class Switchd:
         ]
 
 
+def check(name: str, argument: str | None) -> None:
+    """One option by itself.  Raises Fatal."""
+    if name == "enable-dummy" and argument not in _DUMMY:
+        raise Fatal(f"{argument}: unknown dummy level")
+    if name == "dpdk":
+        raise Fatal("Using --dpdk to configure DPDK is not supported.")
+
+
 def configure(parsed: Parsed, directories: Directories) -> Run:
     """The daemon that a command line asks for.  Raises Fatal."""
     options = dict(parsed.options)
     if len(parsed.arguments) > 1:
         raise Fatal("at most one non-option argument accepted; use --help for usage")
-    if "dpdk" in options:
-        raise Fatal("--dpdk is not supported: DPDK is configured through the database, and not there")
     database = parsed.arguments[0] if parsed.arguments else f"unix:{directories.run}/db.sock"
     dummy: Dummy = "no"
     if "enable-dummy" in options:
-        dummy = _DUMMY.get(options["enable-dummy"], "add")
+        dummy = _DUMMY[options["enable-dummy"]]
     system = "disable-system" not in options
 
     async def run(env: Env) -> None:
@@ -477,8 +488,8 @@ async def serve(
 
     `keep`: its flows outlive it, in the run directory.
     """
-    if not is_active(database):
-        raise Fatal(f"{database}: not an active connection method")
+    if is_passive(database):
+        raise Fatal(f"{database}: the switch connects to its database, it does not listen for it")
     daemon = Switchd(env, database, devices, interface_types, dummy, keep)
     env.commands.add(*daemon.commands())
     absent = "dpif-netlink/" if dummy else "dpif-dummy/"  # as in the original
@@ -502,7 +513,7 @@ def _usage(directories: Directories) -> str:
     )
 
 
-PROGRAM: Final = Program("ovs-vswitchd", _usage, (), OPTIONS, configure, datapath=True)
+PROGRAM: Final = Program("ovs-vswitchd", _usage, (), OPTIONS, configure, datapath=True, check=check)
 
 
 def main() -> None:

@@ -141,7 +141,12 @@ class Site:
         return self._loop.time()
 
     def advance(self, seconds: float) -> None:
-        """Lets so many virtual seconds pass; everything that falls due happens."""
+        """Lets so many virtual seconds pass; everything that falls due happens.
+
+        Raises ValueError where time would go backwards.
+        """
+        if not seconds >= 0:
+            raise ValueError(f"advance({seconds!r}): virtual time goes forward only")
         self.run(asyncio.sleep(seconds))
 
     def settle(self) -> None:
@@ -154,7 +159,8 @@ class Site:
         """Plugs a machine in under port `name`; with `bridge` the port is added as well.
 
         `address` is ``10.0.0.1/24``, ``fd00::1/64``, or one of each with a comma between; ValueError tells
-        what is wrong with one that is not.
+        what is wrong with one that is not.  A name that no device on a real machine could have is a
+        ValueError, too.
         """
         if mac is None:
             mac = f"02:00:00:00:{self._next >> 8:02x}:{self._next & 0xFF:02x}"

@@ -26,8 +26,6 @@ def datapath_commands(datapaths: Datapaths) -> list[Command]:
         ("dpctl/offload-stats-show", "[dp]", 0, 1, _offload_statistics),
         ("dpif/show-dp-features", "bridge", 1, 1, _features),
         ("dpif/set-dp-features", "bridge", 1, 4, _set_features),
-        ("mdb/show", "bridge", 1, 1, _multicast),
-        ("mdb/flush", "[bridge]", 0, 1, _flush_multicast),
         ("odp-execute/action-impl-set", "name", 1, 1, _set_implementation),
         ("odp-execute/action-impl-show", "", 0, 0, _implementations),
         ("upcall/disable-megaflows", "", 0, 0, partial(_use_megaflows, on=False)),
@@ -156,20 +154,6 @@ def _set_features(datapaths: Datapaths, arguments: Sequence[str]) -> str:
             continue
         lines.append(f"{name} ({title}) : [run time]:{text}, [boot time]:{text}\n")
     return "".join(lines)
-
-
-# ---- multicast: not learned, every group is flooded
-
-
-def _multicast(datapaths: Datapaths, arguments: Sequence[str]) -> str:
-    find_bridge(datapaths, arguments[0])
-    raise CommandError("multicast snooping is disabled")
-
-
-def _flush_multicast(datapaths: Datapaths, arguments: Sequence[str]) -> str:
-    if arguments:
-        return _multicast(datapaths, arguments)
-    return "table successfully flushed"
 
 
 # ---- driving

@@ -77,10 +77,13 @@ def _fail(text: str) -> int:
 def _run(parsed: Parsed) -> int:
     text = _information(parsed.options)
     if text is not None:
-        if any(name == "log-file" for name, _ in parsed.options):
-            from trunkline.io.log_options import apply_before
+        if any(name in ("log-file", "verbose") for name, _ in parsed.options):
+            from trunkline.io.log_options import LogOptionError, apply_before
 
-            apply_before(PROGRAM, parsed.options, ("help", "option", "version"))
+            try:
+                apply_before(PROGRAM, parsed.options, ("help", "option", "version"))
+            except LogOptionError as error:
+                raise _Usage(str(error)) from None
         sys.stdout.write(text)
         return 0
     import os

@@ -61,7 +61,10 @@ class SavedFlows:
 def _flows(bridge: str, options: list[str]) -> list[str] | None:
     """The flows of a bridge, a line each; None if they cannot be had."""
     command = [find("ovs-ofctl"), *options, "dump-flows", "--no-names", bridge]
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        why = done.stderr.strip().removeprefix("ovs-ofctl: ")
+        say(f"{bridge}: flows cannot be read: {why} ... (warning).")
     # The first line is a heading, "NXST_FLOW reply" or the like.
     lines = [line.strip() for line in done.stdout.splitlines() if "actions=" in line]
     return lines if done.returncode == 0 else None

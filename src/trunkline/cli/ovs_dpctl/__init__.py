@@ -59,10 +59,17 @@ def _run(parsed: Parsed) -> str:
     import os
 
     from trunkline.base.directories import from_environment
-    from trunkline.io.log_options import LogOptionError, apply_options, tool_log
+    from trunkline.io.log_options import LogOptionError, apply_option, tool_log
 
     directories = from_environment(os.environ)
-    for name, _ in parsed.options:
+    log = tool_log(PROGRAM)
+    for name, argument in parsed.options:
+        try:
+            apply_option(log, name, argument, directories)
+        except LogOptionError as error:
+            raise Refusal(str(error)) from None
+        if name == "timeout":
+            _seconds(argument or "")
         if name == "help":
             return _help(directories)
         if name == "version":
@@ -71,11 +78,6 @@ def _run(parsed: Parsed) -> str:
             return version_text(PROGRAM)
         if name == "option":
             return _option_listing()
-    log = tool_log(PROGRAM)
-    try:
-        apply_options(log, parsed.options, directories)
-    except LogOptionError as error:
-        raise Refusal(str(error)) from None
     given = dict(parsed.options)
     if "timeout" in given:
         _set_alarm(given["timeout"] or "")
@@ -164,9 +166,13 @@ def _set_alarm(text: str) -> None:
     """Ends the program by SIGALRM after so many seconds.  Raises Refusal."""
     from trunkline.io.alarm import end_after
 
+    end_after(_seconds(text))
+
+
+def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) == 0:
         raise Refusal(f"value {text} on -t or --timeout is invalid")
-    end_after(int(text))
+    return int(text)
 
 
 def _help(directories: "Directories") -> str:

@@ -159,14 +159,17 @@ def main() -> None:
 
 
 def _run(argv: list[str]) -> int:
-    parsed = parse_options(argv, OPTIONS)
-    text = _information(parsed.options)
-    if text is not None:
-        if any(name == "log-file" for name, _ in parsed.options):
-            from trunkline.io.log_options import apply_before
+    try:
+        parsed = parse_options(argv, OPTIONS)
+    except OptionError as error:
+        if _answered(error.found):
+            return 0
+        if error.found:
+            from trunkline.cli.ovs_ofctl.tool import take_options
 
-            apply_before(PROGRAM, parsed.options, ("help", "version"))
-        sys.stdout.write(text)
+            take_options(error.found)
+        raise
+    if _answered(parsed.options):
         return 0
     from trunkline.cli.ovs_ofctl.tool import make_tool
 
@@ -202,19 +205,24 @@ def _run(argv: list[str]) -> int:
     return run_command(tool, run, arguments)
 
 
-def _information(options: Found) -> str | None:
-    for name, argument in options:
-        if name == "help":
-            return _help_text()
-        if name == "version":
-            from trunkline.base.version import version_text
-
-            return version_text(PROGRAM, "OpenFlow versions 0x1:0x6")
-        if name == "timeout":
-            seconds(argument or "")
-        elif name in _NOT_YET_OPTIONS:
+def _answered(options: Found) -> bool:
+    """Whether an option asks for information, and has been answered; those before it are minded."""
+    for place, (name, _) in enumerate(options):
+        if name in _NOT_YET_OPTIONS:
             raise Failure(f"--{name}: not implemented yet")
-    return None
+        if name in ("help", "version"):
+            if place:
+                from trunkline.cli.ovs_ofctl.tool import take_options
+
+                take_options(options[:place])
+            if name == "version":
+                from trunkline.base.version import version_text
+
+                sys.stdout.write(version_text(PROGRAM, "OpenFlow versions 0x1:0x6"))
+            else:
+                sys.stdout.write(_help_text())
+            return True
+    return False
 
 
 def seconds(text: str) -> int:

@@ -71,8 +71,6 @@ def _dump_format(switch: Switch, formats: int) -> None:
 def dump_flows(tool: Tool, arguments: Sequence[str]) -> int:
     gc.disable()  # flows by the 100,000 are no garbage, and looking through them would cost a twentieth
     flow, formats = _request(tool, arguments)
-    for name, _ in tool.sort:
-        _sort_key_known(name)
     whole = bool(tool.sort) or not tool.statistics or tool.show_names
     style = writing(tool, arguments[0])
     mod = flow.mod
@@ -101,13 +99,6 @@ def dump_flows(tool: Tool, arguments: Sequence[str]) -> int:
 def _ageless(flow: m.FlowStats) -> m.FlowStats:
     """The form that lists flows leaves ages out."""
     return flow._replace(idle_age=None, hard_age=None)
-
-
-def _sort_key_known(name: str) -> None:
-    from trunkline.model.fields import FIELD
-
-    if name != "priority" and name not in FIELD:
-        raise Failure(f"{name}: unknown field name")
 
 
 def _sort(flows: list[m.FlowStats], criteria: list[tuple[str, bool]]) -> None:

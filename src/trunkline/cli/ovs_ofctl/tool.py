@@ -14,7 +14,7 @@ from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
 from trunkline.flow.values import TextContext, TextError
 from trunkline.io.alarm import end_after, end_by_signals
-from trunkline.io.log_options import LogOptionError, apply_options, tool_log
+from trunkline.io.log_options import LogOptionError, apply_option, tool_log
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import ActionContext
@@ -94,19 +94,25 @@ class Tool:
 
 
 def make_tool(options: Found) -> Tool:
+    tool = take_options(options)
+    if tool.bundle:
+        tool.versions = tool.versions & _BUNDLE_VERSIONS or 1 << 5
+    _check_formats(tool)
+    return tool
+
+
+def take_options(options: Found) -> Tool:
+    """The tool as these options make it, minded in their order.  Raises Failure for a wrong one."""
     log = tool_log(PROGRAM)
     log.set_level(None, "console", INFO)  # this tool tells what it normalized
     directories = from_environment(os.environ)
     tool = Tool(log, directories)
-    try:
-        apply_options(log, options, directories)
-    except LogOptionError as error:
-        raise Failure(str(error)) from None
     for name, argument in options:
+        try:
+            apply_option(log, name, argument, directories)
+        except LogOptionError as error:
+            raise Failure(str(error)) from None
         _apply(tool, name, argument or "")
-    if tool.bundle:
-        tool.versions = tool.versions & _BUNDLE_VERSIONS or 1 << 5
-    _check_formats(tool)
     return tool
 
 
@@ -153,6 +159,8 @@ def _apply(tool: Tool, name: str, argument: str) -> None:
     elif name in ("stats", "no-stats"):
         tool.statistics = name == "stats"
     elif name in ("sort", "rsort"):
+        if argument:
+            _check_sort_key(argument)
         tool.sort.append((argument or "priority", name == "rsort"))
     elif name == "color":
         when = argument or "auto"
@@ -166,6 +174,13 @@ def _apply(tool: Tool, name: str, argument: str) -> None:
         tool.tls[name.replace("-", "_")] = argument
     elif name == "timeout":
         end_after(seconds(argument), tool.log)
+
+
+def _check_sort_key(name: str) -> None:
+    from trunkline.model.fields import FIELD
+
+    if name != "priority" and name not in FIELD:
+        raise Failure(f"{name}: unknown field name")
 
 
 def _versions(argument: str) -> int:

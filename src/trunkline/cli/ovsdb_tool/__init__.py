@@ -106,12 +106,21 @@ def _fail(text: str) -> int:
     return 1
 
 
+def _is_election_timer(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 100 <= int(text) <= 600_000
+
+
 def _run(parsed: Parsed) -> int:
     import os
 
     from trunkline.base.directories import from_environment
     from trunkline.base.version import version_text
 
+    for name, argument in parsed.options:
+        if name in ("version", "help", "option"):
+            break
+        if name == "election-timer" and not _is_election_timer(argument or ""):
+            return _fail("ovsdb error: election timer must be between 100 and 600000, in msec.")
     given = dict(parsed.options)
     first = next((name for name, _ in parsed.options if name in ("version", "help", "option")), "")
     if first == "version":

@@ -370,7 +370,10 @@ def _join_cluster(call: Call) -> int:
 
 def _check_cluster(call: Call) -> int:
     for path in call.arguments:
-        if identify(read_file(path), path) != CLUSTERED:
+        data = read_file(path)
+        if not data:  # no header either
+            raise OvsdbError("syntax error", "Parsing raft header failed: Object expected.")
+        if identify(data, path) != CLUSTERED:
             raise OvsdbError("ovsdb error", f"{path}: cannot identify file type")
     return _clustered(call)
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
-from trunkline.bridge.devices import Device, DeviceError, HostChanged, UnknownTypeError
+from trunkline.bridge.devices import Device, DeviceError, HostChanged, UnknownTypeError, name_fault
 from trunkline.dpif.provider import TunnelPort
 from trunkline.io.netdev.dummy import DummyDevice, commands
 from trunkline.io.netdev.hold import DIRECTORY as HOLDS
@@ -26,6 +26,7 @@ from trunkline.jsonrpc.unixctl import Command
 from trunkline.packet.tunnels import PUSHABLE
 
 _KERNEL: Final = ("internal", "system", "tap")
+_MADE: Final = ("internal", "tap")  # devices that this process makes
 
 Dummy = Literal["no", "add", "system", "override"]
 """What ``--enable-dummy`` says: not given, given, for system devices, for devices of every type."""
@@ -96,6 +97,8 @@ class MachineDevices:
             return self._open_dummy(name, type)
         if self._dummy == "override" or (self._dummy == "system" and type == "system"):
             return self._open_dummy(name, "dummy-internal" if type == "internal" else type)
+        if type in _MADE and (fault := name_fault(name)):
+            raise DeviceError(fault)
         return _BY_TYPE[type](name, self._shared(), held=held)
 
     def _shared(self) -> Kernel:

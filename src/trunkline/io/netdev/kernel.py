@@ -30,7 +30,7 @@ from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
 
 Receive = Callable[[Sequence[Packet]], None]
-NAME_LIMIT: Final = 15
+
 _HIDDEN_MTU: Final = 65535  # so that the visible end's MTU alone decides
 
 
@@ -260,8 +260,6 @@ class InternalDevice(SystemDevice):
     def _take_up(self, name: str, netlink: Netlink) -> int:
         hidden = netlink.link(self._hidden)
         if hidden is None:
-            if len(name.encode(errors="surrogateescape")) > NAME_LIMIT:
-                raise DeviceError("Numerical result out of range")
             netlink.add_veth(name, self._hidden)
             hidden = netlink.link(self._hidden)
             if hidden is None:

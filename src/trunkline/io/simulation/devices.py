@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from trunkline.bridge.devices import DeviceError, DeviceState, HostChanged
+from trunkline.bridge.devices import NAME_LIMIT, DeviceError, DeviceState, HostChanged, name_fault
 from trunkline.dpif.provider import TunnelPort
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
@@ -109,7 +109,13 @@ class SimulatedDevices:
         self._next_mac = 0x02_00_5E_00_00_01
 
     def plug(self, port: str, station: Station) -> SimulatedDevice:
-        """Makes the device `port` be there, with `station` at the other end."""
+        """Makes the device `port` be there, with `station` at the other end.
+
+        Raises ValueError for a name that no device can have.
+        """
+        if fault := name_fault(port):
+            rule = f"at most {NAME_LIMIT} bytes, without / : % and spaces"
+            raise ValueError(f"no device can be called {port!r} ({fault}): {rule}")
         device = self._plugged.get(port)
         if device is None:
             device = self._plugged[port] = self._make(port, "system")
@@ -136,6 +142,8 @@ class SimulatedDevices:
             device.type = type
             return device
         if type in ("internal", "tap"):
+            if fault := name_fault(name):
+                raise DeviceError(fault)
             device = self._plugged[name] = self._make(name, type)
             return device
         raise DeviceError("No such device")
