@@ -53,6 +53,24 @@ if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "setup: Trunkline needs Python 3.11 or newer, and $PYTHON is $("$PYTHON" -V); say make PYTHON=..." >&2
     exit 1
 fi
+# The first directory on the way to a file that others may not enter; nothing if they reach it.
+barred() {
+    local path
+    path=$(readlink -f "$1")
+    while path=$(dirname "$path"); [ "$path" != / ]; do
+        [ $((0$(stat -c %a "$path") & 1)) = 1 ] || { echo "$path"; return; }
+    done
+}
+interpreter=$("$PYTHON" -c 'import sys; print(sys.executable)')
+if [ "$(id -u)" = 0 ]; then
+    for file in "$interpreter" "$PWD/Makefile"; do
+        if [ -n "$(barred "$file")" ]; then
+            echo "setup: users other than root cannot run what is set up here, for they may not enter" \
+                "$(barred "$file") ($file); a python that all reach: make setup PYTHON=/usr/bin/python3" >&2
+            break
+        fi
+    done
+fi
 # A set-up that was interrupted leaves half an environment: begin again.
 "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$PYTHON" -m venv --clear "$VENV"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
