@@ -14,16 +14,14 @@ referrers are kept by the tables.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from trunkline.ovsdb.atoms import ZERO_UUID, Uuid, atom_text
 from trunkline.ovsdb.database import Change, Changes, Reference, Row, key_of
 from trunkline.ovsdb.datum import Datum
 from trunkline.ovsdb.errors import CONSTRAINT, OvsdbError
+from trunkline.ovsdb.overlay import Overlay, Transaction
 from trunkline.ovsdb.types import UNLIMITED, ColumnType
-
-if TYPE_CHECKING:
-    from trunkline.ovsdb.transaction import Overlay, Transaction
 
 Counts = dict[tuple[str, Uuid], int]
 """By how much the transaction changes the number of strong references to a row."""
@@ -31,7 +29,7 @@ Counts = dict[tuple[str, Uuid], int]
 INTEGRITY: Final = "referential integrity violation"
 
 
-def settle(transaction: "Transaction") -> Changes:
+def settle(transaction: Transaction) -> Changes:
     """The changes of a transaction, complete.  Raises OvsdbError."""
     touched = [overlay for overlay in transaction.overlays.values() if overlay.rows]
     if not touched:
@@ -51,7 +49,7 @@ def settle(transaction: "Transaction") -> Changes:
     return _changes(transaction)
 
 
-def _is_plain(overlay: "Overlay") -> bool:
+def _is_plain(overlay: Overlay) -> bool:
     """Whether no reference comes or goes: a root table without any, of which no row was deleted."""
     layout = overlay.state.layout
     return layout.is_root and not layout.strong and not layout.weak and all(overlay.rows.values())
@@ -60,7 +58,7 @@ def _is_plain(overlay: "Overlay") -> bool:
 # -- strong references -------------------------------------------------------------------------------------
 
 
-def _count(transaction: "Transaction", touched: "list[Overlay]") -> Counts:
+def _count(transaction: Transaction, touched: list[Overlay]) -> Counts:
     counts: Counts = {}
     for overlay in touched:
         layout = overlay.state.layout
@@ -78,7 +76,7 @@ def _count(transaction: "Transaction", touched: "list[Overlay]") -> Counts:
     return counts
 
 
-def _check_target(transaction: "Transaction", row: Row, target: tuple[str, Uuid]) -> None:
+def _check_target(transaction: Transaction, row: Row, target: tuple[str, Uuid]) -> None:
     table, uuid = target
     if uuid in transaction.database.tables[table].rows:
         return
@@ -97,12 +95,12 @@ def _check_target(transaction: "Transaction", row: Row, target: tuple[str, Uuid]
     raise OvsdbError(INTEGRITY, said)
 
 
-def _references(transaction: "Transaction", counts: Counts, table: str, uuid: Uuid) -> int:
+def _references(transaction: Transaction, counts: Counts, table: str, uuid: Uuid) -> int:
     """How many strong references to a row there will be."""
     return transaction.database.tables[table].references.get(uuid, 0) + counts.get((table, uuid), 0)
 
 
-def _check_deleted(transaction: "Transaction", counts: Counts) -> None:
+def _check_deleted(transaction: Transaction, counts: Counts) -> None:
     for table, overlay in transaction.overlays.items():
         for uuid, row in overlay.rows.items():
             if row is None:
@@ -112,7 +110,7 @@ def _check_deleted(transaction: "Transaction", counts: Counts) -> None:
                     raise OvsdbError(INTEGRITY, said)
 
 
-def _collect(transaction: "Transaction", counts: Counts) -> None:
+def _collect(transaction: Transaction, counts: Counts) -> None:
     """Deletes rows that nothing refers to, from tables that are no roots."""
     tables = transaction.database.tables
     doubtful = [
@@ -141,7 +139,7 @@ def _collect(transaction: "Transaction", counts: Counts) -> None:
 # -- limits ------------------------------------------------------------------------------------------------
 
 
-def _check_limit(overlay: "Overlay") -> None:
+def _check_limit(overlay: Overlay) -> None:
     table = overlay.state.layout.table
     if table.max_rows == UNLIMITED:
         return
@@ -165,7 +163,7 @@ def _check_limit(overlay: "Overlay") -> None:
 # -- weak references ---------------------------------------------------------------------------------------
 
 
-def _drop_weak(transaction: "Transaction") -> None:
+def _drop_weak(transaction: Transaction) -> None:
     tables = transaction.database.tables
     doubtful: dict[tuple[str, Uuid], None] = {}
     for table, overlay in transaction.overlays.items():
@@ -188,7 +186,7 @@ def _drop_weak(transaction: "Transaction") -> None:
             _prune(overlay, row, exists)
 
 
-def _prune(overlay: "Overlay", row: Row, exists: Callable[[str, Uuid], bool]) -> None:
+def _prune(overlay: Overlay, row: Row, exists: Callable[[str, Uuid], bool]) -> None:
     values = list(row.values)
     for reference in row.layout.weak:
         held = values[reference.place]
@@ -216,7 +214,7 @@ def _kept(reference: Reference, held: Datum, exists: Callable[[str, Uuid], bool]
     )
 
 
-def _emptied(overlay: "Overlay", row: Row, reference: Reference, held: Datum) -> OvsdbError:
+def _emptied(overlay: Overlay, row: Row, reference: Reference, held: Datum) -> OvsdbError:
     inserted = "" if row.uuid in overlay.state.rows else " (inserted within this transaction)"
     place = f'column "{reference.column}" in "{row.layout.name}" row {row.uuid}{inserted}'
     if any(uuid == ZERO_UUID for _, uuid in reference.targets(held)):
@@ -236,7 +234,7 @@ def _emptied(overlay: "Overlay", row: Row, reference: Reference, held: Datum) ->
 # -- indexes -----------------------------------------------------------------------------------------------
 
 
-def _check_index(overlay: "Overlay", number: int) -> None:
+def _check_index(overlay: Overlay, number: int) -> None:
     layout = overlay.state.layout
     places = layout.indexes[number]
     committed = overlay.state.indexes[number]
@@ -255,7 +253,7 @@ def _check_index(overlay: "Overlay", number: int) -> None:
         seen[key] = row
 
 
-def _duplicate(overlay: "Overlay", places: tuple[int, ...], row: Row, other: Row) -> OvsdbError:
+def _duplicate(overlay: Overlay, places: tuple[int, ...], row: Row, other: Row) -> OvsdbError:
     layout = overlay.state.layout
     names = _and([f'"{layout.columns[place]}"' for place in places])
     said = (
@@ -267,7 +265,7 @@ def _duplicate(overlay: "Overlay", places: tuple[int, ...], row: Row, other: Row
     return OvsdbError(CONSTRAINT, said)
 
 
-def _history(overlay: "Overlay", places: tuple[int, ...], row: Row) -> str:
+def _history(overlay: Overlay, places: tuple[int, ...], row: Row) -> str:
     old = overlay.state.rows.get(row.uuid)
     if old is None:
         return "was inserted by this transaction"
@@ -304,7 +302,7 @@ def datum_words(type_: ColumnType, datum: Datum) -> str:
 # -- the outcome -------------------------------------------------------------------------------------------
 
 
-def _changes(transaction: "Transaction") -> Changes:
+def _changes(transaction: Transaction) -> Changes:
     changes: Changes = {}
     for table, overlay in transaction.overlays.items():
         rows = {}

@@ -10,8 +10,8 @@ from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.commit import settle
 from trunkline.ovsdb.database import Database, Row
 from trunkline.ovsdb.datum import datum_from_json, datum_to_json
+from trunkline.ovsdb.overlay import Transaction
 from trunkline.ovsdb.schema import Schema
-from trunkline.ovsdb.transaction import Transaction
 
 
 def convert(

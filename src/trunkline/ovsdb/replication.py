@@ -25,8 +25,8 @@ from trunkline.ovsdb.commit import settle
 from trunkline.ovsdb.database import Changes, Database, Layout, Row
 from trunkline.ovsdb.datum import datum_from_json
 from trunkline.ovsdb.errors import OvsdbError
+from trunkline.ovsdb.overlay import Transaction
 from trunkline.ovsdb.schema import Schema
-from trunkline.ovsdb.transaction import Transaction
 
 Excluded = Mapping[str, frozenset[str]]
 """The tables that are not copied, by database."""
