@@ -1,12 +1,17 @@
 """Logging options and commands against the original: same texts for the same specifications."""
 
+import os
 import random
 import subprocess
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
 from support.control import Control, control_socket
-from support.originals import PROGRAMS, Originals
+from support.database_servers import OURS
+from support.originals import PROGRAMS, Originals, environment
 from trunkline.base.clock import ManualClock
 from trunkline.base.counters import Counters
 from trunkline.base.log import DESTINATIONS, LEVELS, WARN, Log, LogError
@@ -120,6 +125,10 @@ def test_vlog_commands(original: Originals) -> None:
                 many = ["no_such_counter"]
             if (name, many) != ("vlog/reopen", []):
                 assert control.ask(name, *many) == answer(commands, name, *many)
+    assert answer(commands, "vlog/reopen") == (
+        "error",
+        "Logging to file not configured\n",
+    )
     control.close()
 
 
@@ -159,3 +168,49 @@ def test_options_of_a_tool() -> None:
         except LogError as error:
             mine = f'ovs-appctl: processing "{specification}": {error}'
         assert first == mine
+
+
+def rotations(program: str, directory: Path) -> list[object]:
+    """What the control commands for log files answer, and what stands in the files afterwards."""
+    place = directory / "logs"
+    place.mkdir()
+    control = f"{directory}/c"
+    options = ["--no-dbs", f"--unixctl={control}", f"--log-file={place}/a.log", "-vconsole:off"]
+    process = subprocess.Popen([program, *options, "-vfile:info"], env=environment(directory))
+    seen: list[object] = []
+
+    def ask(*words: str) -> None:
+        command = ["/usr/bin/ovs-appctl", "-t", control, *words]
+        done = subprocess.run(command, env=environment(directory), capture_output=True, text=True, timeout=60)
+        seen.append((words, done.returncode, done.stdout, done.stderr))
+
+    try:
+        deadline = time.monotonic() + 30
+        while not os.path.exists(control):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        ask("vlog/reopen")  # it is the same
+        (place / "a.log").rename(place / "old.log")
+        ask("vlog/reopen")
+        place.rename(directory / "elsewhere")
+        ask("vlog/reopen")  # there can be none
+        (directory / "elsewhere").rename(place)
+        for command in ("vlog/close", "vlog/close", "vlog/reopen", "exit"):
+            ask(command)
+        process.wait(30)
+    finally:
+        process.kill()
+        process.wait()
+    for name in ("old.log", "a.log"):
+        lines = (place / name).read_text().splitlines()
+        seen.append([line.split("|", 2)[2] for line in lines if "|vlog|" in line])
+    return [str(item).replace(str(directory), "DIR") for item in seen]
+
+
+def test_log_files_that_are_rotated() -> None:
+    found = []
+    for name, program in (("theirs", "/usr/sbin/ovsdb-server"), ("ours", OURS)):
+        with tempfile.TemporaryDirectory(prefix=name) as directory:
+            found.append(rotations(program, Path(directory)))
+    assert found[0] == found[1]
+    assert "No such file or directory" in found[1][2]

@@ -197,7 +197,7 @@ class Log:
         self._default: tuple[int, int, int] = (INFO, console, INFO)
         self._sinks: list[Sink | None] = [None, None, None]
         self._target_sink: Sink | None = None
-        self._reopen: Callable[[], None] | None = None
+        self._reopen: Callable[[], str] | None = None
         self._close: Callable[[], None] | None = None
         self._loggers: dict[str, Logger] = {}
         for name in names:
@@ -221,14 +221,14 @@ class Log:
         self._target_sink = sink
         self._refresh_all()
 
-    def attach_file(self, sink: Sink, reopen: Callable[[], None], close: Callable[[], None]) -> None:
+    def attach_file(self, sink: Sink, reopen: Callable[[], str], close: Callable[[], None]) -> None:
         """The log file, with what ``vlog/reopen`` and ``vlog/close`` do to it."""
         self._reopen, self._close = reopen, close
         self.attach("file", sink)
 
-    def reopen_file(self) -> None:
-        if self._reopen is not None:
-            self._reopen()
+    def reopen_file(self) -> str:
+        """Takes up the file that has the log file's name now; gives the reason if there can be none."""
+        return "Logging to file not configured" if self._reopen is None else self._reopen()
 
     def close_file(self) -> None:
         if self._close is not None:

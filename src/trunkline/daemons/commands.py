@@ -54,7 +54,9 @@ def _log_commands(log: Log) -> list[Command]:
         return ""
 
     def reopen(_: Sequence[str]) -> str:
-        log.reopen_file()
+        wrong = log.reopen_file()
+        if wrong:
+            raise CommandError(wrong)
         return ""
 
     return [

@@ -80,9 +80,12 @@ def _replication_commands(daemon: "Daemon") -> list[Command]:
 
     def set_probe_interval(arguments: Sequence[str]) -> str:
         try:
-            daemon.replication.set_probe_interval(int(arguments[0]))
+            milliseconds = int(arguments[0])
         except ValueError:
+            milliseconds = 1 << 31
+        if not -(1 << 31) <= milliseconds < 1 << 31:
             return "Invalid probe interval, integer value expected\n"
+        daemon.replication.set_probe_interval(milliseconds)
         return ""
 
     def set_excluded(arguments: Sequence[str]) -> str:
@@ -123,16 +126,16 @@ def _trim(daemon: "Daemon", arguments: Sequence[str]) -> str:
 
 
 def _tlog_set(daemon: "Daemon", arguments: Sequence[str]) -> str:
-    name, colon, table = arguments[0].partition(":")
-    if not colon:
+    if arguments[1] not in ("on", "off"):
+        raise CommandError("invalid command argument")
+    name, _, table = arguments[0].partition(":")
+    if not name or not table:
         raise CommandError("invalid DB:TABLE argument")
     hosted = daemon.server.databases.get(name)
     if hosted is None:
         raise CommandError("no such database")
     if table not in hosted.database.tables:
         raise CommandError("no such table")
-    if arguments[1] not in ("on", "off"):
-        raise CommandError("invalid command argument")
     if arguments[1] == "on":
         hosted.told_tables.add(table)
     else:

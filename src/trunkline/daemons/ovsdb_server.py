@@ -7,6 +7,7 @@ from the database itself (daemons/ovsdb_remotes.py); the control commands are in
 """
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -125,6 +126,8 @@ class Daemon:
         """Serves a database file, or a relay: ``relay:DB:TARGET``.  Raises OvsdbError."""
         if name.startswith(PREFIX):
             return self._open_relay(name)
+        if not name:
+            raise OvsdbError("I/O error", f": open failed ({os.strerror(errno.ENOENT)})")
         path = os.path.abspath(name)  # as the original: not below the directory of databases
         for file in self.files.values():
             if file.path == path:

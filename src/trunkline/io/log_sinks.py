@@ -43,25 +43,34 @@ def to_stderr(_level: int, line: str) -> None:
 
 
 class LogFile:
-    """A log file that may be rotated away: `reopen` takes up a new one of the same name."""
+    """A log file that may be rotated away: `open`, called again, takes up a new one of the same name, or
+    stays with the old one while there can be none."""
 
     def __init__(self, log: Log, path: str) -> None:
         self.path = path
         self._log = log
         self._descriptor = -1
 
-    def open(self) -> bool:
-        """Opens the file and says so in the log.  Whether it could be opened."""
+    def open(self) -> str:
+        """Opens the file and says so in the log; gives the reason if it cannot be opened."""
         logger = self._log.module("vlog")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o660)
+            descriptor = os.open(self.path, flags, 0o660)
         except OSError as error:
-            logger.warn("failed to open %s for logging: %s", self.path, os.strerror(error.errno or 0))
-            return False
-        self._log.attach_file(self.write, self.reopen, self.close)
+            reason = os.strerror(error.errno or 0)
+            logger.warn("failed to open %s for logging: %s", self.path, reason)
+            return reason
+        if self._descriptor >= 0:
+            if os.path.samestat(os.fstat(descriptor), os.fstat(self._descriptor)):
+                os.close(descriptor)
+                return ""
+            logger.info("closing log file")
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._log.attach_file(self.write, self.open, self.close)
         logger.info("opened log file %s", self.path)
-        return True
+        return ""
 
     def write(self, _level: int, line: str) -> None:
         try:
@@ -71,19 +80,14 @@ class LogFile:
 
     def close(self) -> None:
         if self._descriptor >= 0:
-            self._log.module("vlog").info("closing log file")
             self._log.attach("file", None)
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def reopen(self) -> None:
-        self.close()
-        self.open()
-
 
 def open_file(log: Log, path: str) -> bool:
     """``--log-file=path``: whether the file could be opened; if not, the log says why."""
-    return LogFile(log, path).open()
+    return not LogFile(log, path).open()
 
 
 class _Datagrams:
