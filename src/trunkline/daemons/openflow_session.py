@@ -25,6 +25,7 @@ from trunkline.io.streams import Stream
 from trunkline.jsonrpc.reconnect import Reconnect, Timing
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.clients import Client
+from trunkline.ofproto.flow_monitors import resume
 from trunkline.ofproto.handler import start
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received, unexpected
@@ -88,6 +89,7 @@ class Session:
         self.bridge = bridge
         self.client = client
         self.stream = stream
+        client.backlog = lambda: client.connection.queued + stream.backlog
         self.state = state
         self.remote = remote
         self._tap = _Tap(snoop) if snoop is not None else None
@@ -107,6 +109,7 @@ class Session:
         self._answer: Iterator[None] | None = None  # that is being given
         self._asked = _NOTHING  # the message last carried out
         self._next: asyncio.Handle | None = None  # slice
+        self._resuming: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         self.flush()
@@ -235,6 +238,14 @@ class Session:
             self._sent.total += 1
             if self._tap is not None:
                 self._tap.sent(data)
+        if self.client.pause is not None and self._resuming is None and not self._is_over:
+            self._resuming = asyncio.get_running_loop().call_later(_PATIENCE, self._resume)
+
+    def _resume(self) -> None:
+        """Looks whether flow monitors that are paused can go on."""
+        self._resuming = None
+        resume(self.client)
+        self.flush()
 
     def end(self, reason: str, error: str) -> None:
         """Sends what is queued and closes."""
@@ -251,9 +262,10 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        for handle in (self._next, self._resuming):
+            if handle is not None:
+                handle.cancel()
+        self._next = self._resuming = None
 
     # ---- probes
 

@@ -5,6 +5,7 @@ who came by, such as ovs-ofctl.  A controller has a role among its kind: one tha
 change the switch and is told of ports only.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -13,6 +14,7 @@ from trunkline.flow import key as layout
 from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.ofproto.packet_in_limit import PacketInLimiter
+from trunkline.ofproto.rules import Rule
 from trunkline.openflow.connection import Connection, Received
 from trunkline.openflow.groups import GroupMod
 from trunkline.openflow.messages import AsyncConfig, FlowRemoved, Message, PacketIn, PortStatus, RoleStatus
@@ -43,10 +45,21 @@ class Bundle:
         self.messages: list[Received] = []
 
 
+class MonitorPause:
+    """What a client is told of flows once it reads again (flow_monitors.py): by place of the flow, whether
+    it knows of a flow there, and the last event (OFPFME_*, 0: none that is to be told) with its flow."""
+
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[int, int, int, int], tuple[bool, int, Rule]] = {}
+
+
 class Client:
     """A connection of a bridge: its role, what it is told, how much of a packet it is sent."""
 
     __slots__ = (
+        "backlog",
         "bundles",
         "chosen",
         "config",
@@ -55,6 +68,7 @@ class Client:
         "limiter",
         "monitors",
         "origin",
+        "pause",
         "role",
         "service",
     )
@@ -69,6 +83,8 @@ class Client:
         self.limiter: PacketInLimiter | None = None
         self.bundles: dict[int, Bundle] = {}
         self.monitors: dict[int, FlowMonitor] = {}
+        self.pause: MonitorPause | None = None  # of what the monitors tell
+        self.backlog: Callable[[], int] = lambda: connection.queued  # bytes that wait to be sent
         self.config = (of.OFPC_FRAG_NORMAL, 0 if service else 128, False)  # fragments, miss_send_len, bad ttl
 
     @property

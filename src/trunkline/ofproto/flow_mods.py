@@ -69,13 +69,15 @@ class Selection(NamedTuple):
 
 class FlowChange(NamedTuple):
     """What came of a flow: `event` is OFPFME_* (added, removed, modified), `old` the flow whose place this
-    one took with other actions, `author` the client and the xid of its message, if one did it."""
+    one took with other actions, `author` the client and the xid of its message, if one did it, `replaced`
+    whether there was a flow in its place."""
 
     event: int
     rule: Rule
     reason: int
     old: Rule | None
     author: tuple[Any, int] | None
+    replaced: bool = False
 
 
 def _options_of(rule: Rule) -> set[int]:
@@ -369,7 +371,8 @@ class Flows:
             return
         other = old is not None and old.actions != rule.actions
         if event != OFPFME_MODIFIED or other or (old is not None and old.cookie != rule.cookie):
-            self.changes.append(FlowChange(event, rule, reason, old if other else None, self.author))
+            shown, replaced = old if other else None, old is not None
+            self.changes.append(FlowChange(event, rule, reason, shown, self.author, replaced))
 
     def _delete(self, rules: list[Rule], reason: int) -> list[FlowRemoved]:
         removed = [self._removed(rule, reason) for rule in rules if rule.flags & of.OFPFF_SEND_FLOW_REM]

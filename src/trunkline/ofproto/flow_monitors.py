@@ -1,14 +1,21 @@
 """Flow monitors: a client is told of every change to the flows that it asked to watch.
 
 A change that it made itself is told in short (its xid), unless the monitor wants these in full too.  What one
-message changes is told together.  Source: OpenFlow 1.4.1 section 7.3.5.17, and what the original says.
+message changes is told together.
+
+A client that does not read fast enough is paused once MOST_UNSENT bytes wait for it: then it is told only
+which of the flows that it knows of are gone, until all has been sent; then what has come and what has changed
+meanwhile, by the flows of then, and that it goes on.  So what waits is bounded by the number of flows.
+
+Source: OpenFlow 1.4.1 section 7.3.5.17, and what the original says.
 """
 
+from contextlib import suppress
 from typing import Any, Final
 
 from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
-from trunkline.ofproto.clients import UNASKED, Client
+from trunkline.ofproto.clients import UNASKED, Client, MonitorPause
 from trunkline.ofproto.flow_mods import FlowChange, Refused, Selection
 from trunkline.ofproto.rules import Rule, references
 from trunkline.openflow import actions as a
@@ -16,6 +23,7 @@ from trunkline.openflow import monitors as wire
 from trunkline.openflow.wire import EncodeError
 
 _OPENFLOW14: Final = 5
+MOST_UNSENT: Final = 128 * 1024
 _FLAG: Final = {
     wire.OFPFME_ADDED: wire.OFPFMF_ADD,
     wire.OFPFME_REMOVED: wire.OFPFMF_REMOVED,
@@ -84,23 +92,68 @@ def report(bridge: Bridge) -> None:
     for client in bridge.clients.all if changes else ():
         if not client.monitors:
             continue
-        updates = _updates(client, changes)
+        updates = _updates(client, changes) if client.pause is None else _while_paused(client, changes)
         if updates:
-            try:
-                message: Any = wire.FlowUpdates(tuple(updates))
-                client.connection.send(message, xid=UNASKED)
-            except EncodeError:  # its version cannot say what the flows do
-                continue
+            _send(client, updates)
+        if client.pause is None and updates and client.backlog() > MOST_UNSENT:
+            client.pause = MonitorPause()
+            _say(client, wire.FlowMonitorPaused())
+
+
+def resume(client: Client) -> bool:
+    """Ends a client's pause if all has been sent; what happened meanwhile is queued."""
+    if client.pause is None or client.backlog():
+        return False
+    held, client.pause = client.pause.held, None
+    if not client.monitors:
+        return False
+    updates: list[Any] = []
+    for known, event, rule in held.values():
+        event = event if known or not event else wire.OFPFME_ADDED
+        flags = _flags(client, FlowChange(event, rule, 0, None, None)) if event else 0
+        if flags:
+            updates.append(_update(event, rule, 0, flags))
+    if updates:
+        _send(client, updates)
+    _say(client, wire.FlowMonitorResumed())
+    return True
+
+
+def _send(client: Client, updates: list[Any]) -> None:
+    message: Any = wire.FlowUpdates(tuple(updates))
+    with suppress(EncodeError):  # its version cannot say what the flows do
+        client.connection.send(message, xid=UNASKED)
+
+
+def _say(client: Client, word: Any) -> None:
+    client.connection.send(word, xid=UNASKED)
+
+
+def _while_paused(client: Client, changes: list[FlowChange]) -> list[Any]:
+    """What is told at once: that flows are gone which the client knows of.  The rest is kept in mind."""
+    assert client.pause is not None
+    held = client.pause.held
+    told: list[Any] = []
+    for change in changes:
+        rule = change.rule
+        place = (rule.table, rule.priority, rule.value, rule.mask)
+        known = held[place][0] if place in held else change.event != wire.OFPFME_ADDED or change.replaced
+        if change.event != wire.OFPFME_REMOVED:
+            held[place] = known, change.event, rule
+            continue
+        held.pop(place, None)
+        flags = _flags(client, change) if known else 0
+        if flags:
+            told.append(_update(change.event, rule, change.reason, flags))
+            held[place] = False, 0, rule
+    return told
 
 
 def _updates(client: Client, changes: list[FlowChange]) -> list[wire.FlowUpdate | wire.FlowUpdateAbbreviated]:
     found: list[wire.FlowUpdate | wire.FlowUpdateAbbreviated] = []
     abbreviated = False
     for change in changes:
-        flags = 0
-        for monitor in client.monitors.values():
-            if _watches(monitor, change):
-                flags |= monitor.flags
+        flags = _flags(client, change)
         if not flags:
             continue
         if flags & wire.OFPFMF_ONLY_OWN or change.author is None or change.author[0] is not client:
@@ -109,6 +162,15 @@ def _updates(client: Client, changes: list[FlowChange]) -> list[wire.FlowUpdate 
             found.append(wire.FlowUpdateAbbreviated(change.author[1]))
             abbreviated = True
     return found
+
+
+def _flags(client: Client, change: FlowChange) -> int:
+    """The flags of all monitors that a change concerns."""
+    flags = 0
+    for monitor in client.monitors.values():
+        if _watches(monitor, change):
+            flags |= monitor.flags
+    return flags
 
 
 def _watches(monitor: wire.FlowMonitor, change: FlowChange) -> bool:

@@ -135,6 +135,11 @@ class Connection:
         self._out.clear()
         return data
 
+    @property
+    def queued(self) -> int:
+        """How many bytes `to_send` would return."""
+        return sum(map(len, self._out))
+
     def _write(self, protocol: Protocol, message: Message, xid: int) -> None:
         self._out += encode(protocol, message, xid)
 
