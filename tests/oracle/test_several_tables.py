@@ -167,6 +167,7 @@ def test_a_pipeline_is_built_changed_and_taken_down(pair: Pair) -> None:
 @pytest.mark.parametrize("version", range(1, 7))
 def test_table_statistics_and_roles(pair: Pair, version: int) -> None:
     """Roles of two controllers on each switch, each told of the other's."""
+    first = 100 * version  # an older generation than that of the test before would be refused
     talk, other = Talk(pair, version), Talk(pair, version)
     try:
         talk.ask(_flow("in_port=1,actions=output:2"))
@@ -178,7 +179,7 @@ def test_table_statistics_and_roles(pair: Pair, version: int) -> None:
                 *((talk, of.OFPCR_ROLE_EQUAL, 3), (talk, of.OFPCR_ROLE_SECONDARY, 10)),
             )
             for one, role, generation in steps:
-                one.ask(m.RoleRequest(role, None if version == 1 else generation), role)
+                one.ask(m.RoleRequest(role, None if version == 1 else first + generation), role)
                 one.ask(m.RoleRequest(of.OFPCR_ROLE_NOCHANGE) if version > 2 else m.BarrierRequest())
                 for each in (talk, other):
                     each.ask(_flow("in_port=3,actions=output:1"))  # a secondary may not

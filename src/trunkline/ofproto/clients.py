@@ -97,6 +97,8 @@ class Client:
 
     def wants(self, message: Message) -> bool:
         """Whether it is to be sent this message unasked."""
+        if isinstance(message, RoleStatus):
+            return self.connection.version >= _OPENFLOW13  # asked for or not
         if self.service and not self.config[1]:
             return False
         secondary = self.role == of.OFPCR_ROLE_SECONDARY
@@ -114,8 +116,6 @@ class Client:
                 wanted = self.asynchronous.port_status
             case FlowRemoved(reason=reason):
                 wanted = self.asynchronous.flow_removed
-            case RoleStatus():
-                return self.connection.version >= _OPENFLOW13  # asked for or not
             case TableStatus(reason=reason):
                 if self.connection.version < _OPENFLOW14:
                     return False
