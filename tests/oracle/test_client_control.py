@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA, Client
+from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA, Client, variables
 from trunkline.io.pidfile import read_pidfile
 
 pytestmark = pytest.mark.oracle
@@ -36,11 +36,6 @@ def listens(path: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def variables(directory: str) -> dict[str, str]:
-    names = ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")
-    return {**os.environ, **{f"OVS_{name}": directory for name in names}}
 
 
 class Background:

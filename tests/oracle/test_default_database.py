@@ -4,12 +4,10 @@ servers with no, one and two databases, with Open_vSwitch among them and without
 # ruff: noqa: E501
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +15,8 @@ from typing import Any, Final
 
 import pytest
 
-from support.database_servers import Client
+from support.database_servers import ORIGINAL as SERVER
+from support.database_servers import start_server, variables
 
 pytestmark = pytest.mark.oracle
 ORIGINAL: Final = "/usr/bin/ovsdb-client"
@@ -61,8 +60,7 @@ class Server:
     def __init__(self, names: list[str]) -> None:
         self.part = len(names) + ("Open_vSwitch" in names)
         self.directory = tempfile.mkdtemp(prefix="names")
-        kinds = ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")
-        self.environment = {**os.environ, **{f"OVS_{kind}": self.directory for kind in kinds}}
+        self.environment = variables(self.directory)
         for name in dict.fromkeys([*names, "Zoo"]):
             text = json.dumps({"name": name, "version": "1.0.0", "tables": TABLES})
             Path(self.directory, "schema").write_text(text)
@@ -72,19 +70,8 @@ class Server:
                     ["/usr/bin/ovsdb-tool", "create", file, f"{self.directory}/schema"], check=True
                 )
         Path(self.directory, "wrong").write_text('{"name":1}')
-        self.process = subprocess.Popen(
-            ["/usr/sbin/ovsdb-server", *(f"{name}.db" for name in names or ["Zoo"]), "--remote=punix:db.sock", "-vconsole:off",
-             f"--unixctl={self.directory}/ctl"],
-            env=self.environment, cwd=self.directory,
-        )  # fmt: skip
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                Client(f"{self.directory}/db.sock").close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        files = [f"{name}.db" for name in names or ["Zoo"]]
+        self.process = start_server(SERVER, self.directory, *files, f"--unixctl={self.directory}/ctl")
         if not names:  # a server cannot be started without one
             control = ["/usr/bin/ovs-appctl", "-t", f"{self.directory}/ctl"]
             subprocess.run([*control, "ovsdb-server/remove-db", "Zoo"], check=True, timeout=20)

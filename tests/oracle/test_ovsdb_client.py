@@ -3,7 +3,6 @@
 # ruff: noqa: E501
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from support.database_servers import Client, Running
+from support.database_servers import ORIGINAL as SERVER
+from support.database_servers import Client, Running, start_server, variables
 
 pytestmark = pytest.mark.oracle
 ORIGINAL = "/usr/bin/ovsdb-client"
@@ -29,21 +29,9 @@ INSERT = '["Open_vSwitch",{"op":"insert","table":"Open_vSwitch","row":{"next_cfg
 class Server:
     def __init__(self) -> None:
         self.directory = tempfile.mkdtemp(prefix="ovsdb")
-        names = ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")
-        self.environment = {**os.environ, **{f"OVS_{name}": self.directory for name in names}}
+        self.environment = variables(self.directory)
         subprocess.run(["/usr/bin/ovsdb-tool", "create", f"{self.directory}/conf.db", SCHEMA], check=True)
-        self.process = subprocess.Popen(
-            ["/usr/sbin/ovsdb-server", f"{self.directory}/conf.db", f"--remote=punix:{self.directory}/db.sock",
-             "-vconsole:off"], env=self.environment,
-        )  # fmt: skip
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                Client(f"{self.directory}/db.sock").close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        self.process = start_server(SERVER, self.directory, f"{self.directory}/conf.db")
         self.vsctl("init", "--", "add-br", "br0", "--", "add-port", "br0", "p1", "tag=7")
         self.vsctl("set", "Bridge", "br0", "external_ids:a=b c", 'other_config:x="é\\"y"', "flood_vlans=3,1")
 

@@ -19,6 +19,33 @@ SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DB = "Open_vSwitch"
 
 
+def variables(directory: str) -> dict[str, str]:
+    """The environment of programs whose files all lie in a directory."""
+    names = ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")
+    return {**os.environ, **{f"OVS_{name}": directory for name in names}}
+
+
+def start_server(program: str, directory: str, *words: str) -> "subprocess.Popen[bytes]":
+    """A database server, once it answers at `directory`/db.sock."""
+    process = subprocess.Popen(
+        [program, *words, f"--remote=punix:{directory}/db.sock", "-vconsole:off"],
+        env=variables(directory),
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            Client(f"{directory}/db.sock").close()
+            return process
+        except OSError:
+            assert process.poll() is None, f"it ended with status {process.returncode}"
+            time.sleep(0.02)
+    process.kill()
+    raise AssertionError("the server does not answer")
+
+
 class Running:
     """A database server in a directory of its own."""
 
@@ -27,37 +54,13 @@ class Running:
         self.options = (f"--remote=db:{DB},{DB},manager_options", *options) if manager else options
         self.directory = tempfile.mkdtemp(prefix="ovsdb")
         self.program = program
-        self.environment = {
-            **os.environ,
-            **{f"OVS_{name}": self.directory for name in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")},
-        }
+        self.environment = variables(self.directory)
         subprocess.run([BIN / "ovsdb-tool", "create", f"{self.directory}/conf.db", schema], check=True)
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                self.program,
-                f"{self.directory}/conf.db",
-                f"--remote=punix:{self.directory}/db.sock",
-                f"--log-file={self.directory}/log",
-                "-vconsole:off",
-                *self.options,
-            ],
-            env=self.environment,
-            cwd=self.directory,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            try:
-                Client(self).close()
-                return
-            except OSError:
-                assert self.process.poll() is None, Path(self.directory, "log").read_text()
-                time.sleep(0.02)
-        raise AssertionError("the server does not answer")
+        file, log = f"{self.directory}/conf.db", f"--log-file={self.directory}/log"
+        self.process = start_server(self.program, self.directory, file, log, *self.options)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
