@@ -41,8 +41,7 @@ _FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ip6gre": (6,)}  # of others 
 _RECORD: Final = program.HEADER.packed.pack
 _UDP: Final = 17
 _INET, _INET6 = 2, 10
-_ALONE: Final = layout.TUN_CSUM << layout.OFFSET["tunnel_flags"]
-"""Headers with this bit the program cannot write: it does not sum up packets."""
+_SUMMED: Final = layout.TUN_CSUM << layout.OFFSET["tunnel_flags"]
 
 Argument = tuple[int, int]
 """A port, and the fields of a tunnel as bits of a key."""
@@ -168,16 +167,17 @@ class Headers:
         destination = _end(fields, "tun_dst", "tun_ipv6_dst")
         source = _end(fields, "tun_src", "tun_ipv6_src")
         way = self._way(destination, source, layout.get(fields, "pkt_mark")) if tunnel is not None else None
-        if tunnel is None or way is None or fields & _ALONE:
+        if tunnel is None or way is None:
             return bytes(program.HEADER.packed.size)
         kind = Kind(tunnel.type, tunnel.destination, False, tunnel.extensions)
         octets = bytes(2) + header(kind, Outer(0, 0, way.source, destination), fields)
         six = not is_mapped(destination)
         flags = program.HEADER_IPV6 if six else 0
+        flags |= program.HEADER_CHECKSUM if fields & _SUMMED else 0
         if TUNNEL_TYPES[tunnel.type].protocol == _UDP:
             flags |= program.HEADER_UDP
-            if six:  # a sum over the whole packet is left out, as the kernel's own tunnels do
-                octets = octets[:62] + bytes(2) + octets[64:]
+            at = 62 if six else 42  # without being asked there is no checksum, over IPv6 neither
+            octets = octets[:at] + bytes(2) + octets[at + 2 :]
         first, last = self.source_ports
         hop = way.hop.to_bytes(16, "big")
         if is_mapped(way.hop):

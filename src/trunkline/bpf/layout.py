@@ -135,7 +135,7 @@ DEVICE_IS_UNDERLAY: Final = 0x80000000  # in the map `devices`: no port, but pac
 TUNNEL_KINDS: Final = ("NONE", "GENEVE", "GRE", "VXLAN", "VXLAN_POLICY")
 """Tunnels whose headers the program takes off itself, numbered from 0."""
 TUNNEL_OVER_IPV6: Final = 0x80000000  # in the name of a tunnel, beside protocol << 16 | UDP port
-HEADER_IPV6, HEADER_UDP, HEADER_SEQUENCE = 1, 2, 4
+HEADER_IPV6, HEADER_UDP, HEADER_SEQUENCE, HEADER_CHECKSUM = 1, 2, 4, 8
 PORT_TO_HOST: Final = 1  # packets for the port are received by its device, for the other side is Python
 
 TRACK_FLAGS: Final = tuple(
@@ -421,6 +421,7 @@ def header() -> str:
             ("HEADER_IPV6", HEADER_IPV6),
             ("HEADER_UDP", HEADER_UDP),
             ("HEADER_SEQUENCE", HEADER_SEQUENCE),
+            ("HEADER_CHECKSUM", HEADER_CHECKSUM),
             ("TUN_OAM", layout.TUN_OAM),
             ("TUN_DF", layout.TUN_DF),
             ("TUN_CSUM", layout.TUN_CSUM),

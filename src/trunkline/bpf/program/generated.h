@@ -45,6 +45,7 @@
 #define HEADER_IPV6 1
 #define HEADER_UDP 2
 #define HEADER_SEQUENCE 4
+#define HEADER_CHECKSUM 8
 #define TUN_OAM 1
 #define TUN_DF 2
 #define TUN_CSUM 4

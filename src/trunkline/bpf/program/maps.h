@@ -167,7 +167,8 @@ struct scratch {
 	u16 known_zone, known_reply;
 	u32 on_its_way; /* a routing header says that the IPv6 destination is not the last (RFC 8200, section 8.1) */
 	u32 cutting; /* bytes not to be sent next */
-	u8 header[HEADER_START]; /* the start of an outer header; it begins at byte 2 */
+	u16 unfinished; /* the checksum of the transport header, if its sender has left that to hardware */
+	u8 header[HEADER_START] __attribute__((aligned(8))); /* the start of an outer header; it begins at byte 2 */
 	u8 window[WINDOW + 2 + 62]; /* a part of the packet; it begins at byte 2, so that IP addresses are aligned */
 };
 struct {

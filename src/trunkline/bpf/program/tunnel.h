@@ -9,7 +9,7 @@
  *
  * bpf_skb_adjust_room() moves only IP, and it is skb->protocol that says so; `become` changes that. */
 #pragma once
-#include "extract.h"
+#include "rewrite.h"
 
 /* What tunnels there are: by TUNNEL_OVER_IPV6 | protocol << 16 | UDP port, or of ERSPAN 1. */
 struct {
@@ -62,6 +62,7 @@ INLINE void set_outer(struct scratch *s, u32 number)
 #define GENEVE_OAM 0x80
 #define VXLAN_HAS_VNI 0x08000000
 #define VXLAN_HAS_POLICY 0x80000000
+#define GRE_CHECKSUM 0x8000
 #define GRE_KEY 0x2000
 #define GRE_SEQUENCE 0x1000
 #define HOP_SIZE 20 /* struct bpf_redir_neigh */
@@ -83,6 +84,63 @@ INLINE u16 folded(u32 sum)
 {
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (sum & 0xffff) + (sum >> 16);
+}
+
+/* ---- checksums
+ *
+ * What a sender has left to hardware makes no difference to the sum over a packet that a checksum around it needs: bytes
+ * from where the unfinished one begins will sum up to the complement of what stands in it (local checksum offload). */
+
+struct sum {
+	struct __sk_buff *skb;
+	struct scratch *s;
+	u32 at, to, sum;
+};
+
+#define CHUNK 128
+
+static long add_chunk(u32 i UNUSED, struct sum *c)
+{
+	if (c->at >= c->to)
+		return 1;
+	u32 left = c->to - c->at;
+	u32 size = within(left > CHUNK ? CHUNK : left, CHUNK);
+	u8 *p = c->s->window + 2, *end = p + (size & (CHUNK - 1));
+	*(u16 *)end = 0; /* up to a whole word, if it is the last; else the bytes come over this */
+	*(u16 *)(end + 2) = 0;
+	if (bpf_skb_load_bytes(c->skb, c->at, p, size))
+		return 1;
+	c->sum = bpf_csum_diff(NULL, 0, (const u32 *)p, size + 3 & ~3, c->sum);
+	c->at += size;
+	return 0;
+}
+
+/* The sum over bytes of the packet, `from` and `to` at an even distance. */
+GLOBAL int sum_of(struct __sk_buff *skb, struct scratch *s, u32 from, u32 to)
+{
+	struct sum c = {.skb = skb, .s = s, .at = from, .to = to};
+	if (!s)
+		return 0;
+	bpf_loop(0x10000 / CHUNK + 1, add_chunk, &c, 0);
+	return folded(c.sum);
+}
+
+/* The checksum field of a packet that its sender has not finished: the sum of the pseudo header, and nothing else.  1: so it
+ * looks.  (So does one in 65,536 that is finished; then what follows from it is the same.) */
+GLOBAL int is_unfinished(struct __sk_buff *skb, struct scratch *s)
+{
+	u16 field = 0;
+	if (!s || s->fragment || (s->transport != IPPROTO_TCP && s->transport != IPPROTO_UDP))
+		return 0;
+	if (bpf_skb_load_bytes(skb, s->transport_at + checksum_at(s->transport), &field, 2))
+		return 0;
+	u64 sum = (u64)bpf_htons(s->transport) + bpf_htons(s->transport_size) + (s->transport_size >> 16);
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		sum += (u64)s->key.net_src[i] + s->key.net_dst[i];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	s->unfinished = field;
+	return folded((sum & 0xffff) + (sum >> 16)) == field;
 }
 
 /* ---- out */
@@ -122,6 +180,29 @@ INLINE void complete_header(struct scratch *s, const struct header *h, u32 lengt
 	}
 }
 
+/* Writes the checksum of a header at `at`, over it and all that follows.  `inner`: where an unfinished checksum of the packet
+ * inside begins to count, or 0. */
+INLINE int sum_up(struct __sk_buff *skb, struct scratch *s, const struct header *h, u32 at, u32 inner)
+{
+	u32 sum = sum_of(skb, s, at, inner ? inner : skb->len);
+	u16 check;
+	if (inner)
+		sum += (u16)~s->unfinished;
+	if (!(h->flags & HEADER_UDP)) {
+		check = ~folded(sum);
+		return bpf_skb_store_bytes(skb, at + 4, &check, 2, 0);
+	}
+	sum += bpf_htons(IPPROTO_UDP) + bpf_htons(skb->len - at);
+	if (h->flags & HEADER_IPV6)
+		sum = bpf_csum_diff(NULL, 0, (const u32 *)(s->header + 24), 32, sum);
+	else
+		sum = bpf_csum_diff(NULL, 0, (const u32 *)(s->header + 28), 8, sum);
+	check = ~folded(sum);
+	if (!check)
+		check = 0xffff;
+	return bpf_skb_store_bytes(skb, at + 6, &check, 2, 0);
+}
+
 INLINE int number_packet(struct __sk_buff *skb, const struct header *h)
 {
 	u32 port = h->port;
@@ -158,6 +239,15 @@ GLOBAL int encapsulate(struct __sk_buff *skb, struct scratch *s, u32 number)
 	} else if (length > h->mtu) {
 		return 0;
 	}
+	u32 inner_at = 0; /* where an unfinished checksum begins to count */
+	if (h->flags & HEADER_CHECKSUM) {
+		if (segment && !(h->flags & HEADER_UDP))
+			return 0;
+		if (!segment && s->stale)
+			extract(skb, s);
+		if (!segment && is_unfinished(skb, s))
+			inner_at = s->transport_at + size + tag;
+	}
 	u32 hash = bpf_get_hash_recalc(skb);
 	u32 outer_tag = skb->vlan_proto & 0xffff; /* in network order */
 	u16 inner[9];
@@ -187,6 +277,9 @@ GLOBAL int encapsulate(struct __sk_buff *skb, struct scratch *s, u32 number)
 	if (tag ? bpf_skb_store_bytes(skb, size, inner, 18, 0) : bpf_skb_store_bytes(skb, size, inner, 14, 0))
 		return TC_ACT_SHOT;
 	if (h->flags & HEADER_SEQUENCE && number_packet(skb, h))
+		return TC_ACT_SHOT;
+	/* Segments that hardware cuts get none: the kernel lets no program ask for it, and a UDP tunnel may do without. */
+	if (h->flags & HEADER_CHECKSUM && !segment && sum_up(skb, s, h, h->flags & HEADER_IPV6 ? 54 : 34, inner_at))
 		return TC_ACT_SHOT;
 	return bpf_redirect_neigh(h->device, &h->hop_family, HOP_SIZE, 0);
 }
@@ -255,9 +348,14 @@ INLINE u32 gre(struct scratch *s, u32 at)
 {
 	u8 *p = BYTES(s, at);
 	u32 flags = bpf_ntohs(READ16(p));
-	if (flags & ~(GRE_KEY | GRE_SEQUENCE) || READ16(p + 2) != bpf_htons(ETH_P_TEB))
+	if (flags & ~(GRE_CHECKSUM | GRE_KEY | GRE_SEQUENCE) || READ16(p + 2) != bpf_htons(ETH_P_TEB))
 		return 0;
 	at += 4;
+	if (flags & GRE_CHECKSUM) {
+		s->key.tunnel_flags |= bpf_htons(TUN_CSUM);
+		p += 4;
+		at += 4;
+	}
 	if (flags & GRE_KEY) {
 		s->key.tun_id = bpf_cpu_to_be64(bpf_ntohl(READ32(p + 4)));
 		s->key.tunnel_flags |= bpf_htons(TUN_KEY);
@@ -310,6 +408,29 @@ INLINE int take_off(struct __sk_buff *skb, u32 at)
 	return tag && bpf_skb_vlan_push(skb, outer_tag, bpf_ntohs(inner[7])) ? BROKEN : TAKEN_OFF;
 }
 
+/* Sums up an outer header and what follows, from `at` on: 0xffff if it is as the checksum says. */
+INLINE u32 outer_sum(struct __sk_buff *skb, struct scratch *s, u32 at, int is_udp)
+{
+	u32 sum = sum_of(skb, s, at, skb->len);
+	if (!is_udp)
+		return sum;
+	u64 ends = (u64)sum + bpf_htons(IPPROTO_UDP) + bpf_htons(skb->len - at) + s->key.tun_src + s->key.tun_dst;
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		ends += (u64)s->key.tun_ipv6_src[i] + s->key.tun_ipv6_dst[i];
+	ends = (ends & 0xffffffff) + (ends >> 32);
+	return folded((ends & 0xffff) + (ends >> 16));
+}
+
+/* A sum that is not right although the packet may be: the one inside is unfinished. */
+INLINE int is_right(struct __sk_buff *skb, struct scratch *s, u32 sum)
+{
+	if (!extract(skb, s) || !is_unfinished(skb, s))
+		return 0;
+	sum += (u16)~sum_of(skb, s, s->transport_at, skb->len);
+	return folded(sum + (u16)~s->unfinished) == 0xffff;
+}
+
 /* If the packet is one of a tunnel's, takes its headers off; what they say goes into the key.  The tunnel's port; 0: it is
  * none; -1: it was one. */
 GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
@@ -324,9 +445,12 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 	if (at == 54)
 		name |= TUNNEL_OVER_IPV6;
 	u8 *p = BYTES(s, at);
+	u32 ip_end = at;
 	if (protocol == IPPROTO_UDP) {
-		if (skb->len < at + 16 || READ16(p + 6)) /* whoever computes checksums may verify them */
+		if (skb->len < at + 16)
 			return 0;
+		if (READ16(p + 6))
+			s->key.tunnel_flags = bpf_htons(TUN_CSUM);
 		s->key.tun_tp_src = READ16(p);
 		s->key.tun_tp_dst = READ16(p + 2);
 		name |= bpf_ntohs(READ16(p + 2));
@@ -351,9 +475,19 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 	}
 	if (!at)
 		return 0;
+	u32 sum = 0xffff;
+	int summed = s->key.tunnel_flags & bpf_htons(TUN_CSUM), level = -1;
+	if (summed && protocol == IPPROTO_UDP)
+		level = bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY); /* what hardware or GRO have verified */
+	if (summed && level < 0 && !skb->gso_size)
+		sum = outer_sum(skb, s, ip_end, protocol == IPPROTO_UDP);
 	int done = take_off(skb, at);
-	if (done != BROKEN)
-		return done == TAKEN_OFF ? t->port : 0;
+	if (done == UNTOUCHED)
+		return 0;
+	if (level >= 0)
+		bpf_csum_level(skb, level ? BPF_CSUM_LEVEL_DEC : BPF_CSUM_LEVEL_RESET);
+	if (done == TAKEN_OFF && (sum == 0xffff || is_right(skb, s, sum)))
+		return t->port;
 	s->port = t->port;
 	count_drop(s, DROP_TUNNEL_ERROR);
 	return -1;

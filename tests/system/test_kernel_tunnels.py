@@ -1,0 +1,137 @@
+"""Tunnels in the kernel: between two hosts of ours traffic goes on while both switches are stopped.
+
+So no packet of it goes through Python.  What senders leave to hardware is left on, on the cable as well:
+large segments and unfinished checksums go through the tunnels.
+"""
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from support.host import Host
+from support.kernel_program import compiled, needs_kernel
+from support.namespaces import PATIENCE, Namespace, namespaces
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("kernel tunnels")]
+ENDS = {4: ("192.168.9.1", "192.168.9.2"), 6: ("fd00:9::1", "fd00:9::2")}
+MACHINES = ("10.9.0.1", "10.9.0.2")
+
+
+class Case(NamedTuple):
+    """`sets` and `matches`: of packets that go into the tunnel and come out of it."""
+
+    type: str
+    family: int
+    options: tuple[str, ...] = ()
+    sets: str = ""
+    matches: str = ""
+
+
+OPTION = "set_field:0x1234->tun_metadata0,set_field:0x9abcdef0->tun_metadata1,"
+CASES = (
+    Case("vxlan", 4, ("options:key=7",)),
+    Case("vxlan", 6, ("options:key=7",)),
+    Case(
+        "vxlan", 4, ("options:key=7", "options:exts=gbp"), "set_field:0x55->tun_gbp_id,", "tun_gbp_id=0x55,"
+    ),
+    Case("geneve", 4, ("options:key=flow",), "set_field:99->tun_id,", "tun_id=99,"),
+    Case("geneve", 4, ("options:key=7", "options:csum=true"), OPTION, "tun_metadata0=0x1234,"),
+    Case(
+        "geneve", 6, ("options:key=7", "options:tos=inherit"), OPTION, "tun_metadata1=0x9a000000/0xff000000,"
+    ),
+    Case("gre", 4, ("options:key=7",)),
+    Case("gre", 4),
+    Case("ip6gre", 6, ("options:key=9",)),
+)
+
+
+class Side(NamedTuple):
+    host: Host
+    machine: Namespace
+    number: int  # 0 or 1
+
+
+@pytest.fixture(scope="module")
+def sides() -> Iterator[list[Side]]:
+    needs_kernel()
+    compiled()
+    with namespaces() as left, namespaces() as right, ExitStack() as stack:
+        directories = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kt.", dir="/tmp")))
+        left("ip", "link", "add", "up0", "type", "veth", "peer", "name", "up0", "netns", right.name)
+        made = []
+        for number, namespace in enumerate((left, right)):
+            namespace("ip", "link", "set", "up0", "up", "mtu", "1500")
+            namespace("ip", "addr", "add", f"{ENDS[4][number]}/24", "dev", "up0")
+            namespace("ip", "addr", "add", f"{ENDS[6][number]}/64", "dev", "up0", "nodad")
+            directory = directories / str(number)
+            directory.mkdir()
+            host = Host(namespace, directory)
+            stack.callback(host.stop)
+            machine = namespace.machine("m0", f"{MACHINES[number]}/24")
+            machine("ip", "link", "set", "eth0", "mtu", "1300", "address", f"02:00:00:00:00:0{number + 1}")
+            host.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail-mode=secure")
+            host.vsctl("add-port", "br0", "m0")
+            host.run("ovs-ofctl", "add-tlv-map", "br0", "{class=0xff01,type=0x80,len=4}->tun_metadata0,"
+                     "{class=0xff01,type=2,len=8}->tun_metadata1")  # fmt: skip
+            made.append(Side(host, machine, number))
+        for side, other in (made, made[::-1]):
+            address = f"02:00:00:00:00:0{other.number + 1}"
+            neighbour = (MACHINES[other.number], "lladdr", address, "dev", "eth0")
+            side.machine("ip", "neigh", "replace", *neighbour)
+        yield made
+
+
+def configure(side: Side, case: Case) -> None:
+    host = side.host
+    remote = ENDS[case.family][1 - side.number]
+    host.vsctl("--if-exists", "del-port", "t0", "--", "add-port", "br0", "t0",
+               "--", "set", "interface", "t0", f"type={case.type}", f"options:remote_ip={remote}",
+               *case.options)  # fmt: skip
+    host.run("ovs-ofctl", "del-flows", "br0")
+    for flow in (f"in_port=m0,actions={case.sets}output:t0", f"in_port=t0,{case.matches}actions=output:m0"):
+        host.run("ovs-ofctl", "add-flow", "br0", flow)
+
+
+def transfer(sides: list[Side]) -> None:
+    """Some data over TCP, from the first machine to the second."""
+    server = sides[1].machine.start("iperf3", "-s", "-1")
+    try:
+        deadline = time.monotonic() + 20 * PATIENCE
+        while "receiver" not in (
+            text := sides[0].machine("iperf3", "-c", MACHINES[1], "-n", "2M", check=False, timeout=20)
+        ):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.05)
+    finally:
+        server.kill()
+        server.wait()
+        assert server.stdout is not None
+        server.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: "-".join((case.type, str(case.family), *case.options))
+)
+def test_traffic_goes_on_while_the_switches_are_stopped(sides: list[Side], case: Case) -> None:
+    for side in sides:
+        configure(side, case)
+    deadline = time.monotonic() + 20 * PATIENCE
+    while not sides[0].machine.pings(MACHINES[1]):
+        assert time.monotonic() < deadline
+    transfer(sides)
+    for side in sides:
+        os.kill(side.host.switch.pid, signal.SIGSTOP)
+    try:
+        text = sides[0].machine("ping", "-q", "-c", "5", "-i", "0.1", "-W", "2", MACHINES[1], check=False)
+        assert " 0% packet loss" in text
+        transfer(sides)
+    finally:
+        for side in sides:
+            os.kill(side.host.switch.pid, signal.SIGCONT)
