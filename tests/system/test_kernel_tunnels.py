@@ -77,7 +77,7 @@ def sides() -> Iterator[list[Side]]:
             machine = namespace.machine("m0", f"{MACHINES[number]}/24")
             machine("ip", "link", "set", "eth0", "mtu", "1300", "address", f"02:00:00:00:00:0{number + 1}")
             host.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail-mode=secure")
-            host.vsctl("add-port", "br0", "m0")
+            host.vsctl("add-port", "br0", "m0", "--", "set", "open", ".", "other_config:max-idle=600000")
             host.run("ovs-ofctl", "add-tlv-map", "br0", "{class=0xff01,type=0x80,len=4}->tun_metadata0,"
                      "{class=0xff01,type=2,len=8}->tun_metadata1")  # fmt: skip
             made.append(Side(host, machine, number))

@@ -19,15 +19,19 @@ pytestmark = [pytest.mark.system, pytest.mark.oracle, pytest.mark.xdist_group("t
 
 KERNEL, SIM, ORIGINAL = "kernel", "sim", "original"
 PAIRS = [
-    ("vxlan", KERNEL, KERNEL),
-    ("vxlan", KERNEL, SIM),
-    ("vxlan", KERNEL, ORIGINAL),
-    ("vxlan", SIM, ORIGINAL),
-    ("geneve", KERNEL, ORIGINAL),
-    ("geneve", SIM, ORIGINAL),
-    ("gre", KERNEL, ORIGINAL),
-    ("gre", SIM, ORIGINAL),
+    ("vxlan", KERNEL, SIM, 4, ""),
+    ("vxlan", KERNEL, ORIGINAL, 4, ""),
+    ("vxlan", SIM, ORIGINAL, 4, ""),
+    ("geneve", KERNEL, SIM, 4, "options:csum=true"),
+    ("geneve", KERNEL, ORIGINAL, 4, "options:csum=true"),
+    ("geneve", KERNEL, ORIGINAL, 6, ""),
+    ("geneve", SIM, ORIGINAL, 4, ""),
+    ("gre", KERNEL, ORIGINAL, 4, "options:csum=true"),
+    ("gre", SIM, ORIGINAL, 4, ""),
+    ("ip6gre", KERNEL, ORIGINAL, 6, ""),
 ]
+"""Over Geneve packets carry two options, without which they go no further."""
+ENDS = {4: ("192.168.9.1", "192.168.9.2"), 6: ("fd00:9::1", "fd00:9::2")}
 
 
 class OriginalHost(Host):
@@ -51,8 +55,21 @@ def build(stack: ExitStack, kind: str, namespace: Namespace, directory: Path, ow
         host.vsctl("add-br", "phy", "--", "set", "bridge", "phy", "datapath_type=netdev")
         host.vsctl("add-port", "phy", "up0")
         namespace("ip", "link", "set", "phy", "up")
-    namespace("ip", "addr", "add", f"{own}/24", "dev", "phy" if kind == ORIGINAL else "up0")
+    device = "phy" if kind == ORIGINAL else "up0"
+    nodad = ("nodad",) if ":" in own else ()
+    namespace("ip", "addr", "add", f"{own}/{64 if nodad else 24}", "dev", device, *nodad)
     return host
+
+
+def with_options(host: Host) -> None:
+    """Packets get two options on their way into the tunnel, and those without do not come out of it."""
+    mappings = "{class=0xff01,type=0x80,len=4}->tun_metadata0,{class=2,type=2,len=12}->tun_metadata1"
+    host.run("ovs-ofctl", "add-tlv-map", "br0", mappings)
+    host.run("ovs-ofctl", "del-flows", "br0")
+    sets = "set_field:0x1234->tun_metadata0,set_field:0x12345678->tun_metadata1"
+    host.run("ovs-ofctl", "add-flow", "br0", f"in_port=m0,actions={sets},output:tun0")
+    matches = "tun_metadata0=0x1234,tun_metadata1=0x12000000/0xff000000"
+    host.run("ovs-ofctl", "add-flow", "br0", f"in_port=tun0,{matches},actions=output:m0")
 
 
 @pytest.fixture
@@ -64,9 +81,9 @@ def places(short_directory: Path) -> Iterator[tuple[Namespace, Namespace, Path]]
         yield left, right, short_directory
 
 
-@pytest.mark.parametrize(("type", "one", "other"), PAIRS)
+@pytest.mark.parametrize(("type", "one", "other", "family", "more"), PAIRS)
 def test_machines_reach_each_other(
-    places: tuple[Namespace, Namespace, Path], type: str, one: str, other: str
+    places: tuple[Namespace, Namespace, Path], type: str, one: str, other: str, family: int, more: str
 ) -> None:
     left, right, directory = places
     if KERNEL in (one, other):
@@ -74,7 +91,8 @@ def test_machines_reach_each_other(
         compiled()
     with ExitStack() as stack:
         machines = []
-        ends = ((one, left, "192.168.9.1", "192.168.9.2"), (other, right, "192.168.9.2", "192.168.9.1"))
+        here, there = ENDS[family]
+        ends = ((one, left, here, there), (other, right, there, here))
         for number, (kind, namespace, own, peer) in enumerate(ends, 1):
             host = build(stack, kind, namespace, directory / str(number), own)
             machine = namespace.machine("m0", f"10.9.0.{number}/24")
@@ -82,9 +100,11 @@ def test_machines_reach_each_other(
             machine("ethtool", "-K", "eth0", "tx", "off")
             machines.append(machine)
             host.vsctl("add-port", "br0", "m0")
-            options = (f"options:remote_ip={peer}", "options:key=77")
+            options = (f"options:remote_ip={peer}", "options:key=77", *more.split())
             host.vsctl("add-port", "br0", "tun0", "--", "set", "interface", "tun0", f"type={type}", *options)
             host.until("[]", "get", "interface", "tun0", "error")
+            if type == "geneve":
+                with_options(host)
         for machine, address in zip(machines, ("10.9.0.2", "10.9.0.1"), strict=True):
             assert any(machine.pings(address) for _ in range(10)), f"{type}: {one} and {other}"
         server = machines[1].start("iperf3", "-s", "-1")
