@@ -24,7 +24,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from trunkline.base.json import Json, JsonError, JsonStream, dumps, loads
-from trunkline.jsonrpc.message import ErrorReply, Message, Notification, Reply, Request, encode, message
+from trunkline.jsonrpc.asking import Asking
+from trunkline.jsonrpc.message import ErrorReply, Message, Notification, Request, message
 from trunkline.jsonrpc.message import MessageError as BadMessage
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.database import Change, Changes, Database, Layout, Row
@@ -100,15 +101,14 @@ class Relay:
             self.upstream.pass_on()
 
 
-class Upstream:
+class Upstream(Asking):
     """One connection to the relay source."""
 
     def __init__(self, relay: Relay) -> None:
+        super().__init__()
         self.synchronized = False
         self._relay: Final = relay
         self._parser: Final = JsonStream()
-        self._output: list[bytes] = []
-        self._next_id = 0
         self._expected: dict[int, str] = {}
         self._forwarded: dict[int, Forwarded] = {}
         self._method = 0  # index in _METHODS
@@ -116,15 +116,6 @@ class Upstream:
         request: Json = {"Database": [{"columns": ["name", "connected", "schema"]}]}
         self._ask("monitor_cond", ["_Server", ["monid", "_Server"], request], "_Server")
         self._servers: dict[str, dict[str, Json]] = {}  # rows of _Server
-
-    def take_output(self) -> bytes:
-        data = b"".join(self._output)
-        self._output.clear()
-        return data
-
-    def probe(self) -> None:
-        """Asks for a sign of life."""
-        self._output.append(encode(Request("echo", [], "echo")))
 
     def pass_on(self) -> None:
         """Sends what clients wait for, once the data are there that they were checked against."""
@@ -151,15 +142,11 @@ class Upstream:
             raise BrokenConversation(f"malformed message ({type(error).__name__}: {error})") from None
 
     def _ask(self, method: str, params: list[Json], what: str = "") -> None:
-        self._expected[self._next_id] = what or method
-        self._output.append(encode(Request(method, params, self._next_id)))
-        self._next_id += 1
+        self._expected[self._request(method, params)] = what or method
 
     def _take(self, item: Message) -> None:
         if isinstance(item, Request):
-            known = item.method == "echo"
-            reply = Reply(item.id, item.params) if known else ErrorReply(item.id, "unknown method")
-            self._output.append(encode(reply))
+            self._answer(item)
         elif isinstance(item, Notification):
             self._notified(item)
         elif type(item.id) is int:

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from trunkline.base.json import Json, JsonError, JsonStream
 from trunkline.base.log import Logger
-from trunkline.jsonrpc.message import ErrorReply, MessageError, Notification, Reply, Request, encode, message
+from trunkline.jsonrpc.asking import Asking
+from trunkline.jsonrpc.message import ErrorReply, MessageError, Notification, Reply, Request, message
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.ovsdb.commit import settle
 from trunkline.ovsdb.database import Changes, Database, Layout, Row
@@ -56,7 +57,7 @@ def excluded_text(excluded: Excluded) -> str:
     )
 
 
-class Follower:
+class Follower(Asking):
     """The conversation over one connection.
 
     `databases` are those that this server has; `commit` carries out what a database has to change, and may
@@ -73,6 +74,7 @@ class Follower:
         commit: Callable[[str, Changes], None],
         log: Logger,
     ) -> None:
+        super().__init__()
         self.replicating: Final[dict[str, None]] = {}
         self._server_id = server_id
         self._databases = databases
@@ -81,25 +83,14 @@ class Follower:
         self._commit = commit
         self._log = log
         self._parser = JsonStream()
-        self._output: list[bytes] = []
         self._expected: dict[int, tuple[str, str]] = {}  # id of a request: method and database
         self._candidates: set[str] = set()  # databases whose schemas have been asked for
-        self._next_id = 0
         self._ask("get_server_id", [])
 
     @property
     def established(self) -> bool:
         """Whether every database that is to be copied is."""
         return bool(self.replicating) and not self._expected
-
-    def take_output(self) -> bytes:
-        data = b"".join(self._output)
-        self._output.clear()
-        return data
-
-    def probe(self) -> None:
-        """Asks for a sign of life."""
-        self._output.append(encode(Request("echo", [], "echo")))
 
     def receive(self, data: bytes) -> None:
         """Raises ReplicationError, BrokenConversation."""
@@ -113,16 +104,11 @@ class Follower:
             raise ReplicationError(f"unexpected ovsdb error: {error}") from None
 
     def _ask(self, method: str, params: list[Json], database: str = "") -> None:
-        self._expected[self._next_id] = (method, database)
-        self._output.append(encode(Request(method, params, self._next_id)))
-        self._next_id += 1
+        self._expected[self._request(method, params)] = (method, database)
 
     def _take(self, item: object) -> None:
         if isinstance(item, Request):
-            known = item.method == "echo"
-            self._output.append(
-                encode(Reply(item.id, item.params) if known else ErrorReply(item.id, "unknown method"))
-            )
+            self._answer(item)
         elif isinstance(item, Notification):
             if item.method == "update" and len(item.params) == 2 and item.params[0] in self.replicating:
                 self._update(item.params[0], item.params[1])
