@@ -1,6 +1,5 @@
 """Logging options and commands against the original: same texts for the same specifications."""
 
-import os
 import random
 import subprocess
 import tempfile
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.control import Control, control_socket
-from support.database_servers import OURS
+from support.database_servers import OURS, Client
 from support.originals import PROGRAMS, Originals, environment
 from trunkline.base.clock import ManualClock
 from trunkline.base.counters import Counters
@@ -170,6 +169,14 @@ def test_options_of_a_tool() -> None:
         assert first == mine
 
 
+def listens(path: str) -> bool:
+    try:
+        Client(path).close()
+    except OSError:
+        return False
+    return True
+
+
 def rotations(program: str, directory: Path) -> list[object]:
     """What the control commands for log files answer, and what stands in the files afterwards."""
     place = directory / "logs"
@@ -186,7 +193,7 @@ def rotations(program: str, directory: Path) -> list[object]:
 
     try:
         deadline = time.monotonic() + 30
-        while not os.path.exists(control):
+        while not listens(control):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         ask("vlog/reopen")  # it is the same
