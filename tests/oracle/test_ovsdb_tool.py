@@ -317,7 +317,11 @@ def test_clustered_files(original: Originals) -> None:
         assert plain(ours(directory, *words)) == plain((theirs.returncode, theirs.stdout, theirs.stderr)), (
             words
         )
-    for words in (["query", str(file), '["Open_vSwitch"]'], ["transact", str(file), '["Open_vSwitch"]']):
+    for words in (
+        ["query", str(file), '["Open_vSwitch"]'],
+        ["transact", str(file), '["Open_vSwitch"]'],
+        ["check-cluster", str(directory / "empty")],
+    ):
         theirs = original.run("ovsdb-tool", *words)
         assert plain(ours(directory, *words)) == plain((theirs.returncode, theirs.stdout, theirs.stderr)), (
             words
@@ -326,14 +330,13 @@ def test_clustered_files(original: Originals) -> None:
     for words in (
         ["show-log", str(file)],
         ["check-cluster", str(file)],
-        ["check-cluster", str(directory / "empty")],
         ["cluster-to-standalone", new, str(file)],
         ["create-cluster", new, VSWITCH_SCHEMA, "tcp:127.0.0.1:6701"],
         ["join-cluster", new, "Open_vSwitch", "tcp:127.0.0.1:6701", "tcp:127.0.0.1:6700"],
     ):
         status, out, error = ours(directory, *words)
         assert (status, out) == (1, "")
-        assert "not implemented" in error or "empty: cannot identify file type" in error, words
+        assert "not implemented" in error, words
     assert not os.path.exists(new)
     assert file.read_bytes() == before
 
