@@ -143,10 +143,12 @@ class Clients:
     def detach(self, client: Client) -> None:
         self.all.remove(client)
 
-    def tell(self, message: Message) -> None:
-        """Sends a message to all who want it."""
+    def tell(self, message: Message, controller_id: int | None = None) -> None:
+        """Sends a message to all who want it, or to those of them who have given themselves that id."""
         for client in self.all:
             wanted = client.connection.version and client.wants(message)
+            if controller_id is not None and client.controller_id != controller_id:
+                continue
             if wanted and (not isinstance(message, PacketIn) or self._admit(client, message)):
                 client.connection.send(message, xid=UNASKED)
 

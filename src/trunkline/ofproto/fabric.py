@@ -19,7 +19,7 @@ from trunkline.openflow.actions import Action
 
 if TYPE_CHECKING:
     from trunkline.ofproto.bridge import Bridge
-    from trunkline.openflow.messages import PacketIn
+    from trunkline.openflow.continuations import Continuation
     from trunkline.packet.packet import Packet
 
 
@@ -151,7 +151,7 @@ class Fabric:
         self.counters = Counters()  # coverage; the upcall layer installs the daemon's
         self.timeout_policies: dict[int, str] = {}  # zone -> name of a policy that the datapath has
         self.execute: Execute | None = None
-        self.resume: Callable[[Bridge, PacketIn], None] | None = None
+        self.resume: Callable[[Bridge, bytes, int, Continuation], None] | None = None
         """Has a packet go on that waited at a controller (DecodeError: not ours); of the upcall layer."""
         self.refresh: Callable[[], None] = lambda: None
         """Brings statistics from the datapath to the rules; installed by the upcall layer."""

@@ -16,6 +16,7 @@ from trunkline.ofproto.clients import Client
 from trunkline.ofproto.flow_mods import Refused, Selection
 from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
 from trunkline.ofproto.table_features import ACTIONS12, GOTO_TABLE, INSTRUCTIONS, table_features
+from trunkline.ofproto.tunnel_options import OptionError
 from trunkline.openflow import groups as groups_wire
 from trunkline.openflow import messages as m
 from trunkline.openflow import meters as meters_wire
@@ -23,6 +24,7 @@ from trunkline.openflow import monitors as monitors_wire
 from trunkline.openflow.connection import Received
 from trunkline.openflow.continuations import Resume
 from trunkline.openflow.flushes import CtFlush, CtFlushZone
+from trunkline.openflow.packets import continuation
 from trunkline.openflow.table_abilities import TableFeaturesRequest
 from trunkline.openflow.tunnel_table import TlvTableMod, TlvTableRequest
 from trunkline.openflow.wire import DecodeError, EncodeError
@@ -513,9 +515,13 @@ def _resume(bridge: Bridge, client: Client, message: Resume) -> None:
     if resume is None:
         raise Refused("OFPBRC_BAD_SUBTYPE")
     try:
-        resume(bridge, message.packet)
+        packet = message.packet
+        metadata = bridge.flows.options.placed(packet.metadata).value
+        resume(bridge, packet.data, metadata, continuation(packet.continuation, client.connection.version))
     except DecodeError as error:
         raise Refused(error.error) from None
+    except OptionError as error:
+        raise Refused(str(error)) from None
 
 
 def _change_options(bridge: Bridge, client: Client, message: TlvTableMod) -> None:

@@ -6,14 +6,17 @@ and `encode` are for the switch that made it, and for those who show it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from trunkline.flow.colors import paint_by
+from trunkline.openflow import actions as a
 from trunkline.openflow.actions import Action
 from trunkline.openflow.actions_decode import decode_actions
 from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_format import format_actions
+from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.messages import PacketIn
 from trunkline.openflow.properties import number, pack_property, properties
@@ -52,6 +55,11 @@ class Resume(NamedTuple):
 
 
 _BRIDGE, _STACK, _MIRRORS, _CONNTRACKED, _TABLE, _COOKIE, _ACTIONS, _ACTION_SET, _PORT = range(0x8000, 0x8009)
+_INSTRUCTIONS: Final = 0x8010
+"""What no action of a version can say: instructions, as OpenFlow 1.3 has them.  The original has no word for
+these and loses them."""
+_OF13: Final = 4
+_NO_ACTIONS: Final = (a.WriteActions, a.ClearActions, a.Meter)
 _PAD: Final = 4  # bytes before the actions, and before a cookie
 _LONGEST_ENTRY: Final = 128  # bytes of a value on the stack
 
@@ -92,6 +100,9 @@ def decode(data: bytes, version: int) -> Continuation:
         elif kind == _ACTIONS:
             actions = _actions(value, version)
             state = state._replace(unfinished=(*state.unfinished, Unfinished(table, cookie, actions)))
+        elif kind == _INSTRUCTIONS:
+            actions = decode_instructions(value[_PAD:], _OF13)
+            state = state._replace(unfinished=(*state.unfinished, Unfinished(table, cookie, actions)))
         elif kind == _ACTION_SET:
             state = state._replace(action_set=_actions(value, version))
         elif kind == _PORT:
@@ -117,12 +128,30 @@ def encode(state: Continuation, version: int) -> bytes:
         if part.cookie != cookie:
             out += pack_property(_COOKIE, bytes(_PAD) + part.cookie.to_bytes(8, "big"))
         table, cookie = part.table, part.cookie
-        out += pack_property(_ACTIONS, bytes(_PAD) + encode_actions(part.actions, version))
+        out += b"".join(_encode_part(part.actions, version))
     if state.action_set:
         out += pack_property(_ACTION_SET, bytes(_PAD) + encode_actions(state.action_set, version))
     if state.datapath_port is not None:
         out += pack_property(_PORT, state.datapath_port.to_bytes(4, "big"))
     return out
+
+
+def _encode_part(actions: tuple[Action, ...], version: int) -> Iterator[bytes]:
+    """Properties for actions; notes are for whoever reads flows."""
+    kept = [_as_action(action) for action in actions if not isinstance(action, a.Note)]
+    for outside, some in groupby(kept, lambda action: isinstance(action, _NO_ACTIONS)):
+        if outside:
+            for action in some:
+                yield pack_property(_INSTRUCTIONS, bytes(_PAD) + encode_instructions((action,), _OF13))
+        else:
+            yield pack_property(_ACTIONS, bytes(_PAD) + encode_actions(tuple(some), version))
+
+
+def _as_action(action: Action) -> Action:
+    """The action that does what an instruction does, if there is one."""
+    if isinstance(action, a.WriteMetadata):
+        return a.SetField("metadata", action.value & action.mask, action.mask)
+    return action
 
 
 def uuid_text(uuid: int) -> str:

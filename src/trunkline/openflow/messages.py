@@ -19,10 +19,13 @@ Conventions, used throughout:
   in the order in which they take effect).
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from trunkline.flow.match import Match
 from trunkline.openflow.actions import Action
+
+if TYPE_CHECKING:
+    from trunkline.openflow.continuations import Continuation
 
 # ---- every connection ----
 
@@ -193,7 +196,8 @@ class GetAsyncReply(NamedTuple):
 class PacketIn(NamedTuple):
     """A packet to a controller.  `reason` is OFPR_*; `metadata` is a match on in_port and pipeline fields.
 
-    `cookie` is None where no flow sent it.  `continuation` is opaque to controllers: see continuations.py.
+    `cookie` is None where no flow sent it.  `continuation` is opaque to controllers, who get it as bytes in
+    their version of OpenFlow: see continuations.py.
     """
 
     data: bytes
@@ -203,7 +207,7 @@ class PacketIn(NamedTuple):
     cookie: int | None = 0
     total_length: int | None = None  # of the packet before it was cut to max_len; None means len(data)
     userdata: bytes = b""
-    continuation: bytes = b""
+    continuation: "bytes | Continuation" = b""
     buffer: int | None = None
 
 

@@ -290,7 +290,7 @@ def _why_unknown(header: bytes) -> tuple[str, str]:
 # ---- writing ----
 
 # The order in which fields are written: each after those that it has as prerequisites.
-_WRITE_ORDER: Final = (
+_BEFORE_OPTIONS: Final = (
     *("dp_hash", "recirc_id", "conj_id", "in_port", "actset_output", "packet_type"),
     *("eth_src", "eth_dst", "eth_type", "vlan_tci", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl"),
     *("ip_src", "ip_dst", "ipv6_src", "ipv6_dst", "ipv6_label"),
@@ -301,13 +301,19 @@ _WRITE_ORDER: Final = (
     *("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha"),
     *("nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si"),
     *("nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4"),
-    *("tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_gbp_id", "tun_gbp_flags"),
-    *("tun_flags", "tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid"),
+    *("tun_id", "tun_flags", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst"),
+    *("tun_gbp_id", "tun_gbp_flags"),
+)
+_BEHIND_OPTIONS: Final = (
+    *("tun_erspan_idx", "tun_erspan_ver", "tun_erspan_dir", "tun_erspan_hwid"),
     *("tun_gtpu_flags", "tun_gtpu_msgtype"),
     *(f"reg{i}" for i in range(16)),
     *("pkt_mark", "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_nw_src", "ct_nw_dst"),
     *("ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst", "metadata"),
 )
+_WRITE_ORDER: Final = _BEFORE_OPTIONS + _BEHIND_OPTIONS
+_FLAGS: Final = frozenset(("tun_flags",))
+"""Fields of which only some bits mean something: the mask says which."""
 _PREREQUISITE_BITS: Final = (
     MASK["packet_type"]
     | MASK["eth_type"]
@@ -340,7 +346,8 @@ def encode(match: Match, version: int) -> bytes:
             number = port_to_wire(number)
         out.append(header + number.to_bytes(octets, "big") + mask_bytes)
     if match.options:
-        out += _encode_options(match)
+        before = _plan(mask, value & _PREREQUISITE_BITS, version, _BEFORE_OPTIONS)
+        out[len(before) : len(before)] = _encode_options(match)
     return b"".join(out)
 
 
@@ -350,11 +357,13 @@ _REGISTER_PAIR: Final = {f"reg{i}": f"xreg{i // 2}" for i in range(16)}
 
 
 @lru_cache(maxsize=2048)
-def _plan(mask: int, prerequisites: int, version: int) -> tuple[_Step, ...]:
+def _plan(
+    mask: int, prerequisites: int, version: int, order: tuple[str, ...] = _WRITE_ORDER
+) -> tuple[_Step, ...]:
     known = Match(prerequisites, mask)
     steps: list[_Step] = []
     left = mask
-    for name in _WRITE_ORDER:
+    for name in order:
         field = FIELD_BY_NAME[name]
         place = MASK[name]
         if not left & place or not satisfied(known, field.prerequisite):
@@ -385,7 +394,7 @@ def _step(field: Field, mask: int, version: int) -> _Step:
     ones = 0xFF if field.name == "arp_op" else view.ones
     part = mask >> view.shift & ones
     vendor, number = field_id(field, version)
-    masked = part != ones and field.maskable
+    masked = (part != ones and field.maskable) or field.name in _FLAGS
     is_port = _SPECIAL.get(field.name) == _PORT
     return _Step(
         _header(vendor, number, field.octets, masked),

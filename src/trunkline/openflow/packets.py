@@ -113,10 +113,17 @@ def decode_packet_properties(body: bytes, version: int) -> m.PacketIn:
     return m.PacketIn(**fields)
 
 
-def continuation(data: bytes, version: int) -> "Continuation":
+def continuation(data: "bytes | Continuation", version: int) -> "Continuation":
     from trunkline.openflow.continuations import decode
 
-    return decode(data, version)
+    return decode(data, version) if isinstance(data, bytes) else data
+
+
+def _continued(packet: m.PacketIn, version: int) -> bytes:
+    from trunkline.openflow.continuations import encode
+
+    data = packet.continuation
+    return data if isinstance(data, bytes) else encode(data, version)
 
 
 def _cookie(cookie: int) -> int | None:
@@ -128,7 +135,7 @@ def _encode_packet_in(protocol: Protocol, packet: m.PacketIn) -> Encoded:
     if protocol.packet_in:
         if protocol.packet_in == 2:
             return "NXT_PACKET_IN2", encode_packet_properties(packet, version)
-        return _encode_nx_packet_in(packet)
+        return _encode_nx_packet_in(packet, version)
     buffer = of.NO_BUFFER if packet.buffer is None else packet.buffer
     total = _total(packet) & 0xFFFF
     reason = _reason_to(packet.reason, version)
@@ -159,12 +166,12 @@ def _reason_to(reason: int, version: int) -> int:
     return reason
 
 
-def _encode_nx_packet_in(packet: m.PacketIn) -> Encoded:
+def _encode_nx_packet_in(packet: m.PacketIn, version: int) -> Encoded:
     nxm = oxm.encode(packet.metadata, oxm.NXM)
     buffer = of.NO_BUFFER if packet.buffer is None else packet.buffer
     total = _total(packet) & 0xFFFF
     cookie = ALL_COOKIE if packet.cookie is None else packet.cookie
-    head = _NX_IN.pack(buffer, total, _reason_to(packet.reason, 1), packet.table, cookie, len(nxm))
+    head = _NX_IN.pack(buffer, total, _reason_to(packet.reason, version), packet.table, cookie, len(nxm))
     return "NXT_PACKET_IN", head + nxm + bytes(-len(nxm) % 8 + 2) + packet.data
 
 
@@ -180,19 +187,10 @@ def encode_packet_properties(packet: m.PacketIn, version: int, *, resume: bool =
             (_COOKIE, None if packet.cookie is None else bytes(_PAD) + packet.cookie.to_bytes(8, "big")),
         ]
     values += [
-        (
-            _REASON,
-            bytes(
-                (
-                    packet.reason
-                    if packet.reason < of.OFPR_EXPLICIT_MISS
-                    else _reason_to(packet.reason, version),
-                )
-            ),
-        ),
+        (_REASON, bytes((packet.reason if resume else _reason_to(packet.reason, version),))),
         (_METADATA, oxm.encode(packet.metadata, version)),
         (_USERDATA, packet.userdata or None),
-        (_CONTINUATION, bytes(_PAD) + packet.continuation if packet.continuation else None),
+        (_CONTINUATION, bytes(_PAD) + _continued(packet, version) if packet.continuation else None),
     ]
     return b"".join(pack_property(kind, value) for kind, value in values if value is not None)
 

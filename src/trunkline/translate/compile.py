@@ -83,7 +83,7 @@ def _output(action: a.Output) -> Step:
         case of.OFPP_ALL:
             return output.flood, True, None
         case of.OFPP_TABLE:
-            return output.resubmit, of.OFPP_IN_PORT, 0
+            return output.to_tables, None, None
         case of.OFPP_CONTROLLER:
             return controller.output_controller, action.max_len, None
     return output.output, action.port, None

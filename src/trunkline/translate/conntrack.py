@@ -35,6 +35,7 @@ def clear_fields(x: Walk) -> None:
     """The walk sees an untracked packet from here on."""
     x.key &= ~FIELDS
     x.fresh &= ~FIELDS
+    x.tracked = False
 
 
 def conntrack(x: Walk, action: a.Ct, _: Any) -> None:

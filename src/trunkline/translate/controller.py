@@ -16,13 +16,19 @@ def punt(x: Walk, max_length: int, reason: int, controller_id: int = 0, userdata
     """A packet-in for the controllers with that id."""
     x.commit()
     number = freeze(x, x.table, (), userdata)
-    metadata = x.key & CARRIED
-    to_controller(
-        x,
-        SendToController(
-            x.bridge, reason, x.table, x.cookie, controller_id, max_length, userdata, metadata, number
-        ),
+    what = SendToController(
+        x.bridge,
+        reason,
+        x.table,
+        x.cookie,
+        controller_id,
+        max_length,
+        userdata,
+        x.key & CARRIED,
+        x.tracked,
+        number,
     )
+    to_controller(x, what)
 
 
 def output_controller(x: Walk, max_length: int, _: object) -> None:

@@ -88,18 +88,16 @@ def stop(x: Walk, pause: Controller | dp.Hash | None = None) -> None:
     x.pause = pause
     x.left = []
     x.left_of = None
-    x.stopped_at = x.table, x.cookie
 
 
 def finish(x: Walk) -> None:
-    """At the end of the bridge's part of a walk, or of a clone's: puts out the recirculation."""
-    if not x.freezing:
-        return
-    x.freezing = False
-    place = x.table, x.cookie
-    x.table, x.cookie = x.stopped_at
-    _put_out(x, x.pause)
-    x.table, x.cookie = place
+    """At the end of the bridge's part of a walk, or of a clone's: puts out the recirculation.
+
+    It stands in the table where that part began, as in the original: what is left says where it belongs.
+    """
+    if x.freezing:
+        x.freezing = False
+        _put_out(x, x.pause)
 
 
 def _put_out(x: Walk, pause: Controller | dp.Hash | None) -> None:
@@ -118,6 +116,7 @@ def _put_out(x: Walk, pause: Controller | dp.Hash | None) -> None:
         pause.max_len,
         userdata,
         x.key & CARRIED,
+        x.tracked,
         number,
         True,
     )
@@ -132,7 +131,7 @@ def thaw(x: Walk, frozen: Frozen) -> None:
     if not frozen.conntracked:
         x.key &= ~_CONNECTION
         x.fresh &= ~_CONNECTION
-    x.conntracked = frozen.conntracked
+    x.conntracked = x.tracked = frozen.conntracked
     x.table, x.cookie = frozen.table, frozen.cookie
     x.stack = list(frozen.stack)
     x.action_set = list(frozen.action_set)

@@ -23,7 +23,7 @@ from trunkline.translate.commit import isolate
 from trunkline.translate.fields import needs, suits
 from trunkline.translate.frozen import finish, stop
 from trunkline.translate.hashing import alive
-from trunkline.translate.result import BUCKET, Chosen, CountGroup, Node
+from trunkline.translate.result import BUCKET, Chosen, CountBucket, CountGroup, Effect, Node
 from trunkline.translate.run import AGAIN, run
 from trunkline.translate.walk import MAX_DEPTH, MAX_LOOKUPS, RECURSION, Walk
 
@@ -57,9 +57,10 @@ def group(x: Walk, number: int, _: object) -> bool | int:
 
 
 def _every(x: Walk, found: Group) -> None:
+    x.effects.append(CountGroup(found, None))
     for i, bucket in enumerate(found.buckets):
         if bucket_alive(x, i, bucket):
-            _bucket(x, found, i)
+            _bucket(x, found, i, CountBucket(found, i))
 
 
 def _one(x: Walk, found: Group, number: int | None) -> None:
@@ -100,13 +101,13 @@ def _first_alive(x: Walk, found: Group) -> int | None:
     return next((i for i, bucket in enumerate(found.buckets) if bucket_alive(x, i, bucket)), None)
 
 
-def _bucket(x: Walk, found: Group, number: int) -> None:
+def _bucket(x: Walk, found: Group, number: int, counted: Effect | None = None) -> None:
     """Does a bucket's actions as an action set; what follows sees the packet as before."""
     steps = found.steps[number]
     if steps is None:
         actions = ordered(found.buckets[number].actions)
         steps = found.steps[number] = (x.compile(actions), actions)
-    x.effects.append(CountGroup(found, number))
+    x.effects.append(counted or CountGroup(found, number))
     saved = x.key, x.fresh, x.why, x.was_mpls, x.group_depth, x.conntracked
     if x.why is not None:
         node = Node(BUCKET, f"bucket {number}", Chosen(found, number))

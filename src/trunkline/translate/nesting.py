@@ -31,7 +31,7 @@ def clone(x: Walk, program: tuple[Any, Actions], undone: bool) -> bool | int:
     What translation can undo in the datapath's packet is undone by the next output (`undone`); else the
     datapath makes a copy.
     """
-    saved = x.key, x.fresh, x.stack, x.action_set, x.conntracked
+    saved = x.key, x.fresh, x.stack, x.action_set, x.conntracked, x.tracked
     x.stack, x.action_set = list(x.stack), list(x.action_set)
     x.depth += 1
     if undone:
@@ -48,7 +48,7 @@ def clone(x: Walk, program: tuple[Any, Actions], undone: bool) -> bool | int:
             out.append(dp.Clone(flat(x.out)))
         x.out, x.base, x.pending = out, base, None
     x.depth -= 1
-    x.key, x.fresh, x.stack, x.action_set, x.conntracked = saved
+    x.key, x.fresh, x.stack, x.action_set, x.conntracked, x.tracked = saved
     return x.exit or (CAREFUL if x.was_mpls else False)
 
 
@@ -60,7 +60,7 @@ def check_length(x: Walk, action: a.CheckPacketLarger, rest: tuple[Any, Actions]
     """
     target = options.part(x, action.field, action.offset, 1)
     x.commit()
-    saved = x.key, x.base, x.fresh, x.stack, x.action_set, x.was_mpls, x.conntracked, x.out
+    saved = x.key, x.base, x.fresh, x.stack, x.action_set, x.was_mpls, x.conntracked, x.tracked, x.out
     stack, action_set = list(x.stack), list(x.action_set)
     found, ended = [], False
     for larger in (1, 0):
@@ -73,7 +73,7 @@ def check_length(x: Walk, action: a.CheckPacketLarger, rest: tuple[Any, Actions]
         found.append(flat(x.out))
         stack, action_set = x.stack, x.action_set
         x.pending = None  # a header that nothing was sent with
-        x.key, x.base, x.fresh, x.stack, x.action_set, x.was_mpls, x.conntracked, x.out = saved
+        x.key, x.base, x.fresh, x.stack, x.action_set, x.was_mpls, x.conntracked, x.tracked, x.out = saved
         ended = ended or x.exit
         x.exit = bool(x.failure)
     x.exit = ended

@@ -12,7 +12,7 @@ from trunkline.translate.conntrack import FIELDS, clear_fields
 from trunkline.translate.fields import write
 from trunkline.translate.frozen import again
 from trunkline.translate.result import BRIDGE, CountPatch, Node
-from trunkline.translate.run import CAREFUL, ONWARD
+from trunkline.translate.run import CAREFUL, CURRENT_TABLE, ONWARD
 from trunkline.translate.tunnels import receive_tunneled, send_tunneled, terminate
 from trunkline.translate.walk import IN_PORT, MAX_DEPTH, MAX_LOOKUPS, NO_COOKIE, PACKET, Walk
 
@@ -20,7 +20,6 @@ _IN_PORT_SHIFT = layout.OFFSET["in_port"]
 _PRIORITY = layout.MASK["skb_priority"]
 _PRIORITY_SHIFT = layout.OFFSET["skb_priority"]
 _PACKET_TYPE = layout.MASK["packet_type"]  # zero: the packet begins with an Ethernet header
-_CURRENT_TABLE = 255
 _IRREVERSIBLE = HEADERS | {dp.Conntrack, dp.ConntrackClear}
 """What another bridge does to the datapath's packet for good: it gets a copy."""
 
@@ -73,7 +72,10 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
         return
     bridge, ofport = place
     x.effects.append(CountPatch(x.bridge.patch_counters[port], bridge.patch_counters[ofport]))
-    saved = x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.conntracked, x.exit
+    saved = (
+        x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.exit,
+        x.conntracked, x.tracked,
+    )  # fmt: skip
     mpls, reason, x.was_mpls, x.reason = x.was_mpls, x.reason, False, of.OFPR_ACTION
     if x.why is not None:
         node = Node(BRIDGE, f'bridge("{bridge.name}")', bridge.name)
@@ -84,7 +86,7 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
     x.key = x.key & (PACKET | DEEPER) & ~TUNNEL | ofport << _IN_PORT_SHIFT | UNSET
     tracked = x.fresh & (FIELDS | TUNNEL)  # to the peer the packet is untracked, and from no tunnel
     x.fresh &= ~TUNNEL
-    x.conntracked = False
+    x.conntracked = x.tracked = False
     clear_fields(x)
     out, base, pending, x.out = x.out, x.base, x.pending, []
     if mpls:  # what the peer's tables want to know of the packet must be found out first
@@ -105,7 +107,10 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
     x.out, x.pending = out, pending
     x.fresh = x.fresh & ~(FIELDS | TUNNEL) | tracked
     x.was_mpls, x.reason = mpls, reason
-    x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.conntracked, x.exit = saved
+    (
+        x.bridge, x.key, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.exit,
+        x.conntracked, x.tracked,
+    ) = saved  # fmt: skip
 
 
 def receive(x: Walk) -> None:
@@ -118,6 +123,7 @@ def receive(x: Walk) -> None:
         return
     if interface is not None and interface.tunnel is not None and not receive_tunneled(x, port):
         return
+    x.misses = True
     x.visit(x, 0, x.key)
 
 
@@ -134,9 +140,12 @@ def flood(x: Walk, every: bool, _: object) -> None:
             send(x, ofport)
 
 
-def resubmit(x: Walk, port: int, table: int) -> bool | int:
-    """Looks the packet up once more, as if it had come in on `port` unless that is OFPP_IN_PORT."""
-    if table == _CURRENT_TABLE:
+def resubmit(x: Walk, port: int, table: int, *, misses: bool = False) -> bool | int:
+    """Looks the packet up once more, as if it had come in on `port` unless that is OFPP_IN_PORT.
+
+    `misses`: if no rule matches it is a miss of the table, as for goto_table; to resubmit it is nothing.
+    """
+    if table == CURRENT_TABLE:
         table = x.table
     if x.depth >= MAX_DEPTH:
         return x.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
@@ -144,6 +153,7 @@ def resubmit(x: Walk, port: int, table: int) -> bool | int:
         return x.fail("Too many resubmits", f"over {MAX_LOOKUPS} resubmit actions")
     saved = x.table, x.rule, x.cookie
     x.depth += 1
+    x.misses = misses
     x.visit(x, table, x.key if port == of.OFPP_IN_PORT else x.key & ~IN_PORT | port << _IN_PORT_SHIFT)
     x.depth -= 1
     x.table, x.rule, x.cookie = saved
@@ -155,13 +165,28 @@ def onward(x: Walk, port: int, table: int) -> bool | int:
     if x.why is not None or x.depth >= MAX_DEPTH or x.lookups >= MAX_LOOKUPS:
         return resubmit(x, port, table)
     key = x.key if port == of.OFPP_IN_PORT else x.key & ~IN_PORT | port << _IN_PORT_SHIFT
-    x.onward = x.table if table == _CURRENT_TABLE else table, key
+    x.onward = x.table if table == CURRENT_TABLE else table, key
+    x.misses = False
     return ONWARD
 
 
 def goto(x: Walk, table: int, _: object) -> bool:
-    resubmit(x, of.OFPP_IN_PORT, table)
+    resubmit(x, of.OFPP_IN_PORT, table, misses=True)
     return True
+
+
+def goto_onward(x: Walk, table: int, _: object) -> bool | int:
+    """`goto`, which is always the last step of a rule, as `onward` does it."""
+    if x.why is not None or x.depth >= MAX_DEPTH or x.lookups >= MAX_LOOKUPS:
+        return goto(x, table, None)
+    x.onward = table, x.key
+    x.misses = True
+    return ONWARD
+
+
+def to_tables(x: Walk, _: object, __: object) -> bool | int:
+    """output:TABLE, in a packet-out: as if the packet had just come in."""
+    return resubmit(x, of.OFPP_IN_PORT, 0, misses=True)
 
 
 def truncated(x: Walk, port: int, max_length: int) -> None:

@@ -72,7 +72,14 @@ class Learn(NamedTuple):
 
 
 class CountGroup(NamedTuple):
-    """A packet goes through a bucket of a group."""
+    """A packet goes through a group; `bucket` None: through several buckets, or none, each counted apart."""
+
+    group: Group
+    bucket: int | None
+
+
+class CountBucket(NamedTuple):
+    """A packet goes through one bucket of those that a group sends it to."""
 
     group: Group
     bucket: int
@@ -108,6 +115,7 @@ Effect = (
     | CountSent
     | CountReceived
     | CountGroup
+    | CountBucket
     | Learn
     | LearnNeighbour
     | Solicit
@@ -140,7 +148,8 @@ class SendToController(NamedTuple):
     controller_id: int
     max_length: int
     userdata: bytes
-    metadata: int  # the pipeline fields at that moment
+    metadata: int  # the fields that a walk carries (frozen.py: CARRIED), at that moment
+    conntracked: bool  # whether the walk sees the packet's connection
     frozen: int = 0
     paused: bool = False
 

@@ -21,6 +21,7 @@ from trunkline.translate.walk import Walk
 AGAIN: Final = 2
 CAREFUL: Final = 3
 ONWARD: Final = 4
+CURRENT_TABLE: Final = 255
 
 Actions = tuple[a.Action | Unroll, ...]
 
@@ -42,12 +43,29 @@ def run(x: Walk, steps: Any, actions: Actions) -> Any:
         result = _careful(x, rest, actions)
     if x.freezing:
         left = sum(1 for _ in rest) + (result is AGAIN)
-        if left:
-            if (x.table, x.cookie) != x.left_of:
+        for action in actions[-left:] if left else ():
+            if (x.table, x.cookie) != x.left_of and tells_place(action):
                 x.left_of = x.table, x.cookie
                 x.left.append(Unroll(*x.left_of))
-            x.left += actions[-left:]
+            x.left.append(action)
     return result
+
+
+_TELLING: Final = (
+    a.Output,
+    a.OutputRegister,
+    a.OutputTruncated,
+    a.Controller,
+    a.Group,
+    a.DecTtl,
+    a.DecMplsTtl,
+)
+
+
+def tells_place(action: a.Action | Unroll) -> bool:
+    """Whether it may matter to an action of which rule it is: packets to controllers tell, and a resubmit may
+    stay in the table."""
+    return isinstance(action, _TELLING) or (isinstance(action, a.Resubmit) and action.table == CURRENT_TABLE)
 
 
 def _careful(x: Walk, rest: Any, actions: Actions) -> Any:

@@ -13,7 +13,6 @@ from trunkline.flow import key as layout
 from trunkline.model.openflow import (
     OFPC_FRAG_DROP,
     OFPC_FRAG_NORMAL,
-    OFPP_IN_PORT,
     OFPR_IMPLICIT_MISS,
     OFPR_NO_MATCH,
     OFPR_PACKET_OUT,
@@ -31,7 +30,7 @@ from trunkline.translate.compile import compile_actions
 from trunkline.translate.controller import ALL_OF_IT, output_controller, output_miss, punt
 from trunkline.translate.explain import rule_text
 from trunkline.translate.frozen import Frozen, thaw
-from trunkline.translate.output import goto, onward, receive, resubmit
+from trunkline.translate.output import goto, goto_onward, onward, receive, resubmit
 from trunkline.translate.result import (
     ACTION,
     BRIDGE,
@@ -44,7 +43,7 @@ from trunkline.translate.result import (
     Visited,
 )
 from trunkline.translate.run import ONWARD, run
-from trunkline.translate.walk import NO_COOKIE, Walk
+from trunkline.translate.walk import Walk
 
 _ACTSET: Final = layout.MASK["actset_output"]
 _FRAGMENT: Final = layout.MASK["nw_frag"]
@@ -218,9 +217,11 @@ def _drop_fragment(x: Walk, table: int) -> None:
 
 def _miss(x: Walk, table: int, key: int) -> None:
     """No flow matches: what OpenFlow 1.1 and 1.2 can set for such packets, or nothing."""
-    x.cookie = NO_COOKIE
+    x.cookie = 0
     x.effects.append(Missed(x.bridge.flows.tables.count(table)))
     x.reads.append(bridge_token(x.bridge.name))
+    if not x.misses:
+        return
     config = x.bridge.table_miss.get(table)
     if config is None and x.bridge.tells_misses:
         punt(x, ALL_OF_IT, OFPR_IMPLICIT_MISS)
@@ -237,7 +238,11 @@ def _steps(rule: Rule) -> tuple[tuple[object, object, object], ...]:
             (output_miss, a, b) if function is output_controller else (function, a, b)
             for function, a, b in rule.ops
         )
-    if rule.ops and rule.ops[-1][0] in (resubmit, goto):
-        port, table = rule.ops[-1][1:] if rule.ops[-1][0] is resubmit else (OFPP_IN_PORT, rule.ops[-1][1])
-        rule.ops = *rule.ops[:-1], (onward, port, table)
+    if rule.ops and rule.ops[-1][0] in _ONWARD:
+        function, first, second = rule.ops[-1]
+        rule.ops = *rule.ops[:-1], (_ONWARD[function], first, second)
     return rule.ops
+
+
+_ONWARD: Final = {resubmit: onward, goto: goto_onward}
+"""What ends a rule in another table, and how it does so without a call."""

@@ -255,7 +255,7 @@ def _walk_outside(x: Walk, bridge: Bridge, key: int) -> tuple[Any, ...]:
     """What the bridge does with the outer packet, which comes from its own port."""
     saved = (
         x.bridge, x.key, x.base, x.fresh, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.exit,
-        x.conntracked, x.was_mpls, x.reason, x.truncate, x.out, x.arrived, x.pending,
+        x.conntracked, x.was_mpls, x.reason, x.truncate, x.out, x.arrived, x.pending, x.tracked,
     )  # fmt: skip
     if x.why is not None:
         node = Node(BRIDGE, f'bridge("{bridge.name}")', bridge.name)
@@ -266,9 +266,10 @@ def _walk_outside(x: Walk, bridge: Bridge, key: int) -> tuple[Any, ...]:
     x.key = x.base | of.OFPP_LOCAL << _IN_PORT | UNSET
     x.fresh = x.fresh & _FROM_INSIDE
     x.conntracked, x.was_mpls, x.reason, x.truncate, x.out, x.arrived = False, False, of.OFPR_ACTION, 0, [], 0
-    x.pending = None
+    x.pending, x.tracked = None, False
     if x.depth < MAX_DEPTH:
         x.depth += 1
+        x.misses = True
         x.visit(x, 0, x.key)
         end(x)
         x.depth -= 1
@@ -278,7 +279,7 @@ def _walk_outside(x: Walk, bridge: Bridge, key: int) -> tuple[Any, ...]:
     x.failure = ""
     (
         x.bridge, x.key, x.base, x.fresh, x.table, x.rule, x.cookie, x.why, x.stack, x.action_set, x.exit,
-        x.conntracked, x.was_mpls, x.reason, x.truncate, x.out, x.arrived, x.pending,
+        x.conntracked, x.was_mpls, x.reason, x.truncate, x.out, x.arrived, x.pending, x.tracked,
     ) = saved  # fmt: skip
     return inside
 

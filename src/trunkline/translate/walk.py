@@ -65,6 +65,7 @@ class Walk:
         "left",
         "left_of",
         "lookups",
+        "misses",
         "onward",
         "out",
         "pause",
@@ -75,9 +76,9 @@ class Walk:
         "rule",
         "slow",
         "stack",
-        "stopped_at",
         "table",
         "telling",
+        "tracked",
         "truncate",
         "visit",
         "was_mpls",
@@ -104,6 +105,7 @@ class Walk:
         self.depth = 0
         self.exit = False  # an exit action was met: the whole translation ends
         self.lookups = 0
+        self.misses = True  # whether anybody is told if the next lookup finds no rule
         self.table = 0
         self.onward = (0, 0)  # table and key of the next lookup, when a rule ends in one
         self.rule: Any = None
@@ -111,6 +113,7 @@ class Walk:
         self.stack: list[int] = []
         self.action_set: list[Action] = []
         self.conntracked = False
+        self.tracked = False  # the packet came back from connection tracking, and no ct has followed
         self.reason = OFPR_ACTION  # why controllers get what is output to them
         self.group_depth = -1  # of the bucket that is being done
         self.slow = 0  # why the slow path is to handle such packets: bits of result.SLOW_*
@@ -125,7 +128,6 @@ class Walk:
         self.why = why
         self.left: list[Action | Unroll] = []
         self.left_of: tuple[int, int] | None = None
-        self.stopped_at = (0, 0)
         self.pause: Controller | Hash | None = None
         self.pending: Pending | None = None  # a header to go on or off (encap.py)
         self.telling = False  # the effects will take place, so the explanation may name them

@@ -21,7 +21,6 @@ from typing import Final
 
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
-from trunkline.conntrack.tracker import FIELDS
 from trunkline.dpif.actions import Cookie
 from trunkline.dpif.provider import (
     DatapathError,
@@ -35,15 +34,14 @@ from trunkline.dpif.provider import (
 )
 from trunkline.flow import key as layout
 from trunkline.flow.key_text import flow_mask
-from trunkline.flow.match import Match
 from trunkline.ofproto import flow_monitors
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import Fabric
 from trunkline.openflow.actions import Action
+from trunkline.openflow.continuations import Continuation
 from trunkline.openflow.messages import PacketIn
 from trunkline.packet.packet import Packet
 from trunkline.packet.tunnels import TUNNEL
-from trunkline.translate.action_set import UNSET
 from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
 from trunkline.translate.translate import translate, translate_actions, translate_frozen
@@ -52,14 +50,13 @@ from trunkline.upcall.effects import apply, sort
 from trunkline.upcall.megaflows import Index, Megaflow
 from trunkline.upcall.resuming import continuation, thawed
 from trunkline.upcall.taking_up import Left, TakingUp
-from trunkline.upcall.tracked import tracked_fields, tunnel_fields
+from trunkline.upcall.tracked import RESUMED, pipeline_fields
 
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 _PACKET_TYPE: Final = layout.MASK["packet_type"]
 _IN_PORT: Final = layout.OFFSET["in_port"]
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
-_ACTSET_MASK: Final = layout.MASK["actset_output"]
 _METADATA: Final = layout.bits(
     "dp_in_port", "recirc_id", "dp_hash", "pkt_mark", "skb_priority", "packet_type", "ct_state", "ct_zone",
     "ct_mark", "ct_label", "vlan_tci", "dl_type",
@@ -334,34 +331,22 @@ class Datapath:
         frame = upcall.packet.frame
         if upcall.key & _PACKET_TYPE:  # what stands in the place of the Ethernet header (packet/headers.py)
             frame = frame[14:]
-        metadata = what.metadata & layout.PIPELINE
-        if metadata & _ACTSET_MASK == UNSET:
-            metadata &= ~_ACTSET_MASK
-        mask = _IN_PORT_MASK | (layout.PIPELINE if metadata & ~_IN_PORT_MASK else 0)
-        tracked, tracked_mask = tracked_fields(upcall.key)
-        tunneled, tunneled_mask = tunnel_fields(upcall.key)
-        data = frame[: what.max_length]
-        message = PacketIn(
-            data,
-            Match(metadata & mask | tracked | tunneled, mask | tracked_mask | tunneled_mask),
-            what.reason,
-            what.table,
-            what.cookie,
-            len(frame),
-            what.userdata,
+        metadata = pipeline_fields(
+            what.bridge.flows.options, what.metadata, upcall.key, tracked=what.conntracked
         )
+        message = PacketIn(frame, metadata, what.reason, what.table, what.cookie, len(frame), what.userdata)
         if what.paused:
             frozen = self.fabric.recirculations.get(what.frozen)
             if frozen is None:
                 return  # it has waited too long for somebody to look at it
-            message = message._replace(continuation=continuation(what, frozen, upcall.key))
-        what.bridge.clients.tell(message)
+            message = message._replace(continuation=continuation(frozen, upcall.key))
+        what.bridge.clients.tell(message, what.controller_id)
 
-    def _resume(self, bridge: Bridge, message: PacketIn) -> None:
-        """The packet goes on where its walk stopped for a controller.  Raises DecodeError."""
-        frozen, port = thawed(bridge, message)
-        packet = Packet(message.data)
-        key = self.provider.key_of(packet.frame, port) | message.metadata.value & (FIELDS | TUNNEL)
+    def _resume(self, bridge: Bridge, data: bytes, metadata: int, state: Continuation) -> None:
+        """A packet goes on where its walk stopped for a controller."""
+        frozen, port = thawed(bridge, metadata, state)
+        packet = Packet(data)
+        key = self.provider.key_of(packet.frame, port) | metadata & RESUMED
         result = translate_frozen(bridge, key, frozen)
         self._translations.total += 1
         self.carry_out(packet, key, result)

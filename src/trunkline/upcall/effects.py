@@ -14,6 +14,7 @@ from trunkline.openflow.actions import Output
 from trunkline.packet.packet import Packet
 from trunkline.proto.neighbours import solicitation
 from trunkline.translate.result import (
+    CountBucket,
     CountGroup,
     CountPatch,
     CountReceived,
@@ -117,10 +118,19 @@ def _solicit(effect: Solicit, packets: int, octets: int, used: float) -> None:
 
 
 def _count_group(effect: CountGroup, packets: int, octets: int, used: float) -> None:
-    for counters in (effect.group.counters, effect.group.of_buckets[effect.bucket]):
-        counters.packets += packets
-        counters.bytes += octets
-        counters.used = max(counters.used, used)
+    _count(effect.group.counters, packets, octets, used)
+    if effect.bucket is not None:
+        _count(effect.group.of_buckets[effect.bucket], packets, octets, used)
+
+
+def _count_bucket(effect: CountBucket, packets: int, octets: int, used: float) -> None:
+    _count(effect.group.of_buckets[effect.bucket], packets, octets, used)
+
+
+def _count(counters: Counters, packets: int, octets: int, used: float) -> None:
+    counters.packets += packets
+    counters.bytes += octets
+    counters.used = max(counters.used, used)
 
 
 def _learn_flow(effect: LearnFlow, packets: int, octets: int, used: float) -> None:
@@ -135,6 +145,7 @@ _APPLY: Final[dict[type, Callable[[Any, int, int, float], None]]] = {
     Learn: _learn,
     CountPatch: _count_patch,
     CountGroup: _count_group,
+    CountBucket: _count_bucket,
     LearnFlow: _learn_flow,
     LearnNeighbour: _learn_neighbour,
     CountSent: _count_sent,

@@ -2,7 +2,7 @@
 
 controller(pause) freezes the walk.  What is frozen goes along with the packet as a *continuation*, opaque to
 the controller, so that the switch need not remember: whoever sends the packet back with NXT_RESUME, with
-metadata changed as it likes, has it go on from there.
+metadata changed as it likes, has it go on from there.  Each controller gets it in its version of OpenFlow.
 """
 
 from typing import Final
@@ -10,20 +10,17 @@ from typing import Final
 from trunkline.flow import key as layout
 from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow.actions import Action
-from trunkline.openflow.continuations import Continuation, Unfinished, decode, encode
-from trunkline.openflow.messages import PacketIn
+from trunkline.openflow.continuations import Continuation, Unfinished
 from trunkline.translate.frozen import CARRIED, Frozen
-from trunkline.translate.result import SendToController, Unroll
+from trunkline.translate.result import Unroll
 
-VERSION: Final = 4
-"""The OpenFlow version in which a continuation has its actions."""
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 
 
-def continuation(what: SendToController, frozen: Frozen, key: int) -> bytes:
+def continuation(frozen: Frozen, key: int) -> Continuation:
     """What a paused packet takes along; `key` is the datapath's."""
     unfinished: list[Unfinished] = []
-    table, cookie = frozen.table, frozen.cookie
+    table = cookie = 0
     actions: list[Action] = []
     for action in frozen.actions:
         if isinstance(action, Unroll):
@@ -36,7 +33,7 @@ def continuation(what: SendToController, frozen: Frozen, key: int) -> bytes:
     if actions:
         unfinished.append(Unfinished(table, cookie, tuple(actions)))
     stack = tuple(_octets(value) for value in frozen.stack[::-1])
-    state = Continuation(
+    return Continuation(
         None,
         stack,
         0,
@@ -45,29 +42,30 @@ def continuation(what: SendToController, frozen: Frozen, key: int) -> bytes:
         frozen.action_set,
         key >> _DP_PORT & 0xFFFFFFFF,
     )
-    return encode(state, VERSION)
 
 
 def _octets(value: int) -> bytes:
     return value.to_bytes(max((value.bit_length() + 7) // 8, 1), "big")
 
 
-def thawed(bridge: Bridge, message: PacketIn) -> tuple[Frozen, int]:
-    """The walk that a message resumes, and the datapath port of its packet.  Raises DecodeError."""
-    state = decode(message.continuation, VERSION)
+def thawed(bridge: Bridge, metadata: int, state: Continuation) -> tuple[Frozen, int]:
+    """The walk that a controller resumes with `metadata`, bits of the key; and the packet's datapath port."""
     actions: list[Action | Unroll] = []
+    place = 0, 0
     for table, cookie, rest in state.unfinished:
-        actions += [Unroll(table, cookie), *rest]
-    first = state.unfinished[0] if state.unfinished else Unfinished(0, 0, ())
+        if (table, cookie) != place:
+            place = table, cookie
+            actions.append(Unroll(table, cookie))
+        actions += rest
     frozen = Frozen(
         bridge.name,
-        first.table,
-        first.cookie,
+        0,
+        0,
         False,
         tuple(actions),
         state.action_set,
         tuple(int.from_bytes(value, "big") for value in state.stack[::-1]),
-        message.metadata.value & CARRIED,
+        metadata & CARRIED,
         state.conntracked,
     )
     return frozen, state.datapath_port or 0

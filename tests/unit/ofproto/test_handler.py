@@ -127,12 +127,22 @@ def test_a_flow_to_the_controller(bench: Bench) -> None:
     first, second = bench.client.connection.take()  # type: ignore[attr-defined]
     assert first == second
     assert (first.data, first.total_length, first.cookie, first.reason) == (
-        FRAME[:16],
+        FRAME,  # whole, whatever max_len says
         len(FRAME),
         8,
         of.OFPR_ACTION,
     )
     assert first.metadata == match(in_port=1)
+
+
+def test_a_controller_is_sent_what_is_for_its_id(bench: Bench) -> None:
+    other = bench.attach()
+    bench(m.SetControllerId(7), other)
+    for controller_id, wanted in ((7, (0, 1)), (0, (1, 0)), (8, (0, 0))):
+        bench(m.FlowMod(of.OFPFC_ADD, match(), actions=(a.Controller(controller_id=controller_id),)))
+        bench.switch.receive("p1", FRAME)
+        told = [client.connection.take() for client in (bench.client, other)]  # type: ignore[attr-defined]
+        assert tuple(len(messages) for messages in told) == wanted
 
 
 def test_roles(bench: Bench) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from support.switches import Lab, OurSwitch, PortSpec
 from trunkline.flow import key as layout
+from trunkline.openflow.actions_format import format_actions
+from trunkline.openflow.continuations import Continuation, Unfinished, decode, encode
 from trunkline.openflow.flow_text import parse_flow
 from trunkline.openflow.messages import Message, PacketIn
 from trunkline.openflow.wire import DecodeError
@@ -31,31 +33,44 @@ def ours() -> OurSwitch:
 
 def paused(ours: OurSwitch, monkeypatch: pytest.MonkeyPatch) -> PacketIn:
     told: list[Message] = []
-    monkeypatch.setattr(ours.bridges["br0"], "clients", SimpleNamespace(tell=told.append))
+    tell = SimpleNamespace(tell=lambda message, _: told.append(message))
+    monkeypatch.setattr(ours.bridges["br0"], "clients", tell)
     assert ours.receive("p1", FRAME) == {}
     (message,) = told
     assert isinstance(message, PacketIn)
-    assert (message.userdata, message.table, message.cookie) == (b"\1\2", 1, 9)
+    assert (message.userdata, message.table) == (b"\1\2", 0)  # the table where the walk began
     return message
 
 
+@pytest.mark.parametrize("version", range(1, 7))
 def test_a_resumed_packet_does_what_was_left_in_every_table(
-    ours: OurSwitch, monkeypatch: pytest.MonkeyPatch
+    ours: OurSwitch, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     message = paused(ours, monkeypatch)
+    assert isinstance(message.continuation, Continuation)
     changed = layout.put(message.metadata.value, "reg2", 1)
     changed = layout.put(changed, "in_port", 9)
     assert ours.fabric.resume is not None
     ours.out = {}
-    ours.fabric.resume(
-        ours.bridges["br0"], message._replace(metadata=message.metadata._replace(value=changed))
-    )
+    state = decode(encode(message.continuation, version), version)
+    ours.fabric.resume(ours.bridges["br0"], message.data, changed, state)
     ours.datapath.run()
     assert ours.out == {"p1": [FRAME], "p2": [FRAME], "p3": [FRAME]}
 
 
-def test_a_continuation_that_is_none_is_refused(ours: OurSwitch, monkeypatch: pytest.MonkeyPatch) -> None:
-    message = paused(ours, monkeypatch)
-    assert ours.fabric.resume is not None
+def test_a_continuation_that_is_none_is_refused() -> None:
     with pytest.raises(DecodeError):
-        ours.fabric.resume(ours.bridges["br0"], message._replace(continuation=b"\x80\1\0\5garbage"))
+        decode(b"\x80\1\0\5garbage", 4)
+
+
+@pytest.mark.parametrize("version", range(1, 7))
+def test_what_no_action_can_say_survives(version: int) -> None:
+    """A group, a meter and instructions, in every version."""
+    actions = "group:5,meter:3,dec_ttl,clear_actions,write_actions(output:7),write_metadata:0x5/0xff"
+    parts = tuple(parse_flow(f"actions={text}", 0).mod.actions for text in actions.split(","))
+    state = Continuation(
+        None, (), 0, False, (Unfinished(2, 9, tuple(one for part in parts for one in part)),)
+    )
+    found = [action for part in decode(encode(state, version), version).unfinished for action in part.actions]
+    assert format_actions(tuple(found[:-1])) == actions.rpartition(",")[0]
+    assert "metadata" in format_actions((found[-1],)).lower()

@@ -29,7 +29,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> tuple[OurSwitch, list[PacketIn]]:
         message = FlowMod(of.OFPFC_ADD, parse_match(match), 1, table, parse_actions(actions))
         bridge.flows.apply(message, 1, "test")
     messages: list[PacketIn] = []
-    monkeypatch.setattr(type(bridge.clients), "tell", lambda _, message: messages.append(message))
+    monkeypatch.setattr(type(bridge.clients), "tell", lambda _, message, __: messages.append(message))
     return switch, messages
 
 
