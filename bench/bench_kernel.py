@@ -20,7 +20,20 @@ from typing import Final
 
 from tests.support.namespaces import Namespace, namespaces
 
-from bench.kernel_lab import ADDRESS, Path, Switch, bare, bridged, machines, serving, small, switch, tcp
+from bench.kernel_lab import (
+    ADDRESS,
+    Path,
+    Switch,
+    bare,
+    bridged,
+    hosts,
+    machines,
+    serving,
+    small,
+    switch,
+    tcp,
+    vxlan_device,
+)
 from bench.measure import ROOT, Row
 
 TURNS: Final = int(os.environ.get("BENCH_TURNS", "5"))
@@ -261,6 +274,22 @@ def _run(root: Namespace) -> Iterator[Row]:
         yield from rows("TCP", tcp, "Gb/s", named[:1], bridge._replace(name="Linux bridge"))
         yield from _with_flows(root, one, ours, veth)
         yield from _new_flows(root, one, ours, veth)
+    yield from _tunnels(root)
+
+
+def _tunnels(root: Namespace) -> Iterator[Row]:
+    """VXLAN, Geneve and GRE between two hosts, beside the kernel's own device in the same place."""
+    device = vxlan_device(root, "vd", machines=True)
+    alone = vxlan_device(root, "va", machines=False)
+    with ExitStack() as stack:
+        paths = [
+            hosts(root, f"t{kind[:2]}", kind, False, stack)._replace(name=kind)
+            for kind in ("vxlan", "geneve", "gre")
+        ]
+        goals = [(path, 0.8 if path.name != "gre" else None) for path in paths]
+        yield from rows("TCP", tcp, "Gb/s", goals, device)
+        yield from rows("TCP", tcp, "Gb/s", goals, alone)
+        yield from rows("64-byte UDP", small, "/s", [(path, None) for path in paths], device)
 
 
 def _with_flows(root: Namespace, one: Switch, ours: Path, veth: Path) -> Iterator[Row]:

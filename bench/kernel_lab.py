@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
 from tests.support.namespaces import Namespace
@@ -53,6 +53,32 @@ def bridged(root: Namespace) -> Path:
     for port in ("lbl", "lbr"):
         root("ip", "link", "set", port, "master", "linuxbridge")
     return path
+
+
+def vxlan_device(root: Namespace, tag: str, *, machines: bool) -> Path:
+    """The kernel's own vxlan device between two hosts: it is the hosts that send, or machines behind a Linux
+    bridge."""
+    hosts = [Namespace(f"{root.name}-{tag}{number}") for number in (1, 2)]
+    ends = []
+    hosts[0]("ip", "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", hosts[1].name)
+    for number, host in enumerate(hosts, 1):
+        host("ip", "link", "set", "wire", "up")
+        host("ip", "addr", "add", f"172.16.0.{number}/24", "dev", "wire")
+        remote = ("remote", f"172.16.0.{3 - number}", "dstport", "4789")
+        host("ip", "link", "add", "vx", "type", "vxlan", "id", "7", *remote)
+        host("ip", "link", "set", "vx", "up")
+        if machines:
+            host("ip", "link", "add", "lb", "type", "bridge")
+            host("ip", "link", "set", "lb", "up")
+            end = host.machine("p", f"10.97.0.{number}/24")
+            end("ip", "link", "set", "eth0", "mtu", "1400")
+            for port in ("p", "vx"):
+                host("ip", "link", "set", port, "master", "lb")
+        else:
+            end = host
+            host("ip", "addr", "add", f"10.97.0.{number}/24", "dev", "vx")
+        ends.append(end)
+    return Path("vxlan device" + (" and Linux bridge" if machines else ""), ends[0], ends[1], "10.97.0.2")
 
 
 class Switch:
@@ -103,6 +129,24 @@ def switch(root: Namespace, *, original: bool = False) -> Iterator[Switch]:
             yield one
         finally:
             one.stop()
+
+
+def hosts(root: Namespace, tag: str, kind: str, original: bool, stack: ExitStack) -> Path:
+    """A machine at each of two hosts, which a tunnel joins."""
+    there = [Namespace(f"{root.name}-{tag}h{number}") for number in (1, 2)]
+    there[0]("ip", "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", there[1].name)
+    ends = []
+    for number, host in enumerate(there, 1):
+        host("ip", "link", "set", "wire", "up")
+        host("ip", "addr", "add", f"172.16.0.{number}/24", "dev", "wire")
+        one = stack.enter_context(switch(host, original=original))
+        machine = host.machine("p", f"10.97.0.{number}/24")
+        machine("ip", "link", "set", "eth0", "mtu", "1400")
+        one.bridge("br0", "p")
+        settings = (f"type={kind}", f"options:remote_ip=172.16.0.{3 - number}", "options:key=7")
+        one("ovs-vsctl", "add-port", "br0", "t0", "--", "set", "Interface", "t0", *settings)
+        ends.append(machine)
+    return Path(f"{kind}, {'original' if original else 'ours'}", ends[0], ends[1], "10.97.0.2")
 
 
 # ---- loads

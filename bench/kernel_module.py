@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.support.namespaces import Namespace, namespaces
 
-from bench.kernel_lab import Path, Switch, bare, bridged, machines, serving, small, switch, tcp
+from bench.kernel_lab import Path, Switch, bare, bridged, hosts, machines, serving, small, switch, tcp
 
 ROUNDS: Final = int(os.environ.get("BENCH_TURNS", "1"))
 _VLAN: Final = 100
@@ -30,24 +30,6 @@ def tagged(root: Namespace, tag: str) -> Path:
         machine("ip", "link", "set", "eth0.100", "up")
         machine("ip", "addr", "add", f"10.98.0.{number}/24", "dev", "eth0.100")
     return path._replace(to="10.98.0.2")
-
-
-def hosts(root: Namespace, tag: str, kind: str, original: bool, stack: ExitStack) -> Path:
-    """A machine at each of two hosts, which a tunnel joins."""
-    there = [Namespace(f"{root.name}-{tag}h{number}") for number in (1, 2)]
-    there[0]("ip", "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", there[1].name)
-    ends = []
-    for number, host in enumerate(there, 1):
-        host("ip", "link", "set", "wire", "up")
-        host("ip", "addr", "add", f"172.16.0.{number}/24", "dev", "wire")
-        one = stack.enter_context(switch(host, original=original))
-        machine = host.machine("p", f"10.97.0.{number}/24")
-        machine("ip", "link", "set", "eth0", "mtu", "1400")
-        one.bridge("br0", "p")
-        settings = (f"type={kind}", f"options:remote_ip=172.16.0.{3 - number}", "options:key=7")
-        one("ovs-vsctl", "add-port", "br0", "t0", "--", "set", "Interface", "t0", *settings)
-        ends.append(machine)
-    return Path(f"{kind}, {'original' if original else 'ours'}", ends[0], ends[1], "10.97.0.2")
 
 
 def paths(root: Namespace, stack: ExitStack) -> list[Path]:

@@ -5,6 +5,7 @@ large segments and unfinished checksums go through the tunnels.
 """
 
 import os
+import re
 import signal
 import tempfile
 import time
@@ -135,3 +136,31 @@ def test_traffic_goes_on_while_the_switches_are_stopped(sides: list[Side], case:
     finally:
         for side in sides:
             os.kill(side.host.switch.pid, signal.SIGCONT)
+
+
+def test_traffic_goes_on_through_the_end_of_a_switch(sides: list[Side]) -> None:
+    """It is killed, another one starts and takes up what it has left, flows that look at options too."""
+    case = Case("geneve", 4, ("options:key=7",), OPTION, "tun_metadata0=0x1234,")
+    for side in sides:
+        configure(side, case)
+    deadline = time.monotonic() + 20 * PATIENCE
+    while not sides[0].machine.pings(MACHINES[1]):
+        assert time.monotonic() < deadline
+    host = sides[0].host
+    stream = sides[0].machine.start("ping", "-q", "-i", "0.02", "-W", "2", MACHINES[1])
+    try:
+        time.sleep(0.2)
+        host.switch.kill()
+        host.switch.wait()
+        host.start_switch()
+        host.until("up", "get", "interface", "m0", "link_state")
+        host.run("ovs-appctl", "dpctl/dump-flows")
+        time.sleep(0.2)
+    finally:
+        stream.send_signal(signal.SIGINT)
+        text, _ = stream.communicate(timeout=20)
+    counts = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+    assert counts is not None, text
+    sent, received = map(int, counts.groups())
+    assert sent > 10
+    assert received >= sent - 1, text  # the last one's answer may have been on its way
