@@ -1,6 +1,7 @@
 """The whole switch on the kernel datapath: devices, what is put back, who detaches the program, restarts."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -243,6 +244,49 @@ def test_known_flows_go_on_through_a_restart(host: Host, how: str) -> None:
     log = (host.directory / "ovs-vswitchd.log").read_text()
     assert "flows were taken up from an earlier process" in log
     assert len(attached(host, "p1")) == 1
+
+
+@pytest.mark.parametrize("how", ["exit", "kill"])
+def test_counters_go_on_through_a_restart(host: Host, how: str) -> None:
+    """Every packet is counted once, by its rule and by its megaflow: before, while nobody is there, after."""
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    second = host.namespace.machine("p2", "10.0.0.2/24")
+    for number, port in enumerate(("p1", "p2"), 1):
+        host.vsctl("add-port", "br0", port, "--", "set", "Interface", port, f"ofport_request={number}")
+    counted = "table=1,udp,tp_dst=9"
+    host.run("ovs-ofctl", "add-flow", "br0", "priority=9,udp,actions=resubmit(,1)")
+    host.run("ovs-ofctl", "add-flow", "br0", f"{counted},actions=output:2")
+    assert first.pings("10.0.0.2")
+
+    def packets() -> int:
+        found = re.search(r"n_packets=(\d+)", host.run("ovs-ofctl", "dump-flows", "br0", counted))
+        assert found is not None
+        return int(found[1])
+
+    def in_megaflows() -> int:
+        lines = host.run("ovs-appctl", "dpctl/dump-flows").splitlines()
+        return sum(int(line.partition("packets:")[2].split(",")[0]) for line in lines if "udp(dst=9)" in line)
+
+    told = 0
+    with stream(first, second, "10.0.0.2", 200) as finish:
+        until(lambda: packets() > 50, "nothing is counted")
+        for turn in range(2):
+            told = packets()
+            megaflow = in_megaflows()
+            if turn:
+                host.switch.kill()
+                host.switch.wait()
+                time.sleep(1)  # the kernel goes on, and counts
+                host.start_switch()
+                host.vsctl("set", "Bridge", "br0", "external_ids:again=yes")
+            else:
+                restart(host, how)
+            assert packets() >= told
+            until(lambda least=megaflow: in_megaflows() >= least, "a megaflow counts anew")
+        missing, count, _ = map(int, finish().split())
+        assert missing == 0
+        until(lambda: packets() == count, "not every packet is counted once")
+        assert count - 20 < in_megaflows() <= count  # the first ones made it
 
 
 def test_packets_wait_for_flows_that_are_being_restored(host: Host) -> None:

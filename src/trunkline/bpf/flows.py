@@ -34,6 +34,7 @@ _LIST_SIZE: Final = 8 + program.MAX_LIST * program.ACTION.packed.size
 _BANK_WORDS: Final = program.MAX_FLOWS // 64
 _NANOSECOND: Final = 1e-9
 NOTHING: Final = Statistics()
+_NO_CREDIT: Final = memoryview(bytes(32)).cast("Q")
 
 
 class FullError(Exception):
@@ -308,6 +309,7 @@ class Flows:
         self.flows: dict[int, KernelFlow] = {}
         self._by_statistics: dict[int, int] = {}  # ufids
         self._touched = memoryview(maps["touched"].memory()).cast("B").cast("Q")
+        self._credits = memoryview(maps["credits"].memory()).cast("B").cast("Q")
         self._zero = bytes(self._statistics.stride)
         self._each = self._statistics.stride // possible_cpus()
 
@@ -360,7 +362,18 @@ class Flows:
         number = self._numbers.take(now)
         if number < never_used:
             self._statistics.update(_NUMBER(number), self._zero)
+            self._credits[number * 4 : number * 4 + 4] = _NO_CREDIT
         return number
+
+    def credit(self, ufid: int, passed: tuple[int, int], beside: tuple[int, int]) -> None:
+        """Of the packets and bytes of a flow, `passed` are in the counters of rules; `beside` are those that
+        the kernel has not counted itself."""
+        flow = self.flows.get(ufid)
+        if flow is not None:
+            at = flow.statistics * 4
+            credits = self._credits
+            credits[at], credits[at + 1] = passed
+            credits[at + 2], credits[at + 3] = beside
 
     def remove(self, ufid: int, now: float) -> tuple[Statistics, tuple[bytes, ...] | None]:
         """What the flow has counted in the kernel, and its orders if no other flow has them."""
@@ -386,7 +399,7 @@ class Flows:
 
     def _read(self, flow: KernelFlow) -> Statistics:
         value = self._statistics.lookup(_NUMBER(flow.statistics))
-        return _sum(value, 0, len(value), self._each) if value else NOTHING
+        return summed(value, 0, len(value), self._each) if value else NOTHING
 
     def all_statistics(self) -> dict[int, Statistics]:
         """Of every flow that has any, by ufid."""
@@ -397,7 +410,7 @@ class Flows:
             for at in range(0, len(values), stride):
                 ufid = self._by_statistics.get(start + at // stride)
                 if ufid is not None:
-                    found[ufid] = _sum(values, at, at + stride, each)
+                    found[ufid] = summed(values, at, at + stride, each)
         return found
 
     def used(self) -> Iterator[tuple[int, Statistics]]:
@@ -419,14 +432,15 @@ class Flows:
                 place = lowest.bit_length() - 1
                 ufid = self._by_statistics.get(start + place)
                 if ufid is not None:
-                    yield ufid, _sum(values, place * stride, (place + 1) * stride, each)
+                    yield ufid, summed(values, place * stride, (place + 1) * stride, each)
 
     def close(self) -> None:
         self.config.close()
         self._touched.release()
+        self._credits.release()
 
 
-def _sum(values: bytes, start: int, end: int, each: int) -> Statistics:
+def summed(values: bytes, start: int, end: int, each: int) -> Statistics:
     """The counters of all processors together."""
     packets = octets = used = flags = 0
     for at in range(start, end, each):

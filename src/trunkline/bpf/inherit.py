@@ -14,7 +14,9 @@ from struct import Struct
 from typing import Final
 
 from trunkline.bpf import layout as program
+from trunkline.bpf.flows import NOTHING, summed
 from trunkline.bpf.maps import Map, possible_cpus
+from trunkline.dpif.provider import Statistics
 from trunkline.flow import key as layout
 from trunkline.upcall.taking_up import Left
 
@@ -26,7 +28,6 @@ _FLOW: Final = program.FLOW.packed
 _ACTION: Final = program.ACTION.packed
 _RECIRCULATE: Final = program.ACTIONS.index("RECIRCULATE")
 _END: Final = program.ACTIONS.index("END")
-_NANOSECOND: Final = 1e-9
 _LONGEST: Final = 64  # elements of a list of actions
 
 _Mask = tuple[tuple[int, ...], tuple[int, ...]]  # all its words, and the places of those that are in the key
@@ -62,31 +63,38 @@ def tunnels(maps: Mapping[str, Map]) -> dict[int, int]:
 
 
 def flows(maps: Mapping[str, Map], numbers: Mapping[int, int], since: float) -> Iterator[Left]:
-    """Every flow that was used `since` (Clock.monotonic()), as far as its port is in `numbers`: old to new.
+    """Every flow that was used `since` (Clock.monotonic()), or has counted what no rule knows of, as far as
+    its port is in `numbers`: old to new.
 
     Raises BpfError.
     """
     masks = _masks(maps["masks"])
     lists: dict[int, tuple[int, ...]] = {}
-    used = _used(maps)
+    counted, passed = statistics(maps), credits(maps)
     for name in ("flows", "wide_flows"):
         for key, value in maps[name].items():
-            actions, statistics = _FLOW.unpack(value)
+            actions, place = _FLOW.unpack(value)
             (number,) = Struct("=I").unpack_from(key, len(key) - 8)
-            last = used.get(statistics, since)
-            if number not in masks or last < since:
+            total = counted.get(place, NOTHING)
+            last = since if total.used is None else total.used
+            packets, octets, *beside = passed.get(place, (0, 0, 0, 0))
+            total = total._replace(packets=total.packets + beside[0], bytes=total.bytes + beside[1])
+            if number not in masks or (last < since and total.packets <= packets):
                 continue
             words, places = masks[number]
             whole = [0] * program.ALL_WORDS
-            for place, word in zip(places, Struct(f"={len(places)}Q").unpack_from(key), strict=True):
-                whole[place] = word
+            for at, word in zip(places, Struct(f"={len(places)}Q").unpack_from(key), strict=True):
+                whole[at] = word
             found = key_of(tuple(whole))
             port = numbers.get((found & _PORT_MASK) >> _PORT)
             if port is None:
                 continue
             if actions not in lists:
                 lists[actions] = _recirculations(maps["actions"], actions)
-            yield Left(with_port(found, port), key_of(words), lists[actions], last)
+            yield Left(
+                with_port(found, port), key_of(words), lists[actions], last, place, total, (packets, octets),
+                last < since,
+            )  # fmt: skip
 
 
 def _masks(one: Map) -> dict[int, _Mask]:
@@ -105,25 +113,40 @@ def _masks(one: Map) -> dict[int, _Mask]:
     return found
 
 
-def _used(maps: Mapping[str, Map]) -> dict[int, float]:
-    """When each flow was used last, by the number of its statistics; never: it is not there."""
+def statistics(maps: Mapping[str, Map]) -> dict[int, Statistics]:
+    """What has been counted, by the number of a flow's statistics; where nothing was: it is not there.
+
+    Raises BpfError.
+    """
     one = maps["statistics"]
     each = one.stride // possible_cpus()
-    found: dict[int, float] = {}
+    found: dict[int, Statistics] = {}
     start = 0
     while values := one.range(start, 4096):
-        counted = False
+        before = len(found)
         for at in range(0, len(values), one.stride):
-            last = max(
-                program.STATISTICS.packed.unpack_from(values, cpu)[2]
-                for cpu in range(at, at + one.stride, each)
-            )
-            if last:
-                counted = True
-                found[start + at // one.stride] = last * _NANOSECOND
-        if not counted:  # numbers are given out from below
+            counted = summed(values, at, at + one.stride, each)
+            if counted.used is not None:
+                found[start + at // one.stride] = counted
+        if len(found) == before:  # numbers are given out from below
             break
         start += 4096
+    return found
+
+
+def credits(maps: Mapping[str, Map]) -> dict[int, tuple[int, ...]]:
+    """The records of the map, by the number of a flow's statistics; most of the empty ones are left out.
+
+    Raises BpfError.
+    """
+    one = maps["credits"]
+    found: dict[int, tuple[int, ...]] = {}
+    for start in range(0, one.entries, 4096):
+        values = one.range(start, 4096)
+        if values.count(0) == len(values):
+            continue
+        for at, record in enumerate(program.CREDIT.packed.iter_unpack(values), start):
+            found[at] = record
     return found
 
 

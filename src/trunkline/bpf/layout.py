@@ -235,6 +235,10 @@ STATISTICS: Final = Record(
     "statistics",
     (("packets", "u64"), ("bytes", "u64"), ("used", "u64"), ("tcp_flags", "u32"), ("round", "u32")),
 )
+CREDIT: Final = Record(
+    "credit",  # of a flow: what rules were given of all that it has counted; what others than the kernel have
+    (("packets", "u64"), ("bytes", "u64"), ("beside_packets", "u64"), ("beside_bytes", "u64")),
+)
 TOTALS: Final = Record(
     "totals",
     (("hits", "u64"), ("misses", "u64"), ("lost", "u64"), ("cache_hits", "u64")),
@@ -347,8 +351,9 @@ HEADER: Final = Record(
 LIFETIMES: Final = Record("lifetimes", (("seconds", "u32[16]"),))
 TRACKER: Final = Record("tracker", (("unchecked", "u32"), ("expecting", "u32"), ("limited", "u32")))
 RECORDS: Final = (
-    CONFIG, PORT, DEVICE, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, TOTALS, COUNTERS, METER,
-    UPCALL, DIRECTION, END, SIDE, CONNECTION, TRACKING, OUTER, TUNNEL, HOST, HEADER, LIFETIMES, TRACKER,
+    CONFIG, PORT, DEVICE, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, CREDIT, TOTALS, COUNTERS,
+    METER, UPCALL, DIRECTION, END, SIDE, CONNECTION, TRACKING, OUTER, TUNNEL, HOST, HEADER, LIFETIMES,
+    TRACKER,
 )  # fmt: skip
 
 

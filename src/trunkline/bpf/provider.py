@@ -137,6 +137,7 @@ class BpfDatapath:
         self._ring = RingBuffer(maps["upcalls"])
         self._queues = Queues()
         self._pending = Pending()
+        self._heirs: dict[int, int] = {}  # flows that go on where an earlier process's stop
         self._cookies: dict[int, dp.Userspace] = {}
         self._next_cookie = 1
         self._old_cookies: list[tuple[float, list[int]]] = []
@@ -196,6 +197,30 @@ class BpfDatapath:
         except BpfError as error:
             self._bpf_log.warn("the flows that an earlier process has left cannot be read: %s", error)
 
+    def goes_on(self, ufid: int, place: int) -> None:
+        if place >= 0:
+            self._heirs[ufid] = place
+
+    def _go_on(self, before: adopt.Adopted) -> None:
+        """Flows that were taken up have counted what the earlier process's have: now that these get no more
+        packets, it is read."""
+        heirs, self._heirs = self._heirs, {}
+        try:
+            counted, passed = inherit.statistics(before.maps), inherit.credits(before.maps)
+        except BpfError as error:
+            self._bpf_log.warn("what flows of an earlier process have counted cannot be read: %s", error)
+            return
+        for ufid, place in heirs.items():
+            packets, octets, more_packets, more_octets = passed.get(place, (0, 0, 0, 0))
+            one = counted.get(place, NOTHING)
+            one = one._replace(packets=one.packets + more_packets, bytes=one.bytes + more_octets)
+            if one.packets:
+                beside = self._sim.add_counted(ufid, one)
+                self._flows.credit(ufid, (packets, octets), (beside.packets, beside.bytes))
+
+    def passed_on(self, ufid: int, statistics: Statistics) -> None:
+        self._flows.credit(ufid, (statistics.packets, statistics.bytes), self._sim.counted(ufid))
+
     def _numbers_now(self, before: adopt.Adopted) -> dict[int, int]:
         """From its port numbers to ours, by the device, or by the packets that are the port's."""
         ours = {index: number for number, (index, _) in self._ports.devices.items()}
@@ -211,6 +236,7 @@ class BpfDatapath:
         before, self._before = self._before, None
         if before is None:
             return
+        self._go_on(before)
         numbers = self._numbers_now(before)
         ring = RingBuffer(before.maps["upcalls"])
         waited = 0

@@ -18,6 +18,7 @@ from typing import Final
 
 from trunkline.base.clock import Clock
 from trunkline.base.log import Log
+from trunkline.daemons.kept_counts import KeptCounts
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.journal import Journal, Origin, header, parse_header, records, whole
 from trunkline.ofproto.journal_restoring import Restored, restore
@@ -141,6 +142,7 @@ class _File:
         self._steps: Generator[None, None, None] | None = None  # of the snapshot that is being written
         self._counted = -1  # lookups at the last snapshot
         self._next = clock.monotonic() + _REST
+        self._counts = KeptCounts(f"{path.removesuffix(SUFFIX)}.counts", clock)
         self.restored = Restored(0, 0, 0)
 
     # ---- the beginning
@@ -157,7 +159,11 @@ class _File:
         if first is None or parse_header(first) != origin:
             return False
         self.restored = restore(self.bridge, contents)
+        tables = self.bridge.flows.tables
         try:
+            self._counts.restore(tables.rules(hidden=True))
+            self._counts.begin()
+            self._counts.follow(tables)
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
             self._size = whole(data)
             os.ftruncate(self._descriptor, self._size)
@@ -171,6 +177,12 @@ class _File:
     def begin(self) -> None:
         """A file of the bridge as it is."""
         self.bridge.flows.journal = Journal(self._soon)
+        try:
+            self._counts.remove()
+        except OSError as error:
+            self._give_up(error)
+            return
+        self._counts.follow(self.bridge.flows.tables)
         for _ in self.write_anew():
             pass
 
@@ -185,8 +197,12 @@ class _File:
     # ---- as time goes on
 
     def write(self) -> bool:
-        """Whether there was anything to write."""
+        """Whether changes had to be written; what has been counted is, too."""
         journal = self.bridge.flows.journal
+        try:
+            self._counts.write()
+        except OSError as error:
+            self._give_up(error)
         if not journal:
             return False
         data = journal.take()
@@ -249,6 +265,7 @@ class _File:
             self._give_up(error)
             return
         try:
+            self._counts.begin()
             self._tail = []
             size = _write_all(descriptor, header(self._origin, began))
             for part in snapshot(self.bridge, began):
@@ -257,6 +274,7 @@ class _File:
             self.write()
             size += _write_all(descriptor, b"".join(self._tail))
             os.rename(new, self.path)
+            self._counts.settle()
         except OSError as error:
             os.close(descriptor)
             self._give_up(error)
@@ -266,7 +284,7 @@ class _File:
             raise
         finally:
             self._tail = None
-        self.close()
+        self._close()
         self._descriptor, self._size, self._entries = descriptor, size, entries
         self._steps = None
         now = self._clock.monotonic()
@@ -280,6 +298,10 @@ class _File:
         self.remove()
 
     def close(self) -> None:
+        self._close()
+        self._counts.close()
+
+    def _close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -288,6 +310,11 @@ class _File:
         self._stop()
         self.close()
         self.bridge.flows.journal = None
+        self.bridge.flows.tables.changed = None
+        try:
+            self._counts.remove()
+        except OSError:
+            pass
         for path in (self.path, f"{self.path}.new"):
             try:
                 os.unlink(path)

@@ -147,6 +147,7 @@ class Switchd:
                 self._clear_kernel()
         sim = Sim(f"ovs-{type}", self.env.clock, seed=self.env.random.getrandbits(96))
         datapath = Datapath(type, sim, Fabric(self, self.shared), self.env.clock, note, self.env.counters)
+        datapath.counted = self._write_kept
         self.datapaths[type] = datapath
         return Lane(type, datapath, sim, set())
 
@@ -180,6 +181,7 @@ class Switchd:
                 self.log.dbg("the verifier: %s", error.log)
             raise _NoKernelDatapathError(str(error)) from None
         datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters)
+        datapath.counted = self._write_kept
         self.datapaths["system"] = datapath
         return Lane("system", datapath, kernel, set(), devices.held())
 
@@ -228,6 +230,10 @@ class Switchd:
         if self.kept is not None:  # before the answers go out
             self.kept.write()
         self._schedule()
+
+    def _write_kept(self) -> None:
+        if self.kept is not None:
+            self.kept.write()
 
     def _schedule(self) -> None:
         if self._wake is not None:

@@ -169,6 +169,13 @@ class Provider(Protocol):
 
     def flow(self, ufid: int) -> DatapathFlow | None: ...
 
+    def passed_on(self, ufid: int, statistics: Statistics) -> None:
+        """These statistics are in the counters of rules; a datapath that outlives us remembers it."""
+
+    def goes_on(self, ufid: int, place: int) -> None:
+        """The flow is the successor of one that an earlier process has left, whose counters are at `place`:
+        it goes on counting where that stops."""
+
     def statistics(self) -> DatapathStatistics: ...
 
     def key_of(self, frame: bytes, port: int) -> int:

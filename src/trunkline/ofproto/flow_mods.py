@@ -288,7 +288,7 @@ class Flows:
         if old is not None:
             counters = old.counters
             if message.flags & of.OFPFF_RESET_COUNTS or version < _OPENFLOW12:
-                counters = Counters(counters.used)
+                counters = Counters(counters.used, now)
         rule = Rule(
             message.match,
             message.priority,
@@ -344,7 +344,7 @@ class Flows:
         for old in rules:
             counters = old.counters
             if message.flags & of.OFPFF_RESET_COUNTS:
-                counters = Counters(counters.used)
+                counters = Counters(counters.used, now)
             rule = Rule(
                 old.match,
                 old.priority,

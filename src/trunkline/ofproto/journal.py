@@ -188,7 +188,7 @@ def rule_of(body: bytes, origin: str, placed: Callable[[Match], Match]) -> Rule:
     if not said or not all(isinstance(one, FlowMod) for one in said):
         raise DecodeError("OFPBRC_BAD_TYPE")
     mod, actions = said[0], said[-1].actions
-    counters = Counters(used)
+    counters = Counters(used, created)
     counters.packets, counters.bytes = packets, octets
     rule = Rule(
         placed(mod.match),

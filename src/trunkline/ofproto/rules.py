@@ -37,14 +37,24 @@ _INVOLVED: Final = _NESTING | {Group, Meter, Learn}
 
 
 class Counters:
-    """What went through a rule; `used` is Clock.monotonic() of the last packet."""
+    """What went through a rule; `used` is Clock.monotonic() of the last packet.
 
-    __slots__ = ("bytes", "packets", "used")
+    Counts that outlive the process (daemons/kept_counts.py) belong to the `name` of a rule, which says what
+    it matches, and to counters that began after `begun`: an equal rule may have been there before.  `changed`
+    is where counters are put down that have counted and are not written yet; None: they are there, or nobody
+    writes them.  `place` is the writer's.
+    """
 
-    def __init__(self, now: float) -> None:
+    __slots__ = ("begun", "bytes", "changed", "name", "packets", "place", "used")
+
+    def __init__(self, now: float, begun: float | None = None) -> None:
         self.packets = 0
         self.bytes = 0
         self.used = now
+        self.begun = now if begun is None else begun
+        self.name: int | None = None
+        self.changed: list[Counters] | None = None
+        self.place = -1
 
 
 class Rule(Entry):
@@ -119,6 +129,10 @@ class Rule(Entry):
     def match(self) -> Match:
         return Match(self.value, self.mask, self.options)
 
+    def name(self) -> int:
+        """Stands for table, priority and match, in every process alike: only numbers are in it."""
+        return hash((self.table, self.priority, self.value, self.mask, len(self.options)))
+
     def outputs_to(self, port: int) -> bool:
         return any(_outputs_to(action, port) for action in self.actions)
 
@@ -186,9 +200,10 @@ class TableCounters:
 class FlowTables:
     """The flow tables of a bridge, and the version that a lookup is to name."""
 
-    __slots__ = ("counters", "size", "tables", "version")
+    __slots__ = ("changed", "counters", "size", "tables", "version")
 
     def __init__(self) -> None:
+        self.changed: list[Counters] | None = None  # counters to be written, where somebody does that
         self.tables: dict[int, Classifier[Rule]] = {}
         self.counters: dict[int, TableCounters] = {}
         self.version = 0

@@ -154,6 +154,12 @@ class Sim:
     def left(self, since: float) -> Iterable[Any]:
         return ()
 
+    def goes_on(self, ufid: int, place: int) -> None:
+        pass
+
+    def passed_on(self, ufid: int, statistics: Statistics) -> None:
+        """Here nothing outlives the process."""
+
     def settled(self) -> None:
         """Nothing is left of an earlier process: memory was all there was."""
 
@@ -353,6 +359,25 @@ class Sim:
                 yield flow.ufid, flow.statistics()
         finally:
             self.touched += left  # who stops half way gets the others the next time
+
+    def add_counted(self, ufid: int, counted: Statistics) -> Statistics:
+        """A flow has counted more elsewhere; what it has in all."""
+        flow = self._flows.get(ufid)
+        if flow is None:
+            return counted
+        flow.packets += counted.packets
+        flow.bytes += counted.bytes
+        flow.tcp_flags |= counted.tcp_flags
+        flow.used = max(flow.used or 0.0, counted.used or 0.0) or None
+        if not flow.touched:
+            flow.touched = True
+            self.touched.append(flow)
+        return flow.statistics()
+
+    def counted(self, ufid: int) -> tuple[int, int]:
+        """Packets and bytes of a flow."""
+        flow = self._flows.get(ufid)
+        return (0, 0) if flow is None else (flow.packets, flow.bytes)
 
     def flow(self, ufid: int) -> DatapathFlow | None:
         flow = self._flows.get(ufid)

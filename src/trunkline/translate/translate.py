@@ -169,7 +169,10 @@ def visit(x: Walk, table: int, key: int) -> None:
             _slowly(x, table, key, rule)
             break
         x.cookie = rule.cookie
-        x.effects += flows.counters.get(table) or flows.count(table), rule.counters
+        counters = rule.counters
+        if counters.name is None:
+            counters.name, counters.changed = rule.name(), flows.changed
+        x.effects += flows.counters.get(table) or flows.count(table), counters
         if run(x, rule.ops or _steps(rule), rule.actions) is not ONWARD:
             break
         if first is None:

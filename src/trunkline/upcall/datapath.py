@@ -131,6 +131,7 @@ class Datapath:
         self._round: Iterator[tuple[int, Statistics]] | None = None  # statistics that are being pushed
         self._ages: dict[int, None] = {}  # all ufids, those first that have not been used for longest
         self._taking_up: TakingUp | None = None
+        self.counted: Callable[[], None] = lambda: None  # before somebody is told what rules have counted
         fabric.execute = self._packet_out
         fabric.resume = self._resume
         fabric.refresh = self.fetch_statistics
@@ -300,21 +301,22 @@ class Datapath:
         self._executions.total += 1
         self.provider.execute(packet, key & layout.PACKET, result.actions)
 
-    def install(self, bridge: Bridge, key: int, result: Result, now: float) -> None:
-        """Puts the result of a translation into the datapath, as a megaflow."""
+    def install(self, bridge: Bridge, key: int, result: Result, now: float) -> Megaflow | None:
+        """Puts the result of a translation into the datapath, as a megaflow; None: another covers it."""
         mask = (result.wildcards if self.megaflows_on else _exact(key)) & layout.PACKET
         actions = _for_datapath(bridge, result)
         ufid = self._next_ufid
         self._flow_puts.total += 1
         outcome = self.provider.change_flows([FlowPut(ufid, key & mask, mask, actions)])[0]
         if isinstance(outcome, DatapathError):
-            return  # one that covers it came in the same batch
+            return None  # one that covers it came in the same batch
         self._next_ufid += 1
-        self.megaflows[ufid] = Megaflow(ufid, key, mask, actions, bridge.name, result, now)
+        megaflow = self.megaflows[ufid] = Megaflow(ufid, key, mask, actions, bridge.name, result, now)
         self._ages[ufid] = None
         self.fabric.recirculations.hold(recirculations_in(result.actions))
         self._index.add(ufid, result.reads)
         self._most = max(self._most, len(self.megaflows))
+        return megaflow
 
     def _slowly(self, upcall: Upcall) -> None:
         """A packet of a megaflow whose actions the datapath leaves to the switch; its statistics count it."""
@@ -463,6 +465,7 @@ class Datapath:
         self._round = self._begin_round()
         while self._round is not None:
             self._push_some(now)
+        self.counted()
 
     def _begin_round(self) -> Iterator[tuple[int, Statistics]]:
         self._round_began = self.clock.monotonic()
@@ -509,6 +512,7 @@ class Datapath:
         if effects is None:
             effects = megaflow.effects = sort(megaflow.result.effects)
         apply(effects, packets, octets, statistics.used)
+        self.provider.passed_on(megaflow.ufid, statistics)
 
     def _expire(self, now: float) -> None:
         """Takes out the megaflows that have not been used for long."""

@@ -67,6 +67,10 @@ def apply(effects: Sorted, packets: int, octets: int, used: float) -> None:
         counters.bytes += octets
         if used > counters.used:
             counters.used = used
+        changed = counters.changed
+        if changed is not None:
+            counters.changed = None
+            changed.append(counters)
     for table in matched:
         table.lookups += packets
         table.matched += packets
@@ -79,7 +83,7 @@ def apply(effects: Sorted, packets: int, octets: int, used: float) -> None:
 def apply_learning(effects: Iterable[Effect], now: float) -> None:
     """Of the effects only those that teach the bridge something: a packet that was only thought of."""
     for effect in effects:
-        if type(effect) in _TEACHING:
+        if type(effect) in TEACHING:
             _APPLY[type(effect)](effect, 0, 0, now)
 
 
@@ -154,4 +158,4 @@ _APPLY: Final[dict[type, Callable[[Any, int, int, float], None]]] = {
     FinTimeout: _fin_timeout,
     Dropped: lambda effect, packets, octets, used: effect.counter.add(packets),
 }
-_TEACHING: Final = frozenset((Learn, LearnFlow, LearnNeighbour, FinTimeout))
+TEACHING: Final = frozenset((Learn, LearnFlow, LearnNeighbour, FinTimeout))

@@ -15,10 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from trunkline.dpif.provider import Statistics
 from trunkline.flow import key as layout
 from trunkline.translate.frozen import recirculations_in
+from trunkline.translate.result import Result
 from trunkline.translate.translate import translate
-from trunkline.upcall.effects import apply_learning
+from trunkline.upcall.effects import TEACHING, apply, apply_learning, sort
 
 if TYPE_CHECKING:
     from trunkline.upcall.datapath import Datapath
@@ -31,13 +33,19 @@ class Left(NamedTuple):
     """A megaflow as it was found; `dp_in_port` is the present number of its port.
 
     `recirculations`: the numbers that its actions name, in their order; `used`: Clock.monotonic() of the last
-    packet, as far as is known.
+    packet, as far as is known.  `place`: what the datapath calls its counters by; they stood at `counted`,
+    and of that `passed` (packets, bytes) is in the counters of rules.  `over`: it is not to be a megaflow any
+    more, only what it has counted is wanted.
     """
 
     key: int
     mask: int
     recirculations: tuple[int, ...] = ()
     used: float = 0.0
+    place: int = -1
+    counted: Statistics = Statistics()
+    passed: tuple[int, int] = (0, 0)
+    over: bool = False
 
 
 class TakingUp:
@@ -66,10 +74,26 @@ class TakingUp:
             return
         bridge, key = found
         result = translate(bridge, key)
-        apply_learning(result.effects, now)
-        datapath.install(bridge, key, result, now)
+        megaflow = None
+        if not one.over:
+            apply_learning(result.effects, now)
+            megaflow = datapath.install(bridge, key, result, now)
+        if megaflow is None:
+            _count(result, one)
+        else:  # the datapath goes on from where it was, and that is passed on with what follows
+            megaflow.packets, megaflow.bytes = one.passed
+            datapath.provider.goes_on(megaflow.ufid, one.place)
         numbers = recirculations_in(result.actions)
         for old, new in zip(one.recirculations, numbers, strict=False):
             for follower in self._waiting.pop(old, ()):
                 changed = follower.key & ~_RECIRC_MASK | new << _RECIRC
                 self._ready.append(follower._replace(key=changed))
+
+
+def _count(result: Result, one: Left) -> None:
+    """What one has counted that is no megaflow any more goes to the rules that its packets would go by."""
+    packets = one.counted.packets - one.passed[0]
+    if packets > 0:
+        octets = one.counted.bytes - one.passed[1]
+        effects = (effect for effect in result.effects if type(effect) not in TEACHING)
+        apply(sort(effects), packets, octets, one.used)

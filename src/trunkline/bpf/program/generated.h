@@ -210,6 +210,12 @@ struct statistics {
 	u32 tcp_flags;
 	u32 round;
 };
+struct credit {
+	u64 packets;
+	u64 bytes;
+	u64 beside_packets;
+	u64 beside_bytes;
+};
 struct totals {
 	u64 hits;
 	u64 misses;

@@ -97,6 +97,15 @@ struct {
 	__uint(max_entries, MAX_FLOWS);
 } statistics SEC(".maps");
 
+/* How far statistics have been passed on: for the next process to go on from.  Only Python writes and reads it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct credit);
+	__uint(max_entries, MAX_FLOWS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+} credits SEC(".maps");
+
 /* A bit for every flow that has been used since Python looked; two banks, for Python reads one while the program
  * writes the other. */
 struct {
