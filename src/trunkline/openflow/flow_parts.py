@@ -96,7 +96,7 @@ def decode_match11(body: bytes, position: int, version: int, loose: bool = False
     """A match with its header: the fixed one of 1.1, which later versions may carry as well, or OXM."""
     if len(body) < position + 4:
         raise DecodeError("OFPBMC_BAD_LEN")
-    if body[position : position + 2] == b"\0\0":
+    if not body[position] and not body[position + 1]:
         if body[position + 2 : position + 4] != match11.SIZE.to_bytes(2, "big"):
             raise DecodeError("OFPBMC_BAD_LEN")
         return match11.decode(body, position)

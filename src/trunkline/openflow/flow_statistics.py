@@ -125,8 +125,8 @@ def _flow(
         hard,
         idle_age,
         hard_age,
-        _counter(packets),
-        _counter(octets),
+        None if packets == _UNKNOWN else packets,
+        None if octets == _UNKNOWN else octets,
         importance,
         flags,
     )

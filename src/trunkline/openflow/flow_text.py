@@ -102,37 +102,40 @@ def _flags(flags: int) -> str:
 
 def format_flow_stats(flow: m.FlowStats, style: Style = PLAIN) -> str:
     """A flow of a statistics reply, as dump-flows shows it, without the space in front."""
-    parts = []
-    if style.statistics:
-        packets = "?" if flow.packets is None else flow.packets
-        octets = "?" if flow.bytes is None else flow.bytes
-        parts.append(
-            f"cookie=0x{flow.cookie:x}, duration={duration_text(flow.duration)}, "
-            f"table={table_text(flow.table, style)}, n_packets={packets}, n_bytes={octets}, "
+    (
+        match, priority, table, actions, cookie, duration, idle_timeout, hard_timeout,
+        idle_age, hard_age, packets, octets, importance, flags,
+    ) = flow  # fmt: skip
+    statistics = style.statistics
+    if statistics:
+        told = (
+            f"cookie=0x{cookie:x}, duration={duration_text(duration)}, table={table_text(table, style)}, "
+            f"n_packets={'?' if packets is None else packets}, n_bytes={'?' if octets is None else octets}, "
         )
     else:
-        if flow.cookie:
-            parts.append(f"cookie=0x{flow.cookie:x}, ")
-        if flow.table:
-            parts.append(f"table={table_text(flow.table, style)}, ")
-    if flow.idle_timeout:
-        parts.append(f"idle_timeout={flow.idle_timeout}, ")
-    if flow.hard_timeout:
-        parts.append(f"hard_timeout={flow.hard_timeout}, ")
-    if flow.flags:
-        parts.append(_flags(flow.flags) + " ")
-    if flow.importance:
-        parts.append(f"importance={flow.importance}, ")
-    if style.statistics:
-        if flow.idle_age is not None:
-            parts.append(f"idle_age={flow.idle_age}, ")
-        if flow.hard_age is not None and flow.hard_age != flow.duration // 1_000_000_000:
-            parts.append(f"hard_age={flow.hard_age}, ")
-    match = format_match(flow.match, style.context, flow.priority)
-    colors = style.context.colors
-    told = paint_parameters("".join(parts), colors)
-    label = "actions=" if colors is None else paint("ac", "actions=", colors)
-    return f"{told}{match}{' ' if match else ''}{label}{format_actions(flow.actions, style)}"
+        told = f"cookie=0x{cookie:x}, " if cookie else ""
+        if table:
+            told += f"table={table_text(table, style)}, "
+    if idle_timeout:
+        told += f"idle_timeout={idle_timeout}, "
+    if hard_timeout:
+        told += f"hard_timeout={hard_timeout}, "
+    if flags:
+        told += _flags(flags) + " "
+    if importance:
+        told += f"importance={importance}, "
+    if statistics:
+        if idle_age is not None:
+            told += f"idle_age={idle_age}, "
+        if hard_age is not None and hard_age != duration // 1_000_000_000:
+            told += f"hard_age={hard_age}, "
+    context = style.context
+    shown = format_match(match, context, priority)
+    space, done = " " if shown else "", format_actions(actions, style)
+    if context.colors is None:
+        return f"{told}{shown}{space}actions={done}"
+    label = paint("ac", "actions=", context.colors)
+    return f"{paint_parameters(told, context.colors)}{shown}{space}{label}{done}"
 
 
 # ---- reading ----

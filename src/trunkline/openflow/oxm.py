@@ -10,6 +10,7 @@ plans are remembered.
 """
 
 from functools import lru_cache
+from struct import Struct
 from typing import Final, NamedTuple
 
 from trunkline.flow.key import MASK, VIEW
@@ -37,14 +38,14 @@ _SPECIAL: Final = {
 
 
 class _Entry(NamedTuple):
-    """What a header means.  `header` is the plain one, without a mask, its experimenter included.
+    """What a header means.  `masked`: a mask follows the value.
 
     `place` are the bits of the key that it fills.  A value of the key whose `quick_bits` are among
     `quick_values` fulfils the prerequisite beyond doubt; others must be looked at.
     """
 
     field: Field
-    header: bytes
+    masked: bool
     octets: int
     shift: int
     ones: int
@@ -52,7 +53,7 @@ class _Entry(NamedTuple):
     prerequisite: str
     place: int
     quick_bits: int
-    quick_values: frozenset[int]
+    quick_values: tuple[int, ...]
 
 
 # Types that can only be exact: no field masks them.
@@ -67,13 +68,13 @@ _QUICK: Final = {
 }
 
 
-def _quick(prerequisite: str) -> tuple[int, frozenset[int]]:
+def _quick(prerequisite: str) -> tuple[int, tuple[int, ...]]:
     """Of an _Entry: what is looked at, and the values that are good."""
     if prerequisite == "eth":  # also where the packet type is not named
-        return MASK["packet_type"], frozenset((0,))
+        return MASK["packet_type"], (0,)
     chosen = _QUICK.get(prerequisite)
     if chosen is None:
-        return 0, frozenset()
+        return 0, ()
     places = MASK["packet_type"] | MASK["dl_type"]
     values = []
     for name, kind, protocol in chosen:
@@ -82,7 +83,7 @@ def _quick(prerequisite: str) -> tuple[int, frozenset[int]]:
             places |= MASK["nw_proto"]
             value |= protocol << VIEW["nw_proto"].shift
         values.append(value)
-    return places, frozenset(values)
+    return places, tuple(values)
 
 
 def _header(class_name: str, number: int, length: int, masked: bool) -> bytes:
@@ -112,7 +113,7 @@ def _entries() -> tuple[dict[bytes, _Entry], dict[bytes, Field]]:
             place = view.mask if kind == _PCP else (0xFC if kind == _TOS else ones) << shift
             entry = _Entry(
                 field,
-                plain,
+                False,
                 field.octets,
                 shift,
                 ones,
@@ -123,7 +124,8 @@ def _entries() -> tuple[dict[bytes, _Entry], dict[bytes, Field]]:
             )
             by_header[plain] = entry
             if field.maskable:
-                by_header[_header(code.vendor, code.number, field.octets, True)] = entry
+                masked = _header(code.vendor, code.number, field.octets, True)
+                by_header[masked] = entry._replace(masked=True)
     return by_header, by_number
 
 
@@ -199,9 +201,9 @@ def decode(data: bytes, *, loose: bool = False) -> Match:
             elif not loose:
                 raise DecodeError(*_why_unknown(header))
             continue
-        field, _, octets, shift, ones, kind, prerequisite, place, quick_bits, quick_values = entry
+        field, masked, octets, shift, ones, kind, prerequisite, place, quick_bits, quick_values = entry
         raw = int.from_bytes(data[start : start + octets], "big")
-        if header[2] & 1:
+        if masked:
             raw_mask = int.from_bytes(data[start + octets : position], "big")
             if raw & ~raw_mask:
                 raise DecodeError("OFPBMC_BAD_WILDCARDS", field.name)
@@ -222,8 +224,12 @@ def decode(data: bytes, *, loose: bool = False) -> Match:
         ):
             raise DecodeError("OFPBMC_BAD_PREREQ", field.name)
         seen |= place
-        value |= (raw & raw_mask) << shift
-        mask |= raw_mask << shift
+        if masked or kind:
+            value |= (raw & raw_mask) << shift
+            mask |= raw_mask << shift
+        else:
+            value |= raw << shift
+            mask |= place
     if mask & _ETHERNET and not mask & _PACKET_TYPE:
         mask |= _PACKET_TYPE  # a field of Ethernet means packets of Ethernet
     return Match(value, mask, tuple(options))
@@ -447,6 +453,9 @@ def _encode_options(match: Match) -> list[bytes]:
 # ---- the match of OpenFlow 1.2 on: type 1, length, OXM, padding to eight bytes  ----
 
 
+_MATCH_HEAD: Final = Struct("!HH")
+
+
 def encode_oxm_match(match: Match, version: int) -> bytes:
     body = encode(match, version)
     length = len(body) + 4
@@ -457,8 +466,8 @@ def decode_oxm_match(data: bytes, position: int, *, loose: bool = False) -> tupl
     """The match at `position` and where what follows it starts.  Raises DecodeError."""
     if len(data) - position < 4:
         raise DecodeError("OFPBMC_BAD_LEN")
-    kind, length = data[position : position + 2], int.from_bytes(data[position + 2 : position + 4], "big")
-    if kind != b"\0\1":
+    kind, length = _MATCH_HEAD.unpack_from(data, position)
+    if kind != 1:
         raise DecodeError("OFPBMC_BAD_TYPE")
     end = position + (length + 7) // 8 * 8
     if length < 4 or end > len(data):

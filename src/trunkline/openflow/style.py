@@ -71,8 +71,7 @@ def c_hex(value: int) -> str:
 
 
 def mac_text(address: int) -> str:
-    text = f"{address:012x}"
-    return ":".join((text[0:2], text[2:4], text[4:6], text[6:8], text[8:10], text[10:12]))
+    return address.to_bytes(6, "big").hex(":")
 
 
 def duration_text(nanoseconds: int) -> str:

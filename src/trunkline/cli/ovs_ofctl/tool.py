@@ -12,7 +12,7 @@ from trunkline.base.log import DBG, INFO, Log
 from trunkline.base.options import Found
 from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
-from trunkline.flow.values import TextContext, TextError
+from trunkline.flow.values import NO_CONTEXT, TextContext, TextError
 from trunkline.io.alarm import end_after, end_by_signals
 from trunkline.io.log_options import LogOptionError, apply_option, tool_log
 from trunkline.model import openflow as of
@@ -70,7 +70,9 @@ class Tool:
 
     def style(self, more: int = 0, *, port_names: Mapping[int, str] = MappingProxyType({})) -> Style:
         """How messages are shown, `more` verbosely than the options say."""
-        return Style(self.verbosity + more, TextContext(port_names=port_names, colors=self.colors))
+        plain = not port_names and self.colors is None
+        context = NO_CONTEXT if plain else TextContext(port_names=port_names, colors=self.colors)
+        return Style(self.verbosity + more, context)
 
     def next_monitor(self) -> int:
         """A number for a flow monitor."""
