@@ -223,6 +223,21 @@ def test_virtual_time_jumps() -> None:
     assert time.monotonic() - begun < 3600
 
 
+def test_real_time_that_is_moved_goes_on() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        before = loop.time()
+        sleeper = asyncio.ensure_future(asyncio.sleep(3600))
+        await asyncio.sleep(0)
+        loop.warp(3600)
+        await sleeper
+        assert loop.time() >= before + 3600
+        await asyncio.sleep(0.01)  # for ever, if time stood
+
+    run(scenario())
+
+
 def test_stopped_time_stands_and_is_moved() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()

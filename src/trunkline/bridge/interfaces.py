@@ -203,7 +203,7 @@ class Interfaces:
                 packets_in.total += len(batch)
                 if not self.holding:
                     provider.receive(number, batch)
-                    datapath.run()
+                    datapath.attend()
 
             device.start(receive)
             self._set_up(part)

@@ -103,7 +103,7 @@ class TunnelInterfaces:
 
         def receive(found: Iterable[Any]) -> None:
             provider.receive_tunneled(number, found)
-            datapath.run()
+            datapath.attend()
 
         host.start(receive)
 

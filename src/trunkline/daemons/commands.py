@@ -95,8 +95,6 @@ def time_commands(loop: Loop) -> list[Command]:
         if warping:
             raise CommandError("A previous warp in progress")
         left, step = int(arguments[0]), int(arguments[-1])
-        if loop.mode == "real":
-            loop.stop_time()
         warping = True
         try:
             while left > 0:

@@ -127,6 +127,7 @@ class Switchd:
         self._keys = env.tls
         env.set_tls(env.tls)  # what is wrong with the command line's is said at once
         self._refusals = RateLimit()  # of what the database says to what the switch writes
+        self._stirred = False  # `_send` is to be called in this turn
         self._wake: asyncio.Handle | asyncio.TimerHandle | None = None
 
     # ---- datapaths
@@ -147,8 +148,7 @@ class Switchd:
                 self._clear_kernel()
         sim = Sim(f"ovs-{type}", self.env.clock, seed=self.env.random.getrandbits(96))
         datapath = Datapath(type, sim, Fabric(self, self.shared), self.env.clock, note, self.env.counters)
-        datapath.counted = self._write_kept
-        self.datapaths[type] = datapath
+        self._drive(datapath)
         return Lane(type, datapath, sim, set())
 
     def _make_kernel_lane(self) -> Lane:
@@ -181,9 +181,13 @@ class Switchd:
                 self.log.dbg("the verifier: %s", error.log)
             raise _NoKernelDatapathError(str(error)) from None
         datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters)
-        datapath.counted = self._write_kept
-        self.datapaths["system"] = datapath
+        self._drive(datapath)
         return Lane("system", datapath, kernel, set(), devices.held())
+
+    def _drive(self, datapath: Datapath) -> None:
+        datapath.counted = self._write_kept
+        datapath.stirred = self._datapath_stirred
+        self.datapaths[datapath.type_name] = datapath
 
     def _clear_kernel(self) -> None:
         """Ends what an earlier process has left at work in the kernel, and this one does not go on with."""
@@ -218,12 +222,24 @@ class Switchd:
         self._look_at_controllers = True
         self.client.changed.set()
 
+    def _datapath_stirred(self) -> None:
+        """Packets have come in: what they made is sent once in a turn of the loop, however many they were."""
+        if not self._stirred:
+            self._stirred = True
+            asyncio.get_running_loop().call_soon(self._send)
+
     def run_datapaths(self) -> None:
         """Lets every datapath do what is due, sends what waits, and sees to it that this happens again."""
         now = self.env.clock.monotonic()
         self.shared.expire(now)
         for datapath in self.datapaths.values():
             datapath.run(now, _SLICE)
+        self._send()
+
+    def _send(self) -> None:
+        self._stirred = False
+        now = self.env.clock.monotonic()
+        for datapath in self.datapaths.values():
             for bridge in datapath.fabric.bridges.values():
                 bridge.clients.send_waiting(now)
                 self.openflow.flush(bridge)

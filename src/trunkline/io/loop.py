@@ -123,8 +123,11 @@ class Loop(asyncio.SelectorEventLoop):
         self.mode = "real"
 
     def warp(self, seconds: float) -> None:
-        """Moves held or virtual time.  Timers that are due then fire when the loop next turns."""
-        self._now += seconds
+        """Moves time, which then goes on as before.  Timers that are due fire when the loop next turns."""
+        if self.mode == "real":
+            self._skew += seconds
+        else:
+            self._now += seconds
 
 
 class LoopClock:

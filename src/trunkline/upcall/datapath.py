@@ -132,6 +132,7 @@ class Datapath:
         self._ages: dict[int, None] = {}  # all ufids, those first that have not been used for longest
         self._taking_up: TakingUp | None = None
         self.counted: Callable[[], None] = lambda: None  # before somebody is told what rules have counted
+        self.stirred: Callable[[], None] = lambda: None  # told by `attend`
         fabric.execute = self._packet_out
         fabric.resume = self._resume
         fabric.refresh = self.fetch_statistics
@@ -184,6 +185,12 @@ class Datapath:
                 break
         if budget is None:
             self.revalidate()
+
+    def attend(self) -> None:
+        """Deals with packets as they come in, and tells whoever drives the datapath (`stirred`): messages to
+        controllers may wait now, and `next_timer()` may be another."""
+        self.run()
+        self.stirred()
 
     def _take_up_some(self, taking_up: TakingUp, now: float) -> None:
         """One step: megaflows, then what the addresses that they have taught change about them, then the

@@ -138,7 +138,7 @@ def _set_features(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     if len(words) > 1 and words[1] == _PUSH_POP and words[2:] in (["true"], ["false"]):
         tunnels = datapath.fabric.tunnels
         tunnels.use_pushes(words[2] == "true" and tunnels.can_push)
-        datapath.run()
+        datapath.attend()
         return ""
     if len(words) > 1:
         raise CommandError(

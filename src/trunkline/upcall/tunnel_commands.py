@@ -37,7 +37,7 @@ class _Tunneling:
 
     def run(self) -> None:
         for datapath in self.datapaths.values():
-            datapath.run()
+            datapath.attend()
 
 
 def tunnel_commands(
