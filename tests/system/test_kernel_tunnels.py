@@ -10,7 +10,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,25 +117,65 @@ def transfer(sides: list[Side]) -> None:
         server.stdout.close()
 
 
+@contextmanager
+def stopped(sides: list[Side]) -> Iterator[None]:
+    """While both switches are stopped."""
+    for side in sides:
+        os.kill(side.host.switch.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for side in sides:
+            os.kill(side.host.switch.pid, signal.SIGCONT)
+
+
+def reach(sides: list[Side]) -> None:
+    """Until the machines reach each other."""
+    deadline = time.monotonic() + 20 * PATIENCE
+    while not sides[0].machine.pings(MACHINES[1]):
+        assert time.monotonic() < deadline
+
+
 @pytest.mark.parametrize(
     "case", CASES, ids=lambda case: "-".join((case.type, str(case.family), *case.options))
 )
 def test_traffic_goes_on_while_the_switches_are_stopped(sides: list[Side], case: Case) -> None:
     for side in sides:
         configure(side, case)
-    deadline = time.monotonic() + 20 * PATIENCE
-    while not sides[0].machine.pings(MACHINES[1]):
-        assert time.monotonic() < deadline
+    reach(sides)
     transfer(sides)
-    for side in sides:
-        os.kill(side.host.switch.pid, signal.SIGSTOP)
-    try:
+    with stopped(sides):
         text = sides[0].machine("ping", "-q", "-c", "5", "-i", "0.1", "-W", "2", MACHINES[1], check=False)
         assert " 0% packet loss" in text
         transfer(sides)
-    finally:
-        for side in sides:
-            os.kill(side.host.switch.pid, signal.SIGCONT)
+
+
+def test_routes_are_followed(sides: list[Side]) -> None:
+    """The way leads through another device, to an address that is on none of the two."""
+    left, right = (side.host.namespace for side in sides)
+    left("ip", "link", "add", "up1", "type", "veth", "peer", "name", "up1", "netns", right.name)
+    for number, namespace in enumerate((left, right)):
+        namespace("ip", "addr", "add", f"192.168.50.{number + 1}/32", "dev", "lo")
+        namespace("ip", "link", "set", "up1", "up")
+        namespace("ip", "addr", "add", f"192.168.10.{number + 1}/24", "dev", "up1")
+    for cable in ("9", "10"):
+        for number, namespace in enumerate((left, right)):
+            way = (f"192.168.50.{2 - number}", "via", f"192.168.{cable}.{2 - number}")
+            namespace("ip", "route", "replace", *way, "src", f"192.168.50.{number + 1}")
+        if cable == "9":
+            for side in sides:
+                remote = f"options:remote_ip=192.168.50.{2 - side.number}"
+                configure(side, Case("geneve", 4, ("options:key=7", remote)))
+        else:
+            for side in sides:  # what still goes through the other cable is lost
+                peer = (ENDS[4][1 - side.number], "lladdr", "02:ff:00:00:00:01", "dev", "up0")
+                side.host.namespace("ip", "neigh", "replace", *peer)
+        reach(sides)
+        with stopped(sides):
+            text = sides[0].machine("ping", "-q", "-c", "3", "-i", "0.1", "-W", "2", MACHINES[1], check=False)
+            assert " 0% packet loss" in text
+    for side in sides:
+        side.host.namespace("ip", "neigh", "del", ENDS[4][1 - side.number], "dev", "up0")
 
 
 def test_traffic_goes_on_through_the_end_of_a_switch(sides: list[Side]) -> None:
@@ -143,9 +183,7 @@ def test_traffic_goes_on_through_the_end_of_a_switch(sides: list[Side]) -> None:
     case = Case("geneve", 4, ("options:key=7",), OPTION, "tun_metadata0=0x1234,")
     for side in sides:
         configure(side, case)
-    deadline = time.monotonic() + 20 * PATIENCE
-    while not sides[0].machine.pings(MACHINES[1]):
-        assert time.monotonic() < deadline
+    reach(sides)
     host = sides[0].host
     stream = sides[0].machine.start("ping", "-q", "-i", "0.02", "-W", "2", MACHINES[1])
     try:

@@ -24,6 +24,7 @@ from trunkline.bpf.numbered import Numbered
 from trunkline.bpf.ports import Ports
 from trunkline.dpif.provider import TunnelPort
 from trunkline.flow import key as layout
+from trunkline.io.netdev.kernel import Readers
 from trunkline.io.netlink import Link
 from trunkline.io.ways import HostNetwork, Way
 from trunkline.model.tunnels import TUNNEL_TYPES
@@ -41,6 +42,7 @@ _FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ip6gre": (6,)}  # of others 
 _RECORD: Final = program.HEADER.packed.pack
 _UDP: Final = 17
 _INET, _INET6 = 2, 10
+_PATIENCE: Final = 1.0  # seconds between two looks at the host's network
 _SUMMED: Final = layout.TUN_CSUM << layout.OFFSET["tunnel_flags"]
 
 Argument = tuple[int, int]
@@ -48,7 +50,7 @@ Argument = tuple[int, int]
 
 
 class Headers:
-    """`plugged` tells which devices are ports already."""
+    """`plugged` tells which devices are ports already; `wake` is called when `sync` has something to do."""
 
     def __init__(
         self,
@@ -57,13 +59,20 @@ class Headers:
         keeper: Keeper,
         log: Logger,
         plugged: Callable[[], set[int]],
+        readers: Readers | None = None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._tunnels, self._hosts = maps["tunnels"], maps["hosts"]
         self._ports, self._keeper, self._log, self._plugged = ports, keeper, log, plugged
+        self._readers, self._wake = readers, wake
         self._network: HostNetwork | None = None
+        self._news = False  # of the host's network
+        self._again = False  # something else calls for a look at it
+        self._next = 0.0  # when it may be looked at again
         self._by_port: dict[int, TunnelPort] = {}
         self.names: dict[int, int] = {}  # of what the program takes off, to the port
         self._underlays: set[int] = set()
+        self._plugged_since: set[int] = set()  # underlays that have become ports
         self._addresses: set[int] = set()
         self._links: dict[int, Link] = {}
         self._ways: dict[tuple[int, int, int], Way | None] = {}
@@ -102,24 +111,52 @@ class Headers:
 
     # ---- the host's network
 
+    def run(self, now: float) -> None:
+        """Follows the news of the host's network: at once, but no more often than once a second."""
+        if (self._news or self._again or self._readers is None) and now >= self._next:
+            self._next = now + _PATIENCE
+            self.sync(now=self._again)
+
     def sync(self, *, now: bool = False) -> None:
         """Follows the host's devices, addresses and routes; without `now` only if there is news of them."""
         if not self._by_port:
             if self._network is not None:
-                self._network.close()
-                self._network = None
                 self._attach(set())
+            self.close()
             return
         if self._network is None:
             self._network = HostNetwork()
+            self._news = True
+        self._listen()
         if not self._network.news() and not now:
             return
-        self._links = {} if self._network.encrypts() else self._network.links()
-        addresses = self._network.addresses() if self._links else {}
-        self._tell_addresses({value for values in addresses.values() for value in values})
-        self._attach({index for index in addresses if index in self._links})
-        self._ways.clear()
-        self.numbered.renew()
+        self._again = False
+        try:
+            self._links = {} if self._network.encrypts() else self._network.links()
+            addresses = self._network.addresses() if self._links else {}
+            self._tell_addresses({value for values in addresses.values() for value in values})
+            self._attach({index for index in addresses if index in self._links})
+            self._ways.clear()
+            self.numbered.renew()
+        except OSError as error:
+            self._again = True
+            self._log.warn("the host's network cannot be looked at: %s", error)
+
+    def _listen(self) -> None:
+        if self._news and self._readers is not None and self._network is not None:
+            for descriptor in self._network.filenos():
+                self._readers.add_reader(descriptor, self._noticed)
+        self._news = False
+
+    def _noticed(self) -> None:
+        self._listen_no_more()
+        self._news = True
+        self._wake()
+
+    def _listen_no_more(self) -> None:
+        if not self._news and self._readers is not None and self._network is not None:
+            for descriptor in self._network.filenos():
+                self._readers.remove_reader(descriptor)
 
     def _tell_addresses(self, wanted: set[int]) -> None:
         for value in self._addresses - wanted:
@@ -145,7 +182,15 @@ class Headers:
 
     def plug(self, index: int) -> None:
         """A device becomes a port."""
-        self._underlays.discard(index)
+        if index in self._underlays:
+            self._underlays.discard(index)
+            self._plugged_since.add(index)
+
+    def unplug(self, index: int) -> None:
+        """A device is no port any more."""
+        if index in self._plugged_since:
+            self._plugged_since.discard(index)
+            self._again = True
 
     # ---- headers
 
@@ -188,9 +233,11 @@ class Headers:
         )  # fmt: skip
 
     def close(self) -> None:
-        if self._network is not None:
-            self._network.close()
-            self._network = None
+        if self._network is None:
+            return
+        self._listen_no_more()
+        self._network.close()
+        self._network = None
 
 
 def _end(key: int, four: str, six: str) -> int:

@@ -133,7 +133,9 @@ class BpfDatapath:
         self._flows = Flows(maps, self._owner, layout_digest())
         self._scratches = maps["scratches"]
         self._ports = Ports(maps)
-        self._headers = Headers(maps, self._ports, self._keeper, self._bpf_log, self._plugged)
+        self._headers = Headers(
+            maps, self._ports, self._keeper, self._bpf_log, self._plugged, readers, lambda: self.wake()
+        )
         self._ring = RingBuffer(maps["upcalls"])
         self._queues = Queues()
         self._pending = Pending()
@@ -333,6 +335,7 @@ class BpfDatapath:
             self._ports.stop(number)
             self._keeper.remove(index, egress=egress)
             self._ports.remove(number)
+            self._headers.unplug(index)
         self._sim.port_delete(number)
 
     def ports(self) -> Iterator[DatapathPort]:
@@ -384,10 +387,10 @@ class BpfDatapath:
         self._sim.run(now)
         for numbered in self._numbered.values():
             numbered.run(now)
+        self._headers.run(now)
         if now >= self._next_sort:
             self._next_sort = now + _SORT
             self._keeper.check()
-            self._headers.sync()
             for name, count in self._ports.all_drops().items():
                 self._drop_counters[name].total = count
             self._flows.masks.sort()

@@ -55,6 +55,10 @@ class HostNetwork:
         except OSError:
             pass  # a kernel that knows no policies of encryption has none
 
+    def filenos(self) -> list[int]:
+        """For a selector: one of them is readable when there is news."""
+        return [one.fileno() for one in self._events]
+
     def news(self) -> bool:
         """Whether links, addresses, routes or policies may have changed since the last call."""
         found = False
