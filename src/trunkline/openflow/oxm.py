@@ -179,9 +179,10 @@ def decode(data: bytes, *, loose: bool = False) -> Match:
     value = mask = position = seen = 0
     options: list[TunnelOption] = []
     size = len(data)
+    entry_of, number = _BY_HEADER.get, int.from_bytes  # "big" is what it does by itself
     while position < size:
         header = data[position : position + 4]
-        entry = _BY_HEADER.get(header)
+        entry = entry_of(header)
         start = position + 4
         if entry is None:
             if header[:2] == b"\xff\xff":
@@ -202,9 +203,9 @@ def decode(data: bytes, *, loose: bool = False) -> Match:
                 raise DecodeError(*_why_unknown(header))
             continue
         field, masked, octets, shift, ones, kind, prerequisite, place, quick_bits, quick_values = entry
-        raw = int.from_bytes(data[start : start + octets], "big")
+        raw = number(data[start : start + octets])
         if masked:
-            raw_mask = int.from_bytes(data[start + octets : position], "big")
+            raw_mask = number(data[start + octets : position])
             if raw & ~raw_mask:
                 raise DecodeError("OFPBMC_BAD_WILDCARDS", field.name)
             raw_mask &= ones
