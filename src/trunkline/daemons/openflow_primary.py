@@ -38,6 +38,7 @@ class Controller:
         changed: Callable[[], None],
         carried_out: Callable[[], None],
         snoop: Callable[[bytes], None],
+        refused: Callable[[str, str, bytes], None],
         received: Counter,
         sent: Counter,
     ) -> None:
@@ -50,6 +51,7 @@ class Controller:
         self._changed = changed
         self._carried_out = carried_out
         self._snoop = snoop
+        self._refused = refused
         self._received, self._sent = received, sent
         self._name = f"{bridge.name}<->{settings.target}"
         self._log = env.log.module("rconn")
@@ -132,6 +134,7 @@ class Controller:
             carried_out=self._carried_out,
             ended=self._ended,
             snoop=self._snoop,
+            refused=self._refused,
         )
         self.session.start()
 

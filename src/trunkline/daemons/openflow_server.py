@@ -21,6 +21,7 @@ from trunkline.ofproto.bridge import Bridge, in_port_match
 from trunkline.ofproto.clients import NOTHING_UNASKED, UNASKED, Client
 from trunkline.ofproto.packet_in_limit import PacketInLimiter
 from trunkline.ofproto.primaries import Conclusion, ControllerSettings, ControllerState
+from trunkline.openflow.complaints import header_complaint, refused_as
 from trunkline.openflow.connection import Connection
 from trunkline.openflow.messages import PacketIn
 
@@ -56,6 +57,8 @@ class OpenFlowServer:
         self._after = after
         self._changed = changed
         self._log = env.log.module("connmgr")
+        # Of what is said of messages that are refused: wrong headers, errors sent, unknown messages.
+        self._limits = RateLimit(10, 10), RateLimit(10, 10), RateLimit(1, 1)
         self._parties: dict[str, _Party] = {}
         self._received = env.counters.counter("ofproto_recv_openflow")
         self._sent = env.counters.counter("vconn_sent")  # writes, of one message or several
@@ -146,6 +149,7 @@ class OpenFlowServer:
             changed=lambda: self._controller_changed(party),
             carried_out=lambda: self._heard_of(bridge),
             snoop=lambda raw: self._copy(party, raw),
+            refused=self._tell_of_refusal,
             received=self._received,
             sent=self._sent,
         )
@@ -289,9 +293,18 @@ class OpenFlowServer:
             sent=self._sent,
             carried_out=carried_out,
             ended=ended,
+            refused=self._tell_of_refusal,
         )
         party.sessions.add(session)
         session.start()
+
+    def _tell_of_refusal(self, name: str, error: str, raw: bytes) -> None:
+        complaint = header_complaint(raw)
+        if complaint is not None:
+            limit = self._limits[2 if complaint.startswith("unknown") else 0]
+            self._env.log.module("ofp_msgs").warn("%s", complaint, limit=limit)
+        words = name, error, refused_as(raw)
+        self._log.info("%s: sending %s error reply to %s message", *words, limit=self._limits[1])
 
     def _tell_of_damage(self, name: str, reason: str) -> None:
         """What a peer did that ended its connection."""

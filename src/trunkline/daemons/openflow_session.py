@@ -64,7 +64,8 @@ class Session:
 
     `remote` is the target that the connection came from or to, as configured; `state` is where it stands
     (ACTIVE from the agreement on a version, IDLE after a probe); `heard` gets each message, and None first
-    for any sign of life; `snoop` gets messages, sent or received, as bytes.
+    for any sign of life; `snoop` gets messages, sent or received, as bytes; `refused` gets the name of the
+    connection, that of an error, and the message that it answers.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Session:
         agreed: Callable[[], None] = lambda: None,
         heard: Callable[[m.Message | None], None] = lambda message: None,
         snoop: Callable[[bytes], None] | None = None,
+        refused: Callable[[str, str, bytes], None] = lambda name, error, raw: None,
     ) -> None:
         self.bridge = bridge
         self.client = client
@@ -99,6 +101,7 @@ class Session:
         self._timing = timing
         self._agreed = agreed
         self._heard = heard
+        self._refused = refused
         self._carried_out = carried_out
         self._ended = ended
         self._timer: asyncio.TimerHandle | None = None
@@ -189,15 +192,22 @@ class Session:
             self._report(_kind_name(fault[0]), fault[1])
         if one is None:
             self._messages = None
-            return True
-        self._received.total += 1
-        self._asked = one
-        try:
-            self._heard(one.message)
-            self._answer = start(self.bridge, self.client, one)
-        except Exception as error:
-            self._failed(one, error)
+        else:
+            self._received.total += 1
+            self._asked = one
+            try:
+                self._heard(one.message)
+                self._answer = start(self.bridge, self.client, one)
+            except Exception as error:
+                self._failed(one, error)
+        if self.client.connection.refusals:
+            self._tell_refusals()
         return True
+
+    def _tell_refusals(self) -> None:
+        refusals = self.client.connection.refusals
+        while refusals:
+            self._refused(f"{self.bridge.name}<->{self.stream.name}", *refusals.popleft())
 
     def _failed(self, received: Received, error: Exception) -> None:
         """The message could not be carried out for an error of ours."""

@@ -11,6 +11,7 @@ understanding (a length under 8, no common version) ends the connection, `closed
     connection.to_send()                       # -> bytes for the socket
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +36,7 @@ from trunkline.openflow.wire import HEADER, DecodeError, Envelope, Framer, Proto
 
 _ERROR_TYPE: Final = 1
 _ECHO_REQUEST: Final = 2
+_REFUSALS: Final = 32
 _ERROR_DATA: Final = 0xFFFF - 64  # bytes of a refused message that its error carries: all, where it fits
 _HELLO: Final = kind_named(1, "OFPT_HELLO")
 
@@ -76,6 +78,7 @@ class Connection:
         self.flow_mod_table_id = False  # as NXT_FLOW_MOD_TABLE_ID set it
         self.packet_in_format = 0  # as NXT_SET_PACKET_IN_FORMAT set it
         self.fault: tuple[bytes, Exception] | None = None  # what decoding broke on: our error
+        self.refusals: deque[tuple[str, bytes]] = deque(maxlen=_REFUSALS)  # for a log
         self._framer = Framer()
         self._out: list[bytes] = []
         self._next_xid = 1
@@ -144,6 +147,7 @@ class Connection:
         self._out += encode(protocol, message, xid)
 
     def _refuse(self, raw: bytes, xid: int, error: str) -> None:
+        self.refusals.append((error, raw))
         self._write(self.protocol, Error(error, raw[:_ERROR_DATA]), xid)
 
     def _greet(self, raw: bytes) -> None:

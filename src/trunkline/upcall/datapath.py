@@ -354,8 +354,8 @@ class Datapath:
     def _resume(self, bridge: Bridge, data: bytes, metadata: int, state: Continuation) -> None:
         """A packet goes on where its walk stopped for a controller."""
         frozen, port = thawed(bridge, metadata, state)
-        packet = Packet(data)
-        key = self.provider.key_of(packet.frame, port) | metadata & RESUMED
+        packet, kind = _framed(Packet(data), metadata)
+        key = self.provider.key_of(packet.frame, port) | kind | metadata & RESUMED
         result = translate_frozen(bridge, key, frozen)
         self._translations.total += 1
         self.carry_out(packet, key, result)
@@ -364,7 +364,8 @@ class Datapath:
         in_port = (metadata & _IN_PORT_MASK) >> _IN_PORT
         interface = bridge.interfaces.get(in_port)
         number = interface.datapath_port if interface is not None else None
-        key = self.provider.key_of(packet.frame, number or 0)
+        packet, kind = _framed(packet, metadata)
+        key = self.provider.key_of(packet.frame, number or 0) | kind
         result = translate_actions(bridge, key | metadata & (layout.PIPELINE | TUNNEL), actions)
         self._translations.total += 1
         self.carry_out(packet, key, result)
@@ -587,3 +588,13 @@ class Datapath:
     def close(self) -> None:
         self.purge()
         self.provider.close()
+
+
+def _framed(packet: Packet, metadata: int) -> tuple[Packet, int]:
+    """A packet from a controller with something in place of an Ethernet header, if `metadata` says that it
+    has none; and what the key says of that."""
+    kind = metadata & _PACKET_TYPE
+    if not kind:
+        return packet, 0
+    ethertype = layout.get(metadata, "packet_type") & 0xFFFF
+    return Packet(bytes(12) + ethertype.to_bytes(2, "big") + packet.frame), kind
