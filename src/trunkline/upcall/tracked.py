@@ -49,6 +49,7 @@ _WALK: Final = tuple(
 )
 _IN_PORT: Final = layout.MASK["in_port"]
 _MARK: Final = layout.MASK["pkt_mark"]
+_PACKET_TYPE: Final = layout.MASK["packet_type"]
 _AT: Final = layout.OFFSET["tun_metadata"]
 _PRESENT: Final = layout.OFFSET["tun_metadata_present"]
 RESUMED: Final = CONNECTION | TUNNEL | _MARK
@@ -66,9 +67,10 @@ def pipeline_fields(options: Options, walk: int, key: int, *, tracked: bool) -> 
     for number, offset, octets in present:
         mask |= (1 << octets * 8) - 1 << _AT + offset * 8 | 1 << _PRESENT + number
     value = walk & mask
-    if key & _MARK:
-        value |= key & _MARK
-        mask |= _MARK
+    for bits in (_MARK, _PACKET_TYPE):
+        if key & bits:
+            value |= key & bits
+            mask |= bits
     if tracked:
         found, looked = tracked_fields(key)
         value |= found
