@@ -44,6 +44,8 @@ PORTS = {
     "geneve": TunnelPort("geneve", 6081),
     "gre": TunnelPort("gre"),
     "ip6gre": TunnelPort("ip6gre"),
+    "erspan": TunnelPort("erspan"),
+    "ip6erspan": TunnelPort("ip6erspan"),
 }
 
 
@@ -107,10 +109,18 @@ def random_fields(rng: random.Random, name: str, family: int) -> int:
         "tun_ttl": rng.randrange(1, 256),
         "tun_tp_dst": tunnel.destination,
     }
+    mirrors = "erspan" in name
     flags = rng.choice((0, layout.TUN_DF)) | rng.choice((0, 0, layout.TUN_CSUM))
     if tunnel.type != "gre" or rng.random() < 0.5:
         flags |= layout.TUN_KEY
         fields["tun_id"] = rng.getrandbits(32 if "gre" in tunnel.type else 24)
+    if mirrors:
+        flags &= ~layout.TUN_CSUM
+        fields |= {"tun_id": rng.randrange(1024), "tun_erspan_ver": rng.choice((1, 2))}
+        if fields["tun_erspan_ver"] == 1:
+            fields["tun_erspan_idx"] = rng.getrandbits(20)
+        else:
+            fields |= {"tun_erspan_dir": rng.randrange(2), "tun_erspan_hwid": rng.randrange(64)}
     if name == "geneve":
         flags |= rng.choice((0, layout.TUN_OAM))
         options = random_options(rng)
@@ -130,7 +140,14 @@ def random_fields(rng: random.Random, name: str, family: int) -> int:
 
 
 def written(
-    name: str, fields: int, frame: bytes, family: int, source_port: int, *, back: bool = False
+    name: str,
+    fields: int,
+    frame: bytes,
+    family: int,
+    source_port: int,
+    sequence: int = 0,
+    *,
+    back: bool = False,
 ) -> bytes:
     """The whole frame, with a checksum of UDP only where it is asked for; `back`: the other way."""
     tunnel = PORTS[name]
@@ -139,11 +156,11 @@ def written(
     header = outer.header(kind, Outer(0, 0, ends[0][family], ends[1][family]), fields)
     if family == 6 and tunnel.destination and not layout.get(fields, "tunnel_flags") & layout.TUN_CSUM:
         header = header[:60] + bytes(2) + header[62:]
-    return outer.push(header, frame, source_port, 0)
+    return outer.push(header, frame, source_port, sequence)
 
 
 def families(name: str) -> tuple[int, ...]:
-    return (6,) if name == "ip6gre" else (4,) if name == "gre" else (4, 6)
+    return (6,) if name.startswith("ip6") else (4,) if name in ("gre", "erspan") else (4, 6)
 
 
 def inner_frame(rng: random.Random) -> bytes:
@@ -179,7 +196,7 @@ def test_headers_are_the_same(both: Both, name: str) -> None:
         if run.value == SENT:
             at = 34 if family == 4 else 54
             port = int.from_bytes(run.frame[at : at + 2], "big")
-            expected = written(name, fields, inside, family, port)
+            expected = written(name, fields, inside, family, port, compared)
             assert run.frame.hex() == expected.hex(), f"trial {trial}"
             assert not PORTS[name].destination or 50000 <= port < 50100
             compared += 1

@@ -29,6 +29,7 @@ PAIRS = [
     ("gre", KERNEL, ORIGINAL, 4, "options:csum=true"),
     ("gre", SIM, ORIGINAL, 4, ""),
     ("ip6gre", KERNEL, ORIGINAL, 6, ""),
+    ("erspan", KERNEL, ORIGINAL, 4, "options:erspan_ver=1 options:erspan_idx=3"),
 ]
 """Over Geneve packets carry two options, without which they go no further."""
 ENDS = {4: ("192.168.9.1", "192.168.9.2"), 6: ("fd00:9::1", "fd00:9::2")}

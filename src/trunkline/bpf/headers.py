@@ -34,11 +34,13 @@ _KINDS: Final = {
     ("geneve", frozenset[str]()): "GENEVE",
     ("gre", frozenset[str]()): "GRE",
     ("ip6gre", frozenset[str]()): "GRE",
+    ("erspan", frozenset[str]()): "ERSPAN",
+    ("ip6erspan", frozenset[str]()): "ERSPAN",
     ("vxlan", frozenset[str]()): "VXLAN",
     ("vxlan", frozenset(("gbp",))): "VXLAN_POLICY",
 }
 """By type of tunnel and extensions, how the program calls it."""
-_FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ip6gre": (6,)}  # of others both
+_FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ip6gre": (6,), "ip6erspan": (6,)}  # of others both
 _RECORD: Final = program.HEADER.packed.pack
 _UDP: Final = 17
 _INET, _INET6 = 2, 10
@@ -96,11 +98,12 @@ class Headers:
             self.sync(now=True)
 
     def _tell(self) -> None:
-        """Which packets belong to which port; of two ports for GRE over IPv6 it is the one for that alone."""
+        """Which packets belong to which port; of two for GRE over IPv6 it is the one for that alone."""
         wanted: dict[int, tuple[int, int]] = {}
-        for number, tunnel in sorted(self._by_port.items(), key=lambda one: one[1].type == "ip6gre"):
+        for number, tunnel in sorted(self._by_port.items(), key=lambda one: one[1].type in _FAMILIES):
             kind = program.TUNNEL_KINDS.index(_KINDS[tunnel.type, tunnel.extensions])
-            name = TUNNEL_TYPES[tunnel.type].protocol << 16 | tunnel.destination
+            row = TUNNEL_TYPES[tunnel.type]
+            name = row.protocol << 16 | tunnel.destination | row.erspan
             for family in _FAMILIES.get(tunnel.type, (4, 6)):
                 wanted[name | (program.TUNNEL_OVER_IPV6 if family == 6 else 0)] = number, kind
         for name in self.names.keys() - wanted.keys():
@@ -223,13 +226,17 @@ class Headers:
             flags |= program.HEADER_UDP
             at = 62 if six else 42  # without being asked there is no checksum, over IPv6 neither
             octets = octets[:at] + bytes(2) + octets[at + 2 :]
+        sequence_at = 0
+        if TUNNEL_TYPES[tunnel.type].erspan:
+            flags |= program.HEADER_SEQUENCE
+            sequence_at = 58 if six else 38
         first, last = self.source_ports
         hop = way.hop.to_bytes(16, "big")
         if is_mapped(way.hop):
             hop = hop[12:] + bytes(12)
         return _RECORD(
             octets.ljust(program.HEADER_ROOM, b"\0"), len(octets) - 2, way.device, way.mtu, flags,
-            first, last - first, port, 0, _INET if is_mapped(way.hop) else _INET6, hop, 0,
+            first, last - first, port, sequence_at, _INET if is_mapped(way.hop) else _INET6, hop, 0,
         )  # fmt: skip
 
     def close(self) -> None:

@@ -132,7 +132,7 @@ WRITE_FLAGS: Final = (("IP_CHECKSUM", 1), ("PSEUDO", 2), ("L4_DATA", 4))
 OUTPUT_LAST: Final = 1
 NO_STATISTICS: Final = 0xFFFFFFFF
 DEVICE_IS_UNDERLAY: Final = 0x80000000  # in the map `devices`: no port, but packets of tunnels come in there
-TUNNEL_KINDS: Final = ("NONE", "GENEVE", "GRE", "VXLAN", "VXLAN_POLICY")
+TUNNEL_KINDS: Final = ("NONE", "GENEVE", "GRE", "VXLAN", "VXLAN_POLICY", "ERSPAN")
 """Tunnels whose headers the program takes off itself, numbered from 0."""
 TUNNEL_OVER_IPV6: Final = 0x80000000  # in the name of a tunnel, beside protocol << 16 | UDP port
 HEADER_IPV6, HEADER_UDP, HEADER_SEQUENCE, HEADER_CHECKSUM = 1, 2, 4, 8

@@ -65,6 +65,8 @@ INLINE void set_outer(struct scratch *s, u32 number)
 #define GRE_CHECKSUM 0x8000
 #define GRE_KEY 0x2000
 #define GRE_SEQUENCE 0x1000
+#define ERSPAN_2 0x88be
+#define ERSPAN_3 0x22eb
 #define HOP_SIZE 20 /* struct bpf_redir_neigh */
 
 INLINE int is_ip(u32 protocol)
@@ -239,6 +241,8 @@ GLOBAL int encapsulate(struct __sk_buff *skb, struct scratch *s, u32 number)
 	} else if (length > h->mtu) {
 		return 0;
 	}
+	if (segment && h->flags & HEADER_SEQUENCE) /* each segment has a number of its own */
+		return 0;
 	u32 inner_at = 0; /* where an unfinished checksum begins to count */
 	if (h->flags & HEADER_CHECKSUM) {
 		if (segment && !(h->flags & HEADER_UDP))
@@ -366,6 +370,30 @@ INLINE u32 gre(struct scratch *s, u32 at)
 
 enum { TAKEN_OFF, UNTOUCHED, BROKEN };
 
+INLINE int is_mirrored(u16 type)
+{
+	return type == bpf_htons(ERSPAN_2) || type == bpf_htons(ERSPAN_3);
+}
+
+/* Type II of the draft is version 1, type III version 2; both are GRE with a sequence number. */
+INLINE u32 erspan(struct scratch *s, u32 at)
+{
+	u8 *p = BYTES(s, at);
+	u32 first = bpf_ntohl(READ32(p + 8)), version = first >> 28, last = bpf_ntohs(READ16(p + 18));
+	if (READ16(p) != bpf_htons(GRE_SEQUENCE) || (version != 1 && version != 2))
+		return 0;
+	s->key.tun_id = bpf_cpu_to_be64(first & 0x3ff);
+	s->key.tunnel_flags |= bpf_htons(TUN_KEY);
+	s->key.tun_erspan_ver = version;
+	if (version == 1) {
+		s->key.tun_erspan_idx = READ32(p + 12) & bpf_htonl(0xfffff);
+		return at + 16;
+	}
+	s->key.tun_erspan_dir = last >> 3 & 1;
+	s->key.tun_erspan_hwid = last >> 4 & 0x3f;
+	return at + 20;
+}
+
 INLINE u32 vxlan(struct scratch *s, u32 at, int with_policy)
 {
 	u8 *p = BYTES(s, at);
@@ -456,6 +484,8 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 		name |= bpf_ntohs(READ16(p + 2));
 		at += 8;
 	}
+	if (protocol == IPPROTO_GRE && is_mirrored(READ16(p + 2)))
+		name |= 1;
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &name);
 	if (!t || !bpf_map_lookup_elem(&hosts, &to))
 		return 0;
@@ -465,6 +495,9 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 		break;
 	case TUNNEL_GRE:
 		at = gre(s, at);
+		break;
+	case TUNNEL_ERSPAN:
+		at = erspan(s, at);
 		break;
 	case TUNNEL_VXLAN:
 	case TUNNEL_VXLAN_POLICY:
