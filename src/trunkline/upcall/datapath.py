@@ -195,6 +195,8 @@ class Datapath:
     def _take_up_some(self, taking_up: TakingUp, now: float) -> None:
         """One step: megaflows, then what the addresses that they have taught change about them, then the
         end of it."""
+        if not self.megaflows:
+            self._note_changes()  # what was made up to here concerns nobody
         if taking_up.some(self, _BATCH, now):
             return
         if self.fabric.changes:
