@@ -152,6 +152,28 @@ def test_devices_are_made_ready_and_put_back(host: Host) -> None:
     assert not list((host.directory / "devices").iterdir())
 
 
+def features(namespace: Namespace, device: str) -> dict[str, str]:
+    """What hardware does with packets that come in, where it can be asked not to."""
+    names = ("large-receive-offload", "rx-vlan-filter", "rx-vlan-stag-filter")
+    lines = (line.split(": ") for line in namespace("ethtool", "-k", device).splitlines() if ": " in line)
+    return {name: value for name, value in lines if name in names}
+
+
+def test_hardware_neither_joins_nor_filters_packets_of_a_port(host: Host) -> None:
+    """A bond has all three features (Debian's kernel has bonds: make test-debian-kernel)."""
+    made = host.namespace("ip", "link", "add", "bond9", "type", "bond", check=False)
+    if "bond9" not in host.namespace("ip", "-o", "link"):
+        pytest.skip(f"NO DEVICE WITH LRO AND VLAN FILTERS HERE: {made.strip()}")
+    before = features(host.namespace, "bond9")
+    assert set(before.values()) == {"on"}
+    host.vsctl("add-port", "br0", "bond9")
+    assert set(features(host.namespace, "bond9").values()) == {"off"}
+    restart(host, "kill")
+    assert set(features(host.namespace, "bond9").values()) == {"off"}
+    host.vsctl("del-port", "bond9")
+    until(lambda: features(host.namespace, "bond9") == before, "they are not put back")
+
+
 def test_a_program_that_somebody_detaches_is_put_back(host: Host) -> None:
     first = host.namespace.machine("p1", "10.0.0.1/24")
     host.namespace.machine("p2", "10.0.0.2/24")
