@@ -21,6 +21,7 @@ from trunkline.openflow.messages import AsyncConfig, FlowRemoved, Message, Packe
 from trunkline.openflow.meters import MeterMod
 from trunkline.openflow.monitors import FlowMonitor
 from trunkline.openflow.notices import RequestForward, TableStatus
+from trunkline.openflow.table_abilities import TableFeatures
 from trunkline.openflow.wire import EncodeError
 
 _OPENFLOW13, _OPENFLOW14 = 4, 5
@@ -71,6 +72,7 @@ class Client:
         "pause",
         "role",
         "service",
+        "tables_told",
     )
 
     def __init__(self, connection: Connection, *, service: bool, origin: str) -> None:
@@ -82,6 +84,7 @@ class Client:
         self.controller_id = 0
         self.limiter: PacketInLimiter | None = None
         self.bundles: dict[int, Bundle] = {}
+        self.tables_told: list[TableFeatures] = []  # parts of a request to change tables, until it is whole
         self.monitors: dict[int, FlowMonitor] = {}
         self.pause: MonitorPause | None = None  # of what the monitors tell
         self.backlog: Callable[[], int] = lambda: connection.queued  # bytes that wait to be sent

@@ -15,7 +15,7 @@ from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
 from trunkline.ofproto.flow_mods import Refused, Selection
 from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
-from trunkline.ofproto.table_features import ACTIONS12, GOTO_TABLE, INSTRUCTIONS, table_features
+from trunkline.ofproto.table_features import ACTIONS12, GOTO_TABLE, INSTRUCTIONS, rename, table_features
 from trunkline.ofproto.tunnel_options import OptionError
 from trunkline.openflow import groups as groups_wire
 from trunkline.openflow import messages as m
@@ -369,7 +369,7 @@ def _table_stats(bridge: Bridge, client: Client, message: m.TableStatsRequest) -
             classifier.size if classifier else 0,
             counters.lookups if counters else 0,
             counters.matched if counters else 0,
-            name=limits.settings(number).name,
+            name=limits.name(number),
             max_entries=limits.limit(number),
             miss_config=bridge.table_miss.get(number, of.OFPTC11_TABLE_MISS_CONTROLLER),
         )
@@ -469,9 +469,16 @@ def _queue_stats(bridge: Bridge, client: Client, message: m.QueueStatsRequest) -
     return m.QueueStatsReply(tuple(m.QueueStats(port, 0, None, None, None) for port in ports))
 
 
-def _table_features(bridge: Bridge, client: Client, message: TableFeaturesRequest) -> Iterator[Any]:
-    if message.tables:
-        raise Refused("OFPTFFC_EPERM")  # tables are as they are
+def _table_features(bridge: Bridge, client: Client, message: TableFeaturesRequest) -> Iterator[Any] | None:
+    if message.tables or client.tables_told:
+        if len(client.tables_told) <= TABLES:  # one more than there are is one twice
+            client.tables_told += message.tables
+        if message.more:
+            return None
+        tables, client.tables_told = client.tables_told, []
+        error = rename(bridge.flows.limits, tables)
+        if error is not None:
+            raise Refused(error)
     return table_features(bridge.flows.limits, client.connection.version)
 
 

@@ -5,7 +5,7 @@ after it, and the fields that it matches and writes.  The same holds for packets
 properties of a table miss are left out, which means the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from trunkline.model.fields import FIELDS
@@ -18,6 +18,8 @@ GOTO_TABLE: Final = 1 << 1
 _METER: Final = 1 << 6
 _NO_METER_INSTRUCTION: Final = 6  # from OpenFlow 1.5 on, metering is an action
 ACTIONS12: Final = sum(1 << number for number in (0, *range(15, 26)))  # from 1.2 on, by number
+OFPTFC_REPLACE: Final = 0  # also what requests before 1.5 mean
+OFPTFC_MODIFY: Final = 1
 _EVERY_BIT: Final = (1 << 64) - 1
 _AT_ONCE: Final = 4  # tables in a message, so that a step stays short
 
@@ -25,6 +27,26 @@ _HIDDEN: Final = frozenset(("skb_priority", "dl_vlan", "dl_vlan_pcp"))  # names 
 _MATCHED: Final = tuple(field.name for field in FIELDS if field.name not in _HIDDEN)
 _MASKED: Final = tuple(field.name for field in FIELDS if field.maskable and field.name not in _HIDDEN)
 _WRITTEN: Final = tuple(field.name for field in FIELDS if field.writable and field.name not in _HIDDEN)
+
+
+def rename(limits: Limits, tables: Sequence[TableFeatures]) -> str | None:
+    """Takes up what a controller wants tables to be like, which can be their names only.
+
+    A request to replace what there is must tell of every table.  Returns the name of an error, or None.
+    """
+    numbers = {one.table for one in tables}
+    if len(numbers) < len(tables):
+        return "NXTFFC_DUP_TABLE"
+    commands = {one.command for one in tables}
+    if commands == {OFPTFC_REPLACE}:
+        wrong = numbers != set(range(TABLES))
+    else:
+        wrong = commands != {OFPTFC_MODIFY} or max(numbers) >= TABLES
+    if wrong:
+        return "OFPTFFC_EPERM"
+    for one in tables:
+        limits.set_name(one.table, one.name)
+    return None
 
 
 def table_features(limits: Limits, version: int) -> Iterator[TableFeaturesReply]:
@@ -43,7 +65,7 @@ def _features(number: int, limits: Limits, version: int) -> TableFeatures:
     able = InstructionFeatures(after, instructions, ACTIONS12, ACTIONS12, _WRITTEN, _WRITTEN)
     return TableFeatures(
         number,
-        limits.settings(number).name,
+        limits.name(number),
         _EVERY_BIT,
         _EVERY_BIT,
         limits.limit(number),

@@ -5,6 +5,7 @@ value would be.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from trunkline.model.fields import FIELD
@@ -77,7 +78,9 @@ def decode_names(data: bytes, *, masks: bool = False) -> tuple[tuple[str, bool],
     return tuple(names)
 
 
-def encode_names(names: Iterable[str], version: int, masked: Iterable[str] = ()) -> bytes:
+@lru_cache(maxsize=32)
+def encode_names(names: tuple[str, ...], version: int, masked: tuple[str, ...] = ()) -> bytes:
+    """The headers of fields; 254 tables that can do the same ask for the same."""
     with_mask = frozenset(masked)
     return b"".join(oxm.encode_header(name, version, name in with_mask) for name in names)
 

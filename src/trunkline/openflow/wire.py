@@ -141,12 +141,15 @@ def split(data: bytes) -> Envelope:
     return Envelope(version, xid, kind, data[start:], more)
 
 
+_TABLE_FEATURES: Final = 12  # the one request that may come in parts
+
+
 def _multipart_kind(data: bytes, version: int, reply: bool) -> tuple[Kind, int, bool]:
     start = 12 if version == 1 else 16
     if len(data) < start:
         raise DecodeError("OFPBRC_BAD_LEN", "multipart header")
     number = int.from_bytes(data[8:10], "big")
-    more = bool(data[11] & MULTIPART_MORE) and reply
+    more = bool(data[11] & MULTIPART_MORE) and (reply or number == _TABLE_FEATURES)
     if number != _EXPERIMENTER_STATISTICS:
         kind = _BY_NUMBER.get((version, OFPST_REPLY if reply else OFPST_REQUEST, number))
         if kind is None:
