@@ -263,3 +263,28 @@ def test_dummy_bridges_need_no_device_of_the_kernel() -> None:
         finally:
             for side in sides:
                 side.stop()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--disable-system",),
+        ("--enable-dummy", "--disable-system"),
+        ("--disable-system", "--enable-dummy=override"),
+        ("--enable-dummy=override", "--disable-system"),
+    ],
+)
+def test_datapaths_that_options_leave(options: tuple[str, ...]) -> None:
+    """``--disable-system`` takes away one type of datapath, and no type of device."""
+    with tempfile.TemporaryDirectory(prefix="out.", dir="/tmp") as directory:
+        sides = [Side(Path(directory) / name, ours=name == "t", options=options) for name in ("o", "t")]
+        try:
+            found = []
+            for side in sides:
+                outcome = side.vsctl("add-br", "br0")
+                types = side.vsctl("get", "Open_vSwitch", ".", "datapath_types", "iface_types").stdout
+                found.append((outcome, types.replace("afxdp, afxdp-nonpmd, ", "").replace("dummy-pmd, ", "")))
+            assert found[1] == found[0]
+        finally:
+            for side in sides:
+                side.stop()

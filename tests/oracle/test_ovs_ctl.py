@@ -25,7 +25,8 @@ ITS_OWN = re.compile(r"modprobe|kernel module|ulimit|module support")
 
 class Control:
     def __init__(self, which: str, directory: Path) -> None:
-        self.which = which
+        ours = [sys.executable, "-m", "trunkline.cli.ovs_ctl"]
+        self.command = [SCRIPT] if which == "theirs" else ours
         self.directory = directory
         (directory / "openvswitch").mkdir(parents=True)
         self.environment = {
@@ -37,9 +38,8 @@ class Control:
 
     def __call__(self, *arguments: str) -> tuple[int, list[str]]:
         """Exit status and lines, without pids, directories and the like."""
-        command = [SCRIPT] if self.which == "theirs" else [sys.executable, "-m", "trunkline.cli.ovs_ctl"]
         done = subprocess.run(
-            [*command, *arguments],
+            [*self.command, *arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -111,6 +111,35 @@ def test_failures(both: list[Control]) -> None:
     assert same(both, *bad, "start")[0] == 1
     same(both, "--no-foo", "--bar=1", "stop")
     same(both, "--no-ovs-vswitchd", "--no-monitor", "start")
+
+
+def test_options_that_are_not_there_and_databases_that_are_not(both: list[Control]) -> None:
+    missing = "--extra-dbs=/no/such.db relative.db"
+    for words in (("start", "-x"), ("-x",), ("status", "--nonsense"), ("--nonsense=1", "version", "-y")):
+        same(both, *words)
+    started = same(both, *QUIET, "--system-id=random", "--no-ovs-vswitchd", missing, "start")
+    assert started[0] == 0
+    assert sum("does not exist" in line for line in started[1]) == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NO ROOT, SO NO NETWORK NAMESPACES")
+def test_protocols_are_let_in(both: list[Control]) -> None:
+    """In a network namespace of its own each time: nobody's firewall is touched."""
+    for options in ([], ["--sport=1"], ["--dport=2"], ["--sport=1", "--dport=2", "--protocol=tcp"]):
+        twice = 'for i in 1 2; do "$@"; done; iptables-save | grep -e -A'
+        answers = []
+        for control in both:
+            command = [*control.command, "enable-protocol", *options]
+            done = subprocess.run(
+                ["unshare", "--net", "sh", "-c", twice, "sh", *command],
+                env=control.environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            answers.append((done.returncode, done.stdout))
+        assert answers[1] == answers[0], options
+        assert "Enabling" in answers[0][1]
 
 
 def test_an_old_database_is_converted(both: list[Control]) -> None:

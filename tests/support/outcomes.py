@@ -23,7 +23,7 @@ PORT = ("name", "status", "rstp_status", "bond_active_slave")
 ROOT = ("ovs_version", "datapath_types", "dpdk_initialized", "dpdk_version", "statistics")
 _MAC = re.compile(r"\b[0-9a-f][26ae](?::[0-9a-f]{2}){5}\b")
 _DATAPATH_ID = re.compile(r"\b0000([0-9a-f][26ae][0-9a-f]{10})\b")
-_VARYING = re.compile(r"(duration=|n_packets=|n_bytes=|hit:|missed:)[0-9.]+s?")
+_VARYING = re.compile(r"(duration=|n_packets=|n_bytes=|idle_age=|hit:|missed:)[0-9.]+s?")
 _DEVICE = re.compile(r"^ +\S+ \S+/(\d+): \((\S+)\)$")
 
 
@@ -139,7 +139,7 @@ def labelled(seen: dict[str, str]) -> dict[str, str]:
 
 
 def both_see(
-    sides: tuple[Side, Side], seconds: float = 4.0, ignore: Ignore = lambda name, left, right: False
+    sides: tuple[Side, Side], seconds: float = 20.0, ignore: Ignore = lambda name, left, right: False
 ) -> dict[str, tuple[str, str]]:
     """What the two see differently, and go on seeing differently for so long."""
     deadline = time.monotonic() + seconds

@@ -42,7 +42,9 @@ def test_units_are_written_enabled_and_removed(tmp_path: Path, capsys: pytest.Ca
     link = directory / "multi-user.target.wants/openvswitch-switch.service"
     assert link.resolve() == directory / "openvswitch-switch.service"
     names = {path.name for path in directory.glob("*.service")}
-    assert names == {"openvswitch-switch.service", "ovs-vswitchd.service", "ovsdb-server.service"}
+    assert names == set(units.units("")) and len(names) == 4
+    wanted = directory / "openvswitch-switch.service.requires/ovs-record-hostname.service"
+    assert wanted.resolve() == directory / "ovs-record-hostname.service"
     control = os.path.join(os.path.dirname(sys.executable), "ovs-ctl")
     assert f"ExecStart={control} --no-ovsdb-server " in (directory / "ovs-vswitchd.service").read_text()
     assert units.main([f"--root={tmp_path}", "--remove"]) == 0

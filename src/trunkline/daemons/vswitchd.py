@@ -88,12 +88,12 @@ class Switchd:
         database: str,
         devices: Devices,
         interface_types: Sequence[str],
-        dummy: bool,
+        datapath_types: Sequence[str],
         keep: bool,
     ) -> None:
         self.env = env
         self.devices = devices
-        self.dummy = dummy
+        self.dummy = "dummy" in datapath_types
         self.log = env.log.module("bridge")
         self.datapaths: dict[str, Datapath] = {}
         self.shared = Shared()
@@ -110,7 +110,7 @@ class Switchd:
             counters=env.counters,
             shared=self.shared,
         )
-        self.datapath_types = (*DATAPATH_TYPES, "dummy") if dummy else DATAPATH_TYPES
+        self.datapath_types = datapath_types
         self.status = Status(self.switch, interface_types, self.datapath_types, self.openflow.state_of)
         self.schema = Schema.from_json(loads(schema_text("Open_vSwitch")))
         self.replica = Replica(self.schema, INTERESTS, lock=LOCK)
@@ -462,6 +462,18 @@ def check(name: str, argument: str | None) -> None:
         raise Fatal("Using --dpdk to configure DPDK is not supported.")
 
 
+def _datapath_types(parsed: Parsed) -> list[str]:
+    """``--disable-system`` takes the kernel's datapath away, unless a dummy has taken its place before."""
+    types, replaced = set(DATAPATH_TYPES), False
+    for name, argument in parsed.options:
+        if name == "enable-dummy":
+            types.add("dummy")
+            replaced |= _DUMMY[argument] != "add"
+        elif name == "disable-system" and not replaced:
+            types.discard("system")
+    return sorted(types)
+
+
 def configure(parsed: Parsed, directories: Directories) -> Run:
     """The daemon that a command line asks for.  Raises Fatal."""
     options = dict(parsed.options)
@@ -471,7 +483,7 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
     dummy: Dummy = "no"
     if "enable-dummy" in options:
         dummy = _DUMMY[options["enable-dummy"]]
-    system = "disable-system" not in options
+    datapath_types = _datapath_types(parsed)
 
     async def run(env: Env) -> None:
         loop = asyncio.get_running_loop()
@@ -482,7 +494,6 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
             env.directories.run,
             env.clock,
             dummy=dummy,
-            system=system,
             routes="disable-system-route" not in options,
             counters=env.counters,
         )
@@ -490,7 +501,7 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
         if dummy != "no" and isinstance(loop, Loop):
             env.commands.add(*time_commands(loop))
         try:
-            await serve(env, database, devices, devices.types(), dummy=dummy != "no", keep=True)
+            await serve(env, database, devices, devices.types(), datapath_types=datapath_types, keep=True)
         finally:
             devices.close()
 
@@ -503,7 +514,7 @@ async def serve(
     devices: Devices,
     interface_types: Sequence[str] = (),
     *,
-    dummy: bool = False,
+    datapath_types: Sequence[str] = DATAPATH_TYPES,
     keep: bool = False,
 ) -> None:
     """Runs the switch on `devices`, following `database`, until env.stopping.
@@ -512,9 +523,9 @@ async def serve(
     """
     if is_passive(database):
         raise Fatal(f"{database}: the switch connects to its database, it does not listen for it")
-    daemon = Switchd(env, database, devices, interface_types, dummy, keep)
+    daemon = Switchd(env, database, devices, interface_types, datapath_types, keep)
     env.commands.add(*daemon.commands())
-    absent = "dpif-netlink/" if dummy else "dpif-dummy/"  # as in the original
+    absent = "dpif-netlink/" if daemon.dummy else "dpif-dummy/"  # as in the original
     env.commands.add_missing(row for row in VSWITCHD if not row.name.startswith(absent))
     await daemon.run()
 

@@ -24,7 +24,7 @@ class NoLoop:
 
 @pytest.fixture
 def devices() -> MachineDevices:
-    return MachineDevices(NoLoop(), "/run/x", ManualClock(), dummy="override", system=False)  # type: ignore[arg-type]
+    return MachineDevices(NoLoop(), "/run/x", ManualClock(), dummy="override")  # type: ignore[arg-type]
 
 
 def commands(devices: MachineDevices) -> Commands:
@@ -46,12 +46,12 @@ def test_override_makes_every_type_a_dummy(devices: MachineDevices) -> None:
     assert opened(devices, "d", "tap").type == "tap"
 
 
-def test_without_dummies_and_without_system_nothing_opens() -> None:
-    devices = MachineDevices(NoLoop(), "/run/x", ManualClock(), system=False)  # type: ignore[arg-type]
-    for type in ("", "dummy", "internal", "tap", "vxlan"):
+def test_types_that_are_not_asked_for_do_not_open() -> None:
+    devices = MachineDevices(NoLoop(), "/run/x", ManualClock())  # type: ignore[arg-type]
+    for type in ("dummy", "dummy-internal", "vxlan"):
         with pytest.raises(DeviceError, match="Address family not supported by protocol"):
             devices.open("a", type, {})
-    assert devices.types() == ()
+    assert devices.types() == ("internal", "system", "tap")
 
 
 def test_a_received_packet_reaches_the_switch_and_is_counted(devices: MachineDevices) -> None:

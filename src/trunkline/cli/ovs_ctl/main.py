@@ -31,6 +31,9 @@ def main() -> None:
     line = parse(program, sys.argv[1:], from_environment(os.environ))
     for warning in line.warnings:
         sys.stderr.write(f"{warning}\n")
+    if line.bad:
+        sys.stderr.write(f"{line.bad}\n")
+        sys.exit(1)
     if len(line.commands) != 1:
         text = "exactly one non-option argument required" if line.commands else "missing command name"
         _complain(program, f"{text} (use --help for help)")
@@ -71,7 +74,11 @@ def _start_database(settings: Settings) -> None:
     ssl = "db:Open_vSwitch,SSL"
     files = [settings.database]
     for extra in settings.values["extra-dbs"].split():
-        files.append(extra if extra.startswith("/") else f"{settings.directories.database}/{extra}")
+        path = extra if extra.startswith("/") else f"{settings.directories.database}/{extra}"
+        if os.path.exists(path):
+            files.append(path)
+        else:
+            say(f"{path} (from $EXTRA_DBS) does not exist. ... (warning).")
     remote = f"--remote=punix:{settings.socket}"
     keys = [f"--private-key={ssl},private_key", f"--certificate={ssl},certificate"]
     keys.append(f"--bootstrap-ca-cert={ssl},ca_cert")
@@ -261,17 +268,21 @@ def _enable_protocol(settings: Settings) -> bool:
     if not shutil.which("iptables-save") or not shutil.which("iptables"):
         return True
     protocol = settings.values["protocol"]
-    match = ["-p", protocol]
+    match, what = ["-p", protocol], protocol
+    if port := settings.values["dport"]:
+        what += f" to port {port}"
+    if port := settings.values["sport"]:
+        what += f" from port {port}"
     for name in ("sport", "dport"):
-        if settings.values[name]:
-            match += [f"--{name}", settings.values[name]]
+        if port := settings.values[name]:
+            match += [f"--{name}", port]
     rules = output("iptables-save") or ""
     ours = [rule.split() for rule in rules.splitlines() if rule.startswith("-A INPUT ")]
     if any(all(word in rule for word in match) for rule in ours):
-        say(f"iptables already has a rule for {protocol}, not explicitly enabling.")
+        say(f"iptables already has a rule for {what}, not explicitly enabling.")
         return True
     return step(
-        f"Enabling {protocol} with iptables",
+        f"Enabling {what} with iptables",
         lambda: run("iptables", "-I", "INPUT", *match, "-j", "ACCEPT"),
     )
 

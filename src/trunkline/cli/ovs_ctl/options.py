@@ -1,6 +1,7 @@
 """The command line of ovs-ctl: any mixture of ``--name=value``, ``--name``, ``--no-name`` and one command.
 
-As in the original an unknown option is only warned of, so that an old start script survives a new version.
+As in the original an unknown long option is only warned of, so that an old start script survives a new
+version.
 """
 
 from typing import Final, NamedTuple
@@ -136,11 +137,12 @@ class Settings(NamedTuple):
 
 
 class CommandLine(NamedTuple):
-    """`command` is "" if there is none, or too many; `warnings` are lines about unknown options."""
+    """`warnings` are lines about unknown options; `bad` is one after which nothing is done."""
 
     settings: Settings
     commands: tuple[str, ...]
     warnings: tuple[str, ...]
+    bad: str = ""
 
 
 def parse(program: str, argv: list[str], directories: Directories) -> CommandLine:
@@ -149,6 +151,7 @@ def parse(program: str, argv: list[str], directories: Directories) -> CommandLin
     external_ids: list[str] = []
     commands: list[str] = []
     warnings: list[str] = []
+    bad = ""
     for word in argv:
         name, equals, value = word[2:].partition("=")
         if word in ("-h", "--help"):
@@ -168,9 +171,13 @@ def parse(program: str, argv: list[str], directories: Directories) -> CommandLin
         elif word.startswith("--no-") and not equals and name.removeprefix("no-") in switches:
             switches[name.removeprefix("no-")] = False
         else:
-            warnings.append(f'{program}: unknown option "{word}" (use --help for help)')
+            warning = f'{program}: unknown option "{word}" (use --help for help)'
+            if not word.startswith("--"):
+                bad = warning
+                break
+            warnings.append(warning)
     settings = Settings(program, directories, values, switches, tuple(external_ids))
-    return CommandLine(settings, tuple(commands), tuple(warnings))
+    return CommandLine(settings, tuple(commands), tuple(warnings), bad)
 
 
 def help_text(program: str, directories: Directories) -> str:

@@ -1,8 +1,9 @@
 """``trunkline install-units``: systemd units, under the names that Debian gives them.
 
-Three units: ovsdb-server.service and ovs-vswitchd.service run the daemons, openvswitch-switch.service stands
-for both.  The last is wanted by multi-user.target, so after a boot bridges and ports are as the database has
-them, before the network is configured.
+ovsdb-server.service and ovs-vswitchd.service run the daemons, openvswitch-switch.service stands for both and
+is wanted by multi-user.target, so after a boot bridges and ports are as the database has them, before the
+network is configured.  The name of the machine may come with the network: ovs-record-hostname.service writes
+it down later.
 """
 
 import os
@@ -30,8 +31,10 @@ Has systemd start the database server and the switch at boot.
 Options for ovs-ctl may be kept in /etc/default/openvswitch-switch as OVS_CTL_OPTS='...'.
 """
 DIRECTORY: Final = "etc/systemd/system"
-WANTS: Final = "multi-user.target.wants"
 MAIN: Final = "openvswitch-switch.service"
+HOSTNAME: Final = "ovs-record-hostname.service"
+LINKS: Final = {"multi-user.target.wants": MAIN, f"{MAIN}.requires": HOSTNAME}
+"""What systemd looks into to find what to start: directory and unit."""
 
 _SWITCH: Final = """\
 [Unit]
@@ -44,9 +47,27 @@ Before=network.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/true
+ExecReload=/bin/systemctl reload ovsdb-server.service
 
 [Install]
 WantedBy=multi-user.target
+Also=ovs-record-hostname.service
+"""
+_HOSTNAME: Final = """\
+[Unit]
+Description=Open vSwitch hostname (Trunkline)
+Requires=ovsdb-server.service ovs-vswitchd.service
+Wants=network-online.target
+After=ovsdb-server.service ovs-vswitchd.service network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={control} record-hostname-if-not-set
+TimeoutSec=300
+
+[Install]
+RequiredBy=openvswitch-switch.service
 """
 _DAEMON: Final = """\
 [Unit]
@@ -61,9 +82,9 @@ Conflicts=shutdown.target
 Type=forking
 PIDFile=/run/openvswitch/{daemon}.pid
 EnvironmentFile=-/etc/default/openvswitch-switch
-ExecStart={control} {only} --no-monitor --system-id=random start $OVS_CTL_OPTS
+ExecStart={control} {only} --no-monitor --system-id=random --no-record-hostname start $OVS_CTL_OPTS
 ExecStop={control} {only} stop
-ExecReload={control} {only} --no-monitor --system-id=random restart $OVS_CTL_OPTS
+ExecReload={control} {only} --no-monitor --system-id=random --no-record-hostname restart $OVS_CTL_OPTS
 Restart=on-failure
 LimitNOFILE=1048576
 OOMScoreAdjust=-900
@@ -92,8 +113,9 @@ def units(control: str) -> dict[str, str]:
             control=control,
             only="--no-ovsdb-server",
             after=" ovsdb-server.service",
-            more="Requires=ovsdb-server.service\n",
+            more="Requires=ovsdb-server.service\nReloadPropagatedFrom=ovsdb-server.service\n",
         ),
+        HOSTNAME: _HOSTNAME.format(control=control),
     }
 
 
@@ -124,24 +146,27 @@ def _fail(text: str) -> int:
 
 def _install(root: str) -> None:
     directory = os.path.join(root, DIRECTORY)
-    os.makedirs(os.path.join(directory, WANTS), exist_ok=True)
+    os.makedirs(directory, exist_ok=True)
     control = os.path.join(os.path.dirname(sys.executable), "ovs-ctl")
     for name, text in units(control).items():
         path = os.path.join(directory, name)
         with open(path, "w") as file:
             file.write(text)
         print(f"wrote {path}")
-    link = os.path.join(directory, WANTS, MAIN)
-    if os.path.lexists(link):
-        os.unlink(link)
-    os.symlink(f"../{MAIN}", link)
-    print(f"enabled {link}")
+    for place, name in LINKS.items():
+        link = os.path.join(directory, place, name)
+        os.makedirs(os.path.dirname(link), exist_ok=True)
+        if os.path.lexists(link):
+            os.unlink(link)
+        os.symlink(f"../{name}", link)
+        print(f"enabled {link}")
     print(f"the units run {control}: keep it there, or install them again")
 
 
 def _remove(root: str) -> None:
     directory = os.path.join(root, DIRECTORY)
-    for path in (os.path.join(WANTS, MAIN), *units("")):
+    links = [os.path.join(place, name) for place, name in LINKS.items()]
+    for path in (*links, *units("")):
         path = os.path.join(directory, path)
         if os.path.lexists(path):
             os.unlink(path)

@@ -35,8 +35,8 @@ Dummy = Literal["no", "add", "system", "override"]
 class MachineDevices:
     """Opens devices of the network namespace that the process is in.
 
-    `run_directory` tells several switches of one namespace apart.  Without `system` (``--disable-system``) no
-    device of the kernel is touched; without `routes` (``--disable-system-route``) tunnels have only those
+    `run_directory` tells several switches of one namespace apart.  Where dummies take the place of all types
+    no device of the kernel is touched; without `routes` (``--disable-system-route``) tunnels have only those
     routes that somebody adds.
     """
 
@@ -47,7 +47,6 @@ class MachineDevices:
         clock: Clock,
         *,
         dummy: Dummy = "no",
-        system: bool = True,
         routes: bool = True,
         counters: Counters | None = None,
     ) -> None:
@@ -57,7 +56,6 @@ class MachineDevices:
         self._run_directory = run_directory
         self._clock = clock
         self._dummy = dummy
-        self._system = system
         self._follow_routes = routes
         self._routes: HostRoutes | None = None
         self._host_changed: HostChanged = lambda routes, addresses: None
@@ -71,11 +69,8 @@ class MachineDevices:
 
     def types(self) -> tuple[str, ...]:
         """The types that `open` knows, for Open_vSwitch.iface_types."""
-        kernel = _KERNEL if self._system or self._dummy == "override" else ()
-        if self._dummy == "system":
-            kernel = (*kernel, "system")
         dummy = ("dummy", "dummy-internal") if self._dummy != "no" else ()
-        return tuple(sorted({*kernel, *dummy}))
+        return tuple(sorted((*_KERNEL, *dummy)))
 
     def open(self, name: str, type: str, options: Mapping[str, str]) -> Device:
         """Raises DeviceError."""
@@ -114,7 +109,7 @@ class MachineDevices:
 
     def host_tunnel(self, tunnel: TunnelPort) -> HostTunnel | None:
         """Raises DeviceError."""
-        if not self._system or not self._follow_routes or tunnel.type not in PUSHABLE:
+        if self._dummy == "override" or not self._follow_routes or tunnel.type not in PUSHABLE:
             return None
         return HostTunnel(tunnel, self._readers)
 
@@ -146,7 +141,7 @@ class MachineDevices:
 
     def watch(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
-        if self._events is None and self._system:
+        if self._events is None and self._dummy != "override":
             try:
                 self._events = LinkEvents(self._counters)
             except OSError:
@@ -176,7 +171,7 @@ class MachineDevices:
             self._changed(name)
 
     def forget_others(self, names: frozenset[str]) -> None:
-        if not self._system or self._dummy == "override":
+        if self._dummy == "override":
             return
         kernel = self._shared()
         kernel.holds.forget_others()

@@ -5,6 +5,7 @@ temporary directory; so the machine is left as it was.  (Only a kill -9 leaves t
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import shutil
@@ -54,7 +55,8 @@ async def run(*command: str, variables: Mapping[str, str] | None = None) -> tupl
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
         raise
     return process.returncode or 0, output.decode(errors="replace").strip()
@@ -87,7 +89,14 @@ class NamespaceStage:
 
     async def start(self) -> None:
         await checked("ip", "link", "set", "lo", "up")
-        await asyncio.gather(self._start_switch(), *(self._start_host(host) for host in HOSTS))
+        starts = (self._start_switch(), *(self._start_host(host) for host in HOSTS))
+        tasks = [asyncio.ensure_future(start) for start in starts]
+        try:
+            await asyncio.gather(*tasks)
+        finally:  # when one fails the others do not go on beside the clearing up
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def _start_switch(self) -> None:
         log = self._directory / "up.log"
@@ -105,13 +114,20 @@ class NamespaceStage:
         raise StageError(f"the switch did not start: {log.read_text(errors='replace').strip()}")
 
     async def _start_host(self, host: Host) -> None:
-        child = await self._child("unshare", "--net", "sleep", "infinity")
+        log = self._directory / f"{host.name}.log"
+        with log.open("wb") as output:
+            child = await self._child("unshare", "--net", "sleep", "infinity", output=output.fileno())
         self._holders[host.name] = child.pid
         ours = os.readlink("/proc/self/ns/net")
         for _ in range(200):
-            if child.returncode is not None:
-                raise StageError(f"no network namespace for {host.name} (exit status {child.returncode})")
-            if os.readlink(f"/proc/{child.pid}/ns/net") != ours:
+            try:
+                entered = os.readlink(f"/proc/{child.pid}/ns/net") != ours
+            except FileNotFoundError:
+                reason = log.read_text(errors="replace").strip()
+                raise StageError(
+                    f"no network namespace for {host.name}: {reason}; with --simulated none is needed"
+                ) from None
+            if entered:
                 break
             await asyncio.sleep(0.01)
         peer = ("peer", "name", "eth0", "address", host.mac, "netns", str(child.pid))
