@@ -42,7 +42,8 @@ def test_units_are_written_enabled_and_removed(tmp_path: Path, capsys: pytest.Ca
     link = directory / "multi-user.target.wants/openvswitch-switch.service"
     assert link.resolve() == directory / "openvswitch-switch.service"
     names = {path.name for path in directory.glob("*.service")}
-    assert names == set(units.units("")) and len(names) == 4
+    assert names == set(units.units(""))
+    assert len(names) == 4
     wanted = directory / "openvswitch-switch.service.requires/ovs-record-hostname.service"
     assert wanted.resolve() == directory / "ovs-record-hostname.service"
     control = os.path.join(os.path.dirname(sys.executable), "ovs-ctl")
