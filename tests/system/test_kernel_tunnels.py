@@ -22,20 +22,24 @@ from support.namespaces import PATIENCE, Namespace, namespaces
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("kernel tunnels")]
 ENDS = {4: ("192.168.9.1", "192.168.9.2"), 6: ("fd00:9::1", "fd00:9::2")}
-MACHINES = ("10.9.0.1", "10.9.0.2")
+MACHINES = {4: ("10.9.0.1", "10.9.0.2"), 6: ("fd00:a::1", "fd00:a::2")}
 
 
 class Case(NamedTuple):
-    """`sets` and `matches`: of packets that go into the tunnel and come out of it."""
+    """`sets` and `matches`: of packets that go into the tunnel and come out of it; `then`: what is done with
+    these; `inside`: the family that the machines talk."""
 
     type: str
     family: int
     options: tuple[str, ...] = ()
     sets: str = ""
     matches: str = ""
+    then: str = ""
+    inside: int = 4
 
 
 OPTION = "set_field:0x1234->tun_metadata0,set_field:0x9abcdef0->tun_metadata1,"
+TAG = "mod_vlan_vid:10,"
 CASES = (
     Case("vxlan", 4, ("options:key=7",)),
     Case("vxlan", 6, ("options:key=7",)),
@@ -47,6 +51,9 @@ CASES = (
     Case(
         "geneve", 6, ("options:key=7", "options:tos=inherit"), OPTION, "tun_metadata1=0x9a000000/0xff000000,"
     ),
+    Case("geneve", 4, inside=6),
+    Case("vxlan", 6, sets=TAG, matches="dl_vlan=10,", then="strip_vlan,", inside=6),
+    Case("gre", 4, ("options:key=7",), TAG, "dl_vlan=10,", "strip_vlan,"),
     Case("gre", 4, ("options:key=7",)),
     Case("gre", 4),
     Case("ip6gre", 6, ("options:key=9",)),
@@ -75,7 +82,8 @@ def sides() -> Iterator[list[Side]]:
             directory.mkdir()
             host = Host(namespace, directory)
             stack.callback(host.stop)
-            machine = namespace.machine("m0", f"{MACHINES[number]}/24")
+            machine = namespace.machine("m0", f"{MACHINES[4][number]}/24")
+            machine("ip", "addr", "add", f"{MACHINES[6][number]}/64", "dev", "eth0", "nodad")
             machine("ip", "link", "set", "eth0", "mtu", "1300", "address", f"02:00:00:00:00:0{number + 1}")
             host.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail-mode=secure")
             host.vsctl("add-port", "br0", "m0", "--", "set", "open", ".", "other_config:max-idle=600000")
@@ -84,8 +92,9 @@ def sides() -> Iterator[list[Side]]:
             made.append(Side(host, machine, number))
         for side, other in (made, made[::-1]):
             address = f"02:00:00:00:00:0{other.number + 1}"
-            neighbour = (MACHINES[other.number], "lladdr", address, "dev", "eth0")
-            side.machine("ip", "neigh", "replace", *neighbour)
+            for family in (4, 6):
+                neighbour = (MACHINES[family][other.number], "lladdr", address, "dev", "eth0")
+                side.machine("ip", "neigh", "replace", *neighbour)
         yield made
 
 
@@ -96,17 +105,20 @@ def configure(side: Side, case: Case) -> None:
                "--", "set", "interface", "t0", f"type={case.type}", f"options:remote_ip={remote}",
                *case.options)  # fmt: skip
     host.run("ovs-ofctl", "del-flows", "br0")
-    for flow in (f"in_port=m0,actions={case.sets}output:t0", f"in_port=t0,{case.matches}actions=output:m0"):
+    for flow in (
+        f"in_port=m0,actions={case.sets}output:t0",
+        f"in_port=t0,{case.matches}actions={case.then}output:m0",
+    ):
         host.run("ovs-ofctl", "add-flow", "br0", flow)
 
 
-def transfer(sides: list[Side]) -> None:
+def transfer(sides: list[Side], family: int) -> None:
     """Some data over TCP, from the first machine to the second."""
     server = sides[1].machine.start("iperf3", "-s", "-1")
     try:
         deadline = time.monotonic() + 20 * PATIENCE
         while "receiver" not in (
-            text := sides[0].machine("iperf3", "-c", MACHINES[1], "-n", "2M", check=False, timeout=20)
+            text := sides[0].machine("iperf3", "-c", MACHINES[family][1], "-n", "2M", check=False, timeout=20)
         ):
             assert time.monotonic() < deadline, text
             time.sleep(0.05)
@@ -129,25 +141,28 @@ def stopped(sides: list[Side]) -> Iterator[None]:
             os.kill(side.host.switch.pid, signal.SIGCONT)
 
 
-def reach(sides: list[Side]) -> None:
+def ping(sides: list[Side], family: int = 4) -> None:
+    """None is lost."""
+    words = ("-q", "-c", "5", "-i", "0.1", "-W", "2", MACHINES[family][1])
+    assert " 0% packet loss" in sides[0].machine("ping", *words, check=False)
+
+
+def reach(sides: list[Side], family: int = 4) -> None:
     """Until the machines reach each other."""
     deadline = time.monotonic() + 20 * PATIENCE
-    while not sides[0].machine.pings(MACHINES[1]):
+    while not sides[0].machine.pings(MACHINES[family][1]):
         assert time.monotonic() < deadline
 
 
-@pytest.mark.parametrize(
-    "case", CASES, ids=lambda case: "-".join((case.type, str(case.family), *case.options))
-)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.type}-{case.family}")
 def test_traffic_goes_on_while_the_switches_are_stopped(sides: list[Side], case: Case) -> None:
     for side in sides:
         configure(side, case)
-    reach(sides)
-    transfer(sides)
+    reach(sides, case.inside)
+    transfer(sides, case.inside)
     with stopped(sides):
-        text = sides[0].machine("ping", "-q", "-c", "5", "-i", "0.1", "-W", "2", MACHINES[1], check=False)
-        assert " 0% packet loss" in text
-        transfer(sides)
+        ping(sides, case.inside)
+        transfer(sides, case.inside)
 
 
 def test_routes_are_followed(sides: list[Side]) -> None:
@@ -172,8 +187,7 @@ def test_routes_are_followed(sides: list[Side]) -> None:
                 side.host.namespace("ip", "neigh", "replace", *peer)
         reach(sides)
         with stopped(sides):
-            text = sides[0].machine("ping", "-q", "-c", "3", "-i", "0.1", "-W", "2", MACHINES[1], check=False)
-            assert " 0% packet loss" in text
+            ping(sides)
     for side in sides:
         side.host.namespace("ip", "neigh", "del", ENDS[4][1 - side.number], "dev", "up0")
 
@@ -185,7 +199,7 @@ def test_traffic_goes_on_through_the_end_of_a_switch(sides: list[Side]) -> None:
         configure(side, case)
     reach(sides)
     host = sides[0].host
-    stream = sides[0].machine.start("ping", "-q", "-i", "0.02", "-W", "2", MACHINES[1])
+    stream = sides[0].machine.start("ping", "-q", "-i", "0.02", "-W", "2", MACHINES[4][1])
     try:
         time.sleep(0.2)
         host.switch.kill()
