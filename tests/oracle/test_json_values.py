@@ -52,12 +52,26 @@ class Raw:
                 self.buffer += data
         except ConnectionError:
             return b"closed"
-        while not self.buffer.endswith(b"}"):
-            self.buffer += self.socket.recv(1 << 16)
-        whole, self.buffer = self.buffer, b""
+        whole = self._whole()
         match = re.search(rb'"result":\[(.*),"END"\]', whole, re.DOTALL)
         assert match is not None, whole
         return match.group(1)
+
+    def transact(self, *operations: bytes) -> bytes:
+        """The reply, without uuids."""
+        parameters = b",".join((b'"Open_vSwitch"', *operations))
+        self.socket.sendall(b'{"method":"transact","params":[' + parameters + b'],"id":"i"}')
+        while b'"id":"i"' not in self.buffer:
+            data = self.socket.recv(1 << 16)
+            assert data, "the server has closed the connection"
+            self.buffer += data
+        return re.sub(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", b"UUID", self._whole())
+
+    def _whole(self) -> bytes:
+        while not self.buffer.endswith(b"}"):
+            self.buffer += self.socket.recv(1 << 16)
+        whole, self.buffer = self.buffer, b""
+        return whole
 
 
 def number(draw: random.Random) -> str:
@@ -229,3 +243,33 @@ def _warnings(server: Running, last: str, rounds: int) -> set[str]:
             return set(lines[next(at for at, line in enumerate(lines) if "'?'" in line) :])
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+NO_UTF8 = (
+    b"\xff", b"\xfe\xff", b"a\x80b", b"\xc0\x80", b"\xc3", b"\xc3(", b"\xe0\x80\x80", b"\xe2\x82", b"\xe2\x28\xa1",
+    b"\xed\xa0\x80", b"\xf0\x80\x80\x80", b"\xf0\x90\x8c", b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80", b"\\udd1e", b"a\\udc80",
+    "good é € 😀".encode(), b"\\ud834\\udd1e",
+)  # fmt: skip
+PLACES = (
+    b'{"op":"insert","table":"SSL","row":{"private_key":"@"}}',
+    b'{"op":"insert","table":"Manager","row":{"target":"@","external_ids":["map",[["@","x"]]]}}',
+    b'{"op":"insert","table":"Manager","row":{"external_ids":["map",[["x","@"]]]}}',
+    b'{"op":"update","table":"Open_vSwitch","where":[],"row":{"iface_types":["set",["a","@"]]}}',
+    b'{"op":"mutate","table":"Open_vSwitch","where":[],"mutations":[["iface_types","insert","@"]]}',
+    b'{"op":"select","table":"Bridge","where":[["name","==","@"]]}',
+    b'{"op":"wait","table":"Bridge","timeout":0,"where":[],"columns":["name"],"until":"==","rows":[{"name":"@"}]}',
+    b'{"op":"comment","comment":"@"}',
+)
+
+
+def test_strings_that_are_no_utf8_are_kept_out(both: tuple[Running, Running]) -> None:
+    """They would be in the way of every other reader of the file, and of every client."""
+    ours, original = Raw(both[0]), Raw(both[1])
+    for place in PLACES:
+        for text in NO_UTF8:
+            operation = place.replace(b"@", text)
+            answers = [
+                json.loads(side.transact(operation, b'{"op":"abort"}').decode("latin-1"))
+                for side in (ours, original)
+            ]
+            assert answers[0] == answers[1], operation

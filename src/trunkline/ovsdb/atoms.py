@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 from trunkline.base.json import Json, dumps, real_text
-from trunkline.ovsdb.errors import syntax_error
+from trunkline.ovsdb.errors import CONSTRAINT, OvsdbError, syntax_error
+from trunkline.ovsdb.utf8 import utf8_error
 
 Atom = int | float | bool | str
 Uuid = str
@@ -64,6 +65,8 @@ def atom_from_json(type: AtomicType, json: Json, named: NamedUuids | None = None
     """
     if type is AtomicType.STRING:
         if isinstance(json, str):
+            if not json.isascii() and (error := utf8_error(json)):
+                raise OvsdbError(CONSTRAINT, f"not a valid UTF-8 string: {error}")
             return json
     elif type is AtomicType.UUID:
         return _uuid_from_json(json, named)

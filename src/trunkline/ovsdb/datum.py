@@ -46,7 +46,7 @@ def datum_from_json(type: ColumnType, json: Json, named: NamedUuids | None = Non
     key = type.key
     if type.value is not None:
         return _map_from_json(type, key, type.value, json, named)
-    if json.__class__ is str and key.type is AtomicType.STRING and key.enum is None:
+    if json.__class__ is str and key.type is AtomicType.STRING and key.enum is None and json.isascii():
         if key.minimum is not None or key.maximum is not None:
             key.check(json)
         return (json,)

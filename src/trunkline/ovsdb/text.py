@@ -17,6 +17,7 @@ from trunkline.ovsdb.atoms import Atom, AtomicType
 from trunkline.ovsdb.datum import Datum, describe
 from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.types import BaseType, ColumnType
+from trunkline.ovsdb.utf8 import utf8_error
 
 RANGE_MAXIMUM: Final = 4096
 """The most elements that a range such as ``1-10`` may stand for."""
@@ -25,9 +26,6 @@ _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 _IDENTIFIER: Final = _LETTERS | frozenset("0123456789-.")
 _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
 _DELIMITERS: Final = frozenset(":=,[]{}!<> ")
-_SECOND: Final = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF4: (0x80, 0x8F)}
-"""What may follow the first byte of a UTF-8 sequence, where it is not 80 to BF."""
-
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
 
@@ -306,31 +304,6 @@ def _string_from_text(text: str, _: Symbols | None) -> Atom:
     if error:
         raise TextError(f"constraint violation: not a valid UTF-8 string: {error}")
     return string
-
-
-def utf8_error(string: str) -> str:
-    """What is wrong with the bytes of `string`; "" if nothing."""
-    if string.isascii():
-        return ""
-    data = string.encode("utf-8", "surrogateescape")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return f"invalid UTF-8 sequence {_bad_sequence(data[error.start :])}"
-    return ""
-
-
-def _bad_sequence(data: bytes) -> str:
-    """The bytes up to and with the first wrong one; the end of the text counts as a zero."""
-    lead, shown = data[0], [data[0]]
-    length = 2 if 0xC2 <= lead < 0xE0 else 3 if 0xE0 <= lead < 0xF0 else 4 if 0xF0 <= lead < 0xF5 else 1
-    low, high = _SECOND.get(lead, (0x80, 0xBF))
-    for octet in (data + b"\0")[1:length]:
-        shown.append(octet)
-        if not low <= octet <= high:
-            break
-        low, high = 0x80, 0xBF
-    return " ".join(f"0x{octet:02x}" for octet in shown)
 
 
 def _uuid_from_text(text: str, symbols: Symbols | None) -> Atom:
