@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from trunkline.model.configuration import OWN, SETTINGS, State
+from trunkline.model.configuration import OWN, SETTINGS, VALUES, State
 from trunkline.model.control_commands import VSWITCHD
 from trunkline.model.database_interface import ENTRIES, Kind
 from trunkline.model.fields import FIELDS
@@ -34,6 +34,10 @@ def configuration() -> Iterator[str]:
         rows = [(name, row) for row in SETTINGS if row.table == table for name in row.names.split()]
         for name, row in sorted(rows):
             yield f"| `{name}` | {row.state.value} | {row.note} |"
+    yield "\n## Single values\n\n| table | value | state | what happens instead |\n| --- | --- | --- | --- |"
+    for row in VALUES:
+        for name in row.names.split():
+            yield f"| {row.table} | `{name}` | {row.state.value} | {row.note} |"
     yield "\n## Of ours alone\n\n| table | setting | what it does |\n| --- | --- | --- |"
     for row in OWN:
         yield f"| {row.table} | `{row.names}` | {row.note} |"

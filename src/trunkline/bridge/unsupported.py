@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from trunkline.base.log import Logger
-from trunkline.model.configuration import SETTINGS, State
+from trunkline.model.configuration import SETTINGS, VALUES, State
 from trunkline.ovsdb.rows import Row
 
 _SAID: Final = {State.NOT_YET: "is not implemented yet", State.NOT_HERE: "does not apply here"}
@@ -24,10 +24,23 @@ def _by_column(table: str) -> dict[str, dict[str, tuple[str, str]]]:
     return found
 
 
+def _by_value(table: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """(column, value) -> (what to say, what happens instead)."""
+    return {
+        (column, value): (_SAID[row.state], row.note)
+        for row in VALUES
+        if row.table == table
+        for column, _, value in (name.partition("=") for name in row.names.split())
+    }
+
+
 _TABLES: Final = {
     name: _by_column(name)
     for name in ("Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "Flow_Sample_Collector_Set")
 }
+
+
+_VALUES: Final = {name: _by_value(name) for name in _TABLES}
 
 
 def uses(table: str, row: Row) -> Iterator[tuple[str, str, str]]:
@@ -44,6 +57,9 @@ def uses(table: str, row: Row) -> Iterator[tuple[str, str, str]]:
             for key in value:
                 if key in keys and key:
                     yield f"{column}:{key}", *keys[key]
+    for (column, value), found in _VALUES[table].items():
+        if getattr(row, column, None) == value:
+            yield f"{column}={value}", *found
 
 
 class Complaints:

@@ -129,7 +129,8 @@ SETTINGS: Final = (
     Settings("Interface", _H, "options:remote_ip options:local_ip options:in_key options:out_key options:dst_port "
              "options:key options:tos options:ttl options:df_default options:egress_pkt_mark options:packet_type "
              "options:exts options:seq options:csum options:erspan_idx options:erspan_ver options:erspan_dir "
-             "options:erspan_hwid options:payload_type"),
+             "options:erspan_hwid"),
+    Settings("Interface", _H, "options:payload_type", "checked; see type=bareudp below"),
     Settings("Interface", _Y, "options:psk options:remote_cert options:remote_name",
              "packets of tunnels are not encrypted"),
     Settings("Interface", _N, "options:n_rxq options:dpdk-devargs other_config:pmd-rxq-affinity options:xdp-mode "
@@ -225,6 +226,12 @@ OWN: Final = (
              "false: OpenFlow flows do not outlive the switch, which then begins empty as the original does"),
 )  # fmt: skip
 """Settings that the original does not have."""
+
+VALUES: Final = (
+    Settings("Interface", _Y, "type=stt type=lisp type=bareudp",
+             "packets into such a tunnel are dropped, and none comes out of it"),
+)  # fmt: skip
+"""Single values, as column=value, that have another fate than their column."""
 
 
 def setting(table: str, column: str, key: str = "") -> Settings | None:

@@ -37,6 +37,11 @@ class TunnelType(NamedTuple):
     payload: bool = False
     family: int = 0  # 6: over IPv6 alone
 
+    @property
+    def carries(self) -> bool:
+        """Whether packets go through such a tunnel at all; one that does not carry any is a port all the same."""
+        return self.number != 0
+
 
 def _rows() -> Mapping[str, TunnelType]:
     """The numbers are those of the original's virtual ports."""

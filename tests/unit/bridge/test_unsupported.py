@@ -1,5 +1,6 @@
 """Each setting that does nothing is told of once, by its name: a test for every row of the table."""
 
+import re
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ from trunkline.base.log import Log
 from trunkline.bridge.interests import INTERESTS
 from trunkline.bridge.unsupported import Complaints
 from trunkline.model.configuration import SETTINGS, State
+from trunkline.model.configuration import VALUES as SINGLE_VALUES
 from trunkline.ovsdb.atoms import AtomicType
 
 TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface", "Flow_Sample_Collector_Set")
 VALUES = {AtomicType.BOOLEAN: True, AtomicType.INTEGER: 3, AtomicType.REAL: 1.5}
 IDLE = [
     (setting.table, name, setting)
-    for setting in SETTINGS
+    for setting in (*SETTINGS, *SINGLE_VALUES)
     for name in setting.names.split()
     if setting.table in TABLES and setting.state in (State.NOT_YET, State.NOT_HERE)
 ]
@@ -30,6 +32,9 @@ def complaints() -> tuple[Complaints, list[str]]:
 
 
 def using(table: str, name: str) -> Any:
+    column, equals, value = name.partition("=")
+    if equals:
+        return row(table, **{column: value})
     column, _, key = name.partition(":")
     type = SCHEMA.tables[table].columns[column].type
     if type.value is not None:
@@ -60,7 +65,7 @@ def test_a_setting_without_effect_is_logged_once_with_its_name(table: str, name:
 def test_the_switch_hears_of_every_such_setting(table: str, name: str, setting: Any) -> None:
     columns = next(interest.columns for interest in INTERESTS if interest.table == table)
     assert columns is not None
-    assert name.partition(":")[0] in columns
+    assert re.split("[:=]", name)[0] in columns
 
 
 def test_what_is_honoured_is_not_complained_of() -> None:
