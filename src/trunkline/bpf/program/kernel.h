@@ -114,33 +114,6 @@ enum {
 	TC_ACT_REDIRECT = 7,
 };
 
-/* ---- tunnels: what a collect-metadata device is told and tells */
-
-struct bpf_tunnel_key {
-	u32 tunnel_id;
-	union {
-		u32 remote_ipv4;
-		u32 remote_ipv6[4];
-	};
-	u8 tunnel_tos;
-	u8 tunnel_ttl;
-	u16 tunnel_flags;
-	u32 tunnel_label;
-	union {
-		u32 local_ipv4;
-		u32 local_ipv6[4];
-	};
-};
-
-enum {
-	BPF_F_TUNINFO_IPV6 = 1 << 0,
-	BPF_F_ZERO_CSUM_TX = 1 << 1,
-	BPF_F_DONT_FRAGMENT = 1 << 2,
-	BPF_F_SEQ_NUMBER = 1 << 3,
-	BPF_F_NO_TUNNEL_KEY = 1 << 4,
-	BPF_F_TUNINFO_FLAGS = 1 << 4,
-};
-
 /* ---- flags of helpers */
 
 enum {
@@ -187,13 +160,9 @@ HELPER(11, long, bpf_l4_csum_replace, struct __sk_buff *skb, u32 offset, u64 fro
 HELPER(13, long, bpf_clone_redirect, struct __sk_buff *skb, u32 ifindex, u64 flags);
 HELPER(18, long, bpf_skb_vlan_push, struct __sk_buff *skb, u16 protocol, u16 tci);
 HELPER(19, long, bpf_skb_vlan_pop, struct __sk_buff *skb);
-HELPER(20, long, bpf_skb_get_tunnel_key, struct __sk_buff *skb, struct bpf_tunnel_key *key, u32 size, u64 flags);
-HELPER(21, long, bpf_skb_set_tunnel_key, struct __sk_buff *skb, struct bpf_tunnel_key *key, u32 size, u64 flags);
 HELPER(23, long, bpf_redirect, u32 ifindex, u64 flags);
 HELPER(26, long, bpf_skb_load_bytes, const void *skb, u32 offset, void *to, u32 length);
 HELPER(28, s64, bpf_csum_diff, const u32 *from, u32 from_size, const u32 *to, u32 to_size, u32 seed);
-HELPER(29, long, bpf_skb_get_tunnel_opt, struct __sk_buff *skb, void *option, u32 size);
-HELPER(30, long, bpf_skb_set_tunnel_opt, struct __sk_buff *skb, void *option, u32 size);
 HELPER(31, long, bpf_skb_change_proto, struct __sk_buff *skb, u16 protocol, u64 flags);
 HELPER(32, long, bpf_skb_change_type, struct __sk_buff *skb, u32 type);
 HELPER(34, u32, bpf_get_hash_recalc, struct __sk_buff *skb);
