@@ -132,6 +132,16 @@ def monitors() -> list[list[tuple[str, Any]]]:
             ("monitor_cond_change", ["k", "k", {"Bridge": [{"where": []}]}]),
             *LIFE[11:],
         ],
+        [  # without conditions there is a new name for the monitor, and no more
+            *LIFE[:2],
+            ("monitor", [DB, "m", MONITORED]),
+            ("monitor_cond_change", ["m", "n", {}]),
+            *LIFE[2:7],
+            ("monitor_cond_change", ["n", "k", {"Bridge": [{"where": [["name", "==", "nope"]]}]}]),
+            *LIFE[7:],
+            ("monitor_cond_change", ["n", "k", {}]),
+            ("monitor_cancel", ["k"]),
+        ],
         *([LIFE[0], ("monitor_cond", [DB, "m", {"Bridge": several}]), *LIFE[1:]] for several in SEVERAL),
         [
             *LIFE[:7],
@@ -169,6 +179,7 @@ REQUESTS: list[tuple[str, Any]] = [
         for method in ("monitor", "monitor_cond")
         for number, request in enumerate([
             [], {"X": {}}, {"Bridge": 1}, {"Bridge": [1]}, {"Bridge": {"columns": ["x"]}}, {"Bridge": {"columns": ["_uuid"]}},
+            {"Bridge": {"columns": ["ports", "ports"]}}, {"Bridge": [{"columns": ["ports"]}, {"columns": ["name", "ports"]}]},
             {"Bridge": {"columns": ["name", "name"]}}, {"Bridge": [{"columns": ["name"]}, {"columns": ["name"]}]},
             {"Bridge": {"columns": 1}}, {"Bridge": {"select": 1}}, {"Bridge": {"select": {"x": 1}}},
             {"Bridge": {"select": {"initial": 1}}}, {"Bridge": {"x": 1}}, {"Bridge": {"where": []}},

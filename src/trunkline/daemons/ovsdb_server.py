@@ -351,6 +351,7 @@ class Daemon:
             file.append([entry])
         except FileError as error:
             self._file_log.message(WARN, "%s (%s)", (error.details, error.reason), self._write_error_limit)
+            self.log.err("%s", error)
             raise
         if durable:
             self._to_sync[file] = None

@@ -162,7 +162,7 @@ def monitor_cond_change(server: "Server", session: Session, request: Request) ->
         raise syntax_error(params, "invalid parameters")
     key, new_key = (dumps(id_, sort_keys=True) for id_ in params[:2])
     monitor = session.monitors.get(key)
-    if monitor is None or monitor.shape.version == 1:
+    if monitor is None:
         raise syntax_error(params[0], "unknown monitor session")
     if new_key != key and new_key in session.monitors:
         raise syntax_error(params[1], "duplicate monitor ID")
@@ -170,18 +170,24 @@ def monitor_cond_change(server: "Server", session: Session, request: Request) ->
         raise syntax_error(params[2], "monitor-cond-change-requests must be object")
     tables = _new_conditions(monitor, params[2])
     monitor.catch_up()
-    before = monitor.shape
-    after = monitor.hosted.shape(2, tables)
-    text = before.recondition(monitor.hosted.database, after)
-    monitor.hosted.leave(before, monitor)
-    monitor.shape = monitor.hosted.shape(2, tables)
-    monitor.shape.members[monitor] = None
+    text = _recondition(monitor, tables) if monitor.shape.version != 1 else ""  # which has no conditions
     del session.monitors[key]
     monitor.id, monitor.id_text = params[1], dumps(params[1])
     session.monitors[new_key] = monitor
     if text:
         monitor.send(text)
     session.reply(request.id, {})
+
+
+def _recondition(monitor: Monitor, tables: dict[str, TableMonitor]) -> str:
+    """The update that tells what the monitor sees now and did not, and the other way round; "" if nothing."""
+    before = monitor.shape
+    after = monitor.hosted.shape(2, tables)
+    text = before.recondition(monitor.hosted.database, after)
+    monitor.hosted.leave(before, monitor)
+    monitor.shape = monitor.hosted.shape(2, tables)
+    monitor.shape.members[monitor] = None
+    return text
 
 
 def _new_conditions(monitor: Monitor, requests: dict[str, Json]) -> dict[str, TableMonitor]:

@@ -174,7 +174,7 @@ def _parse_table(table: Table, requests: list[Json], version: int) -> TableMonit
         for name in names:
             if name in columns:
                 if "columns" in request:
-                    raise _syntax("column name mentioned more than once", names)
+                    raise _syntax(f"column {name} mentioned more than once", names)
                 raise _syntax("column name mentioned more than once", bare=True)
             type_ = column_type(table, name)
             assert type_ is not None

@@ -122,6 +122,7 @@ def test_a_file_that_may_not_grow(made: list[Running]) -> None:
     committed = full(client, Client(server), path, path, "File too large")
     assert names_on_disk(path) == committed
     assert set(server.log_lines("ovsdb_log")) == {"WARN|DIR/conf.db: write failed (File too large)"}
+    assert "ERR|I/O error: DIR/conf.db: write failed (File too large)" in server.log_lines("ovsdb_server")
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (infinite, infinite))
     assert len(insert(client, "after", 9000)) == 2
     server.stop()
