@@ -31,7 +31,7 @@ PACKET = (
 class Controller:
     """Accepts switches on a TCP port of its own; remembers the messages of the last one."""
 
-    def __init__(self, port: int = 0, *, greets: bool = True, answers: bool = True) -> None:
+    def __init__(self, port: int = 0, *, greets: bool = True, answers: bool = True, version: int = 1) -> None:
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(("127.0.0.1", port))
@@ -39,7 +39,7 @@ class Controller:
         self.port = self._listener.getsockname()[1]
         self.messages: list[bytes] = []
         self.connections = 0
-        self._greets, self._answers = greets, answers
+        self._greets, self._answers, self._version = greets, answers, version
         self._peer: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -58,8 +58,8 @@ class Controller:
                 pass
 
     def _serve(self, peer: socket.socket) -> None:
-        peer.sendall(HEADER.pack(1, HELLO, 8, 1))
-        if self._greets:
+        peer.sendall(HEADER.pack(self._version, HELLO, 8, 1))
+        if self._greets and self._version == 1:
             peer.sendall(HEADER.pack(1, FEATURES_REQUEST, 8, 2) + HEADER.pack(1, BARRIER, 8, 3))
         buffer = b""
         while data := peer.recv(65536):
@@ -68,7 +68,9 @@ class Controller:
                 message, buffer = buffer[:length], buffer[length:]
                 self.messages.append(message)
                 if message[1] == ECHO_REQUEST and self._answers:
-                    peer.sendall(HEADER.pack(1, ECHO_REPLY, 8, int.from_bytes(message[4:8], "big")))
+                    peer.sendall(
+                        HEADER.pack(self._version, ECHO_REPLY, 8, int.from_bytes(message[4:8], "big"))
+                    )
 
     def send(self, message: bytes) -> None:
         assert self._peer is not None
@@ -292,6 +294,99 @@ def test_who_snoops_sees_what_goes_to_controllers(side: Side) -> None:
         snooper.close()
     finally:
         controller.stop()
+
+
+def snooper_of(side: Side) -> socket.socket | None:
+    """Who listens in, in 1.0, after the hellos; None where the switch hangs up."""
+    snooper = socket.socket(socket.AF_UNIX)
+    snooper.connect(f"{side.directory}/br0.snoop")
+    snooper.settimeout(20)
+    try:
+        snooper.sendall(HEADER.pack(1, HELLO, 8, 1))
+        hello = snooper.recv(8, socket.MSG_WAITALL)
+        if len(hello) == 8:
+            assert hello[:2] == bytes((6, HELLO))  # every version, whatever the bridge speaks
+            return snooper
+    except OSError:
+        pass
+    snooper.close()
+    return None
+
+
+def heard_from(snooper: socket.socket, controllers: list[Controller]) -> set[int]:
+    """Which controllers' barriers (of 1.3) are heard, by their places."""
+    for place, controller in enumerate(controllers):
+        before = controller.kinds().count(21)
+        controller.send(HEADER.pack(4, 20, 8, 0x70 + place))
+        until(lambda one=controller, before=before: one.kinds().count(21) > before)  # type: ignore[misc]
+    snooper.settimeout(20)
+    heard = barriers_in(data := snooper.recv(65536))
+    while not heard:
+        more = snooper.recv(65536)
+        assert more
+        heard = barriers_in(data := data + more)
+    snooper.settimeout(0.3)  # whatever else comes does so before long; nothing is expected
+    try:
+        heard |= barriers_in(data + snooper.recv(65536))
+    except OSError:
+        pass
+    return {xid - 0x70 for xid in heard}
+
+
+def barriers_in(data: bytes) -> set[int]:
+    """The transactions of the replies to barriers (of 1.3)."""
+    found = set()
+    while len(data) >= 8:
+        _, kind, length, xid = HEADER.unpack_from(data)
+        if kind == 21:
+            found.add(xid)
+        data = data[length:]
+    return found
+
+
+ROLES = {"other": 1, "primary": 2, "secondary": 3}
+
+
+def take_roles(controllers: list[Controller], roles: tuple[str, ...]) -> None:
+    """Each controller asks for its role in 1.3, the primary one last."""
+    order = sorted(range(len(roles)), key=lambda place: roles[place] == "primary")
+    for place in order:
+        controller = controllers[place]
+        before = controller.kinds().count(25)
+        body = struct.pack("!I4xQ", ROLES[roles[place]], 1)
+        controller.send(HEADER.pack(4, 24, 24, 0x60) + body)
+        until(lambda one=controller, before=before: one.kinds().count(25) > before)  # type: ignore[misc]
+
+
+def test_who_snoops_hears_one_controller_of_any_version(side: Side) -> None:
+    side.vsctl("set-fail-mode", "br0", "secure", "--", "set", "Bridge", "br0", "protocols=OpenFlow13")
+    assert snooper_of(side) is None  # there is nobody to listen to
+    controllers = [Controller(version=4) for _ in range(3)]
+    try:
+        targets = [f"tcp:127.0.0.1:{one.port}" for one in controllers]
+        set_controller(side, *targets)
+        until(lambda: all(status(side).get(target, (False,))[0] for target in targets))
+        for roles, expected in {
+            ("other", "primary", "secondary"): {1},
+            ("secondary", "other", "secondary"): {1},
+            ("primary", "other", "other"): {0},
+            ("secondary", "secondary", "primary"): {2},
+        }.items():
+            take_roles(controllers, roles)
+            snooper = until(lambda: snooper_of(side))
+            assert heard_from(snooper, controllers) == expected
+            snooper.close()
+        snooper = until(lambda: snooper_of(side))
+        take_roles(controllers, ("primary", "secondary", "secondary"))
+        assert heard_from(snooper, controllers) == {2}  # chosen once
+        side.vsctl("del-controller", "br0")
+        snooper.settimeout(20)
+        while snooper.recv(65536):
+            pass
+        snooper.close()
+    finally:
+        for controller in controllers:
+            controller.stop()
 
 
 def test_packets_to_a_controller_are_limited(side: Side) -> None:

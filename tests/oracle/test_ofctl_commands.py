@@ -252,6 +252,68 @@ def test_meters(switch: Path, version: str) -> None:
     _compare(commands, ["-O OpenFlow13 add-meter br0 meter=1,kbps,band=type=drop,rate=50"])
 
 
+FLOW_COMMANDS = ("add", "delete", "delete_strict", "modify", "modify_strict")
+GROUP_COMMANDS = ("add", "add_or_mod", "delete", "insert_bucket", "modify", "remove_bucket")
+
+
+def test_commands_cut_short(switch: Path) -> None:
+    """A flow with a group that is not there, or a change of such a group, is shown in the error."""
+    commands = []
+    for kind, names, rests in (
+        ("flow", FLOW_COMMANDS, ("table=1", "table=1,actions=group:77")),
+        (
+            "group",
+            GROUP_COMMANDS,
+            ("group_id=7", "group_id=7,type=all,bucket=group:77", "group_id=7,bucket=drop"),
+        ),
+    ):
+        words = {name[:length] for name in names for length in range(len(name) + 1)}
+        for word in sorted(words | {"adds", "deletes", "del_strict", "mod_strict", "Add", "insert_buckets"}):
+            for number, rest in enumerate(rests):
+                file = switch / f"{kind}.{word}.{number}"
+                separator = ", \t"[len(commands) % 3]
+                file.write_text(f"{kind} {word}{separator}{rest}\n")
+                commands.append(f"-O OpenFlow15 bundle br0 {file}")
+    for number, text in enumerate(
+        ("del", "del,", " d,,table=1", "deltable=1", "table=1 del", "d\tm actions=drop")
+    ):
+        (switch / f"line.{number}").write_text(f"{text}\n")
+        commands.append(f"add-flows br0 {switch}/line.{number}")
+    _compare(commands)
+
+
+def test_actions_within_actions(switch: Path) -> None:
+    commands = []
+    inner = (
+        "output:2",
+        "",
+        "resubmit(,1)",
+        "ct(commit,exec(load:1->NXM_NX_CT_MARK[]))",
+        "write_actions(drop)",
+    )
+    for depth in (1, 2, 50, 98, 99, 100, 101, 1000):
+        for place, action in enumerate(inner):
+            file = switch / f"nested.{depth}.{place}"
+            nested = "clone(" * depth + action + ")" * depth
+            file.write_text(f"ip,actions={nested}\nip,actions=output:1,{nested},clone({nested})\n")
+            commands.append(f"-O OpenFlow13 parse-flows {file}")
+    _compare(commands)
+
+
+def test_differences_of_flows(switch: Path) -> None:
+    """Each flow against none, so that the order of several is no matter."""
+    (switch / "none").write_text("")
+    commands = []
+    matches = ("", "in_port=1", "tcp,tp_dst=80", "priority=5", "priority=0", "priority=7,ip")
+    others = ("", "table=3", "cookie=5", "idle_timeout=5", "hard_timeout=7,table=2", "importance=3,table=9")
+    for place, (match, other) in enumerate((match, other) for match in matches for other in others):
+        file = switch / f"diff.{place}"
+        file.write_text(",".join(filter(None, (match, other, "actions=output:1"))) + "\n")
+        pair = (f"{switch}/none", str(file))
+        commands.append(f"diff-flows {' '.join(pair if place % 2 else pair[::-1])}")
+    _compare(commands)
+
+
 def test_bundles(switch: Path) -> None:
     right, wrong, bad = switch / "right", switch / "wrong", switch / "bad"
     right.write_text(

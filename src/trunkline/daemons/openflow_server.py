@@ -2,12 +2,13 @@
 
 Each bridge listens at ``BRIDGE.mgmt`` in the run directory, as ovs-ofctl expects, and at the passive targets
 of its controllers; it connects to the active ones (openflow_primary.py).  Whoever connects to
-``BRIDGE.snoop`` gets a copy of what goes between the bridge and the controllers that it connects to.
+``BRIDGE.snoop`` gets a copy of what goes between the bridge and one controller that it connects to: the one
+that counted most when the listener came.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from trunkline.base.log import RateLimit
 from trunkline.base.targets import OPENFLOW_PORT, is_active
@@ -31,6 +32,15 @@ _BOGUS_SECONDS: Final = 2.0
 _NICIRA_OUI: Final = 0x002320
 
 
+_EVERY_VERSION: Final = sum(1 << version for version in of.VERSION_NAMES)  # for who listens in
+_RANKS: Final = {of.OFPCR_ROLE_PRIMARY: 0, of.OFPCR_ROLE_EQUAL: 1, of.OFPCR_ROLE_SECONDARY: 2}
+
+
+class _Snooper(NamedTuple):
+    connection: Connection  # for the hellos only
+    target: str  # of the controller
+
+
 class _Party:
     """What belongs to one bridge."""
 
@@ -40,7 +50,7 @@ class _Party:
         self.controllers: dict[str, Controller] = {}
         self.listeners: dict[str, Listener] = {}  # by target
         self.sessions: set[Session] = set()  # of those that came by themselves
-        self.snoopers: dict[Stream, Connection] = {}
+        self.snoopers: dict[Stream, _Snooper] = {}
         self.bogus: asyncio.TimerHandle | None = None
         self.gone = False
 
@@ -148,7 +158,7 @@ class OpenFlowServer:
             detach=bridge.clients.detach,
             changed=lambda: self._controller_changed(party),
             carried_out=lambda: self._heard_of(bridge),
-            snoop=lambda raw: self._copy(party, raw),
+            snoop=lambda raw: self._copy(party, settings.target, raw),
             refused=self._tell_of_refusal,
             received=self._received,
             sent=self._sent,
@@ -165,6 +175,9 @@ class OpenFlowServer:
         listener = party.listeners.pop(target, None)
         if listener is not None:
             listener.close()
+        for stream in [one for one, snooper in party.snoopers.items() if snooper.target == target]:
+            del party.snoopers[stream]
+            stream.close()
         for session in [one for one in party.sessions if one.remote == target]:
             session.end("the controller was removed", "")
         if controller is not None or listener is not None:
@@ -327,8 +340,13 @@ class OpenFlowServer:
             party.listeners[target] = listener
 
     def _accept_snooper(self, party: _Party, stream: Stream) -> None:
-        versions = sum(1 << version for version in party.bridge.config.protocols)
-        connection = party.snoopers[stream] = Connection(versions)
+        """Copies are in the version of the controller, so whoever speaks any version may have them."""
+        target = self._most_important(party)
+        if target is None:
+            stream.close()
+            return
+        connection = Connection(_EVERY_VERSION)
+        party.snoopers[stream] = _Snooper(connection, target)
 
         def receive(data: bytes) -> None:
             connection.feed(data)  # a hello; nothing else is of interest
@@ -341,9 +359,22 @@ class OpenFlowServer:
         stream.receive(receive)
 
     @staticmethod
-    def _copy(party: _Party, raw: bytes) -> None:
-        for stream, connection in party.snoopers.items():
-            if connection.version and stream.backlog < _SNOOPER_BACKLOG:
+    def _most_important(party: _Party) -> str | None:
+        """The target of the connected controller to listen to (ovs-ofctl(8), snoop): a primary one, or one
+        that is neither primary nor secondary, or any."""
+        ranked = [
+            (_RANKS.get(one.session.client.role, 1), target)
+            for target, one in party.controllers.items()
+            if one.session is not None and one.primary.is_connected
+        ]
+        return min(ranked)[1] if ranked else None
+
+    @staticmethod
+    def _copy(party: _Party, target: str, raw: bytes) -> None:
+        for stream, snooper in party.snoopers.items():
+            if snooper.target != target or not snooper.connection.version:
+                continue
+            if stream.backlog < _SNOOPER_BACKLOG:
                 stream.write(raw)
 
     # ---- failing open

@@ -9,7 +9,7 @@ the match constrains it and its group of packets is the one that the match is fo
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -80,6 +80,24 @@ UNNUMBERED: Final[dict[str, Field]] = {
 
 
 # ---- reading
+
+
+_FIRST_WORD: Final = re.compile(r"[^ ,\t\r\n]+")
+
+
+def command_at_start(text: str, commands: Mapping[str, int]) -> tuple[int | None, str]:
+    """The command that `text` starts with, and what follows it; None and all of it where it starts with none.
+
+    A command may be cut short; of several that begin alike it is the first of `commands`.
+    """
+    text = text.lstrip(" \t\r\n")
+    found = _FIRST_WORD.match(text)
+    if found is not None:
+        word = found.group()
+        for name, command in commands.items():
+            if name.startswith(word):
+                return command, text[len(word) :].lstrip(", \t")
+    return None, text
 
 
 def key_values(text: str) -> Iterable[tuple[str, str | None]]:

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 from trunkline.openflow import actions as a
 
 # What the original calls an action when it may not be where it is.
+DEEPEST: Final = 99  # actions around an action: what nests is read by functions that call themselves
+
 NAMES: Final[dict[type, str]] = {
     a.Output: "output",
     a.Controller: "controller",

@@ -15,10 +15,11 @@ from trunkline.openflow.style import integer
 
 
 class ActionContext(NamedTuple):
-    """What names in actions may mean: ports by `text`, tables by `tables`."""
+    """What names in actions may mean: ports by `text`, tables by `tables`; how many actions are around."""
 
     text: TextContext = NO_CONTEXT
     tables: dict[str, int] | None = None
+    depth: int = 0
 
 
 NO_NAMES: Final = ActionContext()

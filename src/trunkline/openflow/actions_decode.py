@@ -22,7 +22,7 @@ from trunkline.openflow.action_numbers import (
     OUTPUT11,
     STANDARD_BY_NUMBER,
 )
-from trunkline.openflow.action_order import disorder
+from trunkline.openflow.action_order import DEEPEST, disorder
 from trunkline.openflow.wire import DecodeError, port_from_wire
 
 # ---- reading ----
@@ -398,7 +398,36 @@ def _decode_truncate(body: bytes, version: int) -> a.Action:
     return a.OutputTruncated(port, max_len)
 
 
+_WITHIN: Final = {35: 24, 42: 16}  # Nicira's ct and clone: where the actions within begin
+
+
+def _check_depth(data: bytes) -> None:
+    """Actions within actions within actions are read by functions that call themselves, so there is an end to
+    it.  A level takes at least 16 bytes, so that what is short need not be looked through."""
+    if len(data) < 16 * DEEPEST:
+        return
+    levels = [(0, len(data))]
+    for _ in range(DEEPEST):
+        deeper: list[tuple[int, int]] = []
+        for position, end in levels:
+            while end - position >= 16:
+                number, length = HEAD.unpack_from(data, position)
+                if length < 8 or position + length > end:
+                    break  # whoever reads it says so
+                if number == 0xFFFF:
+                    _, _, experimenter, subtype = EXPERIMENTER.unpack_from(data, position)
+                    within = _WITHIN.get(subtype) if experimenter == NICIRA_EXPERIMENTER else None
+                    if within is not None and length >= within:
+                        deeper.append((position + within, position + length))
+                position += length
+        if not deeper:
+            return
+        levels = deeper
+    raise DecodeError("OFPBAC_TOO_MANY")
+
+
 def _decode_nested(data: bytes, version: int, outer: str) -> tuple[a.Action, ...]:
+    _check_depth(data)
     actions = decode_actions(data, version)
     wrong = disorder(actions, outer)
     if wrong is not None:

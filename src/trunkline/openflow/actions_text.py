@@ -15,7 +15,7 @@ from trunkline.model.openflow_messages import NICIRA_EXPERIMENTER
 from trunkline.openflow import action_ct, action_encap, action_hash, action_learn
 from trunkline.openflow import actions as a
 from trunkline.openflow.action_numbers import EXPERIMENTER
-from trunkline.openflow.action_order import disorder
+from trunkline.openflow.action_order import DEEPEST, disorder
 from trunkline.openflow.action_words import (
     BY_TITLE,
     NO_NAMES,
@@ -36,6 +36,10 @@ from trunkline.openflow.style import integer
 
 def parse_actions(text: str, context: ActionContext = NO_NAMES, nested: str = "") -> tuple[a.Action, ...]:
     """The actions that `text` lists.  Raises TextError.  `nested` names the action that they are within."""
+    if nested:
+        if context.depth == DEEPEST:
+            raise TextError("Action nested too deeply")
+        context = context._replace(depth=context.depth + 1)
     actions: list[a.Action] = []
     drop = count = 0
     for key, value in key_values(text):

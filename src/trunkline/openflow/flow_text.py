@@ -13,6 +13,7 @@ from trunkline.flow.match import Match, exact_value, fields, normalize
 from trunkline.flow.text import (
     UNNUMBERED,
     Draft,
+    command_at_start,
     finish,
     format_match,
     key_values,
@@ -193,12 +194,8 @@ def parse_flow(text: str, command: int | None, context: ActionContext = NO_NAMES
     """Reads a flow for `command` (OFPFC_*), or, with None, for the command that the text starts with (add if
     none).  Raises TextError."""
     if command is None:
-        word = text.strip().partition(" ")[0]
-        first = word.partition(",")[0]
-        if first in _COMMANDS:
-            command, text = _COMMANDS[first], text.strip()[len(first) :].lstrip(", \t")
-        else:
-            command = of.OFPFC_ADD
+        found, text = command_at_start(text, _COMMANDS)
+        command = of.OFPFC_ADD if found is None else found
     deletes = command >= of.OFPFC_DELETE
     actions_text: str | None = None
     if not deletes:

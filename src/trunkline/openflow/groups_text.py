@@ -7,7 +7,7 @@ is no key of a bucket belongs to its actions.  What a key may be depends on the 
 import re
 from typing import Final, NamedTuple
 
-from trunkline.flow.text import key_values
+from trunkline.flow.text import command_at_start, key_values
 from trunkline.flow.values import TextError, parse_value
 from trunkline.model.fields import FIELD
 from trunkline.model.openflow import OFPG_ALL, OFPG_ANY, OFPG_MAX, OFPP_ANY, OFPP_MAX
@@ -89,18 +89,14 @@ def parse_group(text: str, command: int | None, context: ActionContext = NO_NAME
     """Reads a group for `command` (OFPGC_*), or, with None, for the command that the text starts with (add if
     none).  Raises TextError."""
     if command is None:
-        text = text.lstrip(" \t\r\n")
-        first = re.match(r"[^ ,\t\r\n]*", text)
-        word = first.group() if first else ""
-        command = COMMANDS.get(word, OFPGC_ADD)
-        if word in COMMANDS:
-            text = text[len(word) :]
+        found, text = command_at_start(text, COMMANDS)
+        command = OFPGC_ADD if found is None else found
     head, *parts = _BUCKET.split(text)
+    if parts and command not in _WITH_BUCKETS:
+        raise TextError("bucket is not needed")
     words = _Words(command)
     for key, value in key_values(head):
         _read_word(words, key, value or "", context)
-    if parts and command not in _WITH_BUCKETS:
-        raise TextError("bucket is not needed")
     _check_words(words)
     group_type = OFPGT_ALL if words.type is None else words.type
     formats = ANY

@@ -78,8 +78,7 @@ def _is_file(source: str) -> bool:
 def _text(key: _Key, flow: _Flow, style: Style) -> str:
     table, priority, match = key
     words = [f"table={table}"] if table else []
-    matched = format_match(match, style.context, priority)
-    words += [matched] if matched else []
+    words.append(format_match(match, style.context, priority))  # in its place though it be empty
     if flow.cookie:
         words.append(f"cookie=0x{flow.cookie:x}")
     if flow.idle_timeout:
