@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from support.database_servers import BIN, DB, SCHEMA, Client, Running
+from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA, Client, Running
 
 pytestmark = pytest.mark.oracle
 ZERO = "00000000-0000-0000-0000-000000000000"
@@ -451,15 +451,14 @@ def test_the_original_switch(ours: Running) -> None:
         assert ours.run("/usr/bin/ovs-vsctl", "get", "interface", "p1", "ofport").stdout == "1\n"
 
 
-def test_tls_with_files_from_the_database() -> None:
+@pytest.mark.parametrize("program", [OURS, ORIGINAL])
+def test_tls_with_files_from_the_database(program: str) -> None:
     directory = tempfile.mkdtemp(prefix="ovsdb")
     key, certificate = f"{directory}/key.pem", f"{directory}/certificate.pem"
     words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=x"]
     subprocess.run([*words, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     options = [f"--private-key=db:{DB},SSL,private_key", f"--certificate=db:{DB},SSL,certificate"]
-    server = Running(
-        str(BIN / "ovsdb-server"), *options, f"--ca-cert=db:{DB},SSL,ca_cert", "--disable-file-column-diff"
-    )
+    server = Running(program, *options, f"--ca-cert=db:{DB},SSL,ca_cert", "--disable-file-column-diff")
     try:
         vsctl = ("/usr/bin/ovs-vsctl", "--no-wait", "--timeout=10")
         server.run(*vsctl, "init", "--", "set-ssl", key, certificate, certificate)
@@ -473,11 +472,17 @@ def test_tls_with_files_from_the_database() -> None:
                 .strip('"')
             )
         tls = (f"--private-key={key}", f"--certificate={certificate}", f"--ca-cert={certificate}")
-        for client in ("/usr/bin/ovsdb-client", str(BIN / "ovsdb-client")):
-            assert (
-                server.run(client, *tls, "list-dbs", f"ssl:127.0.0.1:{port}").stdout
-                == "Open_vSwitch\n_Server\n"
-            )
+        for breakage in (  # the last good files go on
+            ("--", "comment"),
+            ("set", "SSL", ".", "private_key=/no/such"),
+            ("set", "SSL", ".", f"private_key={directory}", "certificate=/no/such"),
+            ("set", "SSL", ".", f"private_key={key}", f"certificate={certificate}", "ca_cert=/no/such"),
+            ("del-ssl",),
+        ):
+            server.run(*vsctl, *breakage)
+            for client in ("/usr/bin/ovsdb-client", str(BIN / "ovsdb-client")):
+                listed = server.run(client, *tls, "list-dbs", f"ssl:127.0.0.1:{port}")
+                assert (listed.stdout, breakage) == ("Open_vSwitch\n_Server\n", breakage), listed.stderr
         assert b"_is_diff" not in Path(server.directory, "conf.db").read_bytes()
     finally:
         server.stop()

@@ -333,6 +333,7 @@ class Sockets:
         self._log = log
         self._count = 0
         self._listeners: set[SocketListener] = set()
+        self._contexts: dict[bool, ssl.SSLContext] = {}  # the last good ones, of a server and of a client
         self._said: set[Line] = set()  # of the settings; not once more with every connection
         self._limits = [RateLimit(10, 25) for _ in range(3)]
 
@@ -425,13 +426,24 @@ class Sockets:
         return socket.AddressFamily(family), str(address[0]), target.port
 
     def _context(self, *, server: bool) -> "ssl.SSLContext":
-        """What is wrong with the settings is logged once; what is missing, with every connection."""
+        """What is wrong with the settings is logged once; what is missing, with every connection.
+
+        Where there were good ones before, those go on: a typing error in the database must not cut off
+        everybody who could mend it.
+        """
+        kept = self._contexts.get(server)
         try:
             prepared = prepare(self.tls, server=server)
         except TlsError as error:
             self._say_new(error.lines)
-            raise
+            if kept is None:
+                raise
+            return kept
         self._say_new(prepared.lines)
+        if kept is not None and not prepared.trusts:
+            return kept
+        if not bootstraps(self.tls):
+            self._contexts[server] = prepared.context
         return prepared.context
 
     def _say_new(self, lines: Sequence[Line]) -> None:

@@ -69,6 +69,7 @@ class Prepared(NamedTuple):
 
     context: "ssl.SSLContext"
     lines: Sequence[Line]
+    trusts: bool = True  # False: the CA certificate could not be read, so there is nobody to trust
 
 
 def prepare(files: TlsFiles, *, server: bool) -> Prepared:
@@ -94,7 +95,10 @@ def prepare(files: TlsFiles, *, server: bool) -> Prepared:
         raise TlsError(lines)
     if fetching or authority == "none":
         result.verify_mode = ssl.CERT_NONE
-    return Prepared(result, lines if fetching else [*lines, *_authority(result, authority)])
+    if fetching:
+        return Prepared(result, lines)
+    untrusting = _authority(result, authority)
+    return Prepared(result, [*lines, *untrusting], all(level != ERR for level, _ in untrusting))
 
 
 def complaints(files: TlsFiles) -> list[Line]:
