@@ -226,7 +226,10 @@ class Bridge:
             if port.peer is not None:
                 self._changed(patch_token(port.name))
         if describe(port) != describe(old):
-            self._tell(of.OFPPR_MODIFY, port)
+            unchanged = describe(port._replace(config=port.config & of.OFPPC11_ALL)) == describe(
+                old._replace(config=old.config & of.OFPPC11_ALL)
+            )
+            self._tell(of.OFPPR_MODIFY, port, newest=1 if unchanged else None)
 
     def set_port_bits(self, ofport: int, config: int, mask: int) -> None:
         """What a port-mod does.  PORT_DOWN is the device's; the others are the bridge's."""
@@ -386,8 +389,9 @@ class Bridge:
     def _changed(self, *tokens: object) -> None:
         self.fabric.changes += tokens
 
-    def _tell(self, reason: int, port: OfPort) -> None:
-        self.clients.tell(PortStatus(reason, describe(port)))
+    def _tell(self, reason: int, port: OfPort, *, newest: int | None = None) -> None:
+        """`newest`: the last version of OpenFlow in which there is something to tell."""
+        self.clients.tell(PortStatus(reason, describe(port)), newest=newest)
 
 
 def _matters(port: OfPort) -> tuple[object, ...]:

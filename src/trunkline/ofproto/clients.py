@@ -67,6 +67,7 @@ class Client:
         "connection",
         "controller_id",
         "limiter",
+        "listens",
         "monitors",
         "origin",
         "pause",
@@ -81,6 +82,7 @@ class Client:
         self.origin = origin
         self.role = of.OFPCR_ROLE_EQUAL
         self.chosen: AsyncConfig | None = None  # what it has asked to be told
+        self.listens = not service  # or has said that it wants to be told something
         self.controller_id = 0
         self.limiter: PacketInLimiter | None = None
         self.bundles: dict[int, Bundle] = {}
@@ -102,7 +104,7 @@ class Client:
         """Whether it is to be sent this message unasked."""
         if isinstance(message, RoleStatus):
             return self.connection.version >= _OPENFLOW13  # asked for or not
-        if self.service and not self.config[1]:
+        if not self.listens:
             return False
         secondary = self.role == of.OFPCR_ROLE_SECONDARY
         match message:
@@ -146,11 +148,14 @@ class Clients:
     def detach(self, client: Client) -> None:
         self.all.remove(client)
 
-    def tell(self, message: Message, controller_id: int | None = None) -> None:
-        """Sends a message to all who want it, or to those of them who have given themselves that id."""
+    def tell(self, message: Message, controller_id: int | None = None, *, newest: int | None = None) -> None:
+        """Sends a message to all who want it, or to those of them who have given themselves that id, or whose
+        version of OpenFlow is not after `newest`."""
         for client in self.all:
             wanted = client.connection.version and client.wants(message)
             if controller_id is not None and client.controller_id != controller_id:
+                continue
+            if newest is not None and client.connection.version > newest:
                 continue
             if wanted and (not isinstance(message, PacketIn) or self._admit(client, message)):
                 client.connection.send(message, xid=UNASKED)
@@ -162,7 +167,7 @@ class Clients:
             wanted = client.asynchronous.requestforward[client.role == of.OFPCR_ROLE_SECONDARY]
             if client is sender or not client.connection.version or not wanted >> bit & 1:
                 continue
-            if client.service and not client.config[1]:
+            if not client.listens:
                 continue
             with suppress(EncodeError):  # its version has no such message
                 client.connection.send(RequestForward(message, UNASKED), xid=UNASKED)  # type: ignore[arg-type]

@@ -178,6 +178,7 @@ def _set_config(bridge: Bridge, client: Client, message: m.SetConfig) -> None:
     if fragments != of.OFPC_FRAG_REASM:  # who asks for that reads in the answer to get-config what is instead
         bridge.set_fragments(fragments)
     client.config = (bridge.fragments, miss_send_len, bad_ttl)
+    client.listens = bool(miss_send_len) or not client.service
 
 
 def _role(bridge: Bridge, client: Client, message: m.RoleRequest) -> m.Message:
@@ -194,6 +195,7 @@ def _set_async(bridge: Bridge, client: Client, message: m.SetAsync) -> None:
         for have, want in zip(old, message, strict=True)
     ]
     client.chosen = m.AsyncConfig(*merged)  # type: ignore[arg-type]
+    client.listens = True
 
 
 def _get_async(bridge: Bridge, client: Client, message: m.GetAsyncRequest) -> m.Message:

@@ -17,7 +17,7 @@ from trunkline.flow import key as layout
 from trunkline.openflow.actions import Action, Controller
 from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.explain import actions_text
-from trunkline.translate.result import TABLE, THAW, Node, Recirculation, SendToController, Unroll
+from trunkline.translate.result import CONNTRACK, TABLE, THAW, Node, Recirculation, SendToController, Unroll
 from trunkline.translate.walk import Walk
 
 CARRIED: Final = layout.PIPELINE & ~layout.MASK["actset_output"] | TUNNEL
@@ -44,8 +44,13 @@ class Frozen(NamedTuple):
     userdata: bytes = b""  # of the controller action that froze it
 
 
-def freeze(x: Walk, table: int, actions: tuple[Any, ...] | None, userdata: bytes = b"") -> int:
-    """The number under which the walk can be resumed with `actions`, or with a lookup in `table`."""
+def freeze(
+    x: Walk, table: int, actions: tuple[Any, ...] | None, userdata: bytes = b"", *, tracked: bool = False
+) -> int:
+    """The number under which the walk can be resumed with `actions`, or with a lookup in `table`.
+
+    `tracked`: once the packet has been to connection tracking, or as it came from there.
+    """
     frozen = Frozen(
         x.bridge.name,
         table,
@@ -55,7 +60,7 @@ def freeze(x: Walk, table: int, actions: tuple[Any, ...] | None, userdata: bytes
         tuple(x.action_set) if actions != () or x.freezing else (),
         tuple(x.stack),
         x.key & CARRIED,
-        x.conntracked,
+        tracked or x.tracked,
         userdata,
     )
     return x.bridge.fabric.recirculations.id_of(frozen)
@@ -67,7 +72,7 @@ def fork(x: Walk, table: int, kind: str, *, zone: int = 0) -> None:
     `kind` says why, for the explanation (result.py, Recirculation).  What must happen to the packet before
     (dp.Conntrack, dp.Hash) is in `x.out` already.
     """
-    number = freeze(x, table, None)
+    number = freeze(x, table, None, tracked=kind == CONNTRACK)
     x.out.append(dp.Recirc(number))
     if x.why is not None:
         x.followed.append(Recirculation(kind, number, x.key & ~_RECIRC_MASK | number << _RECIRC, zone))
@@ -110,7 +115,7 @@ def _put_out(x: Walk, pause: Controller | dp.Hash | None) -> None:
     what = SendToController(
         x.bridge,
         pause.reason,
-        x.table,
+        0,  # the original says table 0 wherever a packet waits
         x.cookie,
         pause.controller_id,
         pause.max_len,

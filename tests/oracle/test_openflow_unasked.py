@@ -1,0 +1,111 @@
+"""What connections are told unasked, beside the original: by what they have said of themselves before.
+
+Who comes by, such as ovs-ofctl, is told nothing until it sets a length for misses or says what it wants to be
+told.  What the last of these messages says counts.  A port's change is told in the versions that have words
+for it.
+"""
+
+import itertools
+import random
+import re
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from support.switch_pair import Pair, Peer, fresh_pair
+from trunkline.openflow import messages as m
+from trunkline.openflow.codec import encode
+from trunkline.openflow.text import message_text
+from trunkline.openflow.wire import Protocol
+
+pytestmark = pytest.mark.oracle
+
+PACKET = "505400000007505400000005080045000014000000004011f97cc0a80001c0a80002"
+CONFIGURE = {"length": 0xFFFF, "short": 40, "nothing": 0}
+ASK = {
+    "all": m.SetAsync((0x3F, 0), (7, 0), (0x3F, 0)),
+    "none": m.SetAsync((0, 0), (0, 0), (0, 0)),
+    "ports": m.SetAsync((0, 0), (7, 0), (0, 0)),
+}
+SAID = [said for most in range(3) for said in itertools.product((*CONFIGURE, *ASK), repeat=most)]
+WORDS = ("flood", "receive", "forward", "packet-in", "stp", "receive-stp")
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    yield from fresh_pair()
+
+
+def connected(pair: Pair, version: int, said: tuple[str, ...]) -> tuple[Peer, Peer]:
+    data = b""
+    for word in said:
+        if word in CONFIGURE:
+            data += struct.pack("!BBHIHH", version, 9, 12, 6, 0, CONFIGURE[word])
+        else:
+            data += b"".join(encode(Protocol(version), ASK[word], 7))
+    peers = pair.peers(version)
+    answers = [peer.ask(data) for peer in peers]
+    assert answers[1] == answers[0]
+    return peers
+
+
+def told(peer: Peer, got: list[bytes]) -> Counter[str]:
+    got += peer.barrier()
+    return Counter(message_text(message).partition(" (xid=0x0)")[0] for message in got)
+
+
+def test_who_is_told_anything(pair: Pair) -> None:
+    r = random.Random(2)
+    chosen = [(r.randrange(1, 7), said) for said in SAID] + [(version, ("all",)) for version in range(1, 7)]
+    connections = [(one, connected(pair, *one), ([], [])) for one in chosen]
+    for switch in pair.both:
+        flows = "actions=controller\ntable=1,send_flow_rem,actions=drop\n"
+        done = switch.ofctl("-O", "OpenFlow15", "add-flows", "br0", "-", input=flows)
+        assert done.returncode == 0, done.stderr
+    pair.control("netdev-dummy/receive", "p1", PACKET)
+    for switch in pair.both:
+        assert switch.ofctl("del-flows", "br0", "table=1").returncode == 0
+        assert switch.ofctl("mod-port", "br0", "p3", "no-receive").returncode == 0
+    deadline = time.monotonic() + 30
+    while True:
+        seen = {
+            one: tuple(told(peer, got) for peer, got in zip(peers, gots, strict=True))
+            for one, peers, gots in connections
+        }
+        different = {one: both for one, both in seen.items() if both[0] != both[1]}
+        everything = [both for (_, said), both in seen.items() if said == ("all",)]
+        if not different and all(len(both[1]) == 3 for both in everything):
+            break
+        assert time.monotonic() < deadline, different
+        time.sleep(0.05)
+    assert any(not both[1] for both in seen.values())
+    for _, peers, _ in connections:
+        for peer in peers:
+            peer.close()
+
+
+def test_changes_of_a_port_are_told_where_there_are_words_for_them(pair: Pair) -> None:
+    r = random.Random(3)
+    connections = [connected(pair, version, ("length",)) for version in range(1, 7)]
+    some: list[tuple[str, str]] = [("OpenFlow10", f"{no}{word}") for word in WORDS for no in ("no-", "")]
+    for _ in range(8):
+        some.append((f"OpenFlow1{r.choice((0, 1, 3, 5))}", r.choice(("no-", "")) + r.choice(WORDS)))
+    for version, word in (*some, ("OpenFlow10", "no-receive")):
+        for switch in pair.both:
+            assert switch.ofctl("-O", version, "mod-port", "br0", "p4", "receive").returncode == 0
+            assert switch.ofctl("-O", version, "mod-port", "br0", "p4", word).returncode == 0
+    deadline = time.monotonic() + 30
+    got: list[tuple[list[str], list[str]]] = [([], []) for _ in connections]
+    while True:
+        for peers, both in zip(connections, got, strict=True):
+            for peer, texts in zip(peers, both, strict=True):
+                texts += [re.sub("addr:.*", "addr", message_text(one)) for one in peer.barrier()]
+        different = [both for both in got if both[0] != both[1]]
+        if not different:
+            break
+        assert time.monotonic() < deadline, different
+        time.sleep(0.05)
+    assert len(got[0][1]) > len(got[5][1]) > 0
