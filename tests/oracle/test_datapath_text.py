@@ -150,9 +150,16 @@ recirc() drop,1 push_vlan(vid=5000,pcp=0) trunc(x) set(foo(a=3)) set(ipv4(foo=3)
 """.split()  # noqa: SIM905
 
 
+NESTED = [
+    before * depth + "1" + after * depth
+    for before, after in (("clone(", ")"), ("sample(sample=50%,actions(", "))"), ("clone(2,", "),3"))
+    for depth in (10, 29, 30, 31, 32, 1000)
+]
+
+
 def test_actions(switch: Originals) -> None:
     different = []
-    for text in ACTIONS:
+    for text in ACTIONS + NESTED:
         done = switch.run("ovs-appctl", "dpctl/parse-actions", text)
         expected = done.stdout.strip() if not done.returncode else "refused"
         hints = {"ipv6(": 0x86DD, "nd(": 0x86DD, "arp(": 0x0806}

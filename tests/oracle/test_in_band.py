@@ -72,6 +72,28 @@ def test_hidden_flows(pair: Pair) -> None:
     assert _flows(pair.ours) == []
 
 
+def test_hidden_flows_are_not_counted(pair: Pair) -> None:
+    """Statistics of tables count what a controller may know; bridge/dump-flows shows all."""
+    flows = ("actions=drop", "ip,actions=drop", "priority=0,arp,actions=2", "priority=32768,udp,actions=2")
+    try:
+        for switch in pair.both:
+            switch.vsctl(*["set-controller", "br0", "tcp:10.1.2.3:6653"])
+            for flow in (*flows, *(f"table=3,{flow}" for flow in flows[:2])):
+                assert switch.ofctl("add-flow", "br0", flow).returncode == 0
+        assert len(_settle(pair, "flows")) > 6 + 4
+        counts = []
+        for switch in pair.both:
+            shown = switch.ofctl("dump-tables", "br0").stdout
+            counts.append(re.findall(r"active=(\d+)", shown)[:2])
+        assert counts[0] == counts[1]
+        assert counts[1][0] == "4"
+    finally:
+        for switch in pair.both:
+            switch.vsctl("del-controller", "br0")
+            switch.ofctl("del-flows", "br0")
+        _settle(pair, "the end")
+
+
 def test_what_controllers_need_passes_whatever_they_do(pair: Pair) -> None:
     """Flows of a controller, and their deletion, leave the hidden ones; nobody is shown them."""
     for switch in pair.both:

@@ -241,15 +241,22 @@ _WRITERS: Final[Mapping[type, _Writer]] = MappingProxyType(
 
 # ---- reading
 
+_DEEPEST: Final = 30  # actions around an action
 
-def parse_actions(text: str, ports: Mapping[str, int] = _NO_NAMES) -> tuple[Any, ...]:
-    """The actions of a text; `drop` is none.  Raises TextError with the action that makes no sense."""
+
+def parse_actions(text: str, ports: Mapping[str, int] = _NO_NAMES, depth: int = 0) -> tuple[Any, ...]:
+    """The actions of a text; `drop` is none; `depth` counts the actions around them.
+
+    Raises TextError with the action that makes no sense.
+    """
+    if depth > _DEEPEST:
+        raise TextError(f"more than {_DEEPEST} actions within each other")
     if text.strip() == "drop":
         return ()
     found = []
     for name, body, rest in _words(text):
         try:
-            found.append(_parse(name, body, ports))
+            found.append(_parse(name, body, ports, depth + 1))
         except (ValueError, KeyError, TextError):
             raise TextError(f"syntax error at {rest}") from None
     return tuple(found)
@@ -286,7 +293,7 @@ def _words(text: str) -> Iterator[tuple[str, str | None, str]]:
         yield name, text[opening + 1 : at - 1], text[start:]
 
 
-def _parse(name: str, body: str | None, ports: Mapping[str, int]) -> Any:
+def _parse(name: str, body: str | None, ports: Mapping[str, int], depth: int) -> Any:
     if body is None:
         if name in _PLAIN:
             return _PLAIN[name]
@@ -299,11 +306,11 @@ def _parse(name: str, body: str | None, ports: Mapping[str, int]) -> Any:
     if name == "tnl_pop":
         return a.TunnelPop(ports[body] if body in ports else _number(body, 0xFFFFFFFF))
     if name == "clone":
-        return a.Clone(parse_actions(body, ports))
+        return a.Clone(parse_actions(body, ports, depth))
     if name == "sample":
-        return _read_sample(body, ports)
+        return _read_sample(body, ports, depth)
     if name == "check_pkt_len":
-        return _read_check_length(body, ports)
+        return _read_check_length(body, ports, depth)
     raise KeyError(name)
 
 
@@ -397,19 +404,19 @@ def _read_userspace(body: str) -> a.Userspace:
     return a.Userspace(cookie, _decimal(pid, 0xFFFFFFFF), out_port, bool(actions))
 
 
-def _read_sample(body: str, ports: Mapping[str, int]) -> a.Sample:
+def _read_sample(body: str, ports: Mapping[str, int], depth: int) -> a.Sample:
     found = re.fullmatch(r"sample=([0-9.]+)%,actions\((.*)\)", body.strip())
     if found is None or not 0 <= float(found[1]) <= 100:
         raise ValueError(body)
-    return a.Sample(round(float(found[1]) * 0xFFFFFFFF / 100), parse_actions(found[2], ports))
+    return a.Sample(round(float(found[1]) * 0xFFFFFFFF / 100), parse_actions(found[2], ports, depth))
 
 
-def _read_check_length(body: str, ports: Mapping[str, int]) -> a.CheckLength:
+def _read_check_length(body: str, ports: Mapping[str, int], depth: int) -> a.CheckLength:
     parts = {name: inner for name, inner, _ in _words(body)}
     found = re.match(r"size=(\d+),", body)
     if found is None or parts.get("gt") is None or parts.get("le") is None:
         raise ValueError(body)
-    greater, less = (parse_actions(parts[name] or "", ports) for name in ("gt", "le"))
+    greater, less = (parse_actions(parts[name] or "", ports, depth) for name in ("gt", "le"))
     return a.CheckLength(_number(found[1], 0xFFFF), greater, less)
 
 

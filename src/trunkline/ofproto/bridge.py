@@ -164,6 +164,11 @@ class Bridge:
                 self.flows.install(rule)
 
     @property
+    def hidden(self) -> int:
+        """How many flows of table 0 are the bridge's own, which controllers are not told of."""
+        return len(self._in_band) + (self._open_rule is not None)
+
+    @property
     def _is_standalone(self) -> bool:
         return self.config.fail_mode == "standalone"
 

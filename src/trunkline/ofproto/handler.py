@@ -366,9 +366,10 @@ def _table_stats(bridge: Bridge, client: Client, message: m.TableStatsRequest) -
     for number in range(TABLES):
         classifier = bridge.flows.tables.tables.get(number)
         counters = bridge.flows.tables.counters.get(number)
+        hidden = bridge.hidden if number == 0 else 0
         stats = m.TableStats(
             number,
-            classifier.size if classifier else 0,
+            classifier.size - hidden if classifier else 0,
             counters.lookups if counters else 0,
             counters.matched if counters else 0,
             name=limits.name(number),

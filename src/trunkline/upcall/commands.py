@@ -174,9 +174,8 @@ def _rule_line(rule: Rule, now: float, offload: bool) -> str:
     parts.append(f"n_packets={rule.counters.packets}, n_bytes={rule.counters.bytes}, ")
     if offload:
         parts.append("n_offload_packets=0, n_offload_bytes=0, ")
-    match = format_match(rule.match)
-    parts.append(f"priority={rule.priority}," + (f"{match}," if match else ""))
-    return "".join(parts) + f"actions={format_actions(rule.actions)}"
+    match = format_match(rule.match, priority=rule.priority)
+    return "".join(parts) + f"{match},actions={format_actions(rule.actions)}"
 
 
 def _show(datapaths: Datapaths, arguments: Sequence[str]) -> str:
