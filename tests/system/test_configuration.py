@@ -141,6 +141,22 @@ def test_an_internal_port_may_live_in_another_namespace(host: Host) -> None:
     assert "in0" not in other("ip", "-o", "link")
 
 
+def test_an_internal_port_elsewhere_takes_no_settings_until_it_is_back(host: Host) -> None:
+    other = host.namespace.machine("p1", "10.0.0.1/24")
+    host.vsctl("add-port", "br0", "in0", "--", "set", "Interface", "in0", "type=internal")
+    host.namespace("ip", "link", "set", "in0", "netns", other.name)
+    columns = ("get", "Interface", "in0", "mac_in_use", "mtu", "ifindex", "error")
+    host.until("[]\n[]\n0\n[]", *columns)
+    host.vsctl("set", "Interface", "in0", "mtu_request=1300", 'mac="02:00:00:00:00:77"')
+    log = (host.directory / "ovs-vswitchd.log").read_text()
+    assert "bridge|ERR|interface in0: setting MAC failed (No such device)" in log
+    assert "netdev|WARN|failed to set MTU for network device in0: No such device" in log
+    assert "02:00:00:00:00:77" not in other("ip", "link", "show", "in0")
+    other("ip", "link", "set", "in0", "netns", str(host.switch.pid))
+    host.until('"02:00:00:00:00:77"\n1300\n[]', *columns[:5], "error")
+    assert "02:00:00:00:00:77" in host.namespace("ip", "link", "show", "in0")
+
+
 def test_devices_that_come_and_go_in_a_storm_end_as_they_are(host: Host) -> None:
     """Thousands of changes while the switch is held: the kernel drops news, and the switch looks anew."""
     host.vsctl("add-port", "br0", "v0", "--", "add-port", "br0", "v1")

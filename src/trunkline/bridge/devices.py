@@ -64,6 +64,7 @@ class DeviceState(NamedTuple):
 
     `mac` an int; `mtu` bytes, None where there is no such thing (patch); `speed` bit/s and `full_duplex` None
     where unknown; `link_resets` how often the carrier changed; `status` goes to Interface.status.
+    `away`: it is in another namespace, and cannot be seen or changed from here; it may come back.
     """
 
     mac: int = 0
@@ -76,6 +77,7 @@ class DeviceState(NamedTuple):
     full_duplex: bool | None = None
     status: Mapping[str, str] = {}
     features: Features = Features()
+    away: bool = False
 
 
 class Device(Protocol):

@@ -317,7 +317,10 @@ class Interfaces:
         """Looks at the device anew, and passes on what is different."""
         if part.device is None:
             return
+        was_away = part.known_state.away
         part.state = part.device.state()
+        if was_away and not part.state.away:  # what was asked for meanwhile
+            self._set_up(part)
         self._settling.count(part)
         part.port.bridge.bridge.change_interface(openflow_port(part))
         self._unwritten.add(part.uuid)

@@ -101,10 +101,12 @@ class Settling:
             internal = part.internals.get(name)
             if internal is None or internal.state is None:
                 continue
+            if internal.state.away and part.settled == (mac, mtu):
+                continue  # it was tried
             if internal.has_bridge_mac and internal.state.mac != mac:
-                self.change_device(internal, lambda device: device.set_mac(mac))
+                self.change_device(internal, lambda device: device.set_mac(mac), self._no_mac)
             if mtu is not None and _follows(internal) and _must_follow(internal.state.mtu, mtu, changed):
-                self.change_device(internal, lambda device: device.set_mtu(mtu))
+                self.change_device(internal, lambda device: device.set_mtu(mtu), self._no_mtu)
         part.fresh.clear()
         part.settled = (mac, mtu)
 
@@ -117,14 +119,28 @@ class Settling:
         if config != part.bridge.config:
             part.bridge.configure(config)
 
-    def change_device(self, part: InterfacePart, change: Callable[[Device], None]) -> None:
-        """Changes something of an open device and passes on what has become of it."""
+    def _no_mac(self, name: str, reason: DeviceError) -> None:
+        self._log.err("bridge %s: failed to set bridge Ethernet address: %s", name, reason)
+
+    def _no_mtu(self, name: str, reason: DeviceError) -> None:
+        self._netdev_log.warn("failed to set MTU for network device %s: %s", name, reason)
+
+    def _no_change(self, name: str, reason: DeviceError) -> None:
+        self._netdev_log.warn("%s: %s", name, reason)
+
+    def change_device(
+        self,
+        part: InterfacePart,
+        change: Callable[[Device], None],
+        failed: Callable[[str, DeviceError], None] | None = None,
+    ) -> None:
+        """Changes something of an open device and passes on what has become of it; `failed` says why not."""
         if part.device is None:
             return
         try:
             change(part.device)
         except DeviceError as error:
-            self._netdev_log.warn("%s: %s", part.settings.name, error)
+            (failed or self._no_change)(part.settings.name, error)
             return
         part.state = part.device.state()
         part.port.bridge.bridge.change_interface(openflow_port(part))

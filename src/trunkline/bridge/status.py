@@ -134,7 +134,7 @@ def interface_columns(part: InterfacePart) -> Mapping[str, Any]:
     return {
         "ofport": part.ofport,
         "error": part.complaint,
-        "mac_in_use": format_mac(state.mac),
+        "mac_in_use": None if state.away else format_mac(state.mac),
         "mtu": state.mtu,
         "admin_state": "up" if state.admin_up else "down",
         "link_state": "up" if state.link_up else "down",

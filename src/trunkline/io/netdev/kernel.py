@@ -133,7 +133,7 @@ class SystemDevice:
     def state(self) -> DeviceState:
         link = self._link()
         if link is None or link.name != self.name:
-            return DeviceState(admin_up=False, link_up=False, mtu=None)
+            return DeviceState(admin_up=False, link_up=False, mtu=None, ifindex=0, away=True)
         settings = self._kernel.ethtool.settings(link.name)
         return DeviceState(
             mac=link.mac,
@@ -189,7 +189,9 @@ class SystemDevice:
 
     def set_mac(self, mac: int) -> None:
         link = self._link()
-        if link is not None and link.mac != mac:
+        if link is None:
+            raise DeviceError("No such device")
+        if link.mac != mac:
             self._change(mac=mac)
             if self._original_mac is None:
                 self._original_mac = link.mac
@@ -197,7 +199,9 @@ class SystemDevice:
 
     def set_mtu(self, mtu: int) -> None:
         link = self._link()
-        if link is not None and link.mtu != mtu:
+        if link is None:
+            raise DeviceError("No such device")
+        if link.mtu != mtu:
             self._change(mtu=mtu)
             if self._original_mtu is None:
                 self._original_mtu = link.mtu
