@@ -203,6 +203,9 @@ TAILS = {
     "spaces": b"OVSDB  JSON 3 " + b"0" * 40 + b"\n", "huge": b"OVSDB JSON 99999999999999999999 " + b"0" * 40 + b"\n",
     "capitals": record(b"{}\n", digest=hashlib.sha1(b"{}\n").hexdigest().upper()), "no line end": record(b"{}"),
     "empty record": record(b"", length=0),
+    "no table after one": record((ROW % '{"i":5}').encode()[:-2] + b',"name":17}\n'),
+    "no table before one": record(b'{"name":17,' + (ROW % '{"i":5}').encode()[1:]),
+    "no table beside none": record(b'{"Root":{},"_comment":5}\n'),
 }  # fmt: skip
 
 

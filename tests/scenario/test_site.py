@@ -2,7 +2,7 @@
 
 import pytest
 
-from trunkline.testing.site import Site, ToolError
+from trunkline.testing import Site, ToolError
 
 
 def test_machines_talk_through_vlans_and_patch_ports(site: Site) -> None:

@@ -279,9 +279,9 @@ def changes_of(database: Database, record: dict[str, Json], new_uuid: Callable[[
     as_difference = record.get("_is_diff") is True
     version = new_uuid()
     comment, date = record.get("_comment"), record.get("_date")
-    special = {"_is_diff"} if as_difference else set()
-    if isinstance(comment, str):
-        special.add("_comment")
+    special = {"_comment"}  # whatever it is
+    if as_difference:
+        special.add("_is_diff")
     if type(date) is int:
         special.add("_date")
         if date < 1 << 32:

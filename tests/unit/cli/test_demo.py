@@ -87,4 +87,7 @@ def test_the_story_is_sound() -> None:
 @pytest.mark.parametrize("argv", [["--nonsense"], ["extra"], ["--pace=soon"], ["--pace=-1"], ["--pace=nan"]])
 def test_bad_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(argv) == 1
-    assert capsys.readouterr().err.startswith("trunkline demo: ")
+    said = capsys.readouterr().err
+    assert said.startswith("trunkline demo: ")
+    if argv[0].startswith("--pace"):
+        assert said == f"trunkline demo: {argv[0]}: not a number of seconds below 3600\n"

@@ -56,7 +56,7 @@ def _tables(
         if type(rows) is _SPECIAL.get(name):
             continue
         if not isinstance(rows, dict):
-            return  # the originals stop here, too
+            continue  # it is no table, and passed over
         some = True
         known = names.setdefault(name, {})
         for uuid, row in rows.items():

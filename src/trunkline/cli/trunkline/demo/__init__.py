@@ -50,10 +50,8 @@ def main(argv: Sequence[str]) -> int:
         if parsed.arguments:
             raise OptionError(f"unexpected argument '{parsed.arguments[0]}'")
         terminal = sys.stdout.isatty() and "plain" not in options
-        pace = float(options.get("pace") or (1.5 if terminal else 0))
-        if not 0 <= pace < 3600:
-            raise ValueError(f"--pace={options['pace']}: not a number of seconds")
-    except (OptionError, ValueError) as error:
+        pace = _seconds(options["pace"] or "") if "pace" in options else 1.5 if terminal else 0
+    except OptionError as error:
         print(f"trunkline demo: {error}", file=sys.stderr)
         return 1
     if "help" in options:
@@ -70,6 +68,17 @@ def main(argv: Sequence[str]) -> int:
         return _cannot_show(error)
     finally:
         screen.stop()
+
+
+def _seconds(text: str) -> float:
+    """Raises OptionError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < 3600:
+        raise OptionError(f"--pace={text}: not a number of seconds below 3600")
+    return seconds
 
 
 def _cannot_show(error: OSError) -> int:
