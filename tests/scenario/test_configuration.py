@@ -122,3 +122,12 @@ def test_system_on_sim_is_said_where_datapaths_are_shown(site: Site) -> None:
         (at,) = [i for i, line in enumerate(lines) if line.startswith(" note: ")]
         assert lines[at - 1].startswith("system@ovs-system:")
         assert "sim" in lines[at]
+
+
+def test_a_port_mod_is_in_the_database_at_once(site: Site) -> None:
+    """Within a virtual second, not with the next statistics."""
+    site.vsctl("add-br br0")
+    site.machine("red", "10.0.0.1/24", "br0")
+    for action in ("down", "up"):
+        site.ofctl("mod-port", "br0", "red", action)
+        site.vsctl("--timeout=1", "wait-until", "Interface", "red", f"admin_state={action}")

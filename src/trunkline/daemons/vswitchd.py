@@ -214,6 +214,8 @@ class Switchd:
 
     def set_admin_state(self, bridge: str, ofport: int, up: bool) -> None:
         self.switch.set_admin_state(bridge, ofport, up)
+        if self.switch.unwritten:
+            self.client.changed.set()
 
     def _bridge_was_told(self, bridge: Bridge) -> None:
         self.run_datapaths()
