@@ -104,6 +104,7 @@ def test_tools_tell_the_version(pair: Pair, protocols: str) -> None:
 
 def test_damage_is_told(pair: Pair) -> None:
     for switch in pair.both:
+        switch.control("vlog/disable-rate-limit")
         switch.vsctl("set", "Bridge", "br0", "protocols=OpenFlow13")
         assert answer(switch, bytes.fromhex("0400000300000001")) == []
         wanted = "|vconn_stream|ERR|received too-short ofp_header (3 bytes)"
@@ -182,3 +183,24 @@ def test_appctl_shows_what_it_says(pair: Pair) -> None:
             seen.append((done.returncode, done.stdout, shown))
         assert seen[0] == seen[1]
         assert any("send request" in line for line in seen[1][2])
+
+
+def test_hellos_that_come_late_or_have_no_version(pair: Pair) -> None:
+    for switch in pair.both:
+        switch.vsctl("set", "Bridge", "br0", "protocols=OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15")
+    rnd = random.Random(24)
+    for version in (1, 4, 5, 6):
+        for second in (version, 0, 1, 2, 4, 6, 7, 255):
+            late = bytearray(hello(rnd)[0])
+            late[0] = second
+            sent = (
+                struct.pack("!BBHI", version, 0, 8, 1)
+                + late
+                + struct.pack("!BBHI", version, ECHO_REQUEST, 8, 9)
+            )
+            original, ours = (answer(switch, sent) for switch in pair.both)
+            assert original == ours, sent.hex()
+            assert [one[1] for one in ours] == [ERROR, ECHO_REPLY]
+    for body in ("", "0001000800000010"):
+        nothing = bytes((0, 0)) + struct.pack("!HI", 8 + len(body) // 2, 7) + bytes.fromhex(body)
+        assert [answer(switch, nothing) for switch in pair.both] == [[], []], body

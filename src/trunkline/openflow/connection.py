@@ -156,6 +156,9 @@ class Connection:
         if kind != 0:
             self.closed = "received non-hello message before version negotiation"
             return
+        if not version:
+            self.closed = "received hello of OpenFlow version 0"
+            return
         envelope = Envelope(version, xid, _HELLO, raw[8:], False)
         peer = decode_hello(envelope).versions
         common = self.versions & peer
@@ -170,7 +173,7 @@ class Connection:
         self.version = common.bit_length() - 1
 
     def _take(self, raw: bytes) -> Received | None:
-        if raw[0] != self.version:
+        if raw[0] != self.version or not raw[1]:
             self._foreign(raw)
             return None
         try:
@@ -188,10 +191,15 @@ class Connection:
         return None
 
     def _foreign(self, raw: bytes) -> None:
-        """A message of another version than the agreed one; echo requests are answered in any."""
+        """A message of another version than the agreed one; echo requests are answered in any, and a second
+        hello, which has no version, is refused in its own."""
         version, kind, _, xid = HEADER.unpack_from(raw)
         if kind == _ECHO_REQUEST:
             self._write(Protocol(min(max(version, 1), 6)), EchoReply(raw[8:]), xid)
+        elif not kind:
+            spoken = Protocol(version if 1 <= version <= 6 else 1)
+            error = "OFPBRC_BAD_TYPE" if version else "OFPBRC_BAD_VERSION"
+            self._write(spoken, Error(error, raw[:_ERROR_DATA]), xid)
         else:
             self._refuse(raw, xid, "OFPBRC_BAD_VERSION")
 
@@ -205,9 +213,6 @@ class Connection:
 
     def _echo(self, envelope: Envelope, message: EchoRequest) -> bool:
         self._write(self.protocol, EchoReply(message.data), envelope.xid)
-        return False
-
-    def _hello(self, envelope: Envelope, message: Hello) -> bool:
         return False
 
     def _flow_format(self, envelope: Envelope, message: SetFlowFormat) -> bool:
@@ -231,7 +236,6 @@ class Connection:
 
 _OWN: Final[dict[type, Callable[[Connection, Envelope, Any], bool]]] = {
     EchoRequest: Connection._echo,
-    Hello: Connection._hello,
     SetFlowFormat: Connection._flow_format,
     FlowModTableId: Connection._table_id,
     SetPacketInFormat: Connection._packet_in_format,
