@@ -314,23 +314,23 @@ def snooper_of(side: Side) -> socket.socket | None:
 
 
 def heard_from(snooper: socket.socket, controllers: list[Controller]) -> set[int]:
-    """Which controllers' barriers (of 1.3) are heard, by their places."""
-    for place, controller in enumerate(controllers):
-        before = controller.kinds().count(21)
-        controller.send(HEADER.pack(4, 20, 8, 0x70 + place))
-        until(lambda one=controller, before=before: one.kinds().count(21) > before)  # type: ignore[misc]
-    snooper.settimeout(20)
-    heard = barriers_in(data := snooper.recv(65536))
-    while not heard:
-        more = snooper.recv(65536)
-        assert more
-        heard = barriers_in(data := data + more)
-    snooper.settimeout(0.3)  # whatever else comes does so before long; nothing is expected
-    try:
-        heard |= barriers_in(data + snooper.recv(65536))
-    except OSError:
-        pass
-    return {xid - 0x70 for xid in heard}
+    """Which controllers' barriers (of 1.3) are heard, by their places; asked until the switch knows the
+    snooper."""
+    deadline = time.monotonic() + 30
+    data = b""
+    while not barriers_in(data):
+        assert time.monotonic() < deadline
+        for place, controller in enumerate(controllers):
+            before = controller.kinds().count(21)
+            controller.send(HEADER.pack(4, 20, 8, 0x70 + place))
+            until(lambda one=controller, before=before: one.kinds().count(21) > before)  # type: ignore[misc]
+        snooper.settimeout(0.3)  # whatever else comes does so before long; nothing is expected
+        try:
+            while more := snooper.recv(65536):
+                data += more
+        except TimeoutError:
+            pass
+    return {xid - 0x70 for xid in barriers_in(data)}
 
 
 def barriers_in(data: bytes) -> set[int]:
