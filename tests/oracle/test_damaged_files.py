@@ -150,6 +150,7 @@ def test_other_ends(both: tuple[Opener, Opener], tmp_path: Path) -> None:
         b"OVSDB CLUSTER 3 0000000000000000000000000000000000000000\n{}\n", data[start:], data[-100:],
         b"OVSDB JSON 99999999999999999999 da39a3ee5e6b4b0d3255bfef95601890afd80709\n{}\n",
         b"OVSDB JSON 4000000000 da39a3ee5e6b4b0d3255bfef95601890afd80709\n{}\n",
+        b"OVSDB JSONX 2 bf21a9e8fbc5a3846fb05b4fa0859e0917b2202f\n{}\n",
         b"OVSDB JSON -1 da39a3ee5e6b4b0d3255bfef95601890afd80709\n{}\n", b"x" * 300,
     )  # fmt: skip
     files = [(repr(tail[:20]), data + tail) for tail in tails]

@@ -72,6 +72,7 @@ COMMANDS = [
     ["--pretty", "transact", '["Open_vSwitch",{"op":"select","table":"Port","where":[["tag","==",7]]},{"op":"comment","comment":"x"}]'],
     ["dump"], ["dump", "Bridge"], ["dump", "Open_vSwitch"], ["dump", "Open_vSwitch", "Port", "name", "_uuid", "tag"],
     ["dump", "Bridge", "nocol"], ["dump", "Nope"], ["dump", "Port", "_version"],
+    ["dump", "Bridge", "name", "name"], ["dump", "Bridge", "_uuid", "name", "_uuid"], ["dump", "Port", "_version", "_version"],
     *([f"--format={form}", "dump", "Bridge", "name", "external_ids", "other_config", "flood_vlans", "ports"]
       for form in ("table", "list", "csv", "html", "json")),
     *([f"--data={form}", "dump", "Bridge"] for form in ("string", "bare", "json")),

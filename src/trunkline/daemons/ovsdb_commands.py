@@ -229,7 +229,8 @@ def memory_usage(daemon: "Daemon") -> dict[str, int]:
                 for value in row.values:
                     atoms += sum(len(item) if type(item) is tuple else 1 for item in value)
             weak += sum(sum(sources.values()) for sources in state.referrers.values())
-    monitors = sum(len(session.monitors) for session in daemon.server.sessions)
+    monitors = sum(len(hosted.shapes) for hosted in daemon.server.databases.values())  # equal ones count once
     usage = {"atoms": atoms, "cells": cells, "monitors": monitors, "n-weak-refs": weak}
-    few = {"sessions": len(daemon.server.sessions), "triggers": daemon.server.waiting()}
+    backlog = sum(connection.stream.backlog for connection in daemon.connections.values())
+    few = {"backlog": backlog, "sessions": len(daemon.server.sessions), "triggers": daemon.server.waiting()}
     return usage | {name: count for name, count in few.items() if count}

@@ -64,13 +64,13 @@ class LogError(OvsdbError):
 
 def identify(data: bytes, name: str) -> str:
     """STANDALONE or CLUSTERED, by the start of a file; `name` is for errors.  Raises OvsdbError."""
-    if not data:
-        raise OvsdbError(INTERNAL, f"{name}: cannot identify file type")
     header = _HEADER.match(data)
+    if data and header is None:
+        raise OvsdbError(INTERNAL, f"{name}: unexpected file format")
     magic = "" if header is None else header[1].decode()
     if magic in (STANDALONE, CLUSTERED):
         return magic
-    raise OvsdbError(INTERNAL, f"{name}: unexpected file format")
+    raise OvsdbError(INTERNAL, f"{name}: cannot identify file type")
 
 
 def read_records(data: bytes, name: str, magic: str = STANDALONE) -> Iterator[Record]:

@@ -91,6 +91,15 @@ def _columns(table: TableSchema, names: list[str]) -> dict[str, ColumnType]:
             found[name] = table.columns[name].type
         else:
             raise Failure(f'Table "{table.name}" has no column {name}.')
+    shown = [name for name in names if name != "_version"]
+    if len(shown) > len(found):  # what a server would answer to such a select
+        columns = dumps(sorted(shown, key=lambda name: (name[0] == "_", name)))
+        wrong = {
+            "syntax": columns,
+            "details": "array of distinct column names expected",
+            "error": "syntax error",
+        }
+        raise Failure(f'{table.name} table reply is not an object with a "rows" member array: {dumps(wrong)}')
     return found
 
 
