@@ -21,6 +21,7 @@ KERNEL, SIM, ORIGINAL = "kernel", "sim", "original"
 PAIRS = [
     ("vxlan", KERNEL, SIM, 4, ""),
     ("vxlan", KERNEL, ORIGINAL, 4, ""),
+    ("vxlan", KERNEL, KERNEL, 6, ""),  # whose checksums are none
     ("vxlan", SIM, ORIGINAL, 4, ""),
     ("geneve", KERNEL, SIM, 4, "options:csum=true"),
     ("geneve", KERNEL, ORIGINAL, 4, "options:csum=true"),

@@ -24,6 +24,7 @@ _ANCILLARY: Final = 256
 _ETHERNET: Final = 14
 _IP_RECVTTL, _IP_RECVTOS, _IP_PKTINFO = 12, 13, 8
 _RECVFORCE: Final = 33
+_UDP_NO_CHECK6_RX: Final = 102  # linux/udp.h
 _BUFFER: Final = 4 << 20
 _PACKET_INFO: Final = struct.Struct("=I4s4s")
 _PACKET_TYPE: Final = OFFSET["packet_type"]
@@ -78,6 +79,7 @@ class HostTunnel:
             if family == socket.AF_INET6:
                 if self._protocol == UDP:  # a raw socket has but one family
                     one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    one.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_RX, 1)  # RFC 6935: tunnels need none
                 for option in (socket.IPV6_RECVPKTINFO, socket.IPV6_RECVHOPLIMIT, socket.IPV6_RECVTCLASS):
                     one.setsockopt(socket.IPPROTO_IPV6, option, 1)
             else:
