@@ -1,6 +1,7 @@
 """Configuration on real devices: what is changed on them, put back, seen by OpenFlow, left behind."""
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,39 @@ def test_sizes_and_addresses_are_put_back(host: Host) -> None:
     assert "mtu 1400" in host.namespace("ip", "link", "show", "br0")
     host.vsctl("del-port", "v0")
     assert host.namespace("ip", "-o", "link", "show", "v0") == before
+
+
+def test_sizes_are_put_back_by_a_later_process_too(host: Host) -> None:
+    """Also where no kernel datapath remembers its devices."""
+    veth(host, "v0", "v1")
+    before = host.namespace("ip", "-o", "link", "show", "v0")
+    host.vsctl("set", "Bridge", "br0", "datapath_type=netdev", "--", "add-port", "br0", "v0")
+    host.vsctl("set", "Interface", "v0", "mtu_request=1400")
+    host.vsctl("set", "Interface", "v0", "mtu_request=1300")
+    host.switch.kill()
+    host.switch.wait(20)
+    host.start_switch()
+    host.vsctl("set", "Bridge", "br0", "external_ids:again=yes")
+    assert "mtu 1300" in host.namespace("ip", "link", "show", "v0")
+    host.vsctl("del-port", "v0")
+    assert host.namespace("ip", "-o", "link", "show", "v0") == before
+
+
+def test_a_packet_too_long_for_its_way_out_is_logged(host: Host) -> None:
+    veth(host, "v0", "v1")
+    veth(host, "w0", "w1")
+    for end in ("v0", "v1"):
+        host.namespace("ip", "link", "set", end, "mtu", "3000")
+    host.vsctl("set", "Bridge", "br0", "datapath_type=netdev", "--", "add-port", "br0", "v0")
+    host.vsctl("add-port", "br0", "w0")
+    send = (
+        "import socket; s = socket.socket(17, 3); s.bind(('v1', 0)); s.send(bytes([255] * 6) + bytes(1994))"
+    )
+    line = "netdev_linux|WARN|error sending Ethernet packet on w0: Message too long"
+    deadline = time.monotonic() + 20
+    while line not in (host.directory / "ovs-vswitchd.log").read_text():
+        assert time.monotonic() < deadline
+        host.namespace(sys.executable, "-c", send)
 
 
 def test_openflow_and_the_database_see_what_the_link_can_do(host: Host) -> None:

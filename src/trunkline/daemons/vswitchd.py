@@ -498,6 +498,7 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
             dummy=dummy,
             routes="disable-system-route" not in options,
             counters=env.counters,
+            log=env.log,
         )
         env.commands.add(*devices.commands())
         if dummy != "no" and isinstance(loop, Loop):

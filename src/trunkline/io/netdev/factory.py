@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
+from trunkline.base.log import Log
 from trunkline.bridge.devices import Device, DeviceError, HostChanged, UnknownTypeError, name_fault
 from trunkline.dpif.provider import TunnelPort
 from trunkline.io.netdev.dummy import DummyDevice, commands
@@ -49,8 +50,10 @@ class MachineDevices:
         dummy: Dummy = "no",
         routes: bool = True,
         counters: Counters | None = None,
+        log: Log | None = None,
     ) -> None:
         self._counters = counters
+        self._log = log
         self.dummies: dict[str, DummyDevice] = {}
         self._readers = readers
         self._run_directory = run_directory
@@ -97,7 +100,7 @@ class MachineDevices:
         return _BY_TYPE[type](name, self._shared(), held=held)
 
     def _shared(self) -> Kernel:
-        self._kernel = self._kernel or Kernel(self._readers, self._run_directory, self._counters)
+        self._kernel = self._kernel or Kernel(self._readers, self._run_directory, self._counters, self._log)
         return self._kernel
 
     def _open_dummy(self, name: str, type: str) -> Device:

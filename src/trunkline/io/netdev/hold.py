@@ -1,10 +1,11 @@
-"""What is changed on a device while the kernel forwards its packets, and how it was before.
+"""What is changed on a device while it is a port, and how it was before.
 
-Such a device has to be *promiscuous*, or it drops what is not for its own address; its *large receive
-offload* has to be off, for packets that are put together so cannot be forwarded; and its *VLAN filter* as
-well, which drops tags that the host has not asked for.  All of that, like the address and the MTU that the
-configuration sets, outlives this process, as the forwarding does.  So how it was before is kept in the
-run directory, a file a device, and whoever removes the port puts it back: this process, or one after it.
+A device whose packets the kernel forwards has to be *promiscuous*, or it drops what is not for its own
+address; its *large receive offload* has to be off, for packets that are put together so cannot be
+forwarded; and its *VLAN filter* as well, which drops tags that the host has not asked for.  All of that,
+and of any device the address and the MTU that the configuration sets, outlives this process, as the
+forwarding does.  So how it was before is kept in the run directory, a file a device, and whoever removes
+the port puts it back: this process, or one after it.
 
 A file names the boot and the network namespace it belongs to, and the device by index and name: where
 one of them is not the same, it speaks of another device.
@@ -63,6 +64,21 @@ class Holds:
                 record["features"].append(feature)
         self._write(link.ifindex)
 
+    def remember(self, link: Link) -> None:
+        """Takes care of a device whose packets this process reads.
+
+        The address and MTU that it had before an earlier process are still known; what only forwarding in the
+        kernel needs is put back.
+        """
+        fresh: dict[str, Any] = {"place": self._place, "name": link.name, "features": []}
+        before = self._read(link.ifindex)
+        if before is not None and before["name"] == link.name:
+            fresh |= {what: before[what] for what in ("mac", "mtu") if what in before}
+            self._put_back(link, {**before, "mac": None, "mtu": None})
+        self._held[link.ifindex] = fresh
+        if before is not None:
+            self._write(link.ifindex)
+
     def note(self, index: int, what: str, value: int) -> None:
         """How "mac" or "mtu" was before it was changed for the first time."""
         record = self._held.get(index)
@@ -75,11 +91,13 @@ class Holds:
         record = self._held.pop(index, None) or self._read(index)
         self._path(index).unlink(missing_ok=True)
         link = self._netlink.link_at(index)
-        if record is None or link is None:
-            return
+        if record is not None and link is not None:
+            self._put_back(link, record)
+
+    def _put_back(self, link: Link, record: dict[str, Any]) -> None:
         try:
             self._netlink.change(
-                index,
+                link.ifindex,
                 mac=record.get("mac"),
                 mtu=record.get("mtu"),
                 promiscuous=False if record.get("promiscuous") else None,

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from trunkline.base.counters import Counters
+from trunkline.base.log import Log, RateLimit
 from trunkline.bridge.devices import DeviceError, DeviceState, NoPortError
 from trunkline.io.files import error_text
 from trunkline.io.netdev.ethtool import Ethtool
@@ -45,13 +46,24 @@ class Readers(Protocol):
 class Kernel:
     """What devices share: the loop, and the sockets for questions and orders."""
 
-    def __init__(self, readers: Readers, run_directory: str, counters: Counters | None = None) -> None:
+    def __init__(
+        self, readers: Readers, run_directory: str, counters: Counters | None = None, log: Log | None = None
+    ) -> None:
+        self._log = None if log is None else log.module("netdev_linux")
+        self._not_sent = RateLimit(5, 20)
         self.readers = readers
         self.run_directory = run_directory
         self.netlink = Netlink(counters)
         self.ethtool = Ethtool()
         self.injector = Injector()
         self.holds = Holds(self.netlink, self.ethtool, run_directory)
+
+    def cannot_send(self, name: str, error: OSError) -> None:
+        """Says so, now and then."""
+        if self._log is not None:
+            self._log.warn(
+                "error sending Ethernet packet on %s: %s", name, error_text(error), limit=self._not_sent
+            )
 
     def close(self) -> None:
         self.netlink.close()
@@ -89,25 +101,24 @@ class SystemDevice:
         if link.flags & IFF_LOOPBACK:
             raise NoPortError("Invalid argument", "cannot add a loopback device")
         self.index = link.ifindex
-        self._original_mtu: int | None = None
-        self._original_mac: int | None = None
         self._first_changes = link.carrier_changes
         self._held = held
         self._reading = False
         self._packets: PacketSocket | None = None
         if held:
             self.transmit: Callable[[Packet], None] = partial(kernel.injector.send, link.ifindex)
-            self._prepare(link)
         else:
             self._packets = self._open(link.ifindex)
             self.transmit = self._packets.transmit
+        self._prepare(link)
 
     def _prepare(self, link: Link) -> None:
-        self._kernel.holds.take(link)
+        holds = self._kernel.holds
+        (holds.take if self._held else holds.remember)(link)
 
     def _open(self, index: int) -> PacketSocket:
         try:
-            return PacketSocket(index)
+            return PacketSocket(index, failed=partial(self._kernel.cannot_send, self.name))
         except OSError as error:
             raise DeviceError(error_text(error)) from None
 
@@ -193,8 +204,6 @@ class SystemDevice:
             raise DeviceError("No such device")
         if link.mac != mac:
             self._change(mac=mac)
-            if self._original_mac is None:
-                self._original_mac = link.mac
             self._kernel.holds.note(self.index, "mac", link.mac)
 
     def set_mtu(self, mtu: int) -> None:
@@ -203,8 +212,6 @@ class SystemDevice:
             raise DeviceError("No such device")
         if link.mtu != mtu:
             self._change(mtu=mtu)
-            if self._original_mtu is None:
-                self._original_mtu = link.mtu
             self._kernel.holds.note(self.index, "mtu", link.mtu)
 
     def set_admin_state(self, up: bool) -> None:
@@ -222,14 +229,8 @@ class SystemDevice:
         self._kernel.injector.forget(self.index)
 
     def close(self, *, remove: bool) -> None:
-        if self._held:
-            if remove:
-                self._kernel.holds.release(self.index)
-        elif remove and self.present():
-            try:
-                self._change(mac=self._original_mac, mtu=self._original_mtu)
-            except DeviceError:
-                pass  # it has just gone
+        if remove:
+            self._kernel.holds.release(self.index)
         self._stop()
 
 

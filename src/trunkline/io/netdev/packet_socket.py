@@ -11,6 +11,7 @@ One packet costs one recvmsg into two buffers made once, and one copy.
 import errno
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from trunkline.io.netdev.frames import HEADER_SIZE, PLAIN, ROOM, Headers, offload_with_tag, with_tag
@@ -31,13 +32,16 @@ _GONE: Final = frozenset((errno.ENETDOWN, errno.ENXIO, errno.ENODEV))
 
 
 class PacketSocket:
-    """Raises OSError if the device cannot be opened.  `bypass` skips the device's queueing, and its taps."""
+    """Raises OSError if the device cannot be opened.  `bypass` skips the device's queueing, and its taps;
+    `failed` is told why a packet could not be sent, unless it is that the queue is full."""
 
     broken = False  # whether nothing will ever come any more
 
-    __slots__ = ("_buffers", "_frame", "_header", "_headers", "_socket", "tx_dropped")
+    __slots__ = ("_buffers", "_failed", "_frame", "_header", "_headers", "_socket", "tx_dropped")
 
-    def __init__(self, index: int, *, bypass: bool = False) -> None:
+    def __init__(
+        self, index: int, *, bypass: bool = False, failed: Callable[[OSError], None] | None = None
+    ) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = packets = socket.socket(socket.AF_PACKET, kind, 0)
         try:
@@ -56,6 +60,7 @@ class PacketSocket:
         except OSError:
             packets.close()
             raise
+        self._failed = failed
         self._header = bytearray(HEADER_SIZE)
         frame = bytearray(ROOM)
         self._frame = memoryview(frame)
@@ -102,5 +107,7 @@ class PacketSocket:
                 self._socket.send(self._headers.octets(offload) + frame)
             else:
                 self._socket.sendmsg((self._headers.octets(offload), frame))
-        except OSError:
+        except OSError as error:
             self.tx_dropped += 1
+            if self._failed is not None and error.errno != errno.EAGAIN:
+                self._failed(error)
