@@ -12,6 +12,22 @@ from support.originals import PROGRAMS, environment
 pytestmark = pytest.mark.oracle
 
 FLOW = "in_port(1),eth(),eth_type(0x0800),ipv4(src=1.1.1.1,proto=6),tcp(src=1)"
+_IPV4, _IPV6 = "in_port(1),eth_type(0x800),ipv4", "in_port(1),eth_type(0x86dd),ipv6"
+INCOMPLETE = (
+    *(
+        f"in_port(1),eth_type({type:#x})"
+        for type in (0x800, 0x86DD, 0x806, 0x8035, 0x8100, 0x8847, 0x894F, 0x1234)
+    ),
+    *(f"{_IPV4}(proto={proto})" for proto in (1, 6, 17, 47, 58, 132)),
+    *(f"{_IPV6}(proto={proto})" for proto in (1, 6, 17, 58)),
+    f"{_IPV4}(proto=6),tcp(src=1)",
+    *(f"{_IPV6}(proto=17,frag={kind})" for kind in ("first", "later")),
+    *(f"{_IPV6}(proto=58),icmpv6(type={type},code={code})" for type in (128, 135) for code in (0, 1)),
+    "in_port(1),eth_type(0x88a8),vlan(vid=1,pcp=0)",
+    "in_port(1),eth_type(0x8100),vlan(vid=1,pcp=0),encap()",
+    "in_port(1),eth_type(0x8100),vlan(vid=1,pcp=0),encap(eth_type(0x800),ipv4(proto=6))",
+    "in_port(1),eth_type(0x8100),vlan(vid=1,pcp=0),encap(eth_type(0x800),ipv4(proto=6),tcp(src=1))",
+)
 SAME = (
     ("--help",),
     ("help", "show"),
@@ -36,6 +52,7 @@ SAME = (
     ("normalize-actions", FLOW, "p1,2", "p1=7"),
     ("normalize-actions", FLOW, "1", "p1=x"),
     ("normalize-actions", FLOW, "foo"),
+    *(("normalize-actions", flow, "1") for flow in INCOMPLETE),
     ("normalize-actions", "foo", "1"),
     ("parse-actions", "1", "x", "2"),
 )

@@ -6,8 +6,8 @@ from typing import Any, Final
 from trunkline.dpif.action_text import format_actions, parse_actions, pieces_of
 from trunkline.dpif.fit import as_given
 from trunkline.dpif.normalize import normalized
-from trunkline.dpif.text import parse_key
-from trunkline.flow.key import pack
+from trunkline.dpif.text import parse_key, split
+from trunkline.flow.key import FRAG_LATER, get, pack
 from trunkline.flow.values import TextError
 from trunkline.jsonrpc.unixctl import CommandError
 
@@ -63,6 +63,54 @@ _HEADERS: Final = {
 }
 
 
+_FOLLOWS: Final = {
+    0x0800: "ipv4",
+    0x86DD: "ipv6",
+    0x0806: "arp",
+    0x8035: "arp",
+    0x8847: "mpls",
+    0x8848: "mpls",
+    0x894F: "nsh",
+    0x8100: "encap",
+    0x88A8: "encap",
+}
+_TRANSPORT: Final = {
+    ("ipv4", 1): "icmp",
+    ("ipv6", 58): "icmpv6",
+    **{
+        (ip, number): name
+        for ip in ("ipv4", "ipv6")
+        for number, name in ((6, "tcp"), (17, "udp"), (132, "sctp"))
+    },
+}
+
+
+def lacks_header(flow: str) -> bool:
+    """Whether a flow has a type of packet without the attribute that goes with it.  Raises TextError."""
+    bodies = {name: body for name, body, _ in split(flow)}
+    if "eth_type" not in bodies:
+        return False
+    follows = _FOLLOWS.get(get(parse_key(f"eth_type({bodies['eth_type']})")[0], "dl_type"))
+    if follows is None:
+        return False
+    if follows not in bodies:
+        return True
+    if follows == "encap":
+        return bool(bodies["encap"]) and lacks_header(bodies["encap"])
+    if follows not in ("ipv4", "ipv6"):
+        return False
+    key = parse_key(f"{follows}({bodies[follows]})")[0]
+    transport = _TRANSPORT.get((follows, get(key, "nw_proto")))
+    if transport is None or get(key, "nw_frag") & FRAG_LATER:
+        return False
+    if transport not in bodies:
+        return True
+    if transport != "icmpv6" or "nd" in bodies:
+        return False
+    message = parse_key(f"icmpv6({bodies['icmpv6']})")[0]
+    return get(message, "tp_src") in (135, 136) and not get(message, "tp_dst")
+
+
 def normalize_text(words: Sequence[str]) -> tuple[str, str]:
     """As parse_text, of a flow, actions, and ports by `name=number`."""
     flow, text, *named = words
@@ -79,6 +127,8 @@ def normalize_text(words: Sequence[str]) -> tuple[str, str]:
     except TextError as error:
         return "", f"odp_flow_key_from_string ({error}) (Invalid argument)"
     done = f"input flow: {as_given(flow, ports)}\n"
+    if lacks_header(flow):
+        return done, "odp_flow_key_to_flow failed (reason unknown) (No such file or directory)"
     try:
         groups = normalized(key, parse_actions(text, ports))
         return done + groups, ""
