@@ -106,7 +106,7 @@ def test_pieces_make_the_record_of_a_snapshot(tmp_path: Path) -> None:
     file = DatabaseFile.create(str(tmp_path / "db"), RICH)
     make = random.Random(1)
     for number in range(250):
-        insert(file, number, make.choice(["", 'q"uote', "\u00fcml\\aut", "\udce4"]))
+        insert(file, number, make.choice(["", 'q"uote', "\u00fcml\\aut", "\u20ac\U0001f600"]))
     for comment in ("", "a comment"):
         whole = format_record(snapshot_record(file.database, comment, 17))
         assert b"".join(snapshot_pieces(file.database, comment, 17)) == whole.split(b"\n", 1)[1]
