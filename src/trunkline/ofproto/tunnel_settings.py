@@ -15,6 +15,7 @@ from trunkline.model.tunnels import DEFAULT_TTL, LEGACY_L3, PTAP, TUNNEL_TYPES, 
 INHERIT: Final = -1  # as tos or ttl: what the packet inside has
 _FLOW: Final = "flow"
 _GPE: Final = "gpe"
+_SECRET: Final = ("psk", "remote_cert", "remote_name")  # any of which asks for encryption
 _IKE: Final = ("psk", "remote_cert", "remote_name", "certificate", "private_key", "use_ssl_cert", "peer_cert")
 
 
@@ -100,6 +101,12 @@ class _Reader:
             self.found["destination"] = row.port
 
     def read(self) -> TunnelSettings:
+        secret = [key for key in _SECRET if key in self.options]
+        if secret:
+            raise TunnelError(
+                f"{self.name}: options:{secret[0]} asks for IPsec, which is not there yet, "
+                "and packets would go in clear"
+            )
         for key, text in sorted(self.options.items()):
             reader = _READERS.get(key)
             if (reader is None and key not in _IKE and key not in _KEYS) or not self._takes(key):
