@@ -163,9 +163,11 @@ def test_tls(short_directory: Path) -> None:
         dialler.tls = files._replace(bootstrap_ca_certificate=fetched)
         with pytest.raises(OSError, match="Protocol error"):
             await dialler.dial(f"ssl:127.0.0.1:{port}")
-        dialler.tls = files._replace(ca_certificate="/etc/ssl/certs/nosuch.pem")
-        with pytest.raises(OSError):
-            await dialler.dial(f"ssl:127.0.0.1:{port}")
+        for wrong in ({"ca_certificate": "/nosuch.pem"}, {"private_key": "/nosuch.pem"}):
+            dialler.tls = files._replace(**wrong)  # the last good ones go on, where there are such
+            (await dialler.dial(f"ssl:127.0.0.1:{port}")).close()
+            with pytest.raises(OSError):
+                await Sockets(quiet_log(), "", dialler.tls).dial(f"ssl:127.0.0.1:{port}")
         nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
 

@@ -226,6 +226,11 @@ class Log:
         self._reopen, self._close = reopen, close
         self.attach("file", sink)
 
+    @property
+    def has_file(self) -> bool:
+        """Whether there is, or was, a log file."""
+        return self._reopen is not None
+
     def reopen_file(self) -> str:
         """Takes up the file that has the log file's name now; gives the reason if there can be none."""
         return "Logging to file not configured" if self._reopen is None else self._reopen()

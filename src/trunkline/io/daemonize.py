@@ -149,7 +149,9 @@ class Daemonize:
             self._log.subprogram = "monitor"
             self._log.pid = os.getpid()
             set_title(f"{self._log.program}: monitoring pid {pid} ({status_text})")
-            self._log.close_file()
+            if self._log.has_file:
+                self._log.module("vlog").info("closing log file")
+                self._log.close_file()
             status = _wait(pid)
             self._log.reopen_file()
             death = f"pid {pid} died, {status_words(status)}"
