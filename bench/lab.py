@@ -59,7 +59,8 @@ class Lab:
 @contextmanager
 def lab(original: bool) -> Iterator[Lab]:
     """An empty lab; its daemons end with it."""
-    with tempfile.TemporaryDirectory(prefix="tb", dir="/tmp" if os.path.isdir("/tmp") else None) as directory:
+    place = "/tmp" if os.path.isdir("/tmp") else None
+    with tempfile.TemporaryDirectory(prefix="tb", dir=place, ignore_cleanup_errors=True) as directory:
         made = Lab(directory, original)
         try:
             yield made
