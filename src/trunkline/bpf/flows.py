@@ -450,3 +450,21 @@ def summed(values: bytes, start: int, end: int, each: int) -> Statistics:
         flags |= more_flags
         used = max(used, last)
     return Statistics(packets, octets, used * _NANOSECOND if used else None, flags)
+
+
+_NSH_TYPE: Final = 0x894F
+_TYPE_MASK: Final = layout.MASK["dl_type"]
+
+
+def beyond(key: int, mask: int) -> str | None:
+    """What of a match the program cannot look at, or None.
+
+    It knows nothing of NSH; other packets have none, and then it need not look.
+    """
+    rare = mask & layout.RARE & ~OPTIONS
+    if not rare:
+        return None if fits(mask) else "match on more of a tunnel's options than there is room for"
+    is_another = mask & _TYPE_MASK == _TYPE_MASK and layout.get(key, "dl_type") != _NSH_TYPE
+    if is_another and not key & rare:
+        return None
+    return "match on " + ", ".join(name for name, _ in layout.slots(rare))

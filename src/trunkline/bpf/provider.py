@@ -28,7 +28,7 @@ from trunkline.bpf import actions as encoding
 from trunkline.bpf import adopt, attach, inherit, loader, probe
 from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
-from trunkline.bpf.flows import NOTHING, OPTIONS, Flows, FullError, fits
+from trunkline.bpf.flows import NOTHING, OPTIONS, Flows, FullError, beyond, fits
 from trunkline.bpf.headers import Headers
 from trunkline.bpf.keeper import Keeper
 from trunkline.bpf.maps import possible_cpus
@@ -461,7 +461,7 @@ class BpfDatapath:
         """What the kernel is to do with the flow's packets, and whether that is to send them up."""
         self._fresh.clear()
         self._fresh_numbers.clear()
-        problem = _beyond(flow.key, flow.mask)
+        problem = beyond(flow.key, flow.mask)
         if problem is None:
             plain = self._plain.get(flow.actions)
             if plain is not None:
@@ -578,22 +578,6 @@ def _to_tunnel(port: int, fields: int) -> tuple[Any, ...]:
 
 _ETHERNET_ONLY: Final = layout.MASK["packet_type"]
 """Bits that are 0 in every packet that the kernel has."""
-_NSH_TYPE: Final = 0x894F
-_TYPE_MASK: Final = layout.MASK["dl_type"]
-
-
-def _beyond(key: int, mask: int) -> str | None:
-    """What of a match the program cannot look at, or None.
-
-    It knows nothing of NSH; other packets have none, and then it need not look.
-    """
-    rare = mask & layout.RARE & ~OPTIONS
-    if not rare:
-        return None if fits(mask) else "match on more of a tunnel's options than there is room for"
-    is_another = mask & _TYPE_MASK == _TYPE_MASK and layout.get(key, "dl_type") != _NSH_TYPE
-    if is_another and not key & rare:
-        return None
-    return "match on " + ", ".join(name for name, _ in layout.slots(rare))
 
 
 def _together(one: Statistics, other: Statistics) -> Statistics:

@@ -18,7 +18,7 @@ _METADATA: Final = frozenset(
 )  # fmt: skip
 _NO_TYPE: Final = 0x05FF
 _TAGS: Final = frozenset((0x8100, 0x88A8))
-_NETWORK: Final = {
+NETWORK: Final = {
     0x0800: "ipv4",
     0x86DD: "ipv6",
     0x0806: "arp",
@@ -59,7 +59,7 @@ def _within(names: Sequence[str], bodies: dict[str, str], key: int, depth: int) 
 
 def expected(key: int, kind: int) -> list[str]:
     """The attributes behind the type of a packet."""
-    network = _NETWORK.get(kind)
+    network = NETWORK.get(kind)
     if network is None:
         return []
     if network not in ("ipv4", "ipv6") or get(key, "nw_frag") & _LATER:

@@ -48,7 +48,7 @@ from trunkline.translate.translate import translate, translate_actions, translat
 from trunkline.translate.userspace import SLOW, slow_path
 from trunkline.upcall.effects import apply, sort
 from trunkline.upcall.megaflows import Index, Megaflow
-from trunkline.upcall.resuming import continuation, thawed
+from trunkline.upcall.resuming import continuation, framed, thawed
 from trunkline.upcall.taking_up import Left, TakingUp
 from trunkline.upcall.tracked import RESUMED, pipeline_fields
 
@@ -356,7 +356,7 @@ class Datapath:
     def _resume(self, bridge: Bridge, data: bytes, metadata: int, state: Continuation) -> None:
         """A packet goes on where its walk stopped for a controller."""
         frozen, port = thawed(bridge, metadata, state)
-        packet, kind = _framed(Packet(data), metadata)
+        packet, kind = framed(Packet(data), metadata)
         key = self.provider.key_of(packet.frame, port) | kind | metadata & RESUMED
         result = translate_frozen(bridge, key, frozen)
         self._translations.total += 1
@@ -366,7 +366,7 @@ class Datapath:
         in_port = (metadata & _IN_PORT_MASK) >> _IN_PORT
         interface = bridge.interfaces.get(in_port)
         number = interface.datapath_port if interface is not None else None
-        packet, kind = _framed(packet, metadata)
+        packet, kind = framed(packet, metadata)
         key = self.provider.key_of(packet.frame, number or 0) | kind
         result = translate_actions(bridge, key | metadata & (layout.PIPELINE | TUNNEL), actions)
         self._translations.total += 1
@@ -590,13 +590,3 @@ class Datapath:
     def close(self) -> None:
         self.purge()
         self.provider.close()
-
-
-def _framed(packet: Packet, metadata: int) -> tuple[Packet, int]:
-    """A packet from a controller with something in place of an Ethernet header, if `metadata` says that it
-    has none; and what the key says of that."""
-    kind = metadata & _PACKET_TYPE
-    if not kind:
-        return packet, 0
-    ethertype = layout.get(metadata, "packet_type") & 0xFFFF
-    return Packet(bytes(12) + ethertype.to_bytes(2, "big") + packet.frame), kind

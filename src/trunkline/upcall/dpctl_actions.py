@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from trunkline.dpif.action_text import format_actions, parse_actions, pieces_of
-from trunkline.dpif.fit import as_given
+from trunkline.dpif.fit import NETWORK, as_given
 from trunkline.dpif.normalize import normalized
 from trunkline.dpif.text import parse_key, split
 from trunkline.flow.key import FRAG_LATER, get, pack
@@ -63,17 +63,7 @@ _HEADERS: Final = {
 }
 
 
-_FOLLOWS: Final = {
-    0x0800: "ipv4",
-    0x86DD: "ipv6",
-    0x0806: "arp",
-    0x8035: "arp",
-    0x8847: "mpls",
-    0x8848: "mpls",
-    0x894F: "nsh",
-    0x8100: "encap",
-    0x88A8: "encap",
-}
+_FOLLOWS: Final = {**NETWORK, 0x8100: "encap", 0x88A8: "encap"}
 _TRANSPORT: Final = {
     ("ipv4", 1): "icmp",
     ("ipv6", 58): "icmpv6",

@@ -11,9 +11,11 @@ from trunkline.flow import key as layout
 from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow.actions import Action
 from trunkline.openflow.continuations import Continuation, Unfinished
+from trunkline.packet.packet import Packet
 from trunkline.translate.frozen import CARRIED, Frozen
 from trunkline.translate.result import Unroll
 
+_PACKET_TYPE: Final = layout.MASK["packet_type"]
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
 
 
@@ -69,3 +71,13 @@ def thawed(bridge: Bridge, metadata: int, state: Continuation) -> tuple[Frozen, 
         state.conntracked,
     )
     return frozen, state.datapath_port or 0
+
+
+def framed(packet: Packet, metadata: int) -> tuple[Packet, int]:
+    """A packet from a controller with something in place of an Ethernet header, if `metadata` says that it
+    has none; and what the key says of that."""
+    kind = metadata & _PACKET_TYPE
+    if not kind:
+        return packet, 0
+    ethertype = layout.get(metadata, "packet_type") & 0xFFFF
+    return Packet(bytes(12) + ethertype.to_bytes(2, "big") + packet.frame), kind
