@@ -3,9 +3,11 @@
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from support.namespaces import Namespace
+from support.kernel_program import compiled, needs_kernel
+from support.namespaces import Namespace, namespaces
 from support.originals import PATIENCE, environment, wait_for
 
 COMMANDS = Path(sys.executable).parent
@@ -72,3 +74,16 @@ class Host:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+
+
+def kernel_host(directory: Path) -> Iterator[Host]:
+    """One with a bridge br0 on the kernel datapath, in a namespace of its own, while a fixture lasts."""
+    needs_kernel()
+    compiled()
+    with namespaces() as namespace:
+        made = Host(namespace, directory)
+        try:
+            made.vsctl("add-br", "br0")
+            yield made
+        finally:
+            made.stop()

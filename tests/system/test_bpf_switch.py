@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from support.host import Host
-from support.kernel_program import compiled, needs_kernel
-from support.namespaces import Namespace, namespaces
+from support.host import Host, kernel_host
+from support.namespaces import Namespace
 from support.originals import PATIENCE
 
 pytestmark = pytest.mark.system
@@ -24,15 +23,7 @@ _DEADLINE = 30.0 * PATIENCE
 
 @pytest.fixture
 def host(short_directory: Path) -> Iterator[Host]:
-    needs_kernel()
-    compiled()
-    with namespaces() as namespace:
-        made = Host(namespace, short_directory)
-        try:
-            made.vsctl("add-br", "br0")
-            yield made
-        finally:
-            made.stop()
+    yield from kernel_host(short_directory)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
