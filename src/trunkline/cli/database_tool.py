@@ -17,7 +17,7 @@ from trunkline.dbctl import tables
 from trunkline.dbctl.grammar import Command, Parsed, UsageError, listing, local_options, parse_commands
 from trunkline.dbctl.run import Call, Exit, Outcome, Settings, Tool, prepare, run
 from trunkline.dbctl.work import TryAgain
-from trunkline.io import log_options
+from trunkline.io import log_options, tls_options
 from trunkline.io.alarm import end_after, end_by_signals
 from trunkline.io.log_sinks import write_out
 from trunkline.io.uuids import random_uuid
@@ -25,17 +25,7 @@ from trunkline.ovsdb.schema import Schema
 
 if TYPE_CHECKING:
     from trunkline.io.ovsdb_client import BlockingClient
-    from trunkline.io.tls import TlsFiles
 
-TLS: Final = (
-    Option("private-key", "required", "p"),
-    Option("certificate", "required", "c"),
-    Option("ca-cert", "required", "C"),
-    Option("ssl-protocols", "required"),
-    Option("ssl-ciphers", "required"),
-    Option("bootstrap-ca-cert", "required"),
-    Option("peer-ca-cert", "required"),
-)
 GLOBAL: Final = (
     Option("db", "required"),
     Option("no-syslog"),
@@ -54,7 +44,10 @@ GLOBAL: Final = (
     Option("version", short="V"),
     *log_options.OPTIONS,
     *tables.OPTIONS,
-    *TLS,
+    *tls_options.KEYS,
+    *tls_options.CHOICES,
+    tls_options.BOOTSTRAP,
+    tls_options.PEER,
 )
 
 
@@ -190,7 +183,7 @@ class Server:
 
             random.shuffle(targets)
         found = self.remotes.found
-        ways = Ways(self.remotes.directories.run, lambda: _tls(found), self.remotes.log)
+        ways = Ways(self.remotes.directories.run, lambda: tls_options.files_from(found), self.remotes.log)
         try:
             return connect_in_turn(targets, ways, suits=self._unsuitable, retry=self.remotes.retry)
         except ConnectError as error:
@@ -222,21 +215,6 @@ class Server:
             leads = row["leader"] or row["model"] != "clustered" or not self.remotes.leader_only
             return bool(row["connected"] and leads)
         return False
-
-
-def _tls(found: Found) -> "TlsFiles":
-    from trunkline.io.tls import TlsFiles
-
-    values = {name: value or "" for name, value in found}
-    return TlsFiles(
-        private_key=values.get("private-key", ""),
-        certificate=values.get("certificate", ""),
-        ca_certificate=values.get("ca-cert", ""),
-        protocols=values.get("ssl-protocols", ""),
-        ciphers=values.get("ssl-ciphers", ""),
-        bootstrap_ca_certificate=values.get("bootstrap-ca-cert", ""),
-        peer_ca_certificate=values.get("peer-ca-cert", ""),
-    )
 
 
 # -- the process -------------------------------------------------------------------------------------------
@@ -308,6 +286,8 @@ def main(profile: Profile, arguments: Sequence[str]) -> int:
     try:
         found, words = parse_options(arguments, table, in_order=True)
     except OptionError as error:
+        for name, value in error.found:
+            tls_options.mind(log, name, value)
         sys.stderr.write(f"{profile.program}: {error}\n")
         return 1
     own = {option.name for option in profile.options}
@@ -349,7 +329,7 @@ def _configure(profile: Profile, log: Log, found: Found, directories: Directorie
             tables.style_from_options([(name, value)])
         elif name == "timeout":
             _seconds([(name, value)])
-        else:
+        elif not tls_options.mind(log, name, value):
             explicit = explicit or name == "syslog-method"
             log_options.apply_option(log, name, value, directories)
     if not explicit:

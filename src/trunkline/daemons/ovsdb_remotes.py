@@ -136,30 +136,37 @@ class TlsReferences:
 
     def problems(self) -> list[str]:
         """What is wrong with the references."""
-        found = [parse_reference(self.daemon, text) for text in self.given if _is_reference(text)]
+        found = [parse_reference(self.daemon, text) for text in self.given if text and _is_reference(text)]
         return [problem for problem in found if isinstance(problem, str)]
 
     def begin(self) -> None:
         """Takes the settings up, and says what is wrong with them."""
-        self.now = TlsFiles(*map(self._resolved, self.given))
+        self.now = self._wanted()
         self.daemon.env.set_tls(self.now)
 
     def update(self) -> None:
         """Reads the names again; connections made from now on use them."""
         if not self.refers:
             return
-        wanted = TlsFiles(*map(self._resolved, self.given))
+        wanted = self._wanted()
         if wanted != self.now:
             self.now = wanted
             self.daemon.env.set_tls(wanted)
 
-    def _resolved(self, text: Any) -> Any:
-        if not _is_reference(text):
+    def _wanted(self) -> TlsFiles:
+        """Key and certificate count together or not at all, as in the original."""
+        found = TlsFiles(*map(self._resolved, self.given))
+        if found.private_key is None or found.certificate is None:
+            return found._replace(private_key=None, certificate=None)
+        return found
+
+    def _resolved(self, text: str | None) -> str | None:
+        if text is None or not _is_reference(text):
             return text
         reference = parse_reference(self.daemon, text)
         if isinstance(reference, str):
-            return ""  # the database is gone for now
-        return next((target for target, *_ in referred(self.daemon, reference) if target), "")
+            return None  # the database is gone for now
+        return next((target for target, *_ in referred(self.daemon, reference) if target), None)
 
 
 class Running:

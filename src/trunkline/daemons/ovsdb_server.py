@@ -548,7 +548,13 @@ Other options:
 
 
 PROGRAM: Final = Program(
-    "ovsdb-server", help_text, (), OPTIONS, configure, accept_module="ovsdb_jsonrpc_server"
+    "ovsdb-server",
+    help_text,
+    (),
+    OPTIONS,
+    configure,
+    accept_module="ovsdb_jsonrpc_server",
+    minds_keys=False,
 )
 
 

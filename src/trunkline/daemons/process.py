@@ -26,7 +26,7 @@ from trunkline.base.targets import absolute
 from trunkline.base.version import version_text
 from trunkline.daemons.commands import common_commands
 from trunkline.daemons.env import Env
-from trunkline.io import log_options
+from trunkline.io import log_options, tls_options
 from trunkline.io.daemonize import Daemonize, set_name
 from trunkline.io.files import error_text
 from trunkline.io.loop import Collector, Loop, LoopClock
@@ -52,13 +52,10 @@ DAEMON_OPTIONS: Final = (
     Option("unixctl", "required"),
 )
 TLS_OPTIONS: Final = (
-    Option("private-key", "required", "p"),
-    Option("certificate", "required", "c"),
-    Option("ca-cert", "required", "C"),
-    Option("bootstrap-ca-cert", "required"),
-    Option("peer-ca-cert", "required"),
-    Option("ssl-protocols", "required"),
-    Option("ssl-ciphers", "required"),
+    *tls_options.KEYS,
+    tls_options.BOOTSTRAP,
+    tls_options.PEER,
+    *tls_options.CHOICES,
 )
 COMMON_OPTIONS: Final = (*DAEMON_OPTIONS, *log_options.OPTIONS, *TLS_OPTIONS)
 _COMMON_NAMES: Final = frozenset(option.name for option in COMMON_OPTIONS)
@@ -84,7 +81,8 @@ class Program(NamedTuple):
     daemon's own, beside the common ones.  `configure` is given the daemon's own options and the arguments,
     before anything is forked, and returns the daemon.  `version` are more lines of ``--version``.  `datapath`
     says that the daemon works with devices, for the capabilities that ``--user`` leaves it; `accept_module`
-    logs that a connection could not be accepted.  `check` raises Fatal for an own option that is wrong by
+    logs that a connection could not be accepted, none if it is "".  `minds_keys` says that options for TLS
+    are files, and looked at when they are met.  `check` raises Fatal for an own option that is wrong by
     itself; an answer to a ``--version`` before it needs none.
     """
 
@@ -95,6 +93,7 @@ class Program(NamedTuple):
     configure: Callable[[Parsed, Directories], Run]
     datapath: bool = False
     accept_module: str = "stream"
+    minds_keys: bool = True
     check: Callable[[str, str | None], None] = lambda name, argument: None
 
 
@@ -203,6 +202,8 @@ def _take(program: Program, log: Log, options: Found, directories: Directories) 
     for name, argument in options:
         log_options.apply_option(log, name, argument, directories)
         program.check(name, argument)
+        if program.minds_keys:
+            tls_options.mind(log, name, argument)
         if name == "user":
             find_user(argument or "")
 
@@ -224,15 +225,7 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
         ),
         None if unixctl == "none" else absolute(unixctl, directories.run) if unixctl else "",
         given.get("user") or "",
-        TlsFiles(
-            given.get("private-key") or "",
-            given.get("certificate") or "",
-            given.get("ca-cert") or "",
-            given.get("ssl-protocols") or "",
-            given.get("ssl-ciphers") or "",
-            given.get("bootstrap-ca-cert") or "",
-            given.get("peer-ca-cert") or "",
-        ),
+        tls_options.files_from(options),
         "no-self-confinement" not in given,
     )
 

@@ -282,7 +282,6 @@ class _Controller:
         self._switches.add(_Switch(self, stream))
 
     async def run(self, targets: Sequence[str]) -> None:
-        self.env.set_tls(self.env.tls)  # says what is wrong with the settings
         for target in targets:
             try:
                 if target.partition(":")[0] in _PASSIVE:
@@ -444,7 +443,9 @@ Other options:
   -V, --version           display version information
 """
 
-PROGRAM: Final = Program("ovs-testcontroller", _usage, ("OpenFlow versions 0x1:0x6",), OPTIONS, configure)
+PROGRAM: Final = Program(
+    "ovs-testcontroller", _usage, ("OpenFlow versions 0x1:0x6",), OPTIONS, configure, accept_module=""
+)
 
 
 def main() -> None:

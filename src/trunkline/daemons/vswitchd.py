@@ -125,7 +125,6 @@ class Switchd:
         self._next_system = 0.0
         self._look_at_controllers = False  # their status has changed
         self._keys = env.tls
-        env.set_tls(env.tls)  # what is wrong with the command line's is said at once
         self._refusals = RateLimit()  # of what the database says to what the switch writes
         self._stirred = False  # `_send` is to be called in this turn
         self._wake: asyncio.Handle | asyncio.TimerHandle | None = None
@@ -340,11 +339,11 @@ class Switchd:
         given = self.env.tls
         files = given
         for row in self.replica.rows("SSL").values():
-            learned = row.ca_cert if row.bootstrap_ca_cert else ""
+            learned = row.ca_cert if row.bootstrap_ca_cert else None
             files = given._replace(
                 private_key=row.private_key,
                 certificate=row.certificate,
-                ca_certificate="" if learned else row.ca_cert,
+                ca_certificate=row.ca_cert if learned is None else None,
                 bootstrap_ca_certificate=learned,
             )
         if files != self._keys:

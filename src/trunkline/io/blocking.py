@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.files import socket_path
-from trunkline.io.tls import TlsFiles, bootstrap, bootstraps, handshake_error, prepare, say
+from trunkline.io.tls import TlsFiles, bootstrap, bootstraps, handshake_error, prepare
 
 if TYPE_CHECKING:
     import ssl
-
-    from trunkline.base.log import Log
 
 
 class BlockingStream:
@@ -93,12 +91,10 @@ def dial(
     directory: str = "",
     port: int = OVSDB_PORT,
     tls: TlsFiles = TlsFiles(),  # noqa: B008 - an immutable record
-    log: "Log | None" = None,
 ) -> BlockingStream:
     """Connects to an active target.
 
-    `directory` is where relative unix paths start (the run directory).  `log` hears what is questionable in
-    the TLS settings.  Raises OSError: EAFNOSUPPORT for what
+    `directory` is where relative unix paths start (the run directory).  Raises OSError: EAFNOSUPPORT for what
     is no target (`why_not` says more), ECONNREFUSED and so on; TimeoutError after `timeout` seconds.
     """
     dialler = _DIALLER.get()
@@ -110,8 +106,6 @@ def dial(
     elif where.method == "ssl":
         address = resolve(where)
         prepared = prepare(tls, server=False)  # what is wrong with the keys shows before anybody is bothered
-        if log is not None:
-            say(log, prepared.lines)
         connected = _secured(_dial_ip(address, timeout), prepared.context, tls)
     else:
         connected = _dial_ip(resolve(where), timeout)

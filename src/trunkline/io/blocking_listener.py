@@ -10,7 +10,7 @@ from trunkline.base.log import Log
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.blocking import BlockingStream
 from trunkline.io.files import socket_path
-from trunkline.io.tls import TlsFiles, handshake_error, prepare, say
+from trunkline.io.tls import TlsFiles, handshake_error, prepare
 
 
 def accept(
@@ -37,9 +37,7 @@ def accept(
         os.unlink(where.host)
     if where.method == "pssl":
         try:
-            prepared = prepare(tls, server=True)
-            say(log, prepared.lines)
-            connected = prepared.context.wrap_socket(connected, server_side=True)
+            connected = prepare(tls, server=True).context.wrap_socket(connected, server_side=True)
         except OSError as error:
             connected.close()
             raise handshake_error(error, "SSL_accept") from None

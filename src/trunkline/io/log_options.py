@@ -13,6 +13,7 @@ from trunkline.base.directories import Directories, from_environment
 from trunkline.base.log import WARN, Log, LogError
 from trunkline.base.options import Option
 from trunkline.io.log_sinks import SinkError, open_file, pass_bytes, to_stderr, use_syslog, use_syslog_target
+from trunkline.io.tls_options import mind
 from trunkline.model.log_modules import modules
 
 OPTIONS: Final = (
@@ -67,7 +68,6 @@ def attach_syslog(log: Log) -> None:
 
 def apply_option(log: Log, name: str, argument: str | None, directories: Directories) -> bool:
     """Does what one option says; whether it was a logging option.
-
     Raises LogOptionError, or SystemExit when the log file cannot be opened.
     """
     if name == "verbose":
@@ -88,8 +88,8 @@ def apply_option(log: Log, name: str, argument: str | None, directories: Directo
 
 
 def apply_before(program: str, options: Iterable[tuple[str, str | None]], asking: Sequence[str]) -> None:
-    """The logging options that stand before one of `asking` (--version, ...): a log file that cannot be
-    opened ends the run before the answer.
+    """The logging options, and those for TLS, that stand before one of `asking` (--version, ...): a log file
+    that cannot be opened ends the run before the answer.
 
     Raises LogOptionError, SystemExit.
     """
@@ -98,6 +98,7 @@ def apply_before(program: str, options: Iterable[tuple[str, str | None]], asking
         if name in asking:
             return
         apply_option(log, name, argument, from_environment(os.environ))
+        mind(log, name, argument)
 
 
 def set_levels(log: Log, argument: str | None) -> None:

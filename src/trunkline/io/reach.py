@@ -58,7 +58,7 @@ def connect(
         if target.startswith("ssl:"):
             from trunkline.io.blocking import dial
 
-            stream = dial(target, directory=ways.directory, tls=ways.tls(), log=ways.log)
+            stream = dial(target, directory=ways.directory, tls=ways.tls())
             started()
             return BlockingClient(target, transport=stream, log=ways.log, first_id=first_id)
         client = BlockingClient(target, directory=ways.directory, log=ways.log, first_id=first_id)

@@ -334,7 +334,8 @@ class Sockets:
         self._count = 0
         self._listeners: set[SocketListener] = set()
         self._contexts: dict[bool, ssl.SSLContext] = {}  # the last good ones, of a server and of a client
-        self._said: set[Line] = set()  # of the settings; not once more with every connection
+        # What was said of the settings: not once more with every connection.
+        self._said: set[Line] = set(complaints(tls)) if _given(tls) else set()
         self._limits = [RateLimit(10, 25) for _ in range(3)]
 
     def close(self) -> None:
@@ -345,7 +346,7 @@ class Sockets:
     def set_tls(self, files: TlsFiles) -> None:
         """Other settings, and what is wrong with them."""
         self.tls = files
-        lines = complaints(files) if any(files) else []
+        lines = complaints(files) if _given(files) else []
         self._said = set(lines)
         say(self._log, lines)
 
@@ -435,7 +436,7 @@ class Sockets:
         try:
             prepared = prepare(self.tls, server=server)
         except TlsError as error:
-            self._say_new(error.lines)
+            self._say_new([*error.complaints, *error.lines])
             if kept is None:
                 raise
             return kept
@@ -517,8 +518,9 @@ class Sockets:
             return
         except OSError as error:
             transport.abort()  # the keys are not there
-            logger = self._log.module(self.accept_module)
-            logger.warn("%s: accept failed: %s", target, error_text(error))
+            if self.accept_module:
+                logger = self._log.module(self.accept_module)
+                logger.warn("%s: accept failed: %s", target, error_text(error))
             return
         stream = factory()
         secured.set_protocol(stream)
@@ -568,6 +570,10 @@ class Sockets:
             self._log.module("socket_util").err("%s: bind: %s", text, error_text(error))
             raise
         return bound
+
+
+def _given(files: TlsFiles) -> bool:
+    return any(value is not None for value in files)
 
 
 def bracketed(host: str) -> str:

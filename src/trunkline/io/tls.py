@@ -22,31 +22,36 @@ if TYPE_CHECKING:
 
 
 class TlsFiles(NamedTuple):
-    """File names, "" for none.  `ca_certificate` "none" switches the check of the peer off.
+    """File names and lists of words; None is not given, "" is complained of.  `ca_certificate` "none"
+    switches the check of the peer off.
 
     `bootstrap_ca_certificate` takes the place of `ca_certificate`; if its file is not there, the CA's
     certificate is to be fetched from the peer.  `peer_ca_certificate` holds certificates to send after
     ours.
     """
 
-    private_key: str = ""
-    certificate: str = ""
-    ca_certificate: str = ""
-    protocols: str = ""
-    ciphers: str = ""
-    bootstrap_ca_certificate: str = ""
-    peer_ca_certificate: str = ""
+    private_key: str | None = None
+    certificate: str | None = None
+    ca_certificate: str | None = None
+    protocols: str | None = None
+    ciphers: str | None = None
+    bootstrap_ca_certificate: str | None = None
+    peer_ca_certificate: str | None = None
 
 
 Line = tuple[int, str]  # level and text, for module stream_ssl
 
 
 class TlsError(OSError):
-    """The connection cannot be.  `report` logs `lines`."""
+    """The connection cannot be.  `report` logs `lines`; `complaints` are what is wrong with the settings
+    themselves, for who has not said it yet."""
 
-    def __init__(self, lines: Sequence[Line], *, number: int = errno.ENOPROTOOPT) -> None:
+    def __init__(
+        self, lines: Sequence[Line], *, number: int = errno.ENOPROTOOPT, complaints: Sequence[Line] = ()
+    ) -> None:
         super().__init__(number, os.strerror(number))
         self.lines = lines
+        self.complaints = complaints
 
 
 def report(log: Log, error: OSError) -> None:
@@ -87,34 +92,58 @@ def prepare(files: TlsFiles, *, server: bool) -> Prepared:
     result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     result.check_hostname = False
     result.verify_mode = ssl.CERT_REQUIRED
-    lines = [*_protocols(result, files.protocols), *_ciphers(result, files.ciphers), *_own(result, files)]
+    lines = [*_protocols(result, files.protocols), *_ciphers(result, files.ciphers)]
+    wrong, missing = _own(result, files)
     authority = files.bootstrap_ca_certificate or files.ca_certificate
+    trusting = _authority(result, authority) if authority and not fetching else []
+    lines += [*wrong, *trusting]
     if not authority:
-        lines.append((ERR, "CA certificate must be configured to use SSL"))
-    if any(NEEDED in text or "does not match" in text for _, text in lines):
-        raise TlsError(lines)
+        missing.append((ERR, "CA certificate must be configured to use SSL"))
+    if missing:
+        raise TlsError(missing, complaints=lines)
     if fetching or authority == "none":
         result.verify_mode = ssl.CERT_NONE
-    if fetching:
-        return Prepared(result, lines)
-    untrusting = _authority(result, authority)
-    return Prepared(result, [*lines, *untrusting], all(level != ERR for level, _ in untrusting))
+    return Prepared(result, lines, all(level != ERR for level, _ in trusting))
 
 
 def complaints(files: TlsFiles) -> list[Line]:
-    """What the original's daemons log of the settings when they are made, whether TLS is in use or not."""
+    """What ovsdb-server logs of the settings when it takes them up, whether TLS is in use or not."""
+    order = (
+        ("peer-ca-cert", files.peer_ca_certificate),
+        ("certificate", files.certificate),
+        ("private-key", files.private_key),
+        ("bootstrap-ca-cert", files.bootstrap_ca_certificate),
+        ("ca-cert", None if files.bootstrap_ca_certificate else files.ca_certificate),
+        ("ssl-protocols", files.protocols),
+        ("ssl-ciphers", files.ciphers),
+    )
+    return [line for name, value in order if value is not None for line in option_lines(name, value)]
+
+
+def option_lines(name: str, value: str) -> list[Line]:
+    """What the originals log of one option (``private-key`` and so on) as soon as they meet it: only of the
+    option, not of what goes with what."""
     import ssl
 
     given = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     given.check_hostname = False
-    lines = _peer_authority(given, files.peer_ca_certificate)
-    if files.private_key and files.certificate:
-        own = [line for line in _own(given, files) if NEEDED not in line[1]]
-        lines += sorted(own, key=lambda line: "certificate" not in line[1])  # which they load first
-    authority = files.bootstrap_ca_certificate or files.ca_certificate
-    if authority and not bootstraps(files):
-        lines += _authority(given, authority)
-    return [*lines, *_protocols(given, files.protocols), *_ciphers(given, files.ciphers)]
+    if name == "private-key":
+        return _said("SSL_use_PrivateKey_file", _no_key(value))
+    if name == "certificate":
+        return _said("SSL_use_certificate_file", _no_certificate(given, value))
+    if name == "ssl-protocols":
+        return _protocols(given, value)
+    if name == "ssl-ciphers":
+        return _ciphers(given, value)
+    if name == "peer-ca-cert":
+        return _peer_authority(given, value)
+    if name == "bootstrap-ca-cert" and value != "none" and not os.path.exists(value):
+        return []  # it is to be fetched
+    return _authority(given, value)
+
+
+def _said(function: str, wrong: str | None) -> list[Line]:
+    return [(ERR, f"{function}: {wrong}")] if wrong else []
 
 
 NEEDED: Final = "must be configured"  # said when a connection is wanted, each time
@@ -124,33 +153,28 @@ def _authority(result: "ssl.SSLContext", name: str) -> list[Line]:
     """Trusts the CA certificates in a file, or "none"; says what is wrong with that."""
     if name == "none":
         return [(WARN, "Peer certificate validation disabled (this is a security risk)")]
-    try:
-        result.load_verify_locations(name)
-    except OSError as error:
-        return [(ERR, f"failed to load client certificates from {name}: {error_words(error)}")]
-    return []
+    wrong = _no_certificate(result, name)
+    return [(ERR, f"failed to load client certificates from {name}: {wrong}")] if wrong else []
 
 
 def _peer_authority(given: "ssl.SSLContext", name: str) -> list[Line]:
     """What is wrong with the certificates to send after ours; `given` is spoilt."""
-    if not name:
-        return []
     try:
-        with open(name, "rb") as file:
-            file.read(1)
+        with open(name, "rb"):
+            pass
         given.load_verify_locations(name)
     except OSError as error:
-        if error.filename:
+        if error.filename is not None:
             return [(ERR, f"failed to open {name} for reading: {error.strerror}")]
         return [(ERR, f"PEM_read_X509 failed reading {name}: {error_words(error)}")]
     return []
 
 
-def _ciphers(result: "ssl.SSLContext", ciphers: str) -> list[Line]:
+def _ciphers(result: "ssl.SSLContext", ciphers: str | None) -> list[Line]:
     import ssl
 
     try:
-        result.set_ciphers(ciphers or DEFAULT_CIPHERS)
+        result.set_ciphers(DEFAULT_CIPHERS if ciphers is None else ciphers)
     except ssl.SSLError:
         return [(ERR, f"SSL_CTX_set_cipher_list: {_words('SSL', 'NO_CIPHER_MATCH')}")]
     return []
@@ -161,44 +185,69 @@ def context(files: TlsFiles, *, server: bool) -> "ssl.SSLContext":
     return prepare(files, server=server).context
 
 
-def _own(result: "ssl.SSLContext", files: TlsFiles) -> list[Line]:
-    """Loads our key and certificate; says what is wrong with them."""
+def _own(result: "ssl.SSLContext", files: TlsFiles) -> tuple[list[Line], list[Line]]:
+    """Loads our key and certificate.  What is wrong with the files, and what is therefore missing."""
     import ssl
 
-    lines = []
-    wanted = (
-        (files.private_key, "Private key", "SSL_use_PrivateKey_file"),
-        (files.certificate, "Certificate", "SSL_use_certificate_file"),
-    )
-    for name, what, function in wanted:
-        wrong = _unreadable(name) if name else None
-        if wrong:
-            lines.append((ERR, f"{function}: {wrong}"))
-        if not name or wrong:
-            lines.append((ERR, f"{what} must be configured to use SSL"))
-    if lines:
-        return lines
+    key, certificate = files.private_key, files.certificate
+    no_key = None if key is None else _no_key(key)
+    no_certificate = None if certificate is None else _unreadable(certificate)
+    wrong = [*_said("SSL_use_PrivateKey_file", no_key), *_said("SSL_use_certificate_file", no_certificate)]
+    missing = [(ERR, "Private key must be configured to use SSL")] if no_key or not key else []
+    if no_certificate or not certificate:
+        missing.append(_NO_CERTIFICATE)
+    if missing or not certificate:
+        return wrong, missing
     try:
-        with _chain(files) as chain:
-            result.load_cert_chain(chain, files.private_key)
+        with _chain(certificate, files.peer_ca_certificate) as chain:
+            result.load_cert_chain(chain, key)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             none = _words("SSL", "NO_PRIVATE_KEY_ASSIGNED")
-            return [(ERR, f"Private key does not match certificate public key: {none}")]
-        lines.append((ERR, f"SSL_use_certificate_file: {error_words(error)}"))
-        lines.append((ERR, "Certificate must be configured to use SSL"))
+            return [], [(ERR, f"Private key does not match certificate public key: {none}")]
+        return [(ERR, f"SSL_use_certificate_file: {error_words(error)}")], [_NO_CERTIFICATE]
     except OSError as error:
-        lines.append((ERR, f"failed to load client certificates from {files.peer_ca_certificate}: "
-                           f"{error_words(error)}"))  # fmt: skip
-        lines.append((ERR, "Certificate must be configured to use SSL"))
-    return lines
+        text = f"failed to load client certificates from {files.peer_ca_certificate}: {error_words(error)}"
+        return [(ERR, text)], [_NO_CERTIFICATE]
+    return [], []
+
+
+_NO_CERTIFICATE: Final = (ERR, "Certificate must be configured to use SSL")
+
+
+def _no_key(name: str) -> str | None:
+    """Why a file is no private key, in the words of the library; None if it is one."""
+    wrong = _unreadable(name)
+    if wrong is None and b"PRIVATE KEY-----" not in _content(name):
+        return "error:1E08010C:DECODER routines::unsupported"
+    return wrong
+
+
+def _no_certificate(given: "ssl.SSLContext", name: str) -> str | None:
+    """Why a file holds no certificate, if so; `given` trusts it from now on."""
+    wrong = _unreadable(name)
+    if wrong is None:
+        if not _content(name):
+            return _words("PEM", "NO_START_LINE")
+        try:
+            given.load_verify_locations(name)
+        except OSError as error:
+            return error_words(error)
+    return wrong
+
+
+def _content(name: str) -> bytes:
+    try:
+        with open(name, "rb") as file:
+            return file.read()
+    except IsADirectoryError:
+        return b""
 
 
 def _unreadable(name: str) -> str | None:
     """Why a file cannot be read, in the words of the library; None if it can."""
     try:
-        with open(name, "rb") as file:
-            file.read(1)
+        _content(name)
     except OSError as error:
         return error_words(error)
     return None
@@ -207,21 +256,23 @@ def _unreadable(name: str) -> str | None:
 _VERSIONS: Final = {"tlsv1": "OP_NO_TLSv1", "tlsv1.1": "OP_NO_TLSv1_1", "tlsv1.2": "OP_NO_TLSv1_2"}
 
 
-def _protocols(result: "ssl.SSLContext", protocols: str) -> list[Line]:
+def _protocols(result: "ssl.SSLContext", protocols: str | None) -> list[Line]:
     """Allows only the versions that ``--ssl-protocols`` names; without it, all that the library's security
     level lets pass."""
     import ssl
 
     result.options |= ssl.OP_NO_SSLv3
-    names = protocols.replace(",", " ").split()
-    unknown = [name for name in names if name.lower() not in _VERSIONS]
+    names = [] if protocols is None else protocols.lower().replace(",", " ").split()
+    if protocols is not None and not names:
+        return [(ERR, "SSL protocol settings invalid")]
+    unknown = [name for name in (protocols or "").replace(",", " ").split() if name.lower() not in _VERSIONS]
     if unknown:
         return [(ERR, f"{unknown[0]}: SSL protocol not recognized")]
     result.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     if names:
         result.options |= ssl.OP_NO_TLSv1_3
         for version, option in _VERSIONS.items():
-            if version not in protocols.lower().replace(",", " ").split():
+            if version not in names:
                 result.options |= getattr(ssl, option)
     return []
 
@@ -249,14 +300,14 @@ def _words(library: str, reason: str) -> str:
 
 
 @contextmanager
-def _chain(files: TlsFiles) -> Iterator[str]:
+def _chain(certificate: str, peers: str | None) -> Iterator[str]:
     """The name of a file with our certificate and those to send after it.  Raises OSError."""
-    if not files.peer_ca_certificate:
-        yield files.certificate
+    if not peers:
+        yield certificate
         return
     descriptor = os.memfd_create("certificates")
     try:
-        for name in (files.certificate, files.peer_ca_certificate):
+        for name in (certificate, peers):
             with open(name, "rb") as file:
                 os.write(descriptor, file.read() + b"\n")
         yield f"/proc/self/fd/{descriptor}"
@@ -270,12 +321,12 @@ def _chain(files: TlsFiles) -> Iterator[str]:
 def bootstraps(files: TlsFiles) -> bool:
     """Whether the CA certificate is still to be fetched from the peer."""
     name = files.bootstrap_ca_certificate
-    return bool(name) and not os.path.exists(name)
+    return bool(name) and name != "none" and not os.path.exists(str(name))
 
 
 def bootstrap(files: TlsFiles, connected: "ssl.SSLSocket | ssl.SSLObject") -> TlsError:
     """Saves the peer's CA certificate after the handshake; gives what to raise: the connection is to end."""
-    name = files.bootstrap_ca_certificate
+    name = str(files.bootstrap_ca_certificate)
     wrong = "could not bootstrap CA cert: "
     chain = _peer_chain(connected)
     if not chain:

@@ -13,6 +13,7 @@ from trunkline.base.options import Found
 from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
 from trunkline.flow.values import NO_CONTEXT, TextContext, TextError
+from trunkline.io import tls_options
 from trunkline.io.alarm import end_after, end_by_signals
 from trunkline.io.log_options import LogOptionError, apply_option, tool_log
 from trunkline.model import openflow as of
@@ -59,7 +60,7 @@ class Tool:
         self.statistics = True
         self.sort: list[tuple[str, bool]] = []  # (field, descending)
         self.colors: Mapping[str, str] | None = None
-        self.tls: dict[str, str] = {}
+        self.tls: Found = []
         self.packet_in_format: int | None = None
         self.timestamp = False
         self.process: dict[str, str] = {}  # the options of daemons, as given
@@ -172,8 +173,8 @@ def _apply(tool: Tool, name: str, argument: str) -> None:
             from trunkline.flow.colors import colors_from
 
             tool.colors = colors_from(os.environ.get("OVS_COLORS", ""))
-    elif name in ("private-key", "certificate", "ca-cert"):
-        tool.tls[name.replace("-", "_")] = argument
+    elif tls_options.mind(tool.log, name, argument):
+        tool.tls.append((name, argument))
     elif name == "timeout":
         end_after(seconds(argument), tool.log)
 
@@ -228,7 +229,7 @@ class Switch:
     def __init__(self, tool: Tool, name: str, versions: int = 0, service: str = "mgmt") -> None:
         from trunkline.io.blocking import dial
         from trunkline.io.target_log import explain, report_unreachable
-        from trunkline.io.tls import TlsFiles, report
+        from trunkline.io.tls import report
 
         self.tool = tool
         self.name = name
@@ -241,12 +242,7 @@ class Switch:
                 self.target,
                 directory=tool.directories.run,
                 port=OPENFLOW_PORT,
-                tls=TlsFiles(
-                    private_key=tool.tls.get("private_key", ""),
-                    certificate=tool.tls.get("certificate", ""),
-                    ca_certificate=tool.tls.get("ca_cert", ""),
-                ),
-                log=tool.log,
+                tls=tls_options.files_from(tool.tls),
             )
         except OSError as error:
             report(tool.log, error)

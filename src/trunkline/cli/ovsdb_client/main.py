@@ -18,13 +18,13 @@ from trunkline.base.version import version_text
 from trunkline.cli.ovsdb_client.context import Context, Failure, fail, out
 from trunkline.dbctl.tables import OPTIONS as TABLE_OPTIONS
 from trunkline.dbctl.tables import TableError, style_from_options
-from trunkline.io import log_options
+from trunkline.io import log_options, tls_options
 from trunkline.io.alarm import end_by_signals
 from trunkline.io.ovsdb_client import BlockingClient, ConnectError, ConnectionClosed, RpcError
 from trunkline.io.reach import Ways, connect, connect_in_turn
 
 if TYPE_CHECKING:
-    from trunkline.io.tls import TlsFiles
+    pass
 
 DEFAULT_DATABASE: Final = "Open_vSwitch"
 OPTIONS: Final = (  # in the original's order, which it shows for an ambiguous abbreviation
@@ -45,12 +45,9 @@ OPTIONS: Final = (  # in the original's order, which it shows for an ambiguous a
     Option("user", "required"),
     Option("monitor"),
     *log_options.OPTIONS,
-    Option("bootstrap-ca-cert", "required"),
-    Option("private-key", "required", "p"),
-    Option("certificate", "required", "c"),
-    Option("ca-cert", "required", "C"),
-    Option("ssl-protocols", "required"),
-    Option("ssl-ciphers", "required"),
+    tls_options.BOOTSTRAP,
+    *tls_options.KEYS,
+    *tls_options.CHOICES,
     *TABLE_OPTIONS,
 )
 
@@ -183,6 +180,7 @@ def _take(options: Found, directories: Directories) -> Log:
             _timeout(argument)
         style_from_options([(name, argument)])
         log_options.apply_option(log, name, argument, directories)
+        tls_options.mind(log, name, argument)
     return log
 
 
@@ -324,22 +322,10 @@ def _check_early(command: Command, words: list[str]) -> None:
 
 
 def _ways(options: dict[str, str | None], directories: Directories, log: Log) -> Ways:
-    def files() -> "TlsFiles":
-        from trunkline.io.tls import TlsFiles
-
-        return TlsFiles(
-            private_key=options.get("private-key") or "",
-            certificate=options.get("certificate") or "",
-            ca_certificate=options.get("ca-cert") or "",
-            protocols=options.get("ssl-protocols") or "",
-            ciphers=options.get("ssl-ciphers") or "",
-            bootstrap_ca_certificate=options.get("bootstrap-ca-cert") or "",
-        )
-
     def waiting(target: str) -> None:
         log.module("ovsdb_client").info("%s: waiting for connection...", target)
 
-    return Ways(directories.run, files, log, waiting)
+    return Ways(directories.run, lambda: tls_options.files_from(list(options.items())), log, waiting)
 
 
 def connect_to(server: str, database: str, ways: Ways, leads: bool) -> BlockingClient:

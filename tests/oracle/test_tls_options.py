@@ -1,0 +1,155 @@
+"""What programs say of options for keys and certificates: when they meet them, and when TLS is wanted."""
+
+import itertools
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from support.certificates import make_certificates
+from support.database_servers import BIN, ORIGINAL, OURS, Running, variables
+
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command"),
+]
+KEY = ("", "--private-key=KEYS/s.key", "--private-key=nofile")
+CERTIFICATE = ("", "--certificate=KEYS/s.pem", "--certificate=nofile")
+AUTHORITY = ("", "--ca-cert=KEYS/ca.pem", "--ca-cert=nofile")
+SUBSETS = [" ".join(words).strip() for words in itertools.product(KEY, CERTIFICATE, AUTHORITY)]
+SOME = SUBSETS[1::8]
+ODD = (
+    "--ca-cert=nofile --private-key=nofile",
+    "--private-key=nofile --private-key=KEYS/s.key",
+    "--private-key=nofile --version",
+    "--version --private-key=nofile",
+    "--private-key=nofile --nosuch",
+    "--ssl-protocols=foo",
+    "--ssl-protocols=",
+    "--ssl-protocols=,",
+    "--ssl-protocols=TLSv1,,foo",
+    "--ssl-ciphers=",
+    "--ssl-ciphers=FOO",
+    "--bootstrap-ca-cert=nofile",
+    "--bootstrap-ca-cert=KEYS/s.key",
+    "--ca-cert=none",
+    "--ca-cert=KEYS/s.key",
+    "--ca-cert=/",
+    "--ca-cert=",
+    "--private-key=KEYS/s.pem",
+    "--private-key=/",
+    "--private-key=",
+    "--certificate=KEYS/s.key",
+    "--certificate=/",
+    "--certificate=",
+    "--private-key=KEYS/s.key --certificate=KEYS/x.pem",
+)
+TOOLS = {
+    "ovsdb-client": "--timeout=20 list-dbs TARGET",
+    "ovs-vsctl": "--timeout=20 --db=TARGET show",
+    "ovs-ofctl": "--timeout=20 show TARGET",
+    "vtep-ctl": "--timeout=20 --db=TARGET show",
+}
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificates(tmp_path_factory.mktemp("pki"))
+
+
+def reasonless(lines: list[str]) -> list[str]:
+    """Without the library's reasons where several errors follow each other: the original shows the reason of
+    one with the next."""
+    several = sum(" error:" in line for line in lines) > 1
+    return [re.sub(" error:.*", " ...", line) for line in lines] if several else lines
+
+
+def tool(path: Path, options: str, keys: Path, target: str) -> tuple[int, str, list[str]]:
+    words = [*options.replace("KEYS", str(keys)).split(), *TOOLS[path.name].replace("TARGET", target).split()]
+    done = subprocess.run(
+        [path, *words], env=variables(str(keys)), cwd=keys, capture_output=True, text=True, timeout=60
+    )
+    text = done.stderr.replace(f"{path.parent}/", "")
+    lines = [re.sub(r"^\S+Z\|\d+\|", "", line) for line in text.splitlines()]
+    return done.returncode, done.stdout.partition("\n")[0], reasonless(lines)
+
+
+def test_tools(keys: Path) -> None:
+    cases = [(name, options, "ssl:127.0.0.1:1") for name in TOOLS for options in SOME]
+    cases += [("ovsdb-client", options, "ssl:127.0.0.1:1") for options in SUBSETS if options not in SOME]
+    cases += [("ovsdb-client", options, "unix:nosuch") for options in ODD]
+    cases += [(name, ODD[0], "unix:nosuch") for name in TOOLS]
+    said = 0
+    for name, options, target in cases:
+        want = tool(Path("/usr/bin", name), options, keys, target)
+        assert (name, options, tool(BIN / name, options, keys, target)) == (name, options, want)
+        said += len(want[2])
+    assert said > 2 * len(cases)
+
+
+def served(program: str, options: str, keys: Path) -> list[str]:
+    """What a database server logs until its first client is refused."""
+    server = Running(
+        program, *options.replace("KEYS", str(keys)).split(), "--remote=pssl:0:127.0.0.1", manager=False
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (lines := server.log_lines("socket_util")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        port = int(lines[0].rpartition(" ")[2])
+        with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.settimeout(30)
+            assert not connection.recv(1)
+        while not server.log_lines("ovsdb_jsonrpc_server"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        found = server.log_lines("stream_ssl", "ovsdb_jsonrpc_server")
+        return reasonless([line.replace(str(port), "PORT") for line in found])
+    finally:
+        server.remove()
+
+
+def test_servers_take_key_and_certificate_together(keys: Path) -> None:
+    for options in (KEY[1], f"{CERTIFICATE[2]} {AUTHORITY[2]}", f"{KEY[2]} {CERTIFICATE[1]}"):
+        assert (options, served(OURS, options, keys)) == (options, served(ORIGINAL, options, keys))
+
+
+def test_a_controller_looks_at_files_when_it_meets_the_options(keys: Path) -> None:
+    options = "--ssl-protocols= --certificate=nofile --ca-cert=KEYS/s.key".replace("KEYS", str(keys)).split()
+    heard = []
+    for path in ("/usr/bin/ovs-testcontroller", BIN / "ovs-testcontroller"):
+        done = subprocess.run([path, *options], capture_output=True, text=True, timeout=60, cwd=keys)
+        lines = [re.sub(r"^\S+Z\|\d+\|", "", line) for line in done.stderr.splitlines()]
+        heard.append((done.returncode, reasonless(lines)))
+    assert heard[0] == heard[1]
+    assert len(heard[0][1]) == 4
+
+
+def test_nobody_is_asked_twice(keys: Path) -> None:
+    """A database server says once what is wrong with a setting, the original several times."""
+    database = str(keys / "x.db")
+    subprocess.run(
+        ["/usr/bin/ovsdb-tool", "create", database, "/usr/share/openvswitch/vswitch.ovsschema"],
+        check=True,
+        timeout=60,
+    )
+    for option in ("--ssl-protocols=", "--ssl-ciphers=", "--peer-ca-cert="):
+        said = []
+        for program in (ORIGINAL, OURS):
+            done = subprocess.run(
+                [program, database, "--unixctl=none", "--run=true", option],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                env={**os.environ, "OVS_RUNDIR": str(keys)},
+            )
+            said.append([line.split("|", 2)[2] for line in done.stderr.splitlines()])
+        assert set(said[0]) == set(said[1])
+        assert len(said[1]) == 1
