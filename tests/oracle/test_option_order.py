@@ -1,6 +1,7 @@
 """Options are minded one by one, from left to right: --version answers only for what stands before it."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from support.database_servers import BIN
 
 pytestmark = pytest.mark.oracle
+_TIME = re.compile(r"^[-0-9]+T[:0-9]+Z(?=\|)", re.MULTILINE)
 LINES = (
     "ovs-vswitchd --enable-dummy=foo --help",
     "ovs-vswitchd --version --enable-dummy=foo --nosuch",
@@ -29,6 +31,23 @@ LINES = (
     "ovs-dpctl -t 0 --version",
     "ovsdb-tool --election-timer=99 --version",
     "ovsdb-tool --election-timer=100 --version",
+    "ovs-vsctl --version --nosuch",
+    "ovs-vsctl -t x --nosuch",
+    "ovs-vsctl --commands --db",
+    "vtep-ctl --help --nosuch",
+    "ovs-appctl --version --format=foo",
+    "ovs-appctl --syslog-method=foo --version",
+    "ovs-appctl -vfoo --nosuch",
+    "ovs-dpctl --help --nosuch",
+    "ovs-dpctl -t 0 --nosuch",
+    "ovs-ofctl --option -V",
+    "ovsdb-tool -vfoo --nosuch",
+    "ovs-vswitchd --private-key=/nosuch --version",
+    "ovs-vswitchd --certificate=/etc/passwd --version",
+    "ovs-vswitchd --ssl-protocols=foo --ssl-ciphers=foo --ca-cert=none --version",
+    "ovs-vswitchd --version --private-key=/nosuch",
+    "ovs-testcontroller --private-key=/nosuch --version",
+    "ovsdb-server --private-key=/nosuch --version",
 )
 
 
@@ -36,7 +55,8 @@ def outcome(program: Path, words: list[str], directory: Path) -> tuple[int, list
     """Exit status, the first line of the answer, and what is complained of, without the program's path."""
     variables = {**os.environ, "OVS_LOGDIR": str(directory), "OVS_RUNDIR": str(directory)}
     done = subprocess.run([program, *words], capture_output=True, text=True, env=variables, timeout=60)
-    return done.returncode, done.stdout.splitlines()[:1], done.stderr.replace(f"{program.parent}/", "")
+    wrong = _TIME.sub("", done.stderr.replace(f"{program.parent}/", ""))
+    return done.returncode, done.stdout.splitlines()[:1], wrong
 
 
 def original(name: str) -> Path:

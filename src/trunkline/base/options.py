@@ -38,6 +38,17 @@ class Parsed(NamedTuple):
     arguments: list[str]
 
 
+def option_listing(table: Sequence[Option]) -> str:
+    """The text of ``--option``, which shell completion reads: every option a line, its letter another."""
+    lines = []
+    for option in table:
+        argument = {"no": "", "required": "ARG", "optional": "[ARG]"}[option.takes]
+        lines.append(f"--{option.name}={argument}\n" if argument else f"--{option.name}\n")
+        if option.short:
+            lines.append(f"-{option.short} {argument}\n")
+    return "".join(lines)
+
+
 def parse_options(argv: Sequence[str], table: Sequence[Option], *, in_order: bool = False) -> Parsed:
     """Splits `argv` (without the program's name) into options and arguments.
 

@@ -283,19 +283,20 @@ def main(profile: Profile, arguments: Sequence[str]) -> int:
     table = [*profile.options, *local_options(profile.commands)]
     log = log_options.tool_log(profile.program)
     log.set_level("reconnect", None, WARN)
+    wrong: OptionError | None = None
     try:
         found, words = parse_options(arguments, table, in_order=True)
-    except OptionError as error:
-        for name, value in error.found:
-            tls_options.mind(log, name, value)
-        sys.stderr.write(f"{profile.program}: {error}\n")
-        return 1
+    except OptionError as error:  # what stands before the wrong one counts
+        found, words, wrong = error.found, [], error
     own = {option.name for option in profile.options}
     try:
         text = _configure(profile, log, found, directories)
         if text is not None:
             write_out(text)
             return 0
+        if wrong is not None:
+            sys.stderr.write(f"{profile.program}: {wrong}\n")
+            return 1
         local = [(name, value) for name, value in found if name not in own]
         commands = parse_commands(words, local, {command.name: command for command in profile.commands})
         return _run(profile, log, [one for one in found if one[0] in own], arguments, commands, directories)

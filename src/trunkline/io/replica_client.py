@@ -12,6 +12,7 @@ from trunkline.base.log import Log
 from trunkline.io.files import error_text
 from trunkline.io.streams import Dial, Stream
 from trunkline.jsonrpc.reconnect import Event, Reconnect, Timing
+from trunkline.jsonrpc.reconnect_log import tell_connecting, tell_ended, tell_failed, tell_waiting
 from trunkline.ovsdb.replica import Outcome, Replica, ReplicaError
 from trunkline.ovsdb.rows import Transaction
 
@@ -85,15 +86,16 @@ class ReplicaClient:
     async def _connection(self) -> None:
         """One connection, from dialling to its end."""
         self._happened("connecting")
-        self._log.info("%s: connecting...", self.remote)
+        attempt = self.state
+        tell_connecting(self._log, self.remote, attempt, self._timing)
         try:
             async with asyncio.timeout(max(1.0, self.state.backoff)):
                 stream = await self._dial(self.remote)
         except (OSError, TimeoutError) as error:
             reason = "Connection timed out" if isinstance(error, TimeoutError) else error_text(error)
+            tell_failed(self._log, self.remote, reason, attempt, self._timing)
             self._happened("disconnected")
-            self._log.info("%s: connection attempt failed (%s)", self.remote, reason)
-            self._log_backoff()
+            tell_waiting(self._log, self.remote, attempt, self.state, self._timing)
             return
         self._stream = stream
         self._happened("connected")
@@ -110,11 +112,11 @@ class ReplicaClient:
             self._happened("disconnected")
             self._deliver()
             self.changed.set()
-        self._log.warn("%s: connection dropped (%s)", self.remote, reason)
-        self._log_backoff()
+        tell_ended(self._log, self.remote, reason)
+        tell_waiting(self._log, self.remote, attempt, self.state, self._timing)
 
     async def _serve(self, stream: Stream) -> str:
-        """Moves bytes until the connection ends; says why it did."""
+        """Moves bytes until the connection ends; says why it did, "" when the peer closed it."""
         reading = asyncio.ensure_future(stream.read())
         try:
             while True:
@@ -133,7 +135,7 @@ class ReplicaClient:
                 try:
                     data = reading.result()
                     if not data:
-                        return "connection closed by peer"
+                        return ""
                     self.replica.receive(data)
                 except OSError as error:
                     return error.strerror or "Connection reset by peer"
@@ -151,10 +153,6 @@ class ReplicaClient:
 
     def _happened(self, event: Event) -> None:
         self.state = self.state.happened(event, self._timing, self._clock.monotonic())
-
-    def _log_backoff(self) -> None:
-        if self.state.backoff:
-            self._log.info("%s: waiting %g seconds before reconnect", self.remote, self.state.backoff)
 
     def _flush(self) -> None:
         data = self.replica.to_send()

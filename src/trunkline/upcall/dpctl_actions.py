@@ -116,12 +116,12 @@ def normalize_text(words: Sequence[str]) -> tuple[str, str]:
             raise TextError(f"syntax error at {flow}")
     except TextError as error:
         return "", f"odp_flow_key_from_string ({error}) (Invalid argument)"
-    done = f"input flow: {as_given(flow, ports)}\n"
+    done = f"input flow: {as_given(flow, ports) or '<empty>'}\n"
     if lacks_header(flow):
         return done, "odp_flow_key_to_flow failed (reason unknown) (No such file or directory)"
     try:
         groups = normalized(key, parse_actions(text, ports))
-        return done + groups, ""
+        return done + (groups if text.strip() else ""), ""
     except TextError:
         return done, "odp_actions_from_string (Invalid argument)"
 

@@ -3,7 +3,7 @@
 import sys
 from typing import Final
 
-from trunkline.base.options import Found, Option, OptionError, Parsed, parse_options
+from trunkline.base.options import Found, Option, OptionError, Parsed, option_listing, parse_options
 
 PROGRAM: Final = "ovs-appctl"
 DEFAULT_TARGET: Final = "ovs-vswitchd"
@@ -19,6 +19,7 @@ OPTIONS: Final = (
     Option("syslog-method", "required"),
     Option("syslog-target", "required"),
 )
+_LOGGING: Final = ("verbose", "log-file", "syslog-method", "syslog-target")
 _HELP: Final = """\
 ovs-appctl, for querying and controlling Open vSwitch daemon
 usage: ovs-appctl [TARGET] COMMAND [ARG...]
@@ -42,17 +43,6 @@ Other options:
 """
 
 
-def option_listing() -> str:
-    """The text of ``--option``, which shell completion reads."""
-    lines = []
-    for option in OPTIONS:
-        argument = {"no": "", "required": "ARG", "optional": "[ARG]"}[option.takes]
-        lines.append(f"--{option.name}={argument}" if argument else f"--{option.name}")
-        if option.short:
-            lines.append(f"-{option.short} {argument}")
-    return "\n".join(lines) + "\n"
-
-
 class _Usage(Exception):
     """The command line is wrong."""
 
@@ -60,7 +50,14 @@ class _Usage(Exception):
 def main() -> None:
     """Exit status 0, or 1 when the daemon cannot be asked, or 2 when it refuses."""
     try:
-        status = _run(parse_options(sys.argv[1:], OPTIONS, in_order=True))
+        try:
+            parsed = parse_options(sys.argv[1:], OPTIONS, in_order=True)
+        except OptionError as error:  # what stands before the wrong one counts
+            if not _informed(error.found):
+                raise
+            status = 0
+        else:
+            status = _run(parsed)
     except (OptionError, _Usage) as error:
         status = _fail(str(error))
     except BrokenPipeError:
@@ -74,17 +71,23 @@ def _fail(text: str) -> int:
     return 1
 
 
-def _run(parsed: Parsed) -> int:
-    text = _information(parsed.options)
-    if text is not None:
-        if any(name in ("log-file", "verbose") for name, _ in parsed.options):
-            from trunkline.io.log_options import LogOptionError, apply_before
+def _informed(options: Found) -> bool:
+    """Whether an option asks for information, and has been answered; those before it are minded."""
+    text = _information(options)
+    if any(name in _LOGGING for name, _ in options):
+        from trunkline.io.log_options import LogOptionError, apply_before
 
-            try:
-                apply_before(PROGRAM, parsed.options, ("help", "option", "version"))
-            except LogOptionError as error:
-                raise _Usage(str(error)) from None
-        sys.stdout.write(text)
+        try:
+            apply_before(PROGRAM, options, ("help", "option", "version"))
+        except LogOptionError as error:
+            raise _Usage(str(error)) from None
+    sys.stdout.write(text or "")
+    return text is not None
+
+
+def _run(parsed: Parsed) -> int:
+    if _information(parsed.options) is not None:
+        _informed(parsed.options)
         return 0
     import os
 
@@ -129,7 +132,7 @@ def _information(options: Found) -> str | None:
         if name == "help":
             return _HELP
         if name == "option":
-            return option_listing()
+            return option_listing(OPTIONS)
         if name == "version":
             from trunkline.base.version import version_text
 

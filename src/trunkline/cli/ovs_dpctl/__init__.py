@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from trunkline.base.options import Option, OptionError, Parsed, parse_options
+from trunkline.base.options import Found, Option, OptionError, Parsed, option_listing, parse_options
 
 if TYPE_CHECKING:
     from trunkline.base.directories import Directories
@@ -44,7 +44,15 @@ def main() -> None:
     """Exit status 0, or 1 with the reason on standard error."""
     status = 0
     try:
-        sys.stdout.write(_run(parse_options(sys.argv[1:], OPTIONS)))
+        try:
+            parsed = parse_options(sys.argv[1:], OPTIONS)
+        except OptionError as error:  # what stands before the wrong one counts
+            text = _mind(error.found, *_surroundings())
+            if text is None:
+                raise
+            sys.stdout.write(text)
+            return
+        sys.stdout.write(_run(parsed))
         sys.stdout.flush()
     except (OptionError, Refusal) as error:
         sys.stdout.flush()
@@ -55,15 +63,20 @@ def main() -> None:
     sys.exit(status)
 
 
-def _run(parsed: Parsed) -> str:
+def _surroundings() -> "tuple[Directories, Log]":
     import os
 
     from trunkline.base.directories import from_environment
-    from trunkline.io.log_options import LogOptionError, apply_option, tool_log
+    from trunkline.io.log_options import tool_log
 
-    directories = from_environment(os.environ)
-    log = tool_log(PROGRAM)
-    for name, argument in parsed.options:
+    return from_environment(os.environ), tool_log(PROGRAM)
+
+
+def _mind(options: Found, directories: "Directories", log: "Log") -> str | None:
+    """Minds the options one by one; the text of the first that asks for information.  Raises Refusal."""
+    from trunkline.io.log_options import LogOptionError, apply_option
+
+    for name, argument in options:
         try:
             apply_option(log, name, argument, directories)
         except LogOptionError as error:
@@ -77,7 +90,15 @@ def _run(parsed: Parsed) -> str:
 
             return version_text(PROGRAM)
         if name == "option":
-            return _option_listing()
+            return option_listing(OPTIONS)
+    return None
+
+
+def _run(parsed: Parsed) -> str:
+    directories, log = _surroundings()
+    text = _mind(parsed.options, directories, log)
+    if text is not None:
+        return text
     given = dict(parsed.options)
     if "timeout" in given:
         _set_alarm(given["timeout"] or "")
@@ -149,17 +170,6 @@ def _ask(command: str, arguments: Sequence[str], directories: "Directories", log
         raise Refusal(text.removeprefix(f"{PROGRAM}: ").replace("dpctl/", "")) from None
     except control_client.ControlError as error:
         raise Refusal(f"no datapaths exist: no switch runs here ({error})") from None
-
-
-def _option_listing() -> str:
-    """The text of ``--option``, which shell completion reads."""
-    lines = []
-    for option in OPTIONS:
-        argument = {"no": "", "required": "ARG", "optional": "[ARG]"}[option.takes]
-        lines.append(f"--{option.name}={argument}" if argument else f"--{option.name}")
-        if option.short:
-            lines.append(f"-{option.short} {argument}")
-    return "\n".join(lines) + "\n"
 
 
 def _set_alarm(text: str) -> None:

@@ -7,13 +7,12 @@ commands runs, so that ``--version`` costs next to nothing.
 import sys
 from typing import Final, NamedTuple
 
-from trunkline.base.options import Found, Option, OptionError, parse_options
+from trunkline.base.options import Found, Option, OptionError, option_listing, parse_options
 
 PROGRAM: Final = "ovs-ofctl"
-OPTIONS: Final = (
+OPTIONS: Final = (  # in the original's order, which --option shows
     Option("timeout", "required", "t"),
     Option("strict"),
-    Option("read-only"),
     Option("readd"),
     Option("flow-format", "required", "F"),
     Option("packet-in-format", "required", "P"),
@@ -31,14 +30,15 @@ OPTIONS: Final = (
     Option("bundle"),
     Option("color", "optional"),
     Option("may-create"),
-    Option("protocols", "required", "O"),
-    Option("version", short="V"),
+    Option("read-only"),
     Option("detach"),
     Option("no-chdir"),
     Option("pidfile", "optional"),
     Option("overwrite-pidfile"),
     Option("monitor"),
     Option("user", "required"),
+    Option("version", short="V"),
+    Option("protocols", "required", "O"),
     Option("verbose", "optional", "v"),
     Option("log-file", "optional"),
     Option("syslog-method", "required"),
@@ -210,7 +210,7 @@ def _answered(options: Found) -> bool:
     for place, (name, _) in enumerate(options):
         if name in _NOT_YET_OPTIONS:
             raise Failure(f"--{name}: not implemented yet")
-        if name in ("help", "version"):
+        if name in ("help", "option", "version"):
             if place:
                 from trunkline.cli.ovs_ofctl.tool import take_options
 
@@ -220,7 +220,7 @@ def _answered(options: Found) -> bool:
 
                 sys.stdout.write(version_text(PROGRAM, "OpenFlow versions 0x1:0x6"))
             else:
-                sys.stdout.write(_help_text())
+                sys.stdout.write(_help_text() if name == "help" else option_listing(OPTIONS))
             return True
     return False
 

@@ -3,7 +3,7 @@
 import sys
 from typing import Final
 
-from trunkline.base.options import Option, OptionError, Parsed, parse_options
+from trunkline.base.options import Found, Option, OptionError, Parsed, option_listing, parse_options
 
 PROGRAM: Final = "ovsdb-tool"
 OPTIONS: Final = (  # in the original's order, which --option shows
@@ -92,8 +92,10 @@ def main() -> None:
         sys.stdout.flush()
     except OptionError as error:
         # getopt_long takes them one by one: --version before the wrong one is answered
-        asked = [found for found in error.found if found[0] in ("version", "help", "option")]
-        status = _run(Parsed(asked, [])) if asked else _fail(str(error))
+        minded = _minded(error.found)
+        if minded is None:
+            minded = _fail(str(error)) if _logs(error.found) else 1
+        status = minded
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
@@ -110,34 +112,68 @@ def _is_election_timer(text: str) -> bool:
     return text.isascii() and text.isdecimal() and 100 <= int(text) <= 600_000
 
 
-def _run(parsed: Parsed) -> int:
+def _minded(options: Found) -> int | None:
+    """Minds the options one by one: the exit status, if one is wrong or asks for information."""
+    for place, (name, argument) in enumerate(options):
+        if name in ("version", "help", "option"):
+            if not _logs(options[:place]):
+                return 1
+            sys.stdout.write(_information(name))
+            return 0
+        if name == "election-timer" and not _is_election_timer(argument or ""):
+            if _logs(options[:place]):
+                _fail("ovsdb error: election timer must be between 100 and 600000, in msec.")
+            return 1
+    return None
+
+
+def _logs(options: Found) -> bool:
+    """Whether what `options` say about the log is right; else it is said what is wrong."""
+    if any(name in ("verbose", "log-file", "syslog-method", "syslog-target") for name, _ in options):
+        from trunkline.io.log_options import LogOptionError, apply_before
+
+        try:
+            apply_before(PROGRAM, options, ())
+        except LogOptionError as error:
+            _fail(str(error))
+            return False
+    return True
+
+
+def _information(name: str) -> str:
+    """The text of --version, --option or --help."""
+    from trunkline.base.version import version_text
+
+    if name == "version":
+        return version_text(PROGRAM)
+    if name == "option":
+        return option_listing(OPTIONS)
     import os
 
     from trunkline.base.directories import from_environment
-    from trunkline.base.version import version_text
+    from trunkline.base.usage import logging
 
-    for name, argument in parsed.options:
-        if name in ("version", "help", "option"):
-            break
-        if name == "election-timer" and not _is_election_timer(argument or ""):
-            return _fail("ovsdb error: election timer must be between 100 and 600000, in msec.")
-    given = dict(parsed.options)
-    first = next((name for name, _ in parsed.options if name in ("version", "help", "option")), "")
-    if first == "version":
-        sys.stdout.write(version_text(PROGRAM))
-        return 0
-    if first == "option":
-        sys.stdout.write(_option_text())
-        return 0
     directories = from_environment(os.environ)
     database = f"{directories.database}/conf.db"
     schema = default_schema(os.environ.get("OVS_PKGDATADIR"))
-    if first == "help" or parsed.arguments[:1] == ["help"]:
-        from trunkline.base.usage import logging
+    return _HELP.format(database=database, schema=schema) + logging(PROGRAM, directories.log) + _OTHER
 
-        sys.stdout.write(_HELP.format(database=database, schema=schema))
-        sys.stdout.write(logging(PROGRAM, directories.log) + _OTHER)
+
+def _run(parsed: Parsed) -> int:
+    status = _minded(parsed.options)
+    if status is not None:
+        return status
+    if parsed.arguments[:1] == ["help"]:
+        sys.stdout.write(_information("help"))
         return 0
+    import os
+
+    from trunkline.base.directories import from_environment
+
+    given = dict(parsed.options)
+    directories = from_environment(os.environ)
+    database = f"{directories.database}/conf.db"
+    schema = default_schema(os.environ.get("OVS_PKGDATADIR"))
 
     from trunkline.cli.ovsdb_tool.commands import COMMANDS, Call, Fatal
     from trunkline.io.log_options import LogOptionError, apply_options, tool_log
@@ -167,17 +203,6 @@ def _run(parsed: Parsed) -> int:
         return command.run(Call(arguments, database, schema, more, given.get("rbac-role"), log))
     except (OvsdbError, Fatal) as error:
         return _fail(str(error))
-
-
-def _option_text() -> str:
-    """Every option a line, as scripts that complete command lines read them."""
-    shown = []
-    for option in OPTIONS:
-        argument = {"no": "", "required": "ARG", "optional": "[ARG]"}[option.takes]
-        shown.append(f"--{option.name}={argument}\n" if argument else f"--{option.name}\n")
-        if option.short:
-            shown.append(f"-{option.short} {argument}\n")
-    return "".join(shown)
 
 
 def default_schema(data_directory: str | None) -> str:

@@ -25,6 +25,7 @@ from trunkline.ovsdb.atoms import is_id
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.errors import ClusteredError, OvsdbError, syntax_error
 from trunkline.ovsdb.log import CLUSTERED, STANDALONE, identify, read_records, snapshot_record
+from trunkline.ovsdb.raft_header import RaftHeader, check_address, parse_header
 from trunkline.ovsdb.schema import Schema
 
 
@@ -115,14 +116,6 @@ def _first_record(path: str) -> tuple[str, dict[str, Json]]:
     return magic, next(read_records(data, path, magic)).value
 
 
-def _cluster_address(text: str) -> None:
-    kind, colon, rest = text.partition(":")
-    if not colon or kind not in ("tcp", "ssl"):
-        raise OvsdbError("ovsdb error", f'{text}: expected "tcp" or "ssl" address')
-    if ":" not in rest:
-        raise OvsdbError("ovsdb error", f"{text}: syntax error in address")
-
-
 # -- commands ----------------------------------------------------------------------------------------------
 
 
@@ -181,16 +174,15 @@ def _needs_conversion(call: Call) -> int:
 
 def read_database_schema(path: str) -> Schema:
     """The schema in a standalone file.  Raises OvsdbError."""
-    magic, first = _first_record(path)
-    if magic == CLUSTERED:
+    if identify(read_file(path), path) == CLUSTERED:
         raise ClusteredError(path)
-    return Schema.from_json(first)
+    return Schema.from_json(_first_record(path)[1])
 
 
 def _db_name(call: Call) -> int:
     path = call.argument(0, call.database)
     magic, first = _first_record(path)
-    print(first.get("name") if magic == CLUSTERED else Schema.from_json(first).name)
+    print(parse_header(first).name if magic == CLUSTERED else Schema.from_json(first).name)
     return 0
 
 
@@ -247,12 +239,9 @@ def _compare_versions(call: Call) -> int:
 def _transaction(call: Call, write: bool) -> int:
     path = call.arguments[0] if len(call.arguments) == 2 else call.database
     text = call.arguments[-1]
-    try:
-        params = loads(text)
-    except JsonError as error:
-        raise Fatal(f'"{text}": {error}') from None
     if not write:
         database = read_database(path)
+        params = _params(text)
         print(dumps(_execute(call, database, params, None), sort_keys=True))
         return 0
     try:
@@ -263,10 +252,19 @@ def _transaction(call: Call, write: bool) -> int:
     try:
         if file.damage is not None:
             raise file.damage
+        params = _params(text)
         print(dumps(_execute(call, file.database, params, file), sort_keys=True))
     finally:
         file.close()
     return 0
+
+
+def _params(text: str) -> Json:
+    """A transaction, which is looked at only when the database has been read.  Raises Fatal."""
+    try:
+        return loads(text)
+    except JsonError as error:
+        raise Fatal(f'"{text}": {error}') from None
 
 
 def _execute(call: Call, database: Database, params: Json, file: DatabaseFile | None) -> Json:
@@ -305,6 +303,7 @@ def _show_log(call: Call) -> int:
     path = call.argument(0, call.database)
     data = read_file(path)
     if identify(data, path) == CLUSTERED:
+        _first_record(path)
         raise Fatal(f"{path}: show-log of clustered databases is not implemented")
     for piece in show_records(read_records(data, path), call.more):
         sys.stdout.write(piece)
@@ -324,35 +323,37 @@ def _db_is_clustered(call: Call) -> int:
     return _is(call, CLUSTERED)
 
 
-def _cluster_member(call: Call, member: str) -> int:
+def _raft_header(call: Call) -> RaftHeader:
     path = call.arguments[0]
     magic, first = _first_record(path)
     if magic != CLUSTERED:
         raise Fatal(f"{path}: not a clustered database")
-    value = first.get(member)
-    if not isinstance(value, str):
-        sys.stderr.write(f"{path}: cluster ID not yet known\n")
-        return 2
-    print(value)
-    return 0
+    return parse_header(first)
 
 
 def _db_cid(call: Call) -> int:
-    return _cluster_member(call, "cluster_id")
+    cluster_id = _raft_header(call).cluster_id
+    if cluster_id is None:
+        sys.stderr.write(f"{call.arguments[0]}: cluster ID not yet known\n")
+        return 2
+    print(cluster_id)
+    return 0
 
 
 def _db_sid(call: Call) -> int:
-    return _cluster_member(call, "server_id")
+    print(_raft_header(call).server_id)
+    return 0
 
 
 def _db_local_address(call: Call) -> int:
-    return _cluster_member(call, "local_address")
+    print(_raft_header(call).local_address)
+    return 0
 
 
 def _create_cluster(call: Call) -> int:
     if not os.path.exists(call.arguments[1]):
         read_file(call.arguments[1])  # says why not
-    _cluster_address(call.arguments[2])
+    check_address(call.arguments[2])
     return _clustered(call)
 
 
@@ -362,7 +363,7 @@ def _join_cluster(call: Call) -> int:
         text = f'{name}: not a valid schema name (use "schema-name" command to find the correct name)'
         raise Fatal(text)
     for address in addresses:
-        _cluster_address(address)
+        check_address(address)
     if addresses[0] in addresses[1:]:
         raise OvsdbError("ovsdb error", "remote addresses cannot be the same as the local address")
     return _clustered(call)
@@ -375,6 +376,7 @@ def _check_cluster(call: Call) -> int:
             raise OvsdbError("syntax error", "Parsing raft header failed: Object expected.")
         if identify(data, path) != CLUSTERED:
             raise OvsdbError("ovsdb error", f"{path}: cannot identify file type")
+        parse_header(next(read_records(data, path, CLUSTERED)).value)
     return _clustered(call)
 
 
