@@ -37,8 +37,9 @@ def environment(directory: Path) -> dict[str, str]:
 
 def dummy_options(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """The options of an ovs-vswitchd without devices of the kernel."""
-    dummy = () if any(one.startswith("--enable-dummy") for one in arguments) else ("--enable-dummy=override",)
-    return (*dummy, "--disable-system", "--pidfile", "--log-file", *arguments)
+    dummies = [one for one in arguments if one.startswith("--enable-dummy")] or ["--enable-dummy=override"]
+    others = [one for one in arguments if one not in dummies]
+    return (*dummies, "--disable-system", "--pidfile", "--log-file", *others)  # in the order that counts
 
 
 class Originals:

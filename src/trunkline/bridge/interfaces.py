@@ -80,8 +80,7 @@ class Interfaces:
             if part.is_tunnel:
                 self._open_tunnel(part)
             elif settings.type != "patch":
-                # On a dummy datapath an internal port is memory as well, and needs no device of the kernel.
-                dummy = part.is_internal and part.port.bridge.lane.type == "dummy"
+                dummy = part.is_internal and part.port.bridge.lane.in_memory
                 type = "dummy-internal" if dummy else settings.type
                 devices = part.port.bridge.lane.devices or self._devices
                 part.device = devices.open(settings.name, type, settings.options)

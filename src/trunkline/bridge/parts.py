@@ -63,7 +63,8 @@ class Carrier(Provider, Protocol):
 class Lane(NamedTuple):
     """A datapath of one type, and the provider that its devices are attached to.
 
-    `devices` opens them; None: the switch's own does.
+    `devices` opens them; None: the switch's own does.  With `in_memory` internal ports need no device of the
+    kernel.
     """
 
     type: str
@@ -71,6 +72,7 @@ class Lane(NamedTuple):
     provider: Carrier
     bridges: set[str]  # their names
     devices: Devices | None = None
+    in_memory: bool = False
 
 
 class Surroundings(Protocol):

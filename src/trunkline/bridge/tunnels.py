@@ -85,7 +85,7 @@ class TunnelInterfaces:
     ) -> None:
         key = lane.type, number
         carried = lane.provider.capabilities().tunnels
-        if key in self._hosts or lane.type == "dummy" or type in carried:
+        if key in self._hosts or lane.in_memory or type in carried:
             return
         try:
             host = self._devices.host_tunnel(TunnelPort(type, destination, extensions))

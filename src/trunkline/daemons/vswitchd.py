@@ -148,7 +148,9 @@ class Switchd:
         sim = Sim(f"ovs-{type}", self.env.clock, seed=self.env.random.getrandbits(96))
         datapath = Datapath(type, sim, Fabric(self, self.shared), self.env.clock, note, self.env.counters)
         self._drive(datapath)
-        return Lane(type, datapath, sim, set())
+        replaced = isinstance(self.devices, MachineDevices) and self.devices.replaces_system
+        in_memory = type == "dummy" or (type == "system" and replaced)
+        return Lane(type, datapath, sim, set(), in_memory=in_memory)
 
     def _make_kernel_lane(self) -> Lane:
         """Raises _NoKernelDatapathError."""

@@ -70,6 +70,11 @@ class MachineDevices:
 
     # ---- opening
 
+    @property
+    def replaces_system(self) -> bool:
+        """Whether a dummy has taken the place of the kernel's datapath."""
+        return self._dummy in ("system", "override")
+
     def types(self) -> tuple[str, ...]:
         """The types that `open` knows, for Open_vSwitch.iface_types."""
         dummy = ("dummy", "dummy-internal") if self._dummy != "no" else ()
