@@ -320,6 +320,10 @@ class _Subtable(Generic[E]):
         """The bits that prove that a masked key is not there."""
         if self.fresh:
             self._sort()
+        whole = self.whole
+        proof = whole.proved.get(masked)
+        if proof is not None:
+            return proof
         for part in self.orders:
             if part.waiting:
                 part.settle()
@@ -330,12 +334,12 @@ class _Subtable(Generic[E]):
                 if not proof:
                     part.remember(part.proved, cut, 0)
             if proof:
+                if part is not self.first:  # else it is found by its window the next time
+                    whole.remember(whole.proved, masked, proof)
                 return proof
-        whole = self.whole
         if whole.waiting:
             whole.settle()
-        proof = whole.proved.get(masked)
-        return whole.proof(masked) if proof is None else proof
+        return whole.proof(masked)
 
 
 _Step = tuple[
@@ -371,7 +375,7 @@ class Classifier(Generic[E]):
         self._widened: list[_Subtable[E]] = []
         self._grain = grain
         self.size = 0
-        self.soft = 0  # rules that are clauses of conjunctive matches: see `conjunctive`
+        self.soft = 0  # rules that are clauses of conjunctive matches: see `_conjunctive`
 
     def add(self, rule: E) -> None:
         """A rule of equal match and priority may be there, in other versions; the newest comes first."""
@@ -445,6 +449,8 @@ class Classifier(Generic[E]):
 
     def lookup(self, key: int, version: int) -> tuple[E | None, int]:
         """The rule of highest priority that matches `key` in `version`, and the bits that decided."""
+        if self.soft:
+            return self._conjunctive(key, version)
         best: E | None = None
         floor, looked = -1, 0
         for top, mask, get, window, known, miss in self._plan:
@@ -464,7 +470,7 @@ class Classifier(Generic[E]):
             self._replan(self._widened[0])
         return best, looked
 
-    def conjunctive(self, key: int, version: int) -> tuple[E | None, int]:
+    def _conjunctive(self, key: int, version: int) -> tuple[E | None, int]:
         """As `lookup`, where some rules are clauses of conjunctive matches (`Entry.conjunctions`).
 
         A clause by itself matches nothing.  But where all clauses of one conjunctive match are among the

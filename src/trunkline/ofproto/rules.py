@@ -8,8 +8,8 @@ Tables are numbered 0 to 254; the last is the switch's own.  Each is a classifie
 needs it.  A change is written to the fabric's journal, and is visible in the version that it makes.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from trunkline.flow.classifier import FOREVER, Classifier, Entry
 from trunkline.flow.classifier import Conjunction as Clause
@@ -71,7 +71,6 @@ class Rule(Entry):
         "counters",
         "created",
         "flags",
-        "goto",
         "hard_timeout",
         "idle_timeout",
         "importance",
@@ -122,8 +121,7 @@ class Rule(Entry):
         self.added = 0
         self.removed = FOREVER
         self.next: Rule | None = None
-        self.ops: tuple[tuple[object, object, object], ...] | None = None
-        self.goto: int | None = None
+        self.ops: tuple[tuple[Callable[..., Any], Any, Any], ...] | None = None
 
     @property
     def match(self) -> Match:
@@ -214,14 +212,6 @@ class FlowTables:
         if counters is None:
             counters = self.counters[table] = TableCounters()
         return counters
-
-    def lookup(self, table: int, key: int, version: int) -> tuple[Rule | None, int]:
-        classifier = self.tables.get(table)
-        if classifier is None:
-            return None, 0
-        if classifier.soft:
-            return classifier.conjunctive(key, version)
-        return classifier.lookup(key, version)
 
     def chosen(self, table: int) -> list[tuple[int, Classifier[Rule]]]:
         """The table of that number, or with 255 all that OpenFlow sees."""

@@ -10,7 +10,7 @@ from trunkline.openflow.action_words import subfield_text
 from trunkline.openflow.actions import Subfield
 from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.result import DETAIL, Node, Written
-from trunkline.translate.walk import OUTER, PACKET, Walk
+from trunkline.translate.walk import EVERY, OUTER, PACKET, Walk
 
 _SEEN: Final = PACKET & ~TUNNEL
 _TYPE: Final = layout.OFFSET["dl_type"]
@@ -31,13 +31,16 @@ def write(x: Walk, mask: int, value: int) -> None:
 
 
 def load(x: Walk, keep: int, value: int) -> None:
-    """`write` for bits of the pipeline, which no packet brings: all bits but `keep` become `value`'s."""
+    """`write` for bits of the pipeline, which no packet brings: all bits but `keep` become `value`'s.
+
+    `keep` is positive: Python takes twice as long for & with a negative number.
+    """
     x.key = x.key & keep | value
 
 
 def writing(mask: int, value: int) -> tuple[Callable[[Walk, int, int], None], int, int]:
     """The step that writes `value` under `mask`."""
-    return (write, mask, value) if mask & PACKET else (load, ~mask, value)
+    return (write, mask, value) if mask & PACKET else (load, EVERY & ~mask, value)
 
 
 def write_ip(x: Walk, mask: int, value: int) -> None:

@@ -2,8 +2,9 @@
 
 A translation changes nothing.  What it would change is a list of *effects*, which the upcall layer applies
 for the packet, again for each push of statistics, and which a trace leaves alone.  What it consulted is a
-list of *reads*, by which a change in the configuration finds exactly the megaflows that it concerns.  Why
-it decided as it did is a tree of *nodes*, made only when somebody asks.
+list of *lookups* in tables and one of *reads* of all else, by which a change in the configuration finds
+exactly the megaflows that it concerns.  Why it decided as it did is a tree of *nodes*, made only when
+somebody asks.
 """
 
 from collections.abc import Hashable
@@ -125,13 +126,11 @@ Effect = (
 )
 
 
-class TableRead(NamedTuple):
-    """A lookup: the key at that moment and the bits of it that decided."""
+TableRead = tuple[str, int, int, int]
+"""A lookup: bridge, table, the key at that moment, and the bits of it that decided.
 
-    bridge: str
-    table: int
-    key: int
-    looked: int
+A translation makes one a table, and a plain tuple costs a quarter of a NamedTuple.
+"""
 
 
 class SendToController(NamedTuple):
@@ -187,7 +186,8 @@ class Result(NamedTuple):
     actions: tuple[Any, ...]
     wildcards: int
     effects: tuple[Effect, ...]
-    reads: tuple[TableRead | Hashable, ...]
+    reads: tuple[Hashable, ...]  # tokens (ofproto/fabric.py)
+    lookups: tuple[TableRead, ...]
     final_key: int  # as the last action left it; what was changed behind a patch port is not in it
     recirculations: tuple[Recirculation, ...] = ()  # only with an explanation
     slow: int = 0  # why the slow path is to do it, in the original: SLOW_*

@@ -32,14 +32,14 @@ def run(x: Walk, steps: Any, actions: Actions) -> Any:
     if x.why is None:
         for function, first, second in rest:
             if result := function(x, first, second):
-                if result is ONWARD:
-                    return result
-                if result is CAREFUL:
-                    result = _careful(x, rest, actions)
-                break
-        else:
-            return None
-    else:
+                return result if result is ONWARD else stopped(x, result, rest, actions)
+        return None
+    return stopped(x, CAREFUL, rest, actions)
+
+
+def stopped(x: Walk, result: Any, rest: Any, actions: Actions) -> Any:
+    """What follows a step that ended its list with `result`; `rest` are the steps behind it."""
+    if result is CAREFUL:
         result = _careful(x, rest, actions)
     if x.freezing:
         left = sum(1 for _ in rest) + (result is AGAIN)

@@ -7,7 +7,7 @@
 already, registers and metadata.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from trunkline.flow import key as layout
 from trunkline.model.openflow import (
@@ -26,7 +26,7 @@ from trunkline.ofproto.tunnel_options import FIELDS
 from trunkline.openflow.actions import Action
 from trunkline.translate.action_set import UNSET, end, mark
 from trunkline.translate.commit import flat
-from trunkline.translate.compile import compile_actions
+from trunkline.translate.compile import Step, compile_actions
 from trunkline.translate.controller import ALL_OF_IT, output_controller, output_miss, punt
 from trunkline.translate.explain import rule_text
 from trunkline.translate.frozen import Frozen, thaw
@@ -39,14 +39,12 @@ from trunkline.translate.result import (
     Missed,
     Node,
     Result,
-    TableRead,
     Visited,
 )
-from trunkline.translate.run import ONWARD, run
-from trunkline.translate.walk import Walk
+from trunkline.translate.run import ONWARD, run, stopped
+from trunkline.translate.walk import FRAGMENT, Walk
 
 _ACTSET: Final = layout.MASK["actset_output"]
-_FRAGMENT: Final = layout.MASK["nw_frag"]
 _PORTS: Final = layout.bits("tp_src", "tp_dst")
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 
@@ -140,30 +138,43 @@ def _finish(x: Walk) -> Result:
     wild = x.wild
     if wild & FIELDS:  # options of tunnels, which the datapath has as the packet brought them
         wild = wild & ~FIELDS | x.entry.flows.options.raw_mask(x.arrived, wild)
-    return Result(actions, wild, tuple(x.effects), tuple(x.reads), x.key, tuple(x.followed), slow, x.failure)
+    return Result(
+        actions,
+        wild,
+        tuple(x.effects),
+        tuple(x.reads),
+        tuple(x.looked_up),
+        x.key,
+        tuple(x.followed),
+        slow,
+        x.failure,
+    )
 
 
 def visit(x: Walk, table: int, key: int) -> None:
     """Looks the packet up as `key` in a table of its bridge, and does what the rule says.
 
     A rule that ends in another table (`onward`) makes another turn of the loop: a call for each table, with
-    what calls save and put back, would make a translation a tenth dearer.
+    what calls save and put back, would make a translation a tenth dearer.  For the same reason the steps of a
+    rule are done here, as `run` does them.
     """
     depth, first = x.depth, None
     while True:
         bridge = x.bridge
         flows = bridge.flows.tables
         x.lookups += 1
-        if key & _FRAGMENT:
+        if x.fragment and key & FRAGMENT:
             x.reads.append(bridge_token(bridge.name))
             if bridge.fragments == OFPC_FRAG_DROP:
                 _drop_fragment(x, table)
                 break
             if bridge.fragments == OFPC_FRAG_NORMAL:
                 key &= ~_PORTS  # only a reassembled packet would have them
-        rule, looked = flows.lookup(table, key, flows.version)
-        x.reads.append(_new(TableRead, (bridge.name, table, key, looked)))
-        x.wild |= looked & x.fresh
+        rules = flows.tables.get(table)
+        rule, looked = rules.lookup(key, flows.version) if rules is not None else _NO_RULES
+        x.looked_up.append((bridge.name, table, key, looked))
+        if looked:
+            x.wild |= looked & x.fresh
         x.table, x.rule = table, rule
         if rule is None or x.why is not None:
             _slowly(x, table, key, rule)
@@ -173,7 +184,14 @@ def visit(x: Walk, table: int, key: int) -> None:
         if counters.name is None:
             counters.name, counters.changed = rule.name(), flows.changed
         x.effects += flows.counters.get(table) or flows.count(table), counters
-        if run(x, rule.ops or _steps(rule), rule.actions) is not ONWARD:
+        steps = iter(_steps(rule) if rule.ops is None else rule.ops)
+        for function, one, other in steps:
+            if result := function(x, one, other):
+                break
+        else:
+            break
+        if result is not ONWARD:
+            stopped(x, result, steps, rule.actions)
             break
         if first is None:
             first = table, rule, rule.cookie
@@ -184,7 +202,7 @@ def visit(x: Walk, table: int, key: int) -> None:
         x.table, x.rule, x.cookie = first
 
 
-_new: Final[Any] = tuple.__new__  # twice as fast as the class by itself; a table is looked up often
+_NO_RULES: Final = (None, 0)
 
 
 def _slowly(x: Walk, table: int, key: int, rule: Rule | None) -> None:
@@ -201,7 +219,7 @@ def _slowly(x: Walk, table: int, key: int, rule: Rule | None) -> None:
     if rule is not None:
         x.cookie = rule.cookie
         x.effects += x.bridge.flows.tables.count(table), rule.counters
-        run(x, rule.ops or _steps(rule), rule.actions)
+        run(x, _steps(rule) if rule.ops is None else rule.ops, rule.actions)
     else:
         _miss(x, table, key)
         x.why.append(Node(ACTION, "drop"))
@@ -210,7 +228,7 @@ def _slowly(x: Walk, table: int, key: int, rule: Rule | None) -> None:
 
 def _drop_fragment(x: Walk, table: int) -> None:
     """No rule is looked for."""
-    x.wild |= _FRAGMENT & x.fresh
+    x.wild |= FRAGMENT & x.fresh
     if x.why is not None:
         text = 'Packets are IP fragments and the fragment handling mode is "drop".'
         node = Node(TABLE, f"{table:2d}. {text}", Visited(x.bridge.name, table, None))
@@ -234,7 +252,7 @@ def _miss(x: Walk, table: int, key: int) -> None:
         visit(x, table + 1, key)
 
 
-def _steps(rule: Rule) -> tuple[tuple[object, object, object], ...]:
+def _steps(rule: Rule) -> tuple[Step, ...]:
     rule.ops = compile_actions(rule.actions)
     if not rule.priority and not rule.mask:  # the flow for packets that no other matches
         rule.ops = tuple(

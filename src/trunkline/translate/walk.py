@@ -23,6 +23,9 @@ PACKET: Final = layout.PACKET
 OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
 INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
 IN_PORT: Final = layout.MASK["in_port"]
+FRAGMENT: Final = layout.MASK["nw_frag"]
+EVERY: Final = (1 << layout.BITS) - 1 | DEEPER
+"""The bits of a walk's key."""
 COMMITTED: Final = (PACKET | DEEPER) & ~(
     TUNNEL
     | layout.bits("dp_in_port", "recirc_id", "dp_hash", "packet_type")
@@ -58,12 +61,14 @@ class Walk:
         "exit",
         "failure",
         "followed",
+        "fragment",
         "freezing",
         "fresh",
         "group_depth",
         "key",
         "left",
         "left_of",
+        "looked_up",
         "lookups",
         "misses",
         "onward",
@@ -97,14 +102,16 @@ class Walk:
         self.bridge = self.entry = bridge
         self.key = self.base = key
         self.arrived = key  # as the packet came in
+        self.fragment = bool(key & FRAGMENT)  # no action makes one of another packet
         self.fresh = PACKET
         self.wild = ALWAYS
         self.out: list[Any] = []
         self.effects: list[Effect] = []
-        self.reads: list[TableRead | Hashable] = []
+        self.reads: list[Hashable] = []
+        self.looked_up: list[TableRead] = []
         self.depth = 0
         self.exit = False  # an exit action was met: the whole translation ends
-        self.lookups = 0
+        self.lookups = 0  # counted towards the limit: those in tables, and buckets of groups
         self.misses = True  # whether anybody is told if the next lookup finds no rule
         self.table = 0
         self.onward = (0, 0)  # table and key of the next lookup, when a rule ends in one

@@ -323,7 +323,7 @@ class Datapath:
         megaflow = self.megaflows[ufid] = Megaflow(ufid, key, mask, actions, bridge.name, result, now)
         self._ages[ufid] = None
         self.fabric.recirculations.hold(recirculations_in(result.actions))
-        self._index.add(ufid, result.reads)
+        self._index.add(ufid, result.reads, result.lookups)
         self._most = max(self._most, len(self.megaflows))
         return megaflow
 
@@ -429,8 +429,8 @@ class Datapath:
 
     def _renew(self, megaflow: Megaflow, key: int, result: Result, actions: tuple[object, ...]) -> None:
         """What went through so far is counted by the old effects, what follows by the new."""
-        self._index.remove(megaflow.ufid, megaflow.result.reads)
-        self._index.add(megaflow.ufid, result.reads)
+        self._index.remove(megaflow.ufid, megaflow.result.reads, megaflow.result.lookups)
+        self._index.add(megaflow.ufid, result.reads, result.lookups)
         if result.effects != megaflow.result.effects:
             self._fetch_one(megaflow)
         if result.actions != megaflow.result.actions:
@@ -455,7 +455,7 @@ class Datapath:
                 self._flow_deletions.total += 1
                 megaflow = self.megaflows.pop(change.ufid)
                 del self._ages[change.ufid]
-                self._index.remove(megaflow.ufid, megaflow.result.reads)
+                self._index.remove(megaflow.ufid, megaflow.result.reads, megaflow.result.lookups)
                 self.fabric.recirculations.release(recirculations_in(megaflow.result.actions))
                 if isinstance(outcome, Statistics):
                     self._push(megaflow, outcome)

@@ -1,8 +1,8 @@
 """The megaflows that the switch has put into a datapath, and which of them a change concerns.
 
-A megaflow keeps the result of the translation that made it.  Its reads are turned into an index: a change
-is either a token, which leads to the megaflows that have read the thing that it names, or a rule (value,
-mask) in a table, which concerns a megaflow only if its key agreed with the rule on all bits that both
+A megaflow keeps the result of the translation that made it.  Its reads and lookups are turned into an index:
+a change is either a token, which leads to the megaflows that have read the thing that it names, or a rule
+(value, mask) in a table, which concerns a megaflow only if its key agreed with the rule on all bits that both
 looked at.
 """
 
@@ -60,43 +60,41 @@ class Index:
         self._tokens: dict[Hashable, dict[int, None]] = {}
         self._tables: dict[tuple[str, int], dict[int, dict[int, dict[int, None]]]] = {}
 
-    def add(self, ufid: int, reads: Iterable[TableRead | Hashable]) -> None:
+    def add(self, ufid: int, reads: Iterable[Hashable], lookups: Iterable[TableRead]) -> None:
         tokens = self._tokens
         for read in reads:
-            if type(read) is TableRead:
-                bridge, table, key, looked = read
-                values = self._tables.setdefault((bridge, table), {}).setdefault(looked, {})
-                values.setdefault(key & looked, {})[ufid] = None
-                continue
             flows = tokens.get(read)
             if flows is None:
                 flows = tokens[read] = {}
             flows[ufid] = None
+        for bridge, table, key, looked in lookups:
+            values = self._tables.setdefault((bridge, table), {}).setdefault(looked, {})
+            values.setdefault(key & looked, {})[ufid] = None
 
-    def remove(self, ufid: int, reads: Iterable[TableRead | Hashable]) -> None:
+    def remove(self, ufid: int, reads: Iterable[Hashable], lookups: Iterable[TableRead]) -> None:
         for read in reads:
-            if isinstance(read, TableRead):
-                self._remove_table_read(ufid, read)
-                continue
             flows = self._tokens.get(read)
             if flows is not None:
                 flows.pop(ufid, None)
                 if not flows:
                     del self._tokens[read]
+        for lookup in lookups:
+            self._remove_lookup(ufid, lookup)
 
-    def _remove_table_read(self, ufid: int, read: TableRead) -> None:
-        table = self._tables.get((read.bridge, read.table))
-        values = table.get(read.looked) if table is not None else None
-        flows = values.get(read.key & read.looked) if values is not None else None
+    def _remove_lookup(self, ufid: int, lookup: TableRead) -> None:
+        bridge, number, key, looked = lookup
+        table = self._tables.get((bridge, number))
+        values = table.get(looked) if table is not None else None
+        flows = values.get(key & looked) if values is not None else None
         if table is None or values is None or flows is None:
-            return  # two reads of one megaflow may be alike
+            return  # two lookups of one megaflow may be alike
         flows.pop(ufid, None)
         if not flows:
-            del values[read.key & read.looked]
+            del values[key & looked]
             if not values:
-                del table[read.looked]
+                del table[looked]
                 if not table:
-                    del self._tables[read.bridge, read.table]
+                    del self._tables[bridge, number]
 
     def concerned(self, changes: Iterable[Hashable]) -> set[int]:
         """The ufids of the megaflows that a change may concern."""

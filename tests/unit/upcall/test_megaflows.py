@@ -12,7 +12,6 @@ from trunkline.ofproto.fabric import RuleChange, mac_token
 from trunkline.ofproto.ports import PortConfig
 from trunkline.openflow import actions as a
 from trunkline.openflow.messages import FlowMod
-from trunkline.translate.result import TableRead
 from trunkline.translate.translate import translate
 from trunkline.upcall.megaflows import Index
 
@@ -212,13 +211,13 @@ def test_the_index_finds_by_token_and_by_rule() -> None:
     index = Index()
     exact, _ = layout.pack(dl_dst=1, reg0=5)
     looked = layout.bits("dl_dst", "reg0")
-    index.add(1, [mac_token("br0", 1, 7), TableRead("br0", 0, exact, looked)])
-    index.add(2, [TableRead("br0", 0, exact ^ 1 << layout.OFFSET["reg0"], looked)])
+    index.add(1, [mac_token("br0", 1, 7)], [("br0", 0, exact, looked)])
+    index.add(2, [], [("br0", 0, exact ^ 1 << layout.OFFSET["reg0"], looked)])
     assert index.concerned([mac_token("br0", 1, 7)]) == {1}
     assert index.concerned([mac_token("br0", 2, 7)]) == set()
     assert index.concerned([RuleChange("br0", 0, *layout.pack(dl_dst=1))]) == {1, 2}
     assert index.concerned([RuleChange("br0", 0, *layout.pack(reg0=5, tp_dst=80))]) == {1}
     assert index.concerned([RuleChange("br0", 0, *layout.pack(reg0=6))]) == set()
     assert index.concerned([RuleChange("br0", 1, 0, 0), RuleChange("br1", 0, 0, 0)]) == set()
-    index.remove(1, [mac_token("br0", 1, 7), TableRead("br0", 0, exact, looked)])
+    index.remove(1, [mac_token("br0", 1, 7)], [("br0", 0, exact, looked)])
     assert index.concerned([RuleChange("br0", 0, 0, 0), mac_token("br0", 1, 7)]) == {2}
