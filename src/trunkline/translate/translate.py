@@ -7,7 +7,8 @@
 already, registers and metadata.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from trunkline.flow import key as layout
 from trunkline.model.openflow import (
@@ -253,17 +254,15 @@ def _miss(x: Walk, table: int, key: int) -> None:
 
 
 def _steps(rule: Rule) -> tuple[Step, ...]:
-    rule.ops = compile_actions(rule.actions)
+    steps = compile_actions(rule.actions)
     if not rule.priority and not rule.mask:  # the flow for packets that no other matches
-        rule.ops = tuple(
-            (output_miss, a, b) if function is output_controller else (function, a, b)
-            for function, a, b in rule.ops
-        )
-    if rule.ops and rule.ops[-1][0] in _ONWARD:
-        function, first, second = rule.ops[-1]
-        rule.ops = *rule.ops[:-1], (_ONWARD[function], first, second)
-    return rule.ops
+        steps = tuple((output_miss, a, b) if do is output_controller else (do, a, b) for do, a, b in steps)
+    if steps and steps[-1][0] in _ONWARD:
+        function, first, second = steps[-1]
+        steps = *steps[:-1], (_ONWARD[function], first, second)
+    rule.ops = steps
+    return steps
 
 
-_ONWARD: Final = {resubmit: onward, goto: goto_onward}
+_ONWARD: Final[dict[Callable[..., Any], Callable[..., Any]]] = {resubmit: onward, goto: goto_onward}
 """What ends a rule in another table, and how it does so without a call."""
