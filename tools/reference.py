@@ -34,7 +34,9 @@ def configuration() -> Iterator[str]:
         rows = [(name, row) for row in SETTINGS if row.table == table for name in row.names.split()]
         for name, row in sorted(rows):
             yield f"| `{name}` | {row.state.value} | {row.note} |"
-    yield "\n## Single values\n\n| table | value | state | what happens instead |\n| --- | --- | --- | --- |"
+    if VALUES:
+        yield "\n## Single values\n\n| table | value | state | what happens instead |"
+        yield "| --- | --- | --- | --- |"
     for row in VALUES:
         for name in row.names.split():
             yield f"| {row.table} | `{name}` | {row.state.value} | {row.note} |"

@@ -266,7 +266,7 @@ def test_dummy_bridges_need_no_device_of_the_kernel() -> None:
                 side.stop()
 
 
-ABSENT = {"afxdp", "afxdp-nonpmd", "dummy-pmd", "bareudp", "lisp", "stt"}  # docs/differences.md
+ABSENT = {"afxdp", "afxdp-nonpmd", "dummy-pmd"}  # docs/differences.md
 
 
 @pytest.mark.parametrize(

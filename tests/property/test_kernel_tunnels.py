@@ -111,6 +111,7 @@ def random_fields(rng: random.Random, name: str, family: int) -> int:
     }
     mirrors = "erspan" in name
     flags = rng.choice((0, layout.TUN_DF)) | rng.choice((0, 0, layout.TUN_CSUM))
+    flags |= layout.TUN_SEQ if "gre" in name and rng.random() < 0.5 else 0
     if tunnel.type != "gre" or rng.random() < 0.5:
         flags |= layout.TUN_KEY
         fields["tun_id"] = rng.getrandbits(32 if "gre" in tunnel.type else 24)
@@ -151,7 +152,8 @@ def written(
 ) -> bytes:
     """The whole frame, with a checksum of UDP only where it is asked for; `back`: the other way."""
     tunnel = PORTS[name]
-    kind = Kind(tunnel.type, tunnel.destination, False, tunnel.extensions)
+    counted = bool(layout.get(fields, "tunnel_flags") & layout.TUN_SEQ)
+    kind = Kind(tunnel.type, tunnel.destination, counted, tunnel.extensions)
     ends = (THERE, HERE) if back else (HERE, THERE)
     header = outer.header(kind, Outer(0, 0, ends[0][family], ends[1][family]), fields)
     if family == 6 and tunnel.destination and not layout.get(fields, "tunnel_flags") & layout.TUN_CSUM:
@@ -175,7 +177,7 @@ _SET = TUNNEL & ~layout.bits("tun_metadata", "tun_metadata_present")
 @pytest.mark.parametrize("name", PORTS)
 def test_headers_are_the_same(both: Both, name: str) -> None:
     rng = random.Random(name)
-    compared = sent_up = 0
+    compared = sent_up = number = 0
     for trial in range(300):
         frame = inside = inner_frame(rng)
         family = rng.choice(families(name))
@@ -196,7 +198,8 @@ def test_headers_are_the_same(both: Both, name: str) -> None:
         if run.value == SENT:
             at = 34 if family == 4 else 54
             port = int.from_bytes(run.frame[at : at + 2], "big")
-            expected = written(name, fields, inside, family, port, compared)
+            expected = written(name, fields, inside, family, port, number)
+            number += outer.is_sequenced(expected)
             assert run.frame.hex() == expected.hex(), f"trial {trial}"
             assert not PORTS[name].destination or 50000 <= port < 50100
             compared += 1

@@ -1,5 +1,7 @@
 """Headers of tunnels go on and off again, any bytes are taken calmly, and text is read as it was written."""
 
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,11 +15,13 @@ from trunkline.openflow.tunnel_table import NXTTMC_ADD, TlvMapping, TlvTableMod
 from trunkline.packet.checksum import checksum, pseudo_header
 from trunkline.packet.packet import GSO_TCPV4, GSO_TCPV6, NEEDS_CHECKSUM, Offload, Packet
 from trunkline.packet.segment import complete
-from trunkline.packet.tunnels import PUSHABLE, Kind, Outer, header, pop, push
+from trunkline.packet.stt import Pieces, open_frame
+from trunkline.packet.tunnels import KEPT, Kind, Outer, header, pop, push_all
 
 FOUR = st.integers(1, (1 << 32) - 1).map(lambda value: MAPPED | value)
 SIX = st.integers(1 << 64, (1 << 128) - 1)
-TYPES = st.sampled_from(sorted(PUSHABLE - {"gtpu"}))
+TYPES = st.sampled_from(sorted(TUNNEL_TYPES))
+LAYER_3 = ("gtpu", "lisp", "bareudp")
 MAC = st.integers(0, (1 << 48) - 1)
 
 
@@ -27,7 +31,7 @@ def headers(draw: st.DrawFn) -> tuple[str, bytes, int]:
     kind = draw(TYPES)
     source, destination = draw(st.tuples(FOUR, FOUR) | st.tuples(SIX, SIX))
     erspan = TUNNEL_TYPES[kind].erspan
-    bits = {"vxlan": 24, "geneve": 24}.get(kind, 10 if erspan else 32)
+    bits = {"vxlan": 24, "geneve": 24, "lisp": 24, "stt": 64, "bareudp": 0}.get(kind, 10 if erspan else 32)
     flags = draw(st.sampled_from((0, layout.TUN_CSUM))) if not erspan else 0
     fields = {
         "tun_id": draw(st.integers(0, (1 << bits) - 1)),
@@ -47,12 +51,34 @@ def headers(draw: st.DrawFn) -> tuple[str, bytes, int]:
     return kind, header(Kind(kind, port), outer, key), key
 
 
-@given(headers(), st.binary(min_size=14, max_size=200), st.integers(1, 65535))
-def test_off_again(given_headers: tuple[str, bytes, int], inner: bytes, port: int) -> None:
+@given(
+    headers(),
+    st.binary(min_size=18, max_size=300),
+    st.integers(1, 65535),
+    st.integers(100, 400),
+    st.randoms(),
+)
+def test_off_again(
+    given_headers: tuple[str, bytes, int], inner: bytes, port: int, room: int, order: Random
+) -> None:
+    """In whatever order the pieces come, where one packet takes several."""
     kind, head, key = given_headers
-    popped = pop(kind, push(head, inner, port, 7))
+    if kind in LAYER_3:
+        inner = bytes((0x45 if inner[0] & 1 else 0x60,)) + inner[1:]
+    frames = list(push_all(head, inner, port, 7, room))
+    assert len(frames) == 1 or kind == "stt"
+    assert all(len(frame) <= room + 14 for frame in frames) or kind != "stt"
+    order.shuffle(frames)
+    pieces = Pieces()
+    *waiting, popped = [pop(kind, frame, frozenset(), pieces) for frame in frames]
+    assert all(one is KEPT for one in waiting)
     assert popped is not None
-    assert popped.frame == inner
+    if kind in LAYER_3:
+        assert popped.frame[14:] == inner
+        assert popped.carries == (0x0800 if inner[0] == 0x45 else 0x86DD)
+        assert popped.frame[12:14] == popped.carries.to_bytes(2, "big")
+    else:
+        assert popped.frame == inner
     same = layout.bits("tun_id", "tun_tos", "tun_ttl", "tun_options", "tun_options_length")
     assert popped.key & same == key & same
 
@@ -62,15 +88,41 @@ def test_damaged_ones_are_taken_calmly(
     given_headers: tuple[str, bytes, int], inner: bytes, at: int, byte: int
 ) -> None:
     kind, head, _ = given_headers
-    frame = bytearray(push(head, inner, 1, 0))
-    frame[at % len(frame)] = byte
-    pop(kind, bytes(frame))
-    pop(kind, bytes(frame[:at]))
+    pieces = Pieces()
+    for one in push_all(head, inner, 1, 0, 100):
+        frame = bytearray(one)
+        frame[at % len(frame)] = byte
+        pop(kind, bytes(frame), frozenset(), pieces)
+        pop(kind, bytes(frame[:at]), frozenset(), pieces)
+
+
+@given(st.binary(max_size=120), st.integers(0, 15), st.integers(0, 60), st.integers(0, 3000))
+def test_what_an_stt_frame_says_is_left_to_do_can_be_done(
+    data: bytes, flags: int, transport: int, segment: int
+) -> None:
+    head = bytes((0, flags, transport, 0)) + segment.to_bytes(2, "big") + bytes(12)
+    frame = open_frame(head + data)
+    if frame is not None:
+        assert frame.frame == data
+        complete(Packet(frame.frame, frame.offload))
+    open_frame(data)
 
 
 @given(TYPES, st.binary(max_size=120))
 def test_any_bytes_are_taken_calmly(kind: str, frame: bytes) -> None:
     pop(kind, frame)
+
+
+def test_pieces_that_never_come_are_forgotten() -> None:
+    """Whatever anybody sends: no more than so many wait."""
+    ends = Outer(1, 2, MAPPED | 1, MAPPED | 2)
+    head = header(Kind("stt", 7471), ends, 0)
+    pieces = Pieces()
+    for number in range(2000):
+        first, *_ = push_all(head, bytes(3000), 1, number)
+        assert pop("stt", first, frozenset(), pieces) is KEPT
+    assert len(pieces._frames) <= 256
+    assert pieces._bytes == sum(len(part) for parts in pieces._frames.values() for part in parts.values())
 
 
 @given(headers(), st.integers(0, 65535), st.integers(0, 65535))

@@ -45,7 +45,9 @@ _RECORD: Final = program.HEADER.packed.pack
 _UDP: Final = 17
 _INET, _INET6 = 2, 10
 _PATIENCE: Final = 1.0  # seconds between two looks at the host's network
-_SUMMED: Final = layout.TUN_CSUM << layout.OFFSET["tunnel_flags"]
+_SUMMED, _KEYED, _COUNTED = (
+    flag << layout.OFFSET["tunnel_flags"] for flag in (layout.TUN_CSUM, layout.TUN_KEY, layout.TUN_SEQ)
+)
 
 Argument = tuple[int, int]
 """A port, and the fields of a tunnel as bits of a key."""
@@ -217,7 +219,8 @@ class Headers:
         way = self._way(destination, source, layout.get(fields, "pkt_mark")) if tunnel is not None else None
         if tunnel is None or way is None:
             return bytes(program.HEADER.packed.size)
-        kind = Kind(tunnel.type, tunnel.destination, False, tunnel.extensions)
+        counted = bool(fields & _COUNTED)
+        kind = Kind(tunnel.type, tunnel.destination, counted, tunnel.extensions)
         octets = bytes(2) + header(kind, Outer(0, 0, way.source, destination), fields)
         six = not is_mapped(destination)
         flags = program.HEADER_IPV6 if six else 0
@@ -227,9 +230,11 @@ class Headers:
             at = 62 if six else 42  # without being asked there is no checksum, over IPv6 neither
             octets = octets[:at] + bytes(2) + octets[at + 2 :]
         sequence_at = 0
-        if TUNNEL_TYPES[tunnel.type].erspan:
+        if counted or TUNNEL_TYPES[tunnel.type].erspan:
             flags |= program.HEADER_SEQUENCE
             sequence_at = 58 if six else 38
+        if counted:
+            sequence_at += (4 if fields & _SUMMED else 0) + (4 if fields & _KEYED else 0)
         first, last = self.source_ports
         hop = way.hop.to_bytes(16, "big")
         if is_mapped(way.hop):

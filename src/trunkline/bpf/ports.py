@@ -18,7 +18,7 @@ from trunkline.bpf.maps import Map
 
 _NUMBER: Final = Struct("=I").pack
 _WORDS: Final = program.PORT.packed.size // 4
-_DEVICE, _FLAGS, _, _DRAINED = range(4)
+_DEVICE, _FLAGS, _, _DRAINED, _SEQUENCE = range(5)
 _COUNTERS: Final = program.COUNTERS.packed
 
 
@@ -90,6 +90,16 @@ class Ports:
         """Python has worked on a packet of the port that counted as so many."""
         at = number * _WORDS + _DRAINED
         self._ports[at] = self._ports[at] + cost & 0xFFFFFFFF
+
+    def take_number(self, number: int) -> int:
+        """Of the next packet that is sent through a tunnel's port; the program takes numbers as well.
+
+        Not in one step: if it does at the same moment, there may be two packets of one number.
+        """
+        at = number * _WORDS + _SEQUENCE
+        value = self._ports[at]
+        self._ports[at] = value + 1 & 0xFFFFFFFF
+        return value
 
     def drops(self, number: int) -> dict[str, int]:
         """Packets of a port that were dropped, by reason; reasons that there were none for are left out."""

@@ -290,6 +290,9 @@ class BpfDatapath:
             )
         if tunnel is not None:
             self._headers.add(number, tunnel)
+            port = self._sim.port(number)
+            assert port is not None
+            port.take_number = lambda: self._ports.take_number(number)
         return number
 
     def set_tunnel_source_ports(self, ports: tuple[int, int]) -> None:

@@ -126,8 +126,11 @@ class Device(Protocol):
 class HostTunnel(Protocol):
     """The host's own network as a way for the packets of a type of tunnels, where no bridge leads there."""
 
-    def send(self, frame: bytes, key: int, source_port: int) -> None:
-        """Sends a packet in headers that the tunnel's fields in `key` tell; never blocks and never raises."""
+    def send(self, frame: bytes, key: int, source_port: int, sequence: int) -> None:
+        """Sends a packet in headers that the tunnel's fields in `key` tell; never blocks and never raises.
+
+        `sequence`: its number, where packets are numbered.
+        """
 
     def start(self, receive: Callable[[Sequence[Popped]], None]) -> None:
         """From now on hands over what comes out of the tunnel."""

@@ -15,7 +15,7 @@ from trunkline.ofproto.primaries import ControllerState
 from trunkline.ovsdb.replica import Replica
 from trunkline.ovsdb.rows import Row, Transaction
 
-_CARRYING: Final = tuple(row.name for row in TUNNEL_TYPES.values() if row.carries)
+_TUNNELS: Final = tuple(TUNNEL_TYPES)
 _NOTHING: Final[Mapping[str, Any]] = {}
 _SYNTHESIZED: Final = "local "
 _OF_A_DEVICE: Final = ("mac_in_use", "mtu", "admin_state", "link_state", "link_speed", "duplex", "ifindex")
@@ -40,7 +40,7 @@ class Status:
             "dpdk_initialized": False,
             "dpdk_version": "none",
             "datapath_types": tuple(sorted(datapath_types)),
-            "iface_types": tuple(sorted({*interface_types, "patch", *_CARRYING})),
+            "iface_types": tuple(sorted({*interface_types, "patch", *_TUNNELS})),
         }
         self._written: dict[str, Any] = {}
         self._controllers: dict[str, dict[str, Any]] = {}  # what has been written of each

@@ -32,8 +32,8 @@ class Capabilities(NamedTuple):
 class TunnelPort(NamedTuple):
     """What a datapath port of a tunnel type speaks: one for all tunnels of a type and UDP port.
 
-    `type` as in model/tunnels.py; `destination` the UDP port, 0 where there is none; `extensions` as in
-    options:exts ("gbp", "gpe").
+    `type` as in model/tunnels.py; `destination` the UDP port (of stt that of TCP), 0 where there is none;
+    `extensions` as in options:exts ("gbp", "gpe"), or what bareudp carries but IP ("mpls", "0x8847").
     """
 
     type: str

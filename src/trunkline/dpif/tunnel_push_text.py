@@ -15,12 +15,13 @@ from trunkline.base.addresses import format_ipv4, format_ipv6, format_mac, parse
 from trunkline.dpif.actions import TunnelPush
 from trunkline.flow.values import scan_integer
 from trunkline.model.tunnels import TUNNEL_TYPES, UDP
+from trunkline.packet import stt
 from trunkline.packet.checksum import checksum
 
 _ETHERNET: Final = 14
 _NO_NAMES: Final[Mapping[int, str]] = MappingProxyType({})
 _NO_NUMBERS: Final[Mapping[str, int]] = MappingProxyType({})
-_BY_NUMBER: Final = MappingProxyType({row.number: row.name for row in TUNNEL_TYPES.values() if row.number})
+_BY_NUMBER: Final = MappingProxyType({row.number: row.name for row in TUNNEL_TYPES.values()})
 
 
 # ---- writing
@@ -110,6 +111,14 @@ def _format_gtpu(data: bytes) -> str:
     return f"gtpu(flags={data[0]:#x},msgtype={data[1]},teid={_number(data[4:8]):#x})"
 
 
+def _format_lisp(data: bytes) -> str:
+    return f"lisp(flags={data[0]:#x},iid={_number(data[4:7]):#x})"
+
+
+def _format_stt(data: bytes) -> str:
+    return f"stt(dst={_number(data[2:4])},context={_number(data[28:36]):#x})"
+
+
 def _format_erspan(data: bytes) -> str:
     first = _number(data[8:12])
     text = f"erspan(ver={first >> 28},sid={first & 0x3FF:#x}"
@@ -128,6 +137,8 @@ _WRITERS: Final[Mapping[str, Callable[[bytes], str]]] = MappingProxyType(
         "gtpu": _format_gtpu,
         "erspan": _format_erspan,
         "ip6erspan": _format_erspan,
+        "lisp": _format_lisp,
+        "stt": _format_stt,
     }
 )
 
@@ -137,7 +148,7 @@ _WRITERS: Final[Mapping[str, Callable[[bytes], str]]] = MappingProxyType(
 
 _PUSH: Final = re.compile(
     r"\s*tnl_port\(([^()]*)\),\s*header\(size=(\d+),type=(\d+),\s*eth\(dst=([^,]*),src=([^,]*),dl_type=([^)]*)\),"
-    r"\s*(ipv4|ipv6)\(([^)]*)\),\s*(?:udp\(([^)]*)\),\s*)?(.*)\),\s*out_port\(([^()]*)\)\s*"
+    r"\s*(ipv4|ipv6)\(([^)]*)\),\s*(?:udp\(([^)]*)\)(?:,\s*)?)?(.*)\),\s*out_port\(([^()]*)\)\s*"
 )
 
 
@@ -254,6 +265,17 @@ def _read_gtpu(body: str) -> bytes:
     return head + _integer(words["teid"], 32).to_bytes(4, "big")
 
 
+def _read_lisp(body: str) -> bytes:
+    words = _words(body)
+    instance = _integer(words["iid"], 24).to_bytes(3, "big")
+    return bytes((_integer(words["flags"], 8), 0, 0, 0)) + instance + b"\0"
+
+
+def _read_stt(body: str) -> bytes:
+    words = _words(body)
+    return stt.port_header(_integer(words["dst"], 16)) + stt.frame_header(_integer(words["context"], 64))
+
+
 def _read_erspan(body: str) -> bytes:
     words = _words(body)
     session = _integer(words["sid"], 10)
@@ -271,6 +293,8 @@ _READERS: Final[Mapping[str, Callable[[str], bytes]]] = MappingProxyType(
         "geneve": _read_geneve,
         "gre": _read_gre,
         "gtpu": _read_gtpu,
+        "lisp": _read_lisp,
+        "stt": _read_stt,
         "erspan": _read_erspan,
     }
 )

@@ -125,6 +125,7 @@ TUN_OAM: Final = 1  # bits of tunnel_flags; OpenFlow sees the first alone
 TUN_DF: Final = 2
 TUN_CSUM: Final = 4
 TUN_KEY: Final = 8
+TUN_SEQ: Final = 0x8000  # packets are to be numbered; in no text, for the original has no word for it
 
 CT_STATE_FLAGS: Final = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")  # from bit 0 on
 TCP_FLAGS: Final = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]", "[800]")

@@ -129,11 +129,9 @@ SETTINGS: Final = (
     Settings("Interface", _H, "options:remote_ip options:local_ip options:in_key options:out_key options:dst_port "
              "options:key options:tos options:ttl options:df_default options:egress_pkt_mark options:packet_type "
              "options:exts options:csum options:erspan_idx options:erspan_ver options:erspan_dir "
-             "options:erspan_hwid"),
-    Settings("Interface", _H, "options:payload_type", "checked; see type=bareudp below"),
+             "options:erspan_hwid options:payload_type options:seq"),
     Settings("Interface", _Y, "options:psk options:remote_cert options:remote_name",
              "such a tunnel is refused, for its packets would go in clear"),
-    Settings("Interface", _H, "options:seq", "in the kernel packets of gre are sent without a number"),
     Settings("Interface", _N, "options:n_rxq options:dpdk-devargs other_config:pmd-rxq-affinity options:xdp-mode "
              "options:use-need-wakeup options:vhost-server-path options:tx-retries-max options:n_rxq_desc "
              "options:n_txq_desc options:dpdk-vf-mac other_config:tx-steering other_config:emc-enable "
@@ -228,10 +226,7 @@ OWN: Final = (
 )  # fmt: skip
 """Settings that the original does not have."""
 
-VALUES: Final = (
-    Settings("Interface", _Y, "type=stt type=lisp type=bareudp",
-             "packets into such a tunnel are dropped, and none comes out of it"),
-)  # fmt: skip
+VALUES: Final[tuple[Settings, ...]] = ()
 """Single values, as column=value, that have another fate than their column."""
 
 

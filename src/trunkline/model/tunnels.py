@@ -20,8 +20,7 @@ TCP: Final = 6  # stt only looks like it
 
 class TunnelType(NamedTuple):
     """`prefix` begins the name of the datapath port; `protocol` is the outer IP protocol; `port` the usual
-    UDP port, None where there are no ports; `number` stands in the text of tnl_push actions (0: the userspace
-    way cannot push it); `modes` are the packet types that it can carry, the usual one first.
+    UDP port, None where there are no ports; `number` stands in the text of tnl_push actions; `modes` are the packet types that it can carry, the usual one first.
     `sequenced`: the option seq; `extensions`: what options:exts may name.
     """
 
@@ -37,11 +36,6 @@ class TunnelType(NamedTuple):
     payload: bool = False
     family: int = 0  # 6: over IPv6 alone
 
-    @property
-    def carries(self) -> bool:
-        """Whether packets go through such a tunnel at all; one that does not carry any is a port all the same."""
-        return self.number != 0
-
 
 def _rows() -> Mapping[str, TunnelType]:
     """The numbers are those of the original's virtual ports."""
@@ -54,14 +48,14 @@ def _rows() -> Mapping[str, TunnelType]:
             "vxlan", "vxlan_sys", UDP, 4789, 4, (LEGACY_L2, LEGACY_L3, PTAP), frozenset(("gbp", "gpe"))
         ),
         TunnelType("geneve", "genev_sys", UDP, 6081, 5, (LEGACY_L2, LEGACY_L3, PTAP)),
-        TunnelType("lisp", "lisp_sys", UDP, 4341, 0, (LEGACY_L3,)),
-        TunnelType("stt", "stt_sys", TCP, 7471, 0, (LEGACY_L2,)),
+        TunnelType("lisp", "lisp_sys", UDP, 4341, 105, (LEGACY_L3, PTAP)),
+        TunnelType("stt", "stt_sys", TCP, 7471, 106, (LEGACY_L2,)),
         TunnelType("erspan", "erspan_sys", GRE, None, 107, (LEGACY_L2,), sequenced=True, erspan=True),
         TunnelType(
             "ip6erspan", "ip6erspan_sys", GRE, None, 108, (LEGACY_L2,), sequenced=True, erspan=True, family=6
         ),
         TunnelType("gtpu", "gtpu_sys", UDP, 2152, 110, (LEGACY_L3,)),
-        TunnelType("bareudp", "udp_sys", UDP, 0, 0, (LEGACY_L3,), payload=True),
+        TunnelType("bareudp", "udp_sys", UDP, 0, 111, (LEGACY_L3,), payload=True),
     )
     return MappingProxyType({row.name: row for row in rows})
 

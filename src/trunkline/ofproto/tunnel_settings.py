@@ -28,7 +28,7 @@ class TunnelSettings(NamedTuple):
 
     `in_key` and `out_key` None: the flow says; `has_in_key` and `has_out_key`: the header carries one.
     `tos` and `ttl` may be INHERIT.  `mark` None: packets keep theirs.  The erspan fields are None where the
-    flow says.
+    flow says.  `extensions` as in dpif/provider.py, TunnelPort.
     """
 
     type: str
@@ -51,7 +51,6 @@ class TunnelSettings(NamedTuple):
     erspan_index: int | None = 0
     erspan_direction: int | None = 0
     erspan_hardware: int | None = 0
-    payload: str = ""
 
 
 Warn = Callable[[str, str], None]
@@ -208,7 +207,10 @@ class _Reader:
     def payload_type(self, text: str) -> None:
         if text not in ("ip", "mpls") and not re.fullmatch(r"(0[xX])?[0-9a-fA-F]+", text):
             raise TunnelError(f"{self.name}: could not set configuration (Invalid argument)")
-        self.found["payload"] = text
+        if text == "mpls":
+            self.found["extensions"] = frozenset(("mpls",))
+        elif text != "ip":
+            self.found["extensions"] = frozenset((f"{int(text, 16) & 0xFFFF:#06x}",))
 
     # ---- what follows from several
 

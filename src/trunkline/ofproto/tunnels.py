@@ -230,6 +230,9 @@ class Tunnels:
                 return vport
         return None
 
+    def listens(self, protocol: int) -> bool:
+        return any(vport.protocol == protocol for vport in self.vports.values())
+
     def sorted(self) -> Iterator[Entry]:
         yield from sorted(self.entries.values(), key=lambda one: (one.datapath_port, one.name))
 

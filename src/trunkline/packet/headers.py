@@ -14,6 +14,7 @@ from trunkline.packet.rewrite import moved
 NSH: Final = 0x894F
 BRIDGED: Final = 0x6558  # Ethernet type for a whole Ethernet frame (RFC 7637)
 _HEADER: Final = 14
+_TAGS: Final = (b"\x81\0", b"\x88\xa8")
 _TYPES: Final = {1: 0x0800, 2: 0x86DD, 3: 0, 4: NSH, 5: 0x8847}
 """NSH's next protocols as Ethernet types; 0: Ethernet."""
 
@@ -25,7 +26,11 @@ def push_ethernet(packet: Packet, source: int, destination: int) -> Packet:
 
 
 def pop_ethernet(packet: Packet) -> Packet:
-    return packet._replace(frame=bytes(12) + packet.frame[12:])
+    """Its tags go with it."""
+    at = 12
+    while packet.frame[at : at + 2] in _TAGS and len(packet.frame) >= at + 6:
+        at += 4
+    return Packet(bytes(12) + packet.frame[at:], moved(packet.offload, 12 - at))
 
 
 def put(packet: Packet, bare: bool, kind: int, header: bytes) -> Packet:

@@ -12,6 +12,7 @@ from trunkline.packet.packet import GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, N
 
 _TCP, _UDP = 6, 17
 _VLANS: Final = (b"\x81\0", b"\x88\xa8")
+_MPLS: Final = (b"\x88\x47", b"\x88\x48")
 _LAST_ONLY: Final = 0x09  # FIN and PSH
 _FIRST_ONLY: Final = 0x80  # CWR
 _UDP_HEADER: Final = 8
@@ -40,7 +41,12 @@ def _network_offset(frame: bytes) -> int:
     at = 12
     while frame[at : at + 2] in _VLANS:
         at += 4
-    return at + 2
+    labelled = frame[at : at + 2] in _MPLS
+    at += 2
+    while labelled and at + 4 <= len(frame):
+        labelled = not frame[at + 2] & 1  # the last one says so
+        at += 4
+    return at
 
 
 def _cut(frame: bytes, offload: Offload, kind: int) -> list[bytes]:

@@ -5,21 +5,28 @@ tunnel's own header.  `push` puts it before a packet and fills in what depends o
 the UDP source port, which stands for the flow inside so that routers on the way can spread flows, and GRE's
 sequence number.  `pop` takes the headers off a packet and yields what they said as bits of a flow key.
 
+A frame in STT (packet/stt.py) may take several outer packets, so `push_all` yields them, and on the way in
+`pop` gives what they carry to a place where the pieces are put together.
+
 Sources: RFC 7348 (VXLAN), the drafts on its group policy and generic protocol extensions, RFC 8926 (Geneve),
-2784 and 2890 (GRE), 3GPP TS 29.281 (GTP-U), draft-foschiano-erspan-03.
+2784 and 2890 (GRE), 3GPP TS 29.281 (GTP-U), draft-foschiano-erspan-03, RFC 6830 (LISP), the kernel's
+Documentation/networking/bareudp.rst.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from trunkline.base.addresses import MAPPED, is_mapped
 from trunkline.flow.key import OFFSET, TUN_CSUM, TUN_DF, TUN_KEY, TUN_OAM, WIDTH, bits, get
+from trunkline.packet import stt
 from trunkline.packet.checksum import checksum, pseudo_header
-from trunkline.packet.parse import IPV4, IPV6
+from trunkline.packet.packet import Offload
+from trunkline.packet.parse import IPV4, IPV6, MPLS, MPLS_MULTICAST
 
 ETHERNET: Final = 14
 UDP: Final = 17
 GRE: Final = 47
+TCP: Final = 6
 TUNNEL: Final = bits(*(name for name in WIDTH if name.startswith(("tun_", "tunnel_"))))
 """The bits of a key that tell of a tunnel."""
 
@@ -27,10 +34,11 @@ VXLAN_HAS_VNI: Final = 0x08000000
 VXLAN_HAS_GBP: Final = 0x80000000
 VXLAN_HAS_NEXT: Final = 0x04000000
 GRE_CSUM, GRE_KEY, GRE_SEQUENCE = 0x8000, 0x2000, 0x1000
+LISP_INSTANCE: Final = 0x08
 _BRIDGED: Final = 0x6558
 _TO_NEXT: Final = {0: 3, IPV4: 1, IPV6: 2, 0x894F: 4}
 _FROM_NEXT: Final = {1: IPV4, 2: IPV6, 3: 0, 4: 0x894F}
-_IPV6_TYPE_AT: Final = 12
+_IP_VERSIONS: Final = {4: IPV4, 6: IPV6}
 _FLAGS: Final = OFFSET["tunnel_flags"]
 _ID: Final = OFFSET["tun_id"]
 
@@ -45,9 +53,9 @@ class Outer(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What else decides how a header looks: the type's name, the UDP port, whether GRE counts packets, and
-    extensions.  `carries` is the Ethernet type of packets without an Ethernet header, 0 for Ethernet
-    frames.
+    """What else decides how a header looks: the type's name, the UDP port (of stt that of TCP), whether GRE
+    counts packets, and extensions.  `carries` is the Ethernet type of packets without an Ethernet header, 0
+    for Ethernet frames.
     """
 
     type: str
@@ -59,11 +67,16 @@ class Kind(NamedTuple):
 
 class Popped(NamedTuple):
     """`frame` begins with an Ethernet header, or if `carries` is an Ethernet type, with the place of one
-    (packet/headers.py); `key` has the slots of TUNNEL."""
+    (packet/headers.py); `key` has the slots of TUNNEL; `offload` is what its sender has left to do."""
 
     frame: bytes
     key: int
     carries: int = 0
+    offload: Offload | None = None
+
+
+KEPT: Final = Popped(b"", 0)
+"""Instead of a packet: what came was a piece of one, and the others are waited for."""
 
 
 # ---- writing
@@ -75,6 +88,8 @@ def header(kind: Kind, outer: Outer, tunnel: int) -> bytes:
     if protocol == UDP:
         csum = get(tunnel, "tunnel_flags") & TUN_CSUM or not is_mapped(outer.destination)
         own = bytes(2) + kind.port.to_bytes(2, "big") + bytes(2) + (b"\xff\xff" if csum else bytes(2)) + own
+    elif protocol == TCP:
+        own = stt.port_header(kind.port) + own
     ethernet = outer.destination_mac.to_bytes(6, "big") + outer.source_mac.to_bytes(6, "big")
     return ethernet + ip_header(outer, protocol, tunnel) + own
 
@@ -149,6 +164,21 @@ def _gtpu(kind: Kind, tunnel: int) -> tuple[bytes, int]:
     return bytes((0x30, 0xFF, 0, 0)) + (tunnel >> _ID & 0xFFFFFFFF).to_bytes(4, "big"), UDP
 
 
+def _lisp(kind: Kind, tunnel: int) -> tuple[bytes, int]:
+    """Without nonce and locator status bits; the key is the instance."""
+    if not get(tunnel, "tunnel_flags") & TUN_KEY:
+        return bytes(8), UDP
+    return bytes((LISP_INSTANCE, 0, 0, 0)) + (tunnel >> _ID & 0xFFFFFF).to_bytes(3, "big") + b"\0", UDP
+
+
+def _bareudp(kind: Kind, tunnel: int) -> tuple[bytes, int]:
+    return b"", UDP
+
+
+def _stt(kind: Kind, tunnel: int) -> tuple[bytes, int]:
+    return stt.frame_header(tunnel >> _ID & 0xFFFFFFFFFFFFFFFF), TCP
+
+
 def _erspan(kind: Kind, tunnel: int) -> tuple[bytes, int]:
     """GRE with a sequence number; version 2 is type III of the draft."""
     version = get(tunnel, "tun_erspan_ver")
@@ -170,23 +200,67 @@ _HEADERS: Final[dict[str, Callable[[Kind, int], tuple[bytes, int]]]] = {
     "gtpu": _gtpu,
     "erspan": _erspan,
     "ip6erspan": _erspan,
+    "lisp": _lisp,
+    "bareudp": _bareudp,
+    "stt": _stt,
 }
-PUSHABLE: Final = frozenset(_HEADERS)
+
+
+def may_carry(type: str, extensions: frozenset[str], kind: int) -> bool:
+    """Whether a tunnel's header lets a receiver tell that it carries a packet of Ethernet type `kind`; 0: an
+    Ethernet frame."""
+    if type == "lisp" or (type == "bareudp" and not extensions):
+        return kind in (IPV4, IPV6)
+    if type == "bareudp":
+        return kind in _payload(extensions)
+    return True
+
+
+def _payload(extensions: frozenset[str]) -> tuple[int, ...]:
+    """The Ethernet types of what a bareudp tunnel carries that is not for IP; what comes is of the first."""
+    if "mpls" in extensions:
+        return MPLS, MPLS_MULTICAST
+    return tuple(int(text, 16) for text in extensions)
 
 
 # ---- before a packet
 
 
+def push_all(
+    header: bytes, inner: bytes, source_port: int, sequence: int, room: int = stt.ROOM
+) -> Iterator[bytes]:
+    """The whole frames: one, but for STT, which cuts what does not fit into `room` bytes of IP packet."""
+    at, protocol = _behind_ip(header)
+    if protocol != TCP:
+        yield push(header, inner, source_port, sequence)
+        return
+    ends = (header[22:38], header[38:54]) if header[12] == 0x86 else (header[26:30], header[30:34])
+    for segment in stt.segments(header[at:], inner, source_port, sequence, ends, room - (at - ETHERNET)):
+        yield _whole(header, segment, b"")
+
+
+def _behind_ip(header: bytes) -> tuple[int, int]:
+    """Where the header behind that of IP begins, and its protocol."""
+    if header[12] == 0x86:
+        return ETHERNET + 40, header[ETHERNET + 6]
+    return ETHERNET + 20, header[ETHERNET + 9]
+
+
 def push(header: bytes, inner: bytes, source_port: int, sequence: int) -> bytes:
     """The whole frame.  `inner` is complete: nothing of it is left for hardware to do."""
-    six = header[12] == 0x86
-    at = ETHERNET + (40 if six else 20)
-    protocol = header[ETHERNET + (6 if six else 9)]
+    at, protocol = _behind_ip(header)
+    six = at > ETHERNET + 20
     own = header[at:]
     if protocol == UDP:
         own = _complete_udp(header, own, inner, source_port, six)
     elif protocol == GRE:
         own = _complete_gre(own, inner, sequence)
+    return _whole(header, own, inner)
+
+
+def _whole(header: bytes, own: bytes, inner: bytes) -> bytes:
+    """With lengths and checksum of IP right."""
+    six = header[12] == 0x86
     length = len(own) + len(inner)
     if six:
         network = header[ETHERNET : ETHERNET + 4] + (length & 0xFFFF).to_bytes(2, "big") + header[20:54]
@@ -199,9 +273,8 @@ def push(header: bytes, inner: bytes, source_port: int, sequence: int) -> bytes:
 
 def is_sequenced(header: bytes) -> bool:
     """Whether packets in such headers are counted."""
-    six = header[12] == 0x86
-    at = ETHERNET + (40 if six else 20)
-    return header[ETHERNET + (6 if six else 9)] == GRE and bool(header[at] << 8 & GRE_SEQUENCE)
+    at, protocol = _behind_ip(header)
+    return protocol == TCP or (protocol == GRE and bool(header[at] << 8 & GRE_SEQUENCE))
 
 
 def _complete_udp(header: bytes, own: bytes, inner: bytes, source_port: int, six: bool) -> bytes:
@@ -230,8 +303,11 @@ def _complete_gre(own: bytes, inner: bytes, sequence: int) -> bytes:
 # ---- off a packet
 
 
-def pop(type: str, frame: bytes, extensions: frozenset[str] = frozenset()) -> Popped | None:
-    """Takes the outer headers off; None if they are not what they should be."""
+def pop(
+    type: str, frame: bytes, extensions: frozenset[str] = frozenset(), pieces: stt.Pieces | None = None
+) -> Popped | None:
+    """Takes the outer headers off; None if they are not what they should be, KEPT if it is only a piece of a
+    packet (then it is in `pieces`)."""
     six = frame[12:14] == b"\x86\xdd"
     at = ETHERNET + (40 if six else 20)
     if len(frame) < at:
@@ -254,24 +330,37 @@ def pop(type: str, frame: bytes, extensions: frozenset[str] = frozenset()) -> Po
         return None
     key |= tos << OFFSET["tun_tos"] | ttl << OFFSET["tun_ttl"]
     payload = frame[at:end]
-    return pop_payload(type, payload, ends, key, extensions)
+    return pop_payload(type, payload, ends, key, extensions, pieces)
 
 
 def pop_payload(
-    type: str, payload: bytes, ends: tuple[bytes, bytes], key: int, extensions: frozenset[str] = frozenset()
+    type: str,
+    payload: bytes,
+    ends: tuple[bytes, bytes],
+    key: int,
+    extensions: frozenset[str] = frozenset(),
+    pieces: stt.Pieces | None = None,
 ) -> Popped | None:
     """`payload` is what IP carries, `ends` the outer addresses, `key` what has been found out so far."""
-    if _PROTOCOL[type] == UDP:
+    if type == "stt":
+        return _pop_stt(payload, ends, key, pieces if pieces is not None else stt.Pieces())
+    if type in _OVER_UDP:
         if len(payload) < 8:
             return None
         if payload[6:8] != b"\0\0":
-            if checksum(payload, pseudo_header(*ends, UDP, len(payload))):
+            pseudo = pseudo_header(*ends, UDP, len(payload))
+            if checksum(payload, pseudo) and not (type == "gtpu" and _sums_without_length(payload, pseudo)):
                 return None
             key |= TUN_CSUM << _FLAGS
         key |= int.from_bytes(payload[0:2], "big") << OFFSET["tun_tp_src"]
         key |= int.from_bytes(payload[2:4], "big") << OFFSET["tun_tp_dst"]
         payload = payload[8:]
     return _POPPERS[type](payload, key, extensions)
+
+
+def _sums_without_length(payload: bytes, pseudo: int) -> bool:
+    """Whether the checksum is that of a header of GTP-U without its length: the original sums too early."""
+    return not checksum(payload[:10] + bytes(2) + payload[12:], pseudo)
 
 
 def _found(carries: int, inner: bytes, key: int) -> Popped:
@@ -350,8 +439,38 @@ def _pop_gtpu(data: bytes, key: int, extensions: frozenset[str]) -> Popped | Non
     size = 12 if data[0] & 7 else 8
     if len(data) <= size:
         return None
-    carries = {4: IPV4, 6: IPV6}.get(data[size] >> 4)
+    carries = _IP_VERSIONS.get(data[size] >> 4)
     return _found(carries, data[size:], key) if carries is not None else None
+
+
+def _pop_lisp(data: bytes, key: int, extensions: frozenset[str]) -> Popped | None:
+    if len(data) <= 8:
+        return None
+    if data[0] & LISP_INSTANCE:
+        key |= int.from_bytes(data[4:7], "big") << _ID | TUN_KEY << _FLAGS
+    carries = _IP_VERSIONS.get(data[8] >> 4)
+    return _found(carries, data[8:], key) if carries is not None else None
+
+
+def _pop_bareudp(data: bytes, key: int, extensions: frozenset[str]) -> Popped | None:
+    if not data:
+        return None
+    carries = _payload(extensions)[0] if extensions else _IP_VERSIONS.get(data[0] >> 4)
+    return _found(carries, data, key) if carries is not None else None
+
+
+def _pop_stt(data: bytes, ends: tuple[bytes, bytes], key: int, pieces: stt.Pieces) -> Popped | None:
+    segment = stt.parse(data, *ends)
+    if segment is None:
+        return None
+    whole = pieces.add(ends, segment)
+    if whole is None:
+        return KEPT
+    frame = stt.open_frame(whole)
+    if frame is None:
+        return None
+    key |= segment.source_port << OFFSET["tun_tp_src"] | segment.port << OFFSET["tun_tp_dst"]
+    return Popped(frame.frame, key | frame.context << _ID | TUN_KEY << _FLAGS, 0, frame.offload)
 
 
 def _pop_erspan(data: bytes, key: int, extensions: frozenset[str]) -> Popped | None:
@@ -378,10 +497,10 @@ _POPPERS: Final[dict[str, Callable[[bytes, int, frozenset[str]], Popped | None]]
     "gtpu": _pop_gtpu,
     "erspan": _pop_erspan,
     "ip6erspan": _pop_erspan,
+    "lisp": _pop_lisp,
+    "bareudp": _pop_bareudp,
 }
-_PROTOCOL: Final = {
-    "vxlan": UDP, "geneve": UDP, "gtpu": UDP, "gre": GRE, "ip6gre": GRE, "erspan": GRE, "ip6erspan": GRE
-}  # fmt: skip
+_OVER_UDP: Final = frozenset(("vxlan", "geneve", "gtpu", "lisp", "bareudp"))
 
 
 def outer_of(header: bytes) -> Outer:

@@ -176,7 +176,8 @@ class Sim:
         if port is None:
             return
         for popped in found:
-            self._executor.enter(Packet(popped.frame), came_out(self, port, popped, 0))
+            packet = Packet(popped.frame, popped.offload)
+            self._executor.enter(packet, came_out(self, port, popped, 0))
 
     def port_delete(self, number: int) -> None:
         port = self._ports.pop(number, None)

@@ -11,11 +11,13 @@ from trunkline.base.clock import Clock
 from trunkline.conntrack.tracker import Tracker
 from trunkline.dpif.provider import Statistics, TunnelPort
 from trunkline.packet.packet import Packet
+from trunkline.packet.stt import Pieces
 from trunkline.sim.meters import Meters
 
 Transmit = Callable[[Packet], None]
-SendTunneled = Callable[[bytes, int, int], None]
-"""Sends a frame through a tunnel of the host's; takes a key with tunnel fields, and a UDP source port."""
+SendTunneled = Callable[[bytes, int, int, int], None]
+"""Sends a frame through a tunnel of the host's; takes a key with tunnel fields, a UDP source port, and the
+packet's number where packets are numbered."""
 
 
 class Transmitter(Protocol):
@@ -36,8 +38,10 @@ class SimPort:
         "number",
         "packets_in",
         "packets_out",
+        "pieces",
         "send_tunneled",
         "sequence",
+        "take_number",
         "transmit",
         "tunnel",
         "type",
@@ -49,9 +53,18 @@ class SimPort:
         self.type = type
         self.transmit: Transmit | None = None
         self.tunnel = tunnel
-        self.sequence = 0  # of the packets that have been sent through the tunnel
+        self.sequence = 0  # of the next packet that is sent through the tunnel,
+        self.take_number: Callable[[], int] | None = None  # unless somebody else counts as well
+        self.pieces = Pieces()  # of packets that come through it in several
         self.send_tunneled: SendTunneled | None = None
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = self.dropped = 0
+
+    def next_number(self) -> int:
+        """Of a packet that is sent through the tunnel."""
+        if self.take_number is not None:
+            return self.take_number()
+        self.sequence += 1
+        return self.sequence - 1 & 0xFFFFFFFF
 
 
 class SimFlow:

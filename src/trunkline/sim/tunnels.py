@@ -23,6 +23,7 @@ _OUTSIDE: Final = _BESIDE | layout.bits("dp_in_port", "recirc_id", "dp_hash")
 _PACKET_TYPE: Final = layout.OFFSET["packet_type"]
 _PACKET_TYPE_MASK: Final = layout.MASK["packet_type"]
 _ETHERNET: Final = 14
+_COUNTED: Final = frozenset(("erspan", "ip6erspan", "stt"))  # each of their packets has a number
 
 
 def source_port(sim: Owner, key: int) -> int:
@@ -47,12 +48,11 @@ def push(
     for frame in _inner(packet, key):
         sequence = 0
         if port is not None:
-            sequence = port.sequence
-            port.sequence += counted
+            sequence = port.next_number() if counted else 0
             port.packets_out += 1
             port.bytes_out += len(frame)
-        outside = outer.push(action.header, frame, number, sequence)
-        yield Packet(outside), sim.key_of(outside, 0) | key & _OUTSIDE
+        for outside in outer.push_all(action.header, frame, number, sequence):
+            yield Packet(outside), sim.key_of(outside, 0) | key & _OUTSIDE
 
 
 def pop(sim: Owner, packet: Packet, key: int, number: int) -> Iterator[tuple[Packet, int]]:
@@ -61,11 +61,11 @@ def pop(sim: Owner, packet: Packet, key: int, number: int) -> Iterator[tuple[Pac
     if port is None or port.tunnel is None:
         return
     for frame in complete(packet):
-        popped = outer.pop(port.tunnel.type, frame, port.tunnel.extensions)
+        popped = outer.pop(port.tunnel.type, frame, port.tunnel.extensions, port.pieces)
         if popped is None:
             port.dropped += 1
-            continue
-        yield Packet(popped.frame), came_out(sim, port, popped, key & _BESIDE)
+        elif popped is not outer.KEPT:
+            yield Packet(popped.frame, popped.offload), came_out(sim, port, popped, key & _BESIDE)
 
 
 def came_out(sim: Owner, port: SimPort, popped: outer.Popped, beside: int) -> int:
@@ -82,7 +82,9 @@ def send(sim: Owner, port: SimPort, packet: Packet, key: int) -> None:
         port.dropped += 1
         return
     number = source_port(sim, key)
+    counted = port.tunnel is not None and port.tunnel.type in _COUNTED
+    counted |= bool(layout.get(key, "tunnel_flags") & layout.TUN_SEQ)
     for frame in _inner(packet, key):
         port.packets_out += 1
         port.bytes_out += len(frame)
-        port.send_tunneled(frame, key, number)
+        port.send_tunneled(frame, key, number, port.next_number() if counted else 0)

@@ -89,10 +89,15 @@ def _add_label(key: int) -> dp.AddMpls:
 def _push_ethernet(x: Walk) -> bool:
     if packet_type(x.key) == _ETHERNET:
         return _refuse(x, "Dropping packet as encap(ethernet) is not supported for packet type ethernet.")
+    push_ethernet(x)
+    return False
+
+
+def push_ethernet(x: Walk) -> None:
+    """From here on the packet has an Ethernet header, with addresses of 0 unless somebody sets them."""
     x.commit()
     _replace(x, _FRAME | VLANS, 0)
     x.pending = Pending(_ethernet_header, _FRAME)
-    return False
 
 
 _TAG: Final = layout.VLAN_CFI << layout.OFFSET["vlan_tci"]

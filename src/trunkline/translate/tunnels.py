@@ -18,17 +18,18 @@ from trunkline.base.addresses import MAPPED, format_address, format_mac, is_mapp
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
-from trunkline.model.tunnels import LEGACY_L3, TUNNEL_TYPES, UDP
+from trunkline.model.tunnels import LEGACY_L3, TCP, TUNNEL_TYPES, UDP
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import port_token
 from trunkline.ofproto.ports import OfPort
 from trunkline.ofproto.tunnel_options import FIELDS, RAW
 from trunkline.ofproto.tunnel_settings import INHERIT, TunnelSettings
 from trunkline.ofproto.tunnels import neighbour_token, routes_token, tunnels_token
-from trunkline.packet.tunnels import PUSHABLE, TUNNEL, Kind, Outer, header, outer_of
+from trunkline.packet.tunnels import TUNNEL, Kind, Outer, header, may_carry, outer_of
 from trunkline.proto.routes import Route
 from trunkline.translate.action_set import UNSET, end
 from trunkline.translate.commit import flat
+from trunkline.translate.encap import push_ethernet
 from trunkline.translate.result import BRIDGE, CountReceived, CountSent, LearnNeighbour, Node, Solicit
 from trunkline.translate.walk import MAX_DEPTH, NO_COOKIE, PACKET, Walk
 
@@ -76,11 +77,27 @@ def send_tunneled(x: Walk, port: int, interface: OfPort, settings: TunnelSetting
         x.warn("Not tunneling to our own address")
         x.key = x.key & ~TUNNEL | before
         return
+    if not _may_carry(x, settings):
+        x.key = x.key & ~TUNNEL | before
+        return
     x.effects.append(CountSent(x.bridge.patch_counters[port]))
     tunnels = x.bridge.fabric.tunnels
     if not tunnels.pushes or not _push(x, interface, settings):
-        _set(x, interface)
+        _set(x, interface, settings)
     x.key = x.key & ~TUNNEL | before
+
+
+def _may_carry(x: Walk, settings: TunnelSettings) -> bool:
+    bare = x.key >> _PACKET_TYPE_AT & 0xFFFF
+    if settings.type == "stt" and bare:
+        x.warn("Trying to send non-Ethernet packet through an stt tunnel. Dropping packet.")
+        return False
+    kind = bare or (x.key >> _TYPE & 0xFFFF if settings.mode == LEGACY_L3 else 0)
+    if may_carry(settings.type, settings.extensions, kind):
+        return True
+    what = f"packets of type {kind:#06x}" if kind else "Ethernet frames"
+    x.warn(f"{settings.type} tunnels carry no {what}. Dropping packet.")
+    return False
 
 
 def _address_bits(address: int, four: str, six: str) -> int:
@@ -122,6 +139,7 @@ def _fields(x: Walk, settings: TunnelSettings) -> None:
     flags |= layout.TUN_DF if settings.dont_fragment else 0
     flags |= layout.TUN_CSUM if settings.csum else 0
     flags |= layout.TUN_KEY if settings.has_out_key else 0
+    flags |= layout.TUN_SEQ if settings.sequence else 0
     key = layout.put(key, "tunnel_flags", flags)
     key = layout.put(key, "tun_tp_src", 0)
     key = layout.put(
@@ -140,17 +158,20 @@ def _fields(x: Walk, settings: TunnelSettings) -> None:
     x.key = key
 
 
-def _set(x: Walk, interface: OfPort) -> None:
+def _set(x: Walk, interface: OfPort, settings: TunnelSettings) -> None:
     """The datapath carries it."""
     assert interface.datapath_port is not None
     x.note("output to kernel tunnel")
-    if x.truncate:
-        x.out.append(dp.Truncate(x.truncate))
+    cut = (dp.Truncate(x.truncate),) if x.truncate else ()
     if (x.key ^ x.base) & _SET:
         x.out.append(dp.Set(x.key & _SET, _SET))
         x.base = x.base & ~_SET | x.key & _SET
     x.commit()
-    x.out.append(dp.Output(interface.datapath_port))
+    output = dp.Output(interface.datapath_port)
+    if settings.mode == LEGACY_L3 and not x.key & _PACKET_TYPE:
+        x.out.append(dp.Clone((*cut, dp.PopEth(), output)))
+    else:
+        x.out += (*cut, output)
 
 
 def _push(x: Walk, interface: OfPort, settings: TunnelSettings) -> bool:
@@ -218,9 +239,6 @@ def _push_header(
     elif settings.mode == LEGACY_L3:
         carries = x.key >> _TYPE & 0xFFFF
         actions.append(dp.PopEth())
-    if settings.type not in PUSHABLE:
-        x.warn("native tunnel header build failed")
-        return
     kind = Kind(settings.type, settings.destination, settings.sequence, settings.extensions, carries)
     row = TUNNEL_TYPES[settings.type]
     headers = header(kind, outer, x.key)
@@ -244,7 +262,7 @@ def _outer_key(headers: bytes, key: int) -> int:
         "nw_ttl": headers[21] if six else headers[22],
         "nw_proto": headers[20] if six else headers[23],
     }
-    if fields["nw_proto"] == UDP:
+    if fields["nw_proto"] in (TCP, UDP):
         at = 54 if six else 34
         fields["tp_dst"] = int.from_bytes(headers[at + 2 : at + 4], "big")
     value, _ = layout.pack(fields)
@@ -303,6 +321,8 @@ def receive_tunneled(x: Walk, port: int) -> bool:
             return False  # congestion was met, and whoever is inside would not hear of it (RFC 6040)
         x.fresh &= ~(_ECN << _TOS)
         x.key |= _CE << _TOS
+    if x.key & _PACKET_TYPE and interface.tunnel is not None and interface.tunnel.mode == LEGACY_L3:
+        push_ethernet(x)
     return True
 
 
@@ -345,7 +365,7 @@ def terminate(x: Walk, interface: OfPort) -> bool:
     if layout.get(x.key, "nw_frag"):
         return False
     number = 0
-    if protocol == UDP:
+    if protocol == UDP or (protocol == TCP and tunnels.listens(TCP)):
         x.look(layout.MASK["tp_dst"])
         number = layout.get(x.key, "tp_dst")
     vport = tunnels.listener(protocol, number)

@@ -24,7 +24,6 @@ from trunkline.io.netdev.tap import TapDevice
 from trunkline.io.netlink import LinkEvents, NetlinkError
 from trunkline.io.routes import HostRoutes
 from trunkline.jsonrpc.unixctl import Command
-from trunkline.packet.tunnels import PUSHABLE
 
 _KERNEL: Final = ("internal", "system", "tap")
 _MADE: Final = ("internal", "tap")  # devices that this process makes
@@ -117,7 +116,7 @@ class MachineDevices:
 
     def host_tunnel(self, tunnel: TunnelPort) -> HostTunnel | None:
         """Raises DeviceError."""
-        if self._dummy == "override" or not self._follow_routes or tunnel.type not in PUSHABLE:
+        if self._dummy == "override" or not self._follow_routes:
             return None
         return HostTunnel(tunnel, self._readers)
 

@@ -3,20 +3,29 @@
 Packets go out by a raw IP socket, headers and all, so that the UDP source port can stand for the flow inside;
 the kernel looks up route and neighbour.  They come in by a UDP socket that listens to the tunnel's port, or
 by a raw socket of its protocol.  One object serves both families for one type and port.
+
+STT looks like TCP, and the kernel's TCP would answer each segment with a reset.  So there is a listener at
+its port, which has the port for us, with a filter that lets nothing in: what such a filter refuses TCP drops
+in silence.  The raw socket has got its copy before, through a filter for that port.  GTP-U comes in the same
+way past UDP, for that would drop what the original's userspace datapath sends (packet/tunnels.py).
 """
 
+import ctypes
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from trunkline.base.addresses import MAPPED, is_mapped
 from trunkline.bridge.devices import DeviceError
 from trunkline.dpif.provider import TunnelPort
-from trunkline.flow.key import OFFSET, get
+from trunkline.flow.key import OFFSET, TUN_SEQ, get
 from trunkline.io.files import error_text
 from trunkline.io.netdev.kernel import Readers
-from trunkline.packet.tunnels import GRE, PUSHABLE, UDP, Kind, Outer, Popped, header, pop_payload, push
+from trunkline.model.tunnels import TUNNEL_TYPES
+from trunkline.packet.stt import Pieces
+from trunkline.packet.tunnels import GRE, KEPT, TCP, UDP, Kind, Outer, Popped, header, pop_payload, push_all
 
 _BATCH: Final = 64
 _ROOM: Final = 1 << 16
@@ -26,6 +35,9 @@ _IP_RECVTTL, _IP_RECVTOS, _IP_PKTINFO = 12, 13, 8
 _RECVFORCE: Final = 33
 _UDP_NO_CHECK6_RX: Final = 102  # linux/udp.h
 _BUFFER: Final = 4 << 20
+_ATTACH_FILTER: Final = 26
+_IP_MTU, _IPV6_MTU = 14, 24
+_REMEMBERED: Final = 1.0  # seconds
 _PACKET_INFO: Final = struct.Struct("=I4s4s")
 _PACKET_TYPE: Final = OFFSET["packet_type"]
 Receive = Callable[[Sequence[Popped]], None]
@@ -38,24 +50,24 @@ class HostTunnel:
     """
 
     def __init__(self, tunnel: TunnelPort, readers: Readers | None = None) -> None:
-        if tunnel.type not in PUSHABLE:
-            raise DeviceError("no such headers")
         self._tunnel = tunnel
+        self._protocol = TUNNEL_TYPES[tunnel.type].protocol
+        if self._protocol in (TCP, UDP) and not tunnel.destination:
+            raise DeviceError("options:dst_port is missing")
+        self._is_raw = self._protocol != UDP or tunnel.type == "gtpu"
         self._readers = readers
-        self._sequence = 0
+        self._pieces = Pieces()
+        self._paths: dict[tuple[int, str], tuple[float, int, int]] = {}
         self.dropped = 0
         self._marks: dict[int, int] = {}
         self._out: dict[int, socket.socket] = {}
         self._in: list[tuple[int, socket.socket]] = []
+        self._guards: list[socket.socket] = []
         try:
             self._open()
         except OSError as error:
             self.close()
             raise DeviceError(error_text(error)) from None
-
-    @property
-    def _protocol(self) -> int:
-        return UDP if self._tunnel.destination else GRE
 
     def _open(self) -> None:
         for family in (socket.AF_INET, socket.AF_INET6):
@@ -71,13 +83,16 @@ class HostTunnel:
 
     def _listen(self, family: int) -> socket.socket:
         flags = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        if self._protocol == UDP:
-            one = socket.socket(family, socket.SOCK_DGRAM | flags)
+        if self._is_raw:
+            one = socket.socket(family, socket.SOCK_RAW | flags, self._protocol)
         else:
-            one = socket.socket(family, socket.SOCK_RAW | flags, GRE)
+            one = socket.socket(family, socket.SOCK_DGRAM | flags)
         try:
+            if self._is_raw and self._protocol != GRE:
+                _filter(one, _to_port(family, self._tunnel.destination))
+                self._guards.append(_guard(family, self._protocol, self._tunnel.destination))
             if family == socket.AF_INET6:
-                if self._protocol == UDP:  # a raw socket has but one family
+                if not self._is_raw:  # a raw socket has but one family
                     one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                     one.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_RX, 1)  # RFC 6935: tunnels need none
                 for option in (socket.IPV6_RECVPKTINFO, socket.IPV6_RECVHOPLIMIT, socket.IPV6_RECVTCLASS):
@@ -89,7 +104,7 @@ class HostTunnel:
                 one.setsockopt(socket.SOL_SOCKET, _RECVFORCE, _BUFFER)
             except PermissionError:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            if self._protocol == UDP:
+            if not self._is_raw:
                 one.bind(("::" if family == socket.AF_INET6 else "", self._tunnel.destination))
         except OSError:
             one.close()
@@ -98,41 +113,54 @@ class HostTunnel:
 
     # ---- out
 
-    def send(self, frame: bytes, key: int, source_port: int) -> None:
+    def send(self, frame: bytes, key: int, source_port: int, sequence: int) -> None:
         """`frame` without the place of an Ethernet header, where `key` says that there is none."""
         try:
-            self._send(frame, key, source_port)
+            self._send(frame, key, source_port, sequence)
         except OSError:
             self.dropped += 1
 
-    def _send(self, frame: bytes, key: int, source_port: int) -> None:
+    def _send(self, frame: bytes, key: int, source_port: int, sequence: int) -> None:
         destination = get(key, "tun_ipv6_dst")
         source = get(key, "tun_ipv6_src")
         if not destination:
             destination = MAPPED | get(key, "tun_dst")
             source = MAPPED | get(key, "tun_src")
         family, text = _text(destination)
+        usual, room = self._path(family, text)
         if source in (0, MAPPED):
-            source = self._source(family, text)
+            source = usual
         kind = Kind(
-            self._tunnel.type, self._tunnel.destination, False, self._tunnel.extensions,
-            key >> _PACKET_TYPE & 0xFFFF,
+            self._tunnel.type, self._tunnel.destination, bool(get(key, "tunnel_flags") & TUN_SEQ),
+            self._tunnel.extensions, key >> _PACKET_TYPE & 0xFFFF,
         )  # fmt: skip
-        packet = push(header(kind, Outer(0, 0, source, destination), key), frame, source_port, self._sequence)
-        self._sequence += 1
+        head = header(kind, Outer(0, 0, source, destination), key)
         out, mark = self._out[family], get(key, "pkt_mark")
         if mark != self._marks.get(family, 0):
             out.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
             self._marks[family] = mark
-        out.sendto(packet[_ETHERNET:], (text, 0))
+        for packet in push_all(head, frame, source_port, sequence, room):
+            out.sendto(packet[_ETHERNET:], (text, 0))
 
-    @staticmethod
-    def _source(family: int, text: str) -> int:
-        """The address that the kernel would send from."""
+    def _path(self, family: int, text: str) -> tuple[int, int]:
+        """The address that the kernel would send from, and how long IP packets may be."""
+        now = time.monotonic()
+        until, address, room = self._paths.get((family, text), (0.0, 0, 0))
+        if now < until:
+            return address, room
+        if len(self._paths) > _BATCH:
+            self._paths.clear()
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asked:
             asked.connect((text, 9))
-            value = int.from_bytes(socket.inet_pton(family, asked.getsockname()[0].split("%")[0]), "big")
-        return MAPPED | value if family == socket.AF_INET else value
+            address = int.from_bytes(socket.inet_pton(family, asked.getsockname()[0].split("%")[0]), "big")
+            if family == socket.AF_INET:
+                address |= MAPPED
+                room = asked.getsockopt(socket.IPPROTO_IP, _IP_MTU)
+            else:
+                room = asked.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
+        room = min(room, _ROOM - 1)
+        self._paths[family, text] = now + _REMEMBERED, address, room
+        return address, room
 
     # ---- in
 
@@ -150,10 +178,10 @@ class HostTunnel:
                 except OSError:
                     break
                 popped = self._take(family, data, ancillary, address)
-                if popped is not None:
-                    found.append(popped)
-                else:
+                if popped is None:
                     self.dropped += 1
+                elif popped is not KEPT:
+                    found.append(popped)
             if found:
                 receive(found)
 
@@ -174,25 +202,65 @@ class HostTunnel:
                 key |= (value[0]) << OFFSET["tun_tos"]
         peer = socket.inet_pton(family, address[0].split("%")[0])
         four = family == socket.AF_INET
-        if four and self._protocol == GRE:  # a raw socket of IPv4 shows the header
+        if four and self._is_raw:  # a raw socket of IPv4 shows the header
             data = data[(data[0] & 15) * 4 :]
         names = ("tun_src", "tun_dst") if four else ("tun_ipv6_src", "tun_ipv6_dst")
         for name, end in zip(names, (peer, own), strict=True):
             key |= int.from_bytes(end, "big") << OFFSET[name]
-        if self._protocol == UDP:
+        if not self._is_raw:
             ports = address[1].to_bytes(2, "big") + self._tunnel.destination.to_bytes(2, "big")
             data = ports + bytes(4) + data
-        return pop_payload(self._tunnel.type, data, (peer, own), key, self._tunnel.extensions)
+        return pop_payload(self._tunnel.type, data, (peer, own), key, self._tunnel.extensions, self._pieces)
 
     def close(self) -> None:
         for _, one in self._in:
             if self._readers is not None:
                 self._readers.remove_reader(one.fileno())
             one.close()
-        for out in self._out.values():
+        for out in (*self._out.values(), *self._guards):
             out.close()
         self._in.clear()
+        self._guards.clear()
         self._out.clear()
+
+
+# ---- filters, in the kernel's classic language (linux/filter.h)
+
+_LOAD_HALF, _LOAD_INDEXED_HALF, _INDEX_BY_IP, _JUMP_IF_EQUAL, _RETURN = 0x28, 0x48, 0xB1, 0x15, 0x06
+_Step = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
+_NOTHING: Final[list[_Step]] = [(_RETURN, 0, 0, 0)]
+
+
+def _to_port(family: int, port: int) -> list[_Step]:
+    """Lets through what goes to a port; a raw socket of IPv4 has the IP header before it."""
+    load: list[_Step] = [(_LOAD_HALF, 0, 0, 2)]
+    if family == socket.AF_INET:
+        load = [(_INDEX_BY_IP, 0, 0, 0), (_LOAD_INDEXED_HALF, 0, 0, 2)]
+    return [*load, (_JUMP_IF_EQUAL, 0, 1, port), (_RETURN, 0, 0, 0xFFFFFFFF), *_NOTHING]
+
+
+def _filter(one: socket.socket, steps: Sequence[_Step]) -> None:
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+    one.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(steps), ctypes.addressof(code)))
+
+
+def _guard(family: int, protocol: int, port: int) -> socket.socket:
+    """Has the port, and keeps the kernel from answering."""
+    kind = socket.SOCK_STREAM if protocol == TCP else socket.SOCK_DGRAM
+    one = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if protocol == TCP:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _filter(one, _NOTHING)
+        one.bind(("::" if family == socket.AF_INET6 else "", port))
+        if protocol == TCP:
+            one.listen(1)
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def _text(address: int) -> tuple[int, str]:
