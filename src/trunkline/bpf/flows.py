@@ -16,10 +16,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from trunkline.bpf import layout as program
 from trunkline.bpf.maps import Map, possible_cpus
+from trunkline.bpf.meanings import Meanings, Read
 from trunkline.bpf.system_calls import BpfError
 from trunkline.dpif.provider import Statistics
 from trunkline.flow import key as layout
@@ -33,6 +34,9 @@ _REST: Final = 1.0  # seconds
 _LIST_SIZE: Final = 8 + program.MAX_LIST * program.ACTION.packed.size
 _BANK_WORDS: Final = program.MAX_FLOWS // 64
 _NANOSECOND: Final = 1e-9
+_FLOW_RECORD: Final = program.FLOW.packed
+_NUMBER_OF: Final = Struct("=I").unpack_from
+_NAMELESS: Final = 1 << 127
 NOTHING: Final = Statistics()
 _NO_CREDIT: Final = memoryview(bytes(32)).cast("Q")
 
@@ -68,6 +72,12 @@ class Numbers:
     def give_back(self, number: int, now: float) -> None:
         self._resting.append((now + _REST, number))
 
+    def are_taken(self, numbers: set[int]) -> None:
+        """An earlier process has taken these, and no others."""
+        if numbers:
+            self._free = sorted(set(range(self._next, max(numbers))) - numbers, reverse=True)
+            self._next = self.highest = max(numbers) + 1
+
 
 # ---- masks
 
@@ -99,8 +109,27 @@ class _Mask:
         masked += [0] * (program.NARROW_WORDS - len(masked))
         return _NARROW(*masked) + _TAIL(self.number, 0)
 
+    @staticmethod
+    def of_record(number: int, record: bytes) -> "_Mask":
+        """The mask that such a record stands for."""
+        value = program.MASK.packed.unpack(record)
+        index, count = value[-3], value[-1]
+        words = [0] * program.ALL_WORDS
+        for place, word in zip(index[:count], value, strict=False):
+            words[place] = word
+        beyond_key = any(words[program.KEY_WORDS :])
+        return _Mask(number, tuple(words if beyond_key else words[: program.KEY_WORDS]))
+
+    def whole(self, name: bytes) -> int:
+        """The flow's key, by its key in the map."""
+        words = [0] * program.ALL_WORDS
+        for place, word in zip(self.places, Struct(f"={len(self.places)}Q").unpack_from(name), strict=True):
+            words[place] = word
+        return key_of(tuple(words))
+
 
 _WORDS: Final = Struct(f"={program.KEY_WORDS}Q")
+_ALL_WORDS: Final = Struct(f"={program.ALL_WORDS}Q")
 _WIDE: Final = _WORDS.pack
 _OPTIONS: Final = Struct(f"={program.OPTION_WORDS}Q")
 OPTIONS: Final = layout.bits("tun_options", "tun_options_length")
@@ -114,6 +143,14 @@ def words_of(key: int, *, options: bool = False) -> tuple[int, ...]:
         return words
     data = layout.get(key, "tun_options").to_bytes(8 * program.OPTION_WORDS, "big")
     return (*words, *_OPTIONS.unpack(data), layout.get(key, "tun_options_length"))
+
+
+def key_of(words: tuple[int, ...]) -> int:
+    """The key whose words the program has, ALL_WORDS of them."""
+    data = _ALL_WORDS.pack(*words)
+    key = layout.from_datapath_bytes(data[: program.KEY_BYTES])
+    options = int.from_bytes(data[program.KEY_BYTES : -8], "big") << layout.OFFSET["tun_options"]
+    return key | options | words[program.OPTIONS_LENGTH] << layout.OFFSET["tun_options_length"]
 
 
 @lru_cache(maxsize=2 * program.MAX_MASKS)
@@ -150,6 +187,19 @@ class Masks:
             self._write()
         mask.flows += 1
         return mask
+
+    def take_up(self) -> dict[int, _Mask]:
+        """The masks that an earlier process has left, by number."""
+        value = self._order_map.lookup(_NUMBER(0)) or bytes(_ORDER.size)
+        found = {}
+        for number in _ORDER.unpack(value)[: self._count.masks]:
+            record = self._masks.lookup(_NUMBER(number))
+            if record is not None:
+                found[number] = mask = _Mask.of_record(number, record)
+                self._by_words[mask.words] = mask
+                self._order.append(mask)
+        self._numbers.are_taken(set(found))
+        return found
 
     def give_back(self, mask: _Mask, now: float) -> None:
         mask.flows -= 1
@@ -191,10 +241,16 @@ class Counted:
     """The map `config`, shared memory: who this is, how many masks there are, which bank of bits is written,
     and how often flows have changed."""
 
-    def __init__(self, maps: Mapping[str, Map], owner: bytes, layout_digest: int) -> None:
-        record = program.CONFIG.packed.pack(owner, layout_digest, 0, 1, 1, 1)
-        maps["config"].update(_NUMBER(0), record)
+    def __init__(self, maps: Mapping[str, Map], owner: bytes | None, layout_digest: int = 0) -> None:
+        """Without an owner it stays as an earlier process has left it."""
+        if owner is not None:
+            record = program.CONFIG.packed.pack(owner, layout_digest, 0, 1, 1, 1)
+            maps["config"].update(_NUMBER(0), record)
         self._words = memoryview(maps["config"].memory()).cast("B").cast("I")
+
+    @property
+    def masks(self) -> int:
+        return self._words[_MASKS]
 
     def set_masks(self, count: int) -> None:
         self._words[_MASKS] = count
@@ -267,6 +323,25 @@ class Lists:
             self._map.update(_NUMBER(elements[place]), record.ljust(_LIST_SIZE, b"\0"))
         return _ActionList(orders, elements)
 
+    def take_up(self, first: set[int]) -> dict[int, _ActionList]:
+        """The lists that an earlier process has left, by the numbers of their first elements."""
+        found = {}
+        for number in first:
+            orders: list[bytes] = []
+            elements = [number]
+            while number:
+                value = self._map.lookup(_NUMBER(number)) or bytes(_LIST_SIZE)
+                size = program.ACTION.packed.size
+                parts = (value[at : at + size] for at in range(8, _LIST_SIZE, size))
+                orders += (part for part in parts if part[0])
+                number = int.from_bytes(value[:4], "little")
+                if number in elements or not number:
+                    break
+                elements.append(number)
+            found[elements[0]] = self._by_orders[tuple(orders)] = _ActionList(tuple(orders), elements)
+        self._numbers.are_taken({number for one in found.values() for number in one.elements})
+        return found
+
     def give_back(self, one: _ActionList, now: float) -> bool:
         """Whether that was the last flow with that list."""
         one.flows -= 1
@@ -292,18 +367,20 @@ class KernelFlow(NamedTuple):
 
 def _element(actions: _ActionList, statistics: int, slow: bool) -> bytes:
     """A flow's value in the map.  Packets of a slow one are counted where they are forwarded."""
-    return _FLOW(actions.elements[0], program.NO_STATISTICS if slow else statistics)
+    return _FLOW(actions.elements[0], statistics | program.UNCOUNTED if slow else statistics)
 
 
 class Flows:
     """The flows that the kernel has, by ufid."""
 
-    def __init__(self, maps: Mapping[str, Map], owner: bytes, layout_digest: int) -> None:
+    def __init__(self, maps: Mapping[str, Map], owner: bytes | None, layout_digest: int = 0) -> None:
+        """Without an owner the maps stay as an earlier process has left them."""
         self._narrow, self._wide = maps["flows"], maps["wide_flows"]
         self._statistics = maps["statistics"]
         self.config = Counted(maps, owner, layout_digest)
         self.masks = Masks(maps, self.config)
         self.lists = Lists(maps)
+        self.meanings = Meanings(maps)
         self._numbers = Numbers(0, program.MAX_FLOWS, "flows")
         self._users: dict[bytes, set[int]] = {}  # of an element of the maps: several slow flows may share it
         self.flows: dict[int, KernelFlow] = {}
@@ -313,45 +390,91 @@ class Flows:
         self._zero = bytes(self._statistics.stride)
         self._each = self._statistics.stride // possible_cpus()
 
+    def take_up(self, maps: Mapping[str, Map]) -> None:
+        """The flows that an earlier process has left become ours, as they are in the maps.
+
+        A flow that nobody has given a name yet gets one.  Raises BpfError, TextError.
+        """
+        masks = self.masks.take_up()
+        elements = [(name, *_FLOW_RECORD.unpack(value)) for one in (self._narrow, self._wide)
+                    for name, value in one.items()]  # fmt: skip
+        lists = self.lists.take_up({actions for _, actions, _ in elements})
+        read = Read(maps)
+        for name, actions, place in elements:
+            mask = masks.get(_NUMBER_OF(name, len(name) - 8)[0])
+            if mask is None:
+                continue
+            place &= ~program.UNCOUNTED
+            meaning = read.of(place)
+            ufid = meaning.ufid or _NAMELESS | place
+            mask.flows += 1
+            lists[actions].flows += 1
+            self._users.setdefault(name, set()).add(ufid)
+            self.flows[ufid] = KernelFlow(mask, name, lists[actions], place)
+            self._by_statistics[place] = ufid
+            self.meanings.take_up(place, meaning)
+        self._numbers.are_taken(set(self._by_statistics))
+
     def add(
-        self, ufid: int, key: int, mask: int, orders: tuple[bytes, ...], now: float, *, slow: bool
+        self,
+        ufid: int,
+        key: int,
+        mask: int,
+        orders: tuple[bytes, ...],
+        now: float,
+        *,
+        slow: bool,
+        actions: tuple[Any, ...],
     ) -> None:
-        """Puts a flow in.  Raises FullError, BpfError; then nothing has changed."""
+        """Puts a flow in, whose `actions` the orders stand for.
+
+        Raises FullError, BpfError; then nothing has changed.
+        """
         found = self.masks.take(_mask_words(mask), now)
-        actions: _ActionList | None = None
+        those: _ActionList | None = None
         number: int | None = None
         try:
-            actions = self.lists.take(orders, now)
+            those = self.lists.take(orders, now)
             number = self._fresh_statistics(now)
+            self.meanings.put(number, ufid, actions, key)
             name = found.key(key)
-            self._map(found).update(name, _element(actions, number, slow))
+            self._map(found).update(name, _element(those, number, slow))
             if name in self._users:
                 self.config.changed()
         except (FullError, BpfError):
             if number is not None:
+                self.meanings.take_out(number)
                 self._numbers.give_back(number, now)
-            if actions is not None:
-                self.lists.give_back(actions, now)
+            if those is not None:
+                self.lists.give_back(those, now)
             self.masks.give_back(found, now)
             raise
         self._users.setdefault(name, set()).add(ufid)
-        self.flows[ufid] = KernelFlow(found, name, actions, number)
+        self.flows[ufid] = KernelFlow(found, name, those, number)
         self._by_statistics[number] = ufid
 
     def change(
-        self, ufid: int, orders: tuple[bytes, ...], now: float, *, slow: bool
+        self,
+        ufid: int,
+        orders: tuple[bytes, ...],
+        now: float,
+        *,
+        slow: bool,
+        actions: tuple[Any, ...],
+        key: int,
     ) -> tuple[bytes, ...] | None:
         """Gives a flow other actions; gives back the orders that nobody uses any more.  Raises FullError,
         BpfError."""
         flow = self.flows[ufid]
-        actions = self.lists.take(orders, now)
+        those = self.lists.take(orders, now)
         try:
-            self._map(flow.mask).update(flow.key, _element(actions, flow.statistics, slow))
+            self._map(flow.mask).update(flow.key, _element(those, flow.statistics, slow))
             self.config.changed()
         except BpfError:
-            self.lists.give_back(actions, now)
+            self.lists.give_back(those, now)
             raise
-        self.flows[ufid] = flow._replace(actions=actions)
+        self.meanings.put(flow.statistics, ufid, actions, key)
+        self.flows[ufid] = flow._replace(actions=those)
         return flow.actions.orders if self.lists.give_back(flow.actions, now) else None
 
     def _map(self, mask: _Mask) -> Map:
@@ -375,6 +498,14 @@ class Flows:
             credits[at], credits[at + 1] = passed
             credits[at + 2], credits[at + 3] = beside
 
+    def beside(self, ufid: int) -> tuple[int, int]:
+        """Packets and bytes of a flow that the kernel has not counted itself, as `credit` was told."""
+        flow = self.flows.get(ufid)
+        if flow is None:
+            return 0, 0
+        at = flow.statistics * 4
+        return self._credits[at + 2], self._credits[at + 3]
+
     def remove(self, ufid: int, now: float) -> tuple[Statistics, tuple[bytes, ...] | None]:
         """What the flow has counted in the kernel, and its orders if no other flow has them."""
         flow = self.flows.pop(ufid, None)
@@ -388,6 +519,7 @@ class Flows:
             self.config.changed()
         statistics = self._read(flow)
         del self._by_statistics[flow.statistics]
+        self.meanings.take_out(flow.statistics)
         self._numbers.give_back(flow.statistics, now)
         self.masks.give_back(flow.mask, now)
         return statistics, flow.actions.orders if self.lists.give_back(flow.actions, now) else None
@@ -438,6 +570,7 @@ class Flows:
         self.config.close()
         self._touched.release()
         self._credits.release()
+        self.meanings.close()
 
 
 def summed(values: bytes, start: int, end: int, each: int) -> Statistics:

@@ -14,7 +14,7 @@ from struct import Struct
 from typing import Final
 
 from trunkline.bpf import layout as program
-from trunkline.bpf.flows import NOTHING, summed
+from trunkline.bpf.flows import NOTHING, key_of, summed
 from trunkline.bpf.maps import Map, possible_cpus
 from trunkline.dpif.provider import Statistics
 from trunkline.flow import key as layout
@@ -22,7 +22,6 @@ from trunkline.upcall.taking_up import Left
 
 _PORT: Final = layout.OFFSET["dp_in_port"]
 _PORT_MASK: Final = layout.MASK["dp_in_port"]
-_WORDS: Final = Struct(f"={program.ALL_WORDS}Q")
 _NUMBER: Final = Struct("=I").pack
 _FLOW: Final = program.FLOW.packed
 _ACTION: Final = program.ACTION.packed
@@ -31,14 +30,6 @@ _END: Final = program.ACTIONS.index("END")
 _LONGEST: Final = 64  # elements of a list of actions
 
 _Mask = tuple[tuple[int, ...], tuple[int, ...]]  # all its words, and the places of those that are in the key
-
-
-def key_of(words: tuple[int, ...]) -> int:
-    """The key whose words the program has."""
-    data = _WORDS.pack(*words)
-    key = layout.from_datapath_bytes(data[: program.KEY_BYTES])
-    options = int.from_bytes(data[program.KEY_BYTES : -8], "big") << layout.OFFSET["tun_options"]
-    return key | options | words[program.OPTIONS_LENGTH] << layout.OFFSET["tun_options_length"]
 
 
 def with_port(key: int, number: int) -> int:

@@ -51,6 +51,7 @@ HEADER_START: Final = 80  # as much of it is changed for each packet
 MAX_TUNNELS: Final = 1024  # kinds and UDP ports that tunnels listen to
 MAX_HOSTS: Final = 4096  # addresses of the host
 MAX_POLICIES: Final = 1024  # of timeouts
+MAX_TEXTS: Final = 524288  # pieces of what flows' actions are in words
 MAX_LIST: Final = 10  # actions in one element of the map of actions; longer lists go on in another
 MAX_PASSES: Final = 32  # of one packet: recirculations
 MAX_STEPS: Final = 256  # actions in one pass
@@ -75,7 +76,7 @@ _NUMBERS: Final[Sizes] = tuple(
         "WINDOW", "QUOTA", "LARGE_COST", "JUMBO_COST", "SMALL_PACKET", "MEDIUM_PACKET", "JUMBO_PACKET",
         "LARGE_PACKET", "MAX_CONNECTIONS", "MAX_TRACKINGS", "MAX_POLICIES", "MAX_OUTERS", "OUTER_WORDS",
         "MAX_HEADERS", "OPTION_WORDS", "OPTIONS_LENGTH", "HEADER_ROOM", "HEADER_START", "MAX_TUNNELS",
-        "MAX_HOSTS",
+        "MAX_HOSTS", "MAX_TEXTS",
     )
 )  # fmt: skip
 
@@ -130,7 +131,8 @@ NETWORKS: Final = ("NONE", "IPV4", "IPV6", "ARP", "MPLS")
 
 WRITE_FLAGS: Final = (("IP_CHECKSUM", 1), ("PSEUDO", 2), ("L4_DATA", 4))
 OUTPUT_LAST: Final = 1
-NO_STATISTICS: Final = 0xFFFFFFFF
+UNCOUNTED: Final = 0x80000000
+"""Beside the number of a flow's statistics: the program does not count its packets."""
 DEVICE_IS_UNDERLAY: Final = 0x80000000  # in the map `devices`: no port, but packets of tunnels come in there
 TUNNEL_KINDS: Final = ("NONE", "GENEVE", "GRE", "VXLAN", "VXLAN_POLICY", "ERSPAN")
 """Tunnels whose headers the program takes off itself, numbered from 0."""
@@ -239,6 +241,12 @@ CREDIT: Final = Record(
     "credit",  # of a flow: what rules were given of all that it has counted; what others than the kernel have
     (("packets", "u64"), ("bytes", "u64"), ("beside_packets", "u64"), ("beside_bytes", "u64")),
 )
+MEANING: Final = Record(
+    "meaning",  # of a flow, for who reads the maps: its name, and its actions in words (bpf/meanings.py)
+    (("ufid", "u8[16]"), ("text", "u32"), ("_", "u32")),
+)
+TEXT: Final = Record("text", (("next", "u32"), ("length", "u32"), ("bytes", "u8[120]")))
+PORT_NAME: Final = Record("port_name", (("name", "u8[64]"), ("type", "u8[32]")))
 TOTALS: Final = Record(
     "totals",
     (("hits", "u64"), ("misses", "u64"), ("lost", "u64"), ("cache_hits", "u64")),
@@ -353,7 +361,7 @@ TRACKER: Final = Record("tracker", (("unchecked", "u32"), ("expecting", "u32"), 
 RECORDS: Final = (
     CONFIG, PORT, DEVICE, MASK, NARROW_KEY, WIDE_KEY, FLOW, ACTION, STATISTICS, CREDIT, TOTALS, COUNTERS,
     METER, UPCALL, DIRECTION, END, SIDE, CONNECTION, TRACKING, OUTER, TUNNEL, HOST, HEADER, LIFETIMES,
-    TRACKER,
+    TRACKER, MEANING, TEXT, PORT_NAME,
 )  # fmt: skip
 
 
@@ -414,7 +422,7 @@ def header() -> str:
         "#pragma once",
     ]
     lines += [f"#define {name} {value}" for name, value in _NUMBERS]
-    lines += [f"#define {name} {value:#x}u" for name, value in (("NO_STATISTICS", NO_STATISTICS),)]
+    lines += [f"#define {name} {value:#x}u" for name, value in (("UNCOUNTED", UNCOUNTED),)]
     lines += [f"#define {name} {value}" for name, value in WRITE_FLAGS]
     lines += [
         f"#define {name} {value}"

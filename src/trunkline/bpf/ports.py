@@ -86,6 +86,13 @@ class Ports:
         self.stop(number)
         self._forget(index)
 
+    def device(self, number: int) -> tuple[int, bool]:
+        """What the program has for a port: the device's ifindex, or 0; whether this side is its egress."""
+        if number >= program.MAX_PORTS:
+            return 0, False
+        at = number * _WORDS
+        return self._ports[at + _DEVICE], bool(self._ports[at + _FLAGS] & program.PORT_TO_HOST)
+
     def drained(self, number: int, cost: int) -> None:
         """Python has worked on a packet of the port that counted as so many."""
         at = number * _WORDS + _DRAINED

@@ -25,7 +25,7 @@ from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
 from trunkline.base.log import Log
 from trunkline.bpf import actions as encoding
-from trunkline.bpf import adopt, attach, inherit, loader, probe
+from trunkline.bpf import adopt, attach, inherit, loader, meanings, probe
 from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
 from trunkline.bpf.flows import NOTHING, OPTIONS, Flows, FullError, beyond, fits
@@ -132,6 +132,8 @@ class BpfDatapath:
         self.meters = self._sim.meters = KernelMeters(maps["meters"])
         self._flows = Flows(maps, self._owner, layout_digest())
         self._scratches = maps["scratches"]
+        for port in self._sim.ports():
+            self._name_port(port.number, port.name, port.type)
         self._ports = Ports(maps)
         self._headers = Headers(
             maps, self._ports, self._keeper, self._bpf_log, self._plugged, readers, lambda: self.wake()
@@ -288,12 +290,19 @@ class BpfDatapath:
             raise DatapathError(
                 f"{self.name}: the kernel datapath has room for {program.MAX_PORTS - 1} ports"
             )
+        self._name_port(number, name, type)
         if tunnel is not None:
             self._headers.add(number, tunnel)
             port = self._sim.port(number)
             assert port is not None
             port.take_number = lambda: self._ports.take_number(number)
         return number
+
+    def _name_port(self, number: int, name: str, type: str) -> None:
+        try:
+            meanings.name_port(self._loaded.maps, number, name, type)
+        except BpfError as error:  # then only who looks when no switch runs misses it
+            self._bpf_log.warn("%s: %s", name, error)
 
     def set_tunnel_source_ports(self, ports: tuple[int, int]) -> None:
         self._sim.set_tunnel_source_ports(ports)
@@ -339,6 +348,7 @@ class BpfDatapath:
             self._keeper.remove(index, egress=egress)
             self._ports.remove(number)
             self._headers.unplug(index)
+        meanings.forget_port(self._loaded.maps, number)
         self._sim.port_delete(number)
 
     def ports(self) -> Iterator[DatapathPort]:
@@ -441,9 +451,12 @@ class BpfDatapath:
         shared = self._flows.lists.holds(orders)  # then its numbers are counted already
         try:
             if flow.ufid in self._flows.flows:
-                self._forget(self._flows.change(flow.ufid, orders, now, slow=slow), now)
+                changed = self._flows.change(
+                    flow.ufid, orders, now, slow=slow, actions=flow.actions, key=flow.key
+                )
+                self._forget(changed, now)
             else:
-                self._flows.add(flow.ufid, flow.key, mask, orders, now, slow=slow)
+                self._flows.add(flow.ufid, flow.key, mask, orders, now, slow=slow, actions=flow.actions)
         except (FullError, BpfError) as error:
             shared = True
             if str(error) != self._full:

@@ -63,6 +63,7 @@ _METADATA: Final = layout.bits(
 )  # fmt: skip
 _NEIGHBOUR: Final = layout.bits("nd_target")
 _EXTENSION: Final = layout.bits("nd_reserved", "nd_options_type")
+_IN_KERNEL: Final = "system"
 _BATCH: Final = 64  # of anything, between two looks at the other queues
 _FRESH: Final = 8  # translations that a batch of upcalls is compared with
 _FETCH: Final = 0.5  # seconds between two fetches of statistics
@@ -467,6 +468,11 @@ class Datapath:
         """As commands name it: type@name."""
         return f"{self.type_name}@{self.provider.capabilities().name}"
 
+    def port_counters(self, number: int) -> object | None:
+        """A PortStatistics of a datapath port; None: nobody knows of it."""
+        place = self.fabric.by_datapath_port.get(number)
+        return None if place is None else place.bridge.port_statistics(place.ofport)
+
     def fetch_statistics(self) -> None:
         """Pushes what the datapath has counted since the last time to rules, ports and addresses."""
         now = self.clock.monotonic()
@@ -569,7 +575,12 @@ class Datapath:
         return flow.statistics
 
     def whole_key(self, flow: DatapathFlow) -> int:
-        """A key of the packets of a flow; what its mask leaves open may say how the rest is to be shown."""
+        """A key of the packets of a flow; what its mask leaves open may say how the rest is to be shown.
+
+        Of a datapath in the kernel nobody knows that: it keeps what flows match, as the original's does.
+        """
+        if self.type_name == _IN_KERNEL:
+            return flow.key & flow.mask
         megaflow = self.megaflows.get(flow.ufid)
         key = megaflow.key if megaflow is not None else self._by_hand.get(flow.ufid, flow.key)
         return key & layout.PACKET

@@ -155,9 +155,8 @@ def _shown(datapath: Datapath, counters: bool) -> Iterator[str]:
             digits = port.name.rpartition("_")[2]
             kind = describe_datapath_port(kind, int(digits) if digits.isdigit() else 0)
         yield f"  port {port.number}: {port.name} ({kind})"
-        place = datapath.fabric.by_datapath_port.get(port.number)
-        if counters and place is not None:
-            yield from _counters(place.bridge.port_statistics(place.ofport))
+        if counters and (counted := datapath.port_counters(port.number)) is not None:
+            yield from _counters(counted)
             if drops := datapath.provider.drops(port.number):
                 yield "    drops " + " ".join(f"{reason}:{count}" for reason, count in drops.items())
 

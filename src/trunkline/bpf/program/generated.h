@@ -34,7 +34,8 @@
 #define HEADER_START 80
 #define MAX_TUNNELS 1024
 #define MAX_HOSTS 4096
-#define NO_STATISTICS 0xffffffffu
+#define MAX_TEXTS 524288
+#define UNCOUNTED 0x80000000u
 #define IP_CHECKSUM 1
 #define PSEUDO 2
 #define L4_DATA 4
@@ -331,4 +332,18 @@ struct tracker {
 	u32 unchecked;
 	u32 expecting;
 	u32 limited;
+};
+struct meaning {
+	u8 ufid[16];
+	u32 text;
+	u32 _2;
+};
+struct text {
+	u32 next;
+	u32 length;
+	u8 bytes[120];
+};
+struct port_name {
+	u8 name[64];
+	u8 type[32];
 };

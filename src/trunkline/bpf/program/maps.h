@@ -106,6 +106,32 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 } credits SEC(".maps");
 
+/* What the flows are and the ports are called, in words: for who reads these maps when no switch runs.  Only Python writes
+ * and reads them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct meaning);
+	__uint(max_entries, MAX_FLOWS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+} meanings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, u32);
+	__type(value, struct text);
+	__uint(max_entries, MAX_TEXTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} texts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, u32);
+	__type(value, struct port_name);
+	__uint(max_entries, MAX_PORTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} port_names SEC(".maps");
+
 /* A bit for every flow that has been used since Python looked; two banks, for Python reads one while the program
  * writes the other. */
 struct {

@@ -1,7 +1,8 @@
 """ovs-dpctl: looks at datapaths (ovs-dpctl(8)).
 
-The original talks to the kernel's Open vSwitch module.  Here the datapaths belong to the running switch, so
-the same words are asked of its control socket, where ``ovs-appctl dpctl/...`` finds them too.
+The original talks to the kernel's Open vSwitch module.  Here the datapaths belong to the switch: while it
+runs, the same words are asked of its control socket, where ``ovs-appctl dpctl/...`` finds them too.  What it
+has left in the kernel when it has gone is read from there (stopped.py).
 """
 
 import sys
@@ -169,7 +170,12 @@ def _ask(command: str, arguments: Sequence[str], directories: "Directories", log
             text = f"'{command}' is not there yet"
         raise Refusal(text.removeprefix(f"{PROGRAM}: ").replace("dpctl/", "")) from None
     except control_client.ControlError as error:
-        raise Refusal(f"no datapaths exist: no switch runs here ({error})") from None
+        from trunkline.cli.ovs_dpctl import stopped
+
+        try:
+            return stopped.answer(command, arguments, directories.run)
+        except stopped.RefusedError as refused:
+            raise Refusal(f"{refused} ({error})" if refused.nothing else str(refused)) from None
 
 
 def _set_alarm(text: str) -> None:

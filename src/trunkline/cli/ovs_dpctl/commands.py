@@ -16,6 +16,13 @@ _SWITCH: Final = "the running switch makes datapaths and ports itself, as ovs-vs
 INSTEAD: Final = dict.fromkeys(("add-dp", "del-dp", "add-if", "del-if", "set-if"), _SWITCH)
 """Commands that would change datapaths beside the switch, and what happens instead."""
 
+KEPT_BY_THE_SWITCH: Final = frozenset(
+    ("ct-set-maxconns", "ct-get-maxconns", "ct-set-limits", "ct-del-limits", "ct-get-limits", "ct-bkts",
+     "ipf-set-enabled", "ipf-set-disabled", "ipf-set-min-frag", "ipf-set-max-nfrags", "ipf-get-status",
+     "ct-enable-tcp-seq-chk", "ct-disable-tcp-seq-chk")
+)  # fmt: skip
+"""Commands about what is not in the kernel: without a switch they have no answer."""
+
 COMMANDS: Final[dict[str, DatapathCommand]] = {
     "add-dp": DatapathCommand("dp [iface...]", 1, None, True),
     "del-dp": DatapathCommand("dp", 1, 1, True),
