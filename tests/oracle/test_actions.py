@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from support.mutated_actions import mutated_flow
 from support.ofctl import differences, original, ours, without_log
 from support.openflow_actions import ACTIONS, MATCHES
-from support.originals import PROGRAMS
+from support.originals import PROGRAMS, Originals
 from trunkline.flow.values import TextError
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELDS
@@ -257,3 +258,25 @@ def test_matches_as_entries(words: list[str]) -> None:
     for entry in ENTRIES:
         text = f"{entry}\n"
         assert without_log(ours(words, text)) == without_log(original(words, text)), entry
+
+
+def test_mutated_actions_are_read_alike(tmp_path: Path) -> None:
+    """What a typing error makes of an action is refused in the same words, or taken for the same."""
+    r = random.Random(41)
+    originals = Originals(tmp_path)
+    refused = 0
+    different = []
+    for _ in range(500):
+        flow = mutated_flow(r)
+        done = originals.run("ovs-ofctl", "parse-flow", flow)
+        expected = "".join(line for line in done.stderr.splitlines() if line.startswith("ovs-ofctl: "))
+        try:
+            parse_flow(flow, of.OFPFC_ADD)
+            said = ""
+        except TextError as error:
+            said = f"ovs-ofctl: {error}"
+        refused += bool(expected)
+        if said != expected and expected != "ovs-ofctl: no usable protocol":
+            different.append((flow, expected, said))
+    assert different == []
+    assert refused > 200

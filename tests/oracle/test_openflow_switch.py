@@ -425,3 +425,53 @@ def test_tools_say_the_same_of_both(pair: Pair, version: int) -> None:
         if version in (1, 4, 5) and not command.startswith(("--bundle", "replace", "add", "del", "mod")):
             ours = shown(pair.ours.ofctl(*arguments, ours=True), pair.ours.directory)
             assert ours == said[0], line
+
+
+UNFIT = """
+add-flow br0 dp_hash=5,actions=drop
+add-flow br0 dp_hash=0/1,actions=group:99
+add-flow br0 recirc_id=5,actions=drop
+add-flow br0 recirc_id=0,ip,actions=drop
+add-flow br0 table=255,dp_hash=5,actions=drop
+add-flow br0 table=254,recirc_id=5,actions=drop
+mod-flows br0 dp_hash=5,actions=drop
+del-flows br0 dp_hash=5
+del-flows br0 recirc_id=5
+dump-flows br0 dp_hash=5
+dump-flows br0 skb_priority=5
+add-flow br0 check_overlap,dp_hash=5,actions=output:700
+add-flow br0 tcp,ip_frag=later,tp_src=80,actions=drop
+add-flow br0 tcp6,ip_frag=later,tcp_flags=2,actions=drop
+add-flow br0 udp,ip_frag=first,tp_src=80,actions=drop
+add-flow br0 udp,ip_frag=not_later,tp_src=80,actions=drop
+add-flow br0 sctp,ip_frag=yes,tp_src=80,actions=drop
+add-flow br0 icmp,ip_frag=later,icmp_type=8,actions=drop
+add-flow br0 icmp6,ip_frag=later,icmp_type=135,nd_target=::1,actions=drop
+add-flow br0 tcp,ip_frag=later,actions=load:80->NXM_OF_TCP_DST[]
+add-flow br0 tcp,ip_frag=later,actions=move:NXM_OF_TCP_DST[]->NXM_NX_REG0[0..15]
+add-flow br0 tcp,ip_frag=later,actions=mod_tp_dst:80
+add-flow br0 tcp,ip_frag=later,actions=ct(commit,alg=ftp)
+add-flow br0 tcp,ip_frag=later,actions=fin_timeout(idle_timeout=5)
+add-flow br0 ip,actions=learn(table=1,eth_type=0x800,nw_proto=6,ip_frag=later,tcp_dst=80)
+del-flows br0 tcp,ip_frag=later,tp_src=80
+dump-flows br0 udp,ip_frag=later,tp_src=80
+dump-flows br0
+mod-table br0 254 continue
+mod-table br0 254 drop
+mod-table br0 253 continue
+"""
+
+
+@pytest.mark.parametrize("version", [1, 6])
+def test_what_no_flow_may_match(pair: Pair, version: int) -> None:
+    for switch in pair.both:
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+    for line in UNFIT.strip().splitlines():
+        arguments = ("-O", f"OpenFlow1{version - 1}", *line.split())
+        if "mod-table" in line:
+            arguments = ("-O", "OpenFlow11", *line.split())
+        said = [shown(switch.ofctl(*arguments), switch.directory) for switch in pair.both]
+        assert said[1] == said[0], line
+        if version == 1 and any(word in line for word in ("dump", "254", "mod-flows")):
+            ours = shown(pair.ours.ofctl(*arguments, ours=True), pair.ours.directory)
+            assert ours == said[0], line

@@ -109,3 +109,29 @@ def test_changes_of_a_port_are_told_where_there_are_words_for_them(pair: Pair) -
         assert time.monotonic() < deadline, different
         time.sleep(0.05)
     assert len(got[0][1]) > len(got[5][1]) > 0
+
+
+def test_a_port_set_down_and_up(pair: Pair) -> None:
+    """First what was wanted is told, then what came of it."""
+    connections = [connected(pair, version, ("length",)) for version in range(1, 7)]
+    for version, word in itertools.product((1, 4), ("down", "up")):
+        for switch in pair.both:
+            assert (
+                switch.ofctl("-O", f"OpenFlow1{version - 1}", "mod-port", "br0", "p2", word).returncode == 0
+            )
+        got: list[tuple[list[str], list[str]]] = [([], []) for _ in connections]
+        deadline = time.monotonic() + 30
+        while True:
+            for peers, both in zip(connections, got, strict=True):
+                for peer, texts in zip(peers, both, strict=True):
+                    texts += [re.sub("addr:.*", "addr", message_text(one)) for one in peer.barrier()]
+            if all(len(texts) >= 2 for both in got for texts in both):
+                break
+            assert time.monotonic() < deadline, got
+            time.sleep(0.05)
+        for theirs, ours in got:
+            assert ours == theirs
+            assert len(ours) == 2
+    for peers in connections:
+        for peer in peers:
+            peer.close()

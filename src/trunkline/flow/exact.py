@@ -8,7 +8,7 @@ the port, which is none.
 from typing import Final
 
 from trunkline.flow.key import VIEW, get
-from trunkline.flow.match import Match, satisfied
+from trunkline.flow.match import Match, present
 from trunkline.flow.text import SHORTHANDS, UNNUMBERED, Draft, key_values, set_shorthand, set_value
 from trunkline.flow.values import NO_CONTEXT, TextContext, TextError, parse_value
 from trunkline.model.fields import FIELD, Field
@@ -65,7 +65,7 @@ def _may_have(flow: int, field: Field) -> bool:
         return bool(get(flow, "ct_state") & _TRACKED)
     if not field.prerequisite or field.name == "dl_vlan_pcp":
         return True
-    return satisfied(Match(flow, -1), field.prerequisite)
+    return present(Match(flow, -1), field.prerequisite)
 
 
 _TRACKED: Final = 1 | 2 | 8  # new, established, reply

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from trunkline.flow.key import MASK, OFFSET, VIEW, bits, pack
+from trunkline.flow.key import FRAG_LATER, MASK, OFFSET, VIEW, bits, pack
 from trunkline.model.fields import FIELDS, PREREQUISITES, Field
 
 
@@ -43,7 +43,8 @@ class SetField(NamedTuple):
 
 MATCH_ALL: Final = Match()
 
-_KIND: Final = bits("packet_type", "dl_type", "nw_proto", "ct_state") | 0x1000 << OFFSET["vlan_tci"]
+_LATER: Final = FRAG_LATER << OFFSET["nw_frag"]
+_KIND: Final = bits("packet_type", "dl_type", "nw_proto", "ct_state") | 0x1000 << OFFSET["vlan_tci"] | _LATER
 _NEIGHBOUR: Final = bits("icmpv6_type", "icmpv6_code")
 _PROTOCOL: Final = OFFSET["nw_proto"]
 _ICMPV6: Final = 58
@@ -119,6 +120,12 @@ def kind_bits(value: int) -> int:
 def satisfied(a: Match, prerequisite: str) -> bool:
     """Whether a field with this prerequisite (model/fields.py) may be matched beside what `a` matches."""
     return not prerequisite or _satisfied(kind(a), prerequisite)
+
+
+def present(a: Match, prerequisite: str) -> bool:
+    """Whether a field with this prerequisite may be matched, read and written: what `satisfied` says, but
+    that later fragments have no ports and no TCP flags."""
+    return satisfied(a, prerequisite) and not (a.value & _LATER and prerequisite in ("tcp", "udp", "sctp"))
 
 
 @lru_cache(maxsize=4096)

@@ -156,6 +156,7 @@ class Draft:
         self.value = self.mask = 0
         self.ipv6: dict[str, tuple[int, int]] = {}
         self.options: list[TunnelOption] = []
+        self.strays = False  # whether it has addresses of the other family, which `finish` leaves out
 
     def assign(self, name: str, value: int, mask: int, matched: int | None = None) -> None:
         """Changes just the bits of the field `name`; of these just `matched`, where that is given."""
@@ -218,11 +219,22 @@ def _way_to_set(
         special = _set_option
     elif name.endswith(("ipv6_src", "ipv6_dst")) and not name.startswith("tun"):
         special = _set_ipv6
+    elif name in _OCTETS:
+        special = _set_octet
     return _needs_ethernet(prerequisite) or name == "eth_type", special
 
 
 def _set_ipv6(draft: Draft, field: Field, value: int, mask: int) -> None:
     draft.ipv6[field.name] = value, mask
+
+
+_OCTETS: Final = frozenset(
+    ("icmp_type", "icmp_code", "icmpv6_type", "icmpv6_code", "nd_options_type")
+)  # they share a slot with what is wider
+
+
+def _set_octet(draft: Draft, field: Field, value: int, mask: int) -> None:
+    draft.assign(field.slot, value, VIEW[field.slot].ones if mask else 0)
 
 
 def set_bits(draft: Draft, field: Field, value: int, mask: int) -> None:
@@ -287,13 +299,34 @@ def _set_option(draft: Draft, field: Field, value: int, mask: int) -> None:
 
 def finish(draft: Draft) -> Match:
     """The match of a draft; not yet normalized."""
-    family = ethernet_type(Match(draft.value, draft.mask))
+    kind = Match(draft.value, draft.mask)
+    family = ethernet_type(kind)
     if family == _IPV6:
+        draft.strays = bool(draft.mask & _IPV4_ADDRESSES)
         for name in ("nw_src", "nw_dst", "ct_nw_src", "ct_nw_dst"):
             draft.assign(name, 0, 0)
         for name, (value, mask) in draft.ipv6.items():
             draft.assign(name, value, mask)
+    elif draft.ipv6:
+        draft.strays = any(mask for name, (_, mask) in draft.ipv6.items() if name in ("ipv6_src", "ipv6_dst"))
+    if draft.mask & _L4 and (family, exact_value(kind, "nw_proto")) in ((_IPV4, 1), (_IPV6, 58)):
+        for name in ("tp_src", "tp_dst"):
+            _narrow(draft, name)
+        if satisfied(Match(draft.value, draft.mask), "nd"):
+            _narrow(draft, "tcp_flags")
     return Match(draft.value, draft.mask, tuple(draft.options))
+
+
+_IPV4_ADDRESSES: Final = VIEW["nw_src"].mask | VIEW["nw_dst"].mask
+_L4: Final = VIEW["tp_src"].mask | VIEW["tp_dst"].mask | VIEW["tcp_flags"].mask
+
+
+def _narrow(draft: Draft, slot: str) -> None:
+    """Of what is an octet in packets of this kind a match has all bits, or none."""
+    shift, _, place = VIEW[slot]
+    if draft.mask & place:
+        value = draft.value >> shift & 0xFF
+        draft.assign(slot, value, 0xFF)
 
 
 def set_word(draft: Draft, key: str, value: str | None, context: TextContext = NO_CONTEXT) -> bool:
@@ -314,20 +347,6 @@ def parse_match(text: str, context: TextContext = NO_CONTEXT) -> Match:
         if not set_word(draft, key, value, context):
             raise TextError(f"unknown keyword {key}" if value is not None else f"field {key} missing value")
     return finish(draft)
-
-
-# ---- what was left out
-
-
-def normalization_notes(before: Match, after: Match, context: TextContext = NO_CONTEXT) -> tuple[str, ...]:
-    """The lines that the original logs (module ofp_match, level INFO) when `normalize` left something out."""
-    if before == after:
-        return ()
-    return (
-        "normalization changed ofp_match, details:",
-        " pre: " + format_match(before, context),
-        "post: " + format_match(after, context),
-    )
 
 
 # ---- writing
@@ -365,9 +384,9 @@ METADATA: Final = (
     ),
     *_rows("ipv4", ("ct_nw_src", "", write_ipv4), ("ct_nw_dst", "", write_ipv4)),
     *_rows("ipv6", ("ct_ipv6_src", "", write_ipv6), ("ct_ipv6_dst", "", write_ipv6)),
+    *_rows("", ("ct_nw_proto", "", write_decimal)),
     *_rows(
         "ct",
-        ("ct_nw_proto", "", write_decimal),
         ("ct_tp_src", "", write_decimal),
         ("ct_tp_dst", "", write_decimal),
     ),
@@ -448,18 +467,18 @@ def _groups(match: Match, called: str) -> frozenset[str]:
     """Which groups of rows a match is for."""
     kind = ethernet_type(match)
     protocol = exact_value(match, "nw_proto")
-    groups = {"", "ct"}
+    groups = {"", "ct"} if match.mask & VIEW["ct_nw_proto"].mask else {""}
     groups |= {_IPV4: {"ipv4"}, _IPV6: {"ipv6"}, _ARP: {"arp"}, _RARP: {"arp"}, _NSH: {"nsh"}}.get(
         kind or 0, set()
     )
-    if kind not in (_IPV6, _ARP, _RARP):
+    if kind not in (_IPV6, _ARP, _RARP, _NSH):
         groups.add("not arp or ipv6")
     if kind == _NSH and exact_value(match, "nsh_mdtype") == 1:
         groups.add("nsh md1")
     if kind not in (_ARP, _RARP) and SHORTHANDS.get(called, (None, None))[1] is None:
         groups.add("protocol")
     if (kind, protocol) in ((_IPV4, 1), (_IPV6, 58)):
-        groups |= {"icmp", "nd"} if satisfied(match, "nd") else {"icmp"}
+        groups |= {"icmp", "nd"} if kind == _IPV6 else {"icmp"}
     else:
         groups.add("not icmp")
     if protocol == 6 and kind in (_IPV4, _IPV6):

@@ -93,6 +93,7 @@ class Bridge:
         self.fail_open_changed: Callable[[Conclusion, int], None] = lambda conclusion, seconds: None
         self._open_rule: Rule | None = None  # while the bridge fails open
         self._in_band: dict[tuple[int, Match], Rule] = {}
+        self._commanded: int | None = None  # the OFPPC_* of a port-mod while its device is being told
         self.fragments = of.OFPC_FRAG_NORMAL  # what is done with IP fragments, OFPC_FRAG_*
         self.tells_misses = False  # whether controllers get packets that no flow matches
         self.collects = False  # whether anybody takes the samples of `sample` actions
@@ -218,6 +219,10 @@ class Bridge:
         old = self.interfaces[port.ofport]
         if (port.name, port.datapath_port) != (old.name, old.datapath_port):
             raise PortError(f"{self.name}: {old.name} cannot become {port.name} or change its datapath port")
+        if self._commanded is not None and port.admin_up != old.admin_up:
+            first = old._replace(admin_up=port.admin_up, config=self._commanded)
+            self._replace(old, first)  # what was wanted is told before what came of it
+            old = first
         self._replace(old, port._replace(config=old.config))
 
     def _replace(self, old: OfPort, port: OfPort) -> None:
@@ -239,10 +244,14 @@ class Bridge:
     def set_port_bits(self, ofport: int, config: int, mask: int) -> None:
         """What a port-mod does.  PORT_DOWN is the device's; the others are the bridge's."""
         old = self.interfaces[ofport]
-        if mask & of.OFPPC_PORT_DOWN:
-            self.fabric.host.set_admin_state(self.name, ofport, not config & of.OFPPC_PORT_DOWN)
-            old = self.interfaces[ofport]
         mine = mask & ~of.OFPPC_PORT_DOWN
+        if mask & of.OFPPC_PORT_DOWN:
+            self._commanded = old.config & ~mine | config & mine
+            try:
+                self.fabric.host.set_admin_state(self.name, ofport, not config & of.OFPPC_PORT_DOWN)
+            finally:
+                self._commanded = None
+            old = self.interfaces[ofport]
         self._replace(old, old._replace(config=old.config & ~mine | config & mine))
 
     def set_fragments(self, mode: int) -> None:

@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from typing import Any, Final, NamedTuple
 
 from trunkline.base.clock import Clock
+from trunkline.flow.key import MASK
 from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.ofproto.acceptance import refusal
@@ -46,6 +47,8 @@ _OPENFLOW12: Final = 3
 MAX_PRIORITY: Final = 0xFFFF  # that OpenFlow can give; flows above are hidden
 
 _ANY_NUMBER: Final = range(1 << 32)
+_DATAPATH_HASH: Final = MASK["dp_hash"]
+_RECIRCULATION: Final = MASK["recirc_id"]
 
 
 class Refused(Exception):
@@ -229,6 +232,8 @@ class Flows:
             raise Refused("OFPBRC_EPERM")
         if message.command in _DELETES:
             return
+        if message.match.mask & _DATAPATH_HASH or message.match.value & _RECIRCULATION:
+            raise Refused("OFPBRC_EPERM")  # they are the switch's own
         table = 0 if message.table == 255 else message.table
         known = (_ANY_NUMBER, _ANY_NUMBER) if bundled else (self.groups, self.meters)
         error = refusal(message.actions, table, *known, options=self.options.widths)

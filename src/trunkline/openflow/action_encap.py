@@ -38,6 +38,8 @@ def read_encap(text: str, context: ActionContext) -> a.Encap:
 
 
 def _read_property(key: str, value: str, header: str) -> a.EncapProperty:
+    if header == "nsh" and not value:
+        raise TextError("Value missing for encap property")
     if header == "nsh" and key == "md_type":
         number = limited_number(value, 0xFF, "md_type")
         if number not in (1, 2):

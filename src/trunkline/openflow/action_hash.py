@@ -27,11 +27,11 @@ def _tokens(text: str) -> list[str]:
 
 
 def _bundle_tokens(text: str, most: int) -> list[str]:
-    """The first words end at commas, the one before the members and those at colons too."""
-    found = re.match(rf"[, ]*((?:[^, ]+[, ]+){{{most - 1}}})(.*)$", text)
+    """The first words end at commas, the one before the members at a colon, and those at brackets too."""
+    found = re.match(rf"[, ]*((?:[^, ]+[, ]+){{{most - 1}}})[ :]*([^ :]+):?(.*)$", text)
     if found is None:
         return []
-    return [*_tokens(found.group(1)), *_tokens(found.group(2).replace(":", ","))]
+    return [*_tokens(found.group(1)), found.group(2), *re.findall(r"[^], []+", found.group(3))]
 
 
 # ---- multipath ----

@@ -159,11 +159,11 @@ def _read_load(value: str) -> a.LearnLoad:
         if number >> place.bits:
             raise TextError(f"{value}: value does not fit into {place.bits} bits")
         return a.LearnLoad(place, number)
-    if "->" not in value and not value:
-        raise TextError("load: missing `->' in `'")
+    if "->" not in value:
+        raise TextError(f"load: missing `->' in `{value}'")
     source, rest = scan_subfield(value)
     if not rest.startswith("->"):
-        raise TextError(_load_syntax(rest, value))
+        raise TextError(f"{value}: missing `->' following source")
     place = _subfield(rest[2:])
     if source.bits != place.bits:
         raise TextError(

@@ -41,12 +41,10 @@ def limited_number(value: str, most: int, what: str) -> int:
 def parse_u64(value: str) -> int:
     if not value:
         raise TextError("missing required numeric argument")
-    number = integer(value)
-    if number is None:
-        if value[0] == "-" and (negative := integer(value[1:])) is not None:
-            return -negative & 0xFFFFFFFFFFFFFFFF
+    number = integer(value.removeprefix("-")) if value[:2] != "-+" else None
+    if number is None or number >> 64:
         raise TextError(f"invalid numeric format {value}")
-    return number
+    return -number & 0xFFFFFFFFFFFFFFFF if value[0] == "-" else number
 
 
 def parse_u32(value: str) -> int:
@@ -57,10 +55,19 @@ _DECIMAL: Final = re.compile(r"\s*([+-]?\d+)")
 _ANY_BASE: Final = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 
 
+_LONG: Final = (1 << 63) - 1
+
+
+def int32(number: int) -> int:
+    """What a C int keeps of a number."""
+    number &= 0xFFFFFFFF
+    return number - (number >> 31 << 32)
+
+
 def c_atoi(text: str) -> int:
     """As atoi(3): the decimal digits at the start, 0 without any."""
     found = _DECIMAL.match(text)
-    return int(found.group(1)) if found else 0
+    return int32(max(min(int(found.group(1)), _LONG), ~_LONG)) if found else 0
 
 
 def scan_number(text: str) -> tuple[int, int]:
@@ -75,11 +82,13 @@ def scan_number(text: str) -> tuple[int, int]:
 
 
 def hex_bytes(value: str, complaint: str) -> bytes:
-    digits = value.replace(".", "")
-    try:
-        return bytes.fromhex(digits)
-    except ValueError:
-        raise TextError(complaint) from None
+    """Pairs of hexadecimal digits; between these there may be dots."""
+    if not _PAIRS.fullmatch(value):
+        raise TextError(complaint)
+    return bytes.fromhex(value.replace(".", ""))
+
+
+_PAIRS: Final = re.compile(r"\.*(?:[0-9a-fA-F]{2}\.*)*")
 
 
 def dotted(data: bytes) -> str:
@@ -95,9 +104,12 @@ def known_port(word: str, context: ActionContext) -> int | None:
     return parse_port(word, context.text)
 
 
+_TABLE: Final = re.compile(r"\+?[0-9]+")
+
+
 def parse_table(word: str, context: ActionContext) -> int | None:
     """A table by number or name; None: there is none."""
-    number = integer(word)
+    number = int(word) if _TABLE.fullmatch(word) else None
     if number is None:
         name = word[1:-1] if len(word) > 1 and word[0] == word[-1] == '"' else word
         return (context.tables or {}).get(name)
@@ -109,7 +121,7 @@ def parse_table(word: str, context: ActionContext) -> int | None:
 
 # ---- parts of fields ----
 
-_BRACKETS: Final = re.compile(r"\[(?:(-?\d+)(?:\.\.(-?\d+))?)?\]")
+_BRACKETS: Final = re.compile(r"\[(?:([+-]?\d+)(?:\.\.([+-]?\d+))?)?\]")
 BY_TITLE: Final = {code.name: field for field in FIELDS for code in field.ids}
 
 
@@ -129,8 +141,8 @@ def scan_subfield(text: str) -> tuple[a.Subfield, str]:
     rest = rest[found.end() :]
     if found.group(1) is None:
         return a.Subfield(field.name, 0, bits), rest
-    start = int(found.group(1))
-    end = start if found.group(2) is None else int(found.group(2))
+    start = int32(int(found.group(1)))
+    end = start if found.group(2) is None else int32(int(found.group(2)))
     if start > end:
         raise TextError(f"{text}: starting bit {start} is after ending bit {end}")
     for title, bit in (("starting", start), ("ending", end)):
@@ -143,7 +155,7 @@ def parse_subfield(text: str) -> tuple[Field, int, int]:
     """(field, offset, bits) of ``field[first..last]``."""
     found, rest = scan_subfield(text)
     if rest:
-        raise TextError(f"{text}: trailing input following field syntax")
+        raise TextError("unexpected input following field syntax")
     return FIELD[found.field], found.offset, found.bits
 
 

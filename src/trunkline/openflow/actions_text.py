@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from trunkline.base.addresses import scan_ipv4, scan_mac
+from trunkline.base.addresses import format_ipv4, scan_ipv4, scan_mac
 from trunkline.flow.text import key_values
 from trunkline.flow.values import TextError, format_value, parse_value, scan_integer
 from trunkline.model import openflow as of
@@ -77,7 +77,10 @@ def _read_output(value: str, context: ActionContext) -> a.Action:
     if "port" in value and "max_len" in value:
         return _read_truncated(value, context)
     if "[" in value or value.partition("[")[0] in FIELD:
-        field, offset, bits = parse_subfield(value)
+        try:
+            field, offset, bits = parse_subfield(value)
+        except TextError:
+            raise TextError(f"{value}: output to unknown port") from None
         return a.OutputRegister(field.name, offset, bits)
     raise TextError(f"{value}: output to unknown port")
 
@@ -103,7 +106,7 @@ def _read_truncated(value: str, context: ActionContext) -> a.Action:
 def _read_controller(value: str, context: ActionContext) -> a.Action:
     if not value:
         return a.Output(of.OFPP_CONTROLLER, 0xFFFF)
-    if value[0].isdigit():
+    if value.isdigit():
         return a.Output(of.OFPP_CONTROLLER, limited_number(value, 0xFFFF, "max_len"))
     fields: dict[str, Any] = {}
     for key, word in key_values(value):
@@ -140,7 +143,7 @@ def _arrow(value: str) -> tuple[str, str]:
     return before, after
 
 
-_NUMBER: Final = re.compile(r"\s*(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
+_NUMBER: Final = re.compile(r"\s*\+?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 
 
 def _read_load(value: str, context: ActionContext) -> a.Action:
@@ -149,7 +152,7 @@ def _read_load(value: str, context: ActionContext) -> a.Action:
     if rest:
         raise TextError("unexpected input following field syntax")
     found = _NUMBER.match(text)  # what follows the digits is not looked at
-    number = scan_integer(found.group()) if found else None
+    number = scan_integer(found.group().strip().removeprefix("+")) if found else None
     octets = FIELD[part.field].octets
     if number is None or number >> octets * 8 or (number >> 64 and "x" not in text.lower()):
         raise TextError(f"{value}: cannot parse integer value")
@@ -200,8 +203,8 @@ def _read_stack(make: Callable[[str, int, int], a.Action]) -> Callable[[str, Act
 
 
 def _read_enqueue(value: str, context: ActionContext) -> a.Action:
-    words = re.split("[:,]", value, maxsplit=1)
-    if len(words) < 2:
+    words = re.split("[:,]", value.lstrip(":,"), maxsplit=1)
+    if len(words) < 2 or not words[1]:
         raise TextError('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"')
     port = known_port(words[0], context)
     if port is None:
@@ -210,7 +213,8 @@ def _read_enqueue(value: str, context: ActionContext) -> a.Action:
 
 
 def _read_resubmit(value: str, context: ActionContext) -> a.Action:
-    words = [word.strip() for word in value.split(",")]
+    words = value.split(",")
+    words[1:2] = [word.lstrip() for word in words[1:2]]
     port, table = of.OFPP_IN_PORT, 255
     if words[0]:
         number = known_port(words[0], context)
@@ -254,10 +258,22 @@ def _limited(make: Callable[[int], a.Action], what: str, bits: int, mask: int, s
     return read
 
 
+def _needed(complaint: str, read: Any) -> Any:
+    """What `read` reads, or the complaint that it is not there."""
+
+    def checked(value: str, context: ActionContext) -> a.Action:
+        if not value:
+            raise TextError(complaint)
+        action: a.Action = read(value, context)
+        return action
+
+    return checked
+
+
 def _read_mac(make: Callable[[int], a.Action]) -> Callable[[str, ActionContext], a.Action]:
     def read(value: str, context: ActionContext) -> a.Action:
         found = scan_mac(value)
-        if found is None or found[1] != len(value):
+        if found is None:  # what follows is not looked at
             raise TextError(f"invalid mac address {value}")
         return make(found[0])
 
@@ -267,7 +283,7 @@ def _read_mac(make: Callable[[int], a.Action]) -> Callable[[str, ActionContext],
 def _read_ip(make: Callable[[int], a.Action]) -> Callable[[str, ActionContext], a.Action]:
     def read(value: str, context: ActionContext) -> a.Action:
         found = scan_ipv4(value)
-        if found is None or found[1] != len(value):
+        if found is None or format_ipv4(found[0]) != value:
             raise TextError(f"{value}: could not convert to IP address")
         return make(found[0])
 
@@ -287,7 +303,9 @@ def _read_ethertype(
 
 
 def _read_mpls_label(value: str, context: ActionContext) -> a.Action:
-    number = limited_number(value, 0xFFFFFFFF, "MPLS label")
+    if not value:
+        raise TextError("set_mpls_label: expected label.")
+    number = parse_u32(value)
     if number > 0xFFFFF:
         raise TextError(f"{value}: not a valid MPLS label")
     return a.SetMplsLabel(number)
@@ -296,7 +314,8 @@ def _read_mpls_label(value: str, context: ActionContext) -> a.Action:
 def _read_metadata(value: str, context: ActionContext) -> a.Action:
     number, slash, mask = value.partition("/")
     full = 0xFFFFFFFFFFFFFFFF
-    return a.WriteMetadata(parse_u64(number), parse_u64(mask) if slash else full)
+    kept = parse_u64(mask) if slash else full
+    return a.WriteMetadata(parse_u64(number), kept)
 
 
 def _read_dec_ttl(value: str, context: ActionContext) -> a.Action:
@@ -381,8 +400,8 @@ def _read_check_larger(value: str, context: ActionContext) -> a.Action:
     length, arrow, destination = value.partition("->")
     if not arrow:
         raise TextError(f"{value}: missing `->'")
-    number = limited_number(length.removesuffix(")"), 0xFFFF, "(null)")
     field, offset, bits = parse_subfield(destination)
+    number = limited_number(length.removesuffix(")"), 0xFFFF, "(null)")
     if bits != 1:
         raise TextError("Only 1-bit destination field is allowed")
     return a.CheckPacketLarger(number, field.name, offset)
@@ -450,8 +469,8 @@ _READERS: Final[dict[str, Callable[[str, ActionContext], a.Action]]] = {
     "dec_ttl": _read_dec_ttl,
     "dec_nsh_ttl": _simple(a.DecNshTtl()),
     "set_mpls_label": _read_mpls_label,
-    "set_mpls_tc": _limited(a.SetMplsTc, "MPLS TC", 3, 7),
-    "set_mpls_ttl": _limited(a.SetMplsTtl, "MPLS TTL", 8, 0xFF),
+    "set_mpls_tc": _needed("set_mpls_tc: expected tc.", _limited(a.SetMplsTc, "MPLS TC", 3, 7)),
+    "set_mpls_ttl": _needed("set_mpls_ttl: expected ttl.", _limited(a.SetMplsTtl, "MPLS TTL", 8, 0xFF)),
     "dec_mpls_ttl": _simple(a.DecMplsTtl()),
     "push_mpls": _read_ethertype(a.PushMpls, (), "push_mpls"),
     "pop_mpls": _read_ethertype(a.PopMpls, (), "pop_mpls"),

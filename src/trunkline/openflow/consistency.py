@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from trunkline.flow.key import OFFSET, VIEW
-from trunkline.flow.match import Match, exact_value, satisfied
+from trunkline.flow.match import Match, exact_value, present, satisfied
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
@@ -88,12 +88,12 @@ class _State:
         self.mask |= _TYPE.mask
 
     def reads(self, name: str) -> None:
-        if FIELD[name].ids and not satisfied(self.known, FIELD[name].prerequisite):
+        if FIELD[name].ids and not present(self.known, FIELD[name].prerequisite):
             self.warn("meta_flow", f"source field {name} lacks correct prerequisites")
             raise _Wrong(_INCONSISTENT)
 
     def writes(self, name: str) -> None:
-        if not satisfied(self.known, FIELD[name].prerequisite):
+        if not present(self.known, FIELD[name].prerequisite):
             self.warn("meta_flow", f"destination field {name} lacks correct prerequisites")
             raise _Wrong(_INCONSISTENT)
         if not FIELD[name].writable:
@@ -173,8 +173,7 @@ def _asks(*kinds: str) -> Callable[[a.Action, _State], None]:
 
 
 def _l4(x: a.Action, state: _State) -> None:
-    later = state.value >> VIEW["ip_frag"].shift & 2
-    if later or not any(satisfied(state.known, kind) for kind in ("tcp", "udp", "sctp")):
+    if not any(present(state.known, kind) for kind in ("tcp", "udp", "sctp")):
         state.soften()
 
 
@@ -183,7 +182,7 @@ def _set_field(x: a.SetField, state: _State) -> None:
     tag_missing = field.name == "vlan_vid" and not state.tags
     if not field.ids:
         return
-    if tag_missing or not satisfied(state.known, field.prerequisite):
+    if tag_missing or not present(state.known, field.prerequisite):
         state.warn("ofp_actions", f"set_field {field.name} lacks correct prerequisites")
         raise _Wrong(_INCONSISTENT)
     _tag_written(field.name, x.value, state)
@@ -192,7 +191,7 @@ def _set_field(x: a.SetField, state: _State) -> None:
 def _load(x: a.Load, state: _State) -> None:
     field = FIELD[x.field]
     tag_missing = field.name == "vlan_vid" and not state.tags
-    if tag_missing or (field.ids and not satisfied(state.known, field.prerequisite)):
+    if tag_missing or (field.ids and not present(state.known, field.prerequisite)):
         state.warn("ofp_actions", f"set_field {field.name} lacks correct prerequisites")
         raise _Wrong(_INCONSISTENT)
     _tag_written(field.name, x.value << x.offset, state)
@@ -231,7 +230,7 @@ def _learn(x: a.Learn, state: _State) -> None:
             state.reads(spec.source.field)
         if isinstance(spec, a.LearnMatch):
             place = spec.destination
-            if not satisfied(learned, FIELD[place.field].prerequisite):
+            if not present(learned, FIELD[place.field].prerequisite):
                 state.warn("meta_flow", f"source field {place.field} lacks correct prerequisites")
                 raise _Wrong(_INCONSISTENT)
             if isinstance(spec.source, int):

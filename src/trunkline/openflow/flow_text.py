@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from trunkline.flow.colors import paint, paint_parameters
+from trunkline.flow.left_out import notes
 from trunkline.flow.match import Match, exact_value, fields, normalize
 from trunkline.flow.text import (
     UNNUMBERED,
@@ -17,7 +18,6 @@ from trunkline.flow.text import (
     finish,
     format_match,
     key_values,
-    normalization_notes,
     set_bits,
     set_shorthand,
     set_value,
@@ -218,7 +218,9 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
     if field is not None:
         number, mask = parse_value(field, value or "0/0", context.text)  # a field alone is any
         set_value(draft.match, field, number, mask)
-        if value and value != "*":
+        if key == "skb_priority":  # there is no number for it
+            draft.unmatched |= bool(mask)
+        elif value and value != "*":
             draft.formats &= _mask_formats(field, mask if "/" in value else -1)
         return
     if set_shorthand(draft.match, key):
@@ -250,7 +252,7 @@ def _word(draft: _Draft, key: str, value: str | None, command: int, context: Act
 
 def _set_bits(draft: _Draft, key: str, text: str) -> None:
     """``reg0[0..7]=5``: some bits of a field."""
-    if key.partition("[")[0] in UNNUMBERED:
+    if key.partition("[")[0] in (*UNNUMBERED, "skb_priority"):
         draft.unmatched = True
         return
     found, rest = scan_subfield(key)
@@ -371,9 +373,11 @@ def _finished(
     if command in (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT):
         fields.setdefault("new_cookie", None)
     normal = normalize(match)
-    if actions:
-        if draft.unmatched:
+    if draft.unmatched:
+        if command < of.OFPFC_DELETE:
             raise TextError("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)")
+        formats = 0
+    if actions:
         formats &= text_formats(actions)
         verdict = check(actions, normal, formats, fields.get("table", 0xFF), context.text.warn)
         if verdict.error:
@@ -382,7 +386,7 @@ def _finished(
     if fields.get("importance") == 0:
         fields.pop("importance")
     mod = m.FlowMod(command, normal, actions=actions, flags=draft.flags, **fields)
-    return ParsedFlow(mod, formats, normalization_notes(match, normal, context.text))
+    return ParsedFlow(mod, formats, notes(match, draft.match.strays, context.text))
 
 
 def match_formats(match: Match) -> int:

@@ -13,8 +13,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple
 
-from trunkline.flow.key import MASK, VIEW
-from trunkline.flow.match import Match, TunnelOption, satisfied
+from trunkline.flow.key import FRAG_LATER, MASK, VIEW
+from trunkline.flow.match import Match, TunnelOption, present, satisfied
 from trunkline.model.fields import CLASSES, FIELDS, Field
 from trunkline.model.fields import FIELD as FIELD_BY_NAME
 from trunkline.model.openflow_messages import ONF_EXPERIMENTER
@@ -80,7 +80,7 @@ def _quick(prerequisite: str) -> tuple[int, tuple[int, ...]]:
     for name, kind, protocol in chosen:
         value = kind << VIEW[name].shift
         if protocol is not None:
-            places |= MASK["nw_proto"]
+            places |= MASK["nw_proto"] | FRAG_LATER << VIEW["nw_frag"].shift
             value |= protocol << VIEW["nw_proto"].shift
         values.append(value)
     return places, tuple(values)
@@ -221,7 +221,7 @@ def decode(data: bytes, *, loose: bool = False) -> Match:
             prerequisite
             and not loose
             and value & quick_bits not in quick_values
-            and not satisfied(Match(value, mask), prerequisite)
+            and not present(Match(value, mask), prerequisite)
         ):
             raise DecodeError("OFPBMC_BAD_PREREQ", field.name)
         seen |= place

@@ -44,6 +44,7 @@ def quoted_name(name: str) -> str:
 def integer(word: str) -> int | None:
     """`word` as C's strtoull(word, ..., 0) reads it, or None when it is not all a number."""
     try:
+        word = word.removeprefix("+")
         if len(word) > 1 and word[0] == "0" and word[1] not in "xX":
             return int(word, 8)
         if not word[:1].isdigit():

@@ -11,30 +11,34 @@ from trunkline.translate.fields import write
 from trunkline.translate.run import CAREFUL, Actions, looks_inside, run
 from trunkline.translate.walk import Walk
 
-_IRREVERSIBLE: Final = (a.Ct, a.CtClear, a.Meter, a.OutputTruncated, a.Encap, a.DecapAny)
-"""What they do to the datapath's packet, translation cannot undo."""
+_IRREVERSIBLE: Final = (a.Ct, a.Meter, a.OutputTruncated, a.Encap, a.DecapAny)
+"""What they do to the datapath's packet, translation cannot undo; nor what ct_clear does to one that is tracked."""
+NEVER, UNTRACKED, ALWAYS = 0, 1, 2
+"""For which packets what a clone does can be undone."""
 _MPLS: Final = (0x8847, 0x8848)
 _WRITES: Final = (a.SetField, a.Load, a.Move, a.StackPop, a.DecTtl, a.SetIpv4Src, a.SetIpv4Dst)
 """What is written before labels go on cannot be told from what was there once they are off."""
 
 
-def reversible(actions: tuple[a.Action, ...]) -> bool:
+def reversible(actions: tuple[a.Action, ...]) -> int:
     if any(isinstance(action, _IRREVERSIBLE) for action in actions):
-        return False
+        return NEVER
     popped = any(isinstance(action, a.PopMpls) and action.ethertype not in _MPLS for action in actions)
-    return not popped or not any(isinstance(action, _WRITES) and looks_inside(action) for action in actions)
+    if popped and any(isinstance(action, _WRITES) and looks_inside(action) for action in actions):
+        return NEVER
+    return UNTRACKED if any(isinstance(action, a.CtClear) for action in actions) else ALWAYS
 
 
-def clone(x: Walk, program: tuple[Any, Actions], undone: bool) -> bool | int:
+def clone(x: Walk, program: tuple[Any, Actions], undone: int) -> bool | int:
     """clone(...): what it changes nobody sees afterwards.
 
-    What translation can undo in the datapath's packet is undone by the next output (`undone`); else the
-    datapath makes a copy.
+    What translation can undo in the datapath's packet (`undone` says when it can) is undone by the next
+    output; else the datapath makes a copy.
     """
     saved = x.key, x.fresh, x.stack, x.action_set, x.conntracked, x.tracked
     x.stack, x.action_set = list(x.stack), list(x.action_set)
     x.depth += 1
-    if undone:
+    if undone == ALWAYS or (undone == UNTRACKED and not x.conntracked):
         start, base, pending = len(x.out), x.base, x.pending
         run(x, *program)
         end(x)

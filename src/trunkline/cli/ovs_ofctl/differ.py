@@ -5,9 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.flows import read_flows, send_flow_mods
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, reading, with_format, writing
+from trunkline.cli.ovs_ofctl.tool import Switch, Tool, listed_flows, reading, with_format, writing
 from trunkline.flow.match import Match
 from trunkline.flow.text import format_match
 from trunkline.model import openflow as of
@@ -57,11 +56,7 @@ def _of_switch(tool: Tool, name: str) -> _Flows:
     with_format(switch, NXM if switch.version == 1 else tool.formats)
     flows: _Flows = {}
     for raw, incoming in switch.replies(m.FlowStatsRequest(Match())):
-        message = incoming.message
-        if not isinstance(message, m.FlowStatsReply):
-            complain(raw, tool)
-            raise Failure(f"{name}: cannot read the flows")
-        for flow in message.flows:
+        for flow in listed_flows(raw, incoming.message, tool):
             flows[flow.table, flow.priority, flow.match] = _Flow(
                 flow.cookie, flow.idle_timeout, flow.hard_timeout, flow.importance, 0, flow.actions
             )

@@ -5,7 +5,15 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, reading, with_format, writing
+from trunkline.cli.ovs_ofctl.tool import (
+    Switch,
+    Tool,
+    complain,
+    listed_flows,
+    reading,
+    with_format,
+    writing,
+)
 from trunkline.flow.match import Match
 from trunkline.flow.values import TextError
 from trunkline.model import openflow as of
@@ -41,10 +49,12 @@ def usable_formats(tool: Tool, formats: int) -> int:
     return formats & allowed
 
 
-def _note(tool: Tool, flow: ParsedFlow) -> None:
+def note(tool: Tool, flow: ParsedFlow) -> None:
+    """Says what was left out of the match, of the first few flows."""
     logger = tool.log.module("ofp_match")
-    for note in flow.notes:
-        logger.info("%s", note)
+    if flow.notes and tool.notes.admit(tool.log.clock.monotonic()):
+        for line in flow.notes:
+            logger.info("%s", line)
 
 
 # ---- dumping ----
@@ -53,7 +63,9 @@ def _note(tool: Tool, flow: ParsedFlow) -> None:
 def _request(tool: Tool, arguments: Sequence[str]) -> tuple[ParsedFlow, int]:
     if len(arguments) > 1:
         flow = parse_request(arguments[1], reading(tool, arguments[0]))
-        _note(tool, flow)
+        note(tool, flow)
+        if not flow.formats:
+            usable_formats(tool, flow.formats)
     else:
         flow = ParsedFlow(m.FlowMod(of.OFPFC_DELETE, Match()), -1, ())
     formats = tool.formats & (flow.formats | (OF10 if flow.formats & ANY_OF10 else 0))
@@ -82,12 +94,12 @@ def dump_flows(tool: Tool, arguments: Sequence[str]) -> int:
     flows: list[m.FlowStats] = []
     for raw, incoming in switch.replies(request):
         message = incoming.message
-        if not isinstance(message, m.FlowStatsReply):
-            return complain(raw, tool)
         if whole:
-            flows += message.flows
-        else:
+            flows += listed_flows(raw, message, tool)
+        elif isinstance(message, m.FlowStatsReply):
             sys.stdout.write(title(incoming) + (body_text(incoming, style) or "\n"))
+        else:
+            sys.stdout.write(message_text(raw, style))
     switch.close()
     if whole:
         _sort(flows, tool.sort)
@@ -131,9 +143,7 @@ def dump_aggregate(tool: Tool, arguments: Sequence[str]) -> int:
     request = m.AggregateStatsRequest(
         mod.match, mod.table, mod.cookie, mod.cookie_mask, mod.out_port, mod.out_group
     )
-    for raw, incoming in switch.replies(request):
-        if isinstance(incoming.message, m.Error):
-            return complain(raw, tool)
+    for raw, _ in switch.replies(request):
         sys.stdout.write(message_text(raw, tool.style()))
     return 0
 
@@ -162,7 +172,7 @@ def _flow_mod(tool: Tool, arguments: Sequence[str], command: int) -> int:
         return _flow_mod_file(tool, arguments[0], "-", command)
     text = arguments[1] if len(arguments) > 1 else ""
     flow = parse_flow(text, command, reading(tool, arguments[0]))
-    _note(tool, flow)
+    note(tool, flow)
     return send_flow_mods(tool, arguments[0], [flow])
 
 
@@ -187,7 +197,7 @@ def read_flows(tool: Tool, path: str, command: int | None, context: ActionContex
                     if warning:
                         tool.warn("ofp_actions", warning)
                     raise Failure(f"{path}:{number}: {shown}") from None
-                _note(tool, flow)
+                note(tool, flow)
                 yield flow
     except OSError as error:
         raise Failure(f"{path}: open failed ({error.strerror})") from None

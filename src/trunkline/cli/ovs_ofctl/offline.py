@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.flows import read_flows
+from trunkline.cli.ovs_ofctl.flows import note, read_flows
 from trunkline.cli.ovs_ofctl.tool import Tool, reading
 from trunkline.model.openflow import OFPFC_ADD, VERSION_NAMES
 from trunkline.model.openflow_errors import ERRORS
@@ -61,8 +61,7 @@ def ofp_parse(tool: Tool, arguments: Sequence[str]) -> int:
 
 def parse_flow(tool: Tool, arguments: Sequence[str]) -> int:
     flow = parse_one(arguments[0], OFPFC_ADD, reading(tool, None))
-    for note in flow.notes:
-        tool.log.module("ofp_match").info("%s", note)
+    note(tool, flow)
     return _show(tool, [flow])
 
 

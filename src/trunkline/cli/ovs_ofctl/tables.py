@@ -46,6 +46,7 @@ def dump_table_description(tool: Tool, arguments: Sequence[str]) -> int:
 
 # ---- mod-table ----
 
+_LAST = 254
 _MISS = {
     "controller": of.OFPTC11_TABLE_MISS_CONTROLLER,
     "continue": of.OFPTC11_TABLE_MISS_CONTINUE,
@@ -82,6 +83,8 @@ def mod_table(tool: Tool, arguments: Sequence[str]) -> int:
 def _parse_setting(table: int, setting: str) -> tuple[m.TableMod, tuple[int, ...]]:
     """What is to be sent, and the versions that have it."""
     if setting in _MISS:
+        if table == _LAST and setting == "continue":
+            raise Failure("last table's flow miss handling can not be continue")
         return m.TableMod(table, _MISS[setting]), (2, 3)
     key, _, value = setting.partition(":")
     if setting in ("evict", "noevict"):

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from trunkline.base.directories import Directories, from_environment
-from trunkline.base.log import DBG, INFO, Log
+from trunkline.base.log import DBG, INFO, Log, RateLimit
 from trunkline.base.options import Found
 from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
@@ -66,6 +66,7 @@ class Tool:
         self.process: dict[str, str] = {}  # the options of daemons, as given
         self._monitors = 0
         self.xid = 0
+        self.notes = RateLimit(1, 5)  # of what is left out of matches
         self.tables: dict[str, dict[int, str]] = {}  # names of tables likewise
         self.ports: dict[str, tuple[m.Port, ...]] = {}  # of switches that were asked already
 
@@ -337,7 +338,7 @@ class Switch:
             try:
                 incoming = decode(raw)
             except DecodeError as error:
-                raise Failure(f"received bad reply: {message_text(raw).rstrip(chr(10))}") from error
+                return raw, _unreadable(raw, error)
             if isinstance(incoming.message, m.EchoRequest):
                 self.write(encode(self.protocol, m.EchoReply(incoming.message.data), incoming.xid)[0])
                 continue
@@ -431,6 +432,28 @@ def find_target(tool: Tool, name: str, service: str = "mgmt") -> str:
         if is_socket(path):
             return f"unix:{path}"
     raise Failure(f"{name} is not a bridge or a socket")
+
+
+class Unreadable(NamedTuple):
+    """In place of a message that does not hold what it should; as text it shows what is wrong with it."""
+
+    error: str
+
+
+def _unreadable(raw: bytes, error: DecodeError) -> Incoming:
+    version, kind, _, xid = HEADER.unpack_from(raw)
+    more = kind == (17 if version == 1 else _MULTIPART_REPLY) and len(raw) >= 12 and raw[11] & 1
+    message: Any = Unreadable(error.shown)
+    return Incoming(version, xid, message, "", bool(more))
+
+
+def listed_flows(raw: bytes, message: object, tool: Tool) -> tuple[m.FlowStats, ...]:
+    """The flows of an answer that lists flows.  Raises Failure if it is none, or cannot be read."""
+    if isinstance(message, m.FlowStatsReply):
+        return message.flows
+    wrong = f"parse error in reply ({message.error})" if isinstance(message, Unreadable) else ""
+    tool.warn("vconn", wrong or f"received bad reply: {message_text(raw).rstrip(chr(10))}")
+    raise Failure("dump flows (Protocol error)")
 
 
 def complain(raw: bytes, tool: Tool) -> int:
