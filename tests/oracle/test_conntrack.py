@@ -401,3 +401,49 @@ def test_behind_a_patch_port() -> None:
             assert numbered(got) == numbered(want), number
     finally:
         stop(pair)
+
+
+def rewritten(r: random.Random) -> str:
+    """Several cts of a few zones, and between them what they look at is written, or something else is."""
+    words = []
+    for _ in range(r.randrange(2, 5)):
+        zone = r.choice((0, 0, 0, 3))
+        commit = r.choice(("commit,", "commit,", ""))
+        marks = r.choice(("", "", f",exec(set_field:{r.randrange(1, 9)}->ct_mark)")) if commit else ""
+        words.append(f"ct({commit}zone={zone}{marks})")
+        for _ in range(r.choice((0, 1, 1, 2))):
+            words.append(
+                r.choice(
+                    (
+                        f"set_field:10.0.0.{r.randrange(7, 9)}->ip_dst",
+                        f"set_field:10.0.0.{r.randrange(7, 9)}->ip_src",
+                        f"set_field:{r.randrange(7, 9)}->udp_dst",
+                        f"set_field:{r.randrange(7, 9)}->udp_src",
+                        "mod_nw_tos:16",
+                        "dec_ttl",
+                        "set_field:50:54:00:00:00:09->eth_dst",
+                        "output:3",
+                    )
+                )
+            )
+    return ",".join((*words, f"ct(table=1,zone={r.choice((0, 3))})"))
+
+
+def test_packets_that_change_between_two_cts(pair: ConntrackPair) -> None:
+    """What a packet was to tracking is forgotten when its addresses or ports are written."""
+    r = random.Random(11)
+    for case in range(30):
+        pair.flows(
+            (
+                f"in_port=1,udp,actions={rewritten(r)}",
+                f"in_port=2,udp,actions={rewritten(r)}",
+                "table=1,udp,ct_state=+est,actions=output:2",
+                "table=1,udp,ct_state=+new,actions=output:1",
+                "table=1,actions=output:3",
+            )
+        )
+        pair.reset()
+        for number in range(6):
+            ends = [(f"10.0.0.{r.randrange(5, 9)}", f"10.0.0.{r.randrange(5, 9)}") for _ in range(2)]
+            frame = udp(*r.choice(ends), (r.randrange(6, 9), r.randrange(6, 9)))
+            pair.step(r.choice(("p1", "p2")), frame, (case, number))

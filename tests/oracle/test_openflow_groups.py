@@ -161,6 +161,45 @@ def test_random_group_mods_leave_the_same_groups_and_flows(pair: Pair, version: 
     talk.close()
 
 
+MENTIONS = (
+    "group:1",
+    "group:2",
+    "clone(group:1)",
+    "clone(group:2,clone(group:1,group:1))",
+    "1",
+    "resubmit(,3)",
+)
+
+
+def test_every_mention_of_a_group_counts(pair: Pair) -> None:
+    """Groups that flows name stay here: the original ends when one goes that a flow names twice."""
+    r = random.Random("mentions")
+    for switch in pair.both:
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+        assert switch.ofctl("-OOpenFlow15", "del-groups", "br0").returncode == 0
+    talk = Talk(pair, 6)
+    for text in (
+        "add group_id=1,type=all,bucket=1,bucket=2",
+        "add group_id=2,type=all,bucket=group:1,bucket=group:1",
+    ):
+        talk.ask(parse_group(text, None).mod)
+    highest = 0
+    for step in range(60):
+        words = ",".join(r.choice(MENTIONS) for _ in range(r.randrange(1, 5)))
+        written = f",write_actions({r.choice(MENTIONS[:2])})" if r.random() < 0.3 else ""
+        text = f"in_port={r.randrange(5)},actions={words}{written}"
+        command = r.choice((of.OFPFC_ADD, of.OFPFC_ADD, of.OFPFC_MODIFY, of.OFPFC_DELETE))
+        if command == of.OFPFC_DELETE:
+            text = text.partition(",")[0]
+        talk.ask(parse_flow(text, command).mod._replace(table=0), text)
+        said = talk.ask(g.GroupStatsRequest(), f"step {step}: {text}")
+        highest = max(highest, *(int(count) for count in re.findall(r"ref_count=(\d+)", "".join(said))))
+    assert highest > 10
+    talk.ask(parse_flow("", of.OFPFC_DELETE).mod)
+    assert "ref_count=0" in "".join(talk.ask(g.GroupStatsRequest()))
+    talk.close()
+
+
 def meter_mod(r: random.Random) -> me.MeterMod:
     bands = tuple(
         me.Band(

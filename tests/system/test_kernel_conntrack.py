@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("kernel_conntrack")]
 
 BEHIND = dp.Recirc(9)
 IPV4 = dp.Nat("src", 4, 0x0A000064, 0x0A000064)
+REWRITTEN = dp.Set(*layout.pack(net_dst=(0xFFFF0A000063, 0xFFFFFFFF)))
 LISTS: tuple[tuple[Any, ...], ...] = (
     (dp.Conntrack(zone=1), BEHIND),
     (dp.Conntrack(commit=True, zone=1), BEHIND),
@@ -45,8 +46,10 @@ LISTS: tuple[tuple[Any, ...], ...] = (
     (dp.Conntrack(zone=2, nat=dp.Nat()), dp.Conntrack(zone=1), BEHIND),
     (dp.Conntrack(commit=True, force=True, zone=1), BEHIND),
     (dp.Conntrack(zone=1), dp.ConntrackClear(), BEHIND),
+    (dp.Conntrack(commit=True, zone=1), REWRITTEN, dp.Conntrack(commit=True, zone=1, mark=(3, 7)), BEHIND),
 )
 PLAIN, COMMIT, TRANSLATE, SOURCE, DESTINATION = range(5)
+REWRITES = len(LISTS) - 1
 
 
 class RealClock:
@@ -197,7 +200,7 @@ def test_other_protocols(both: Both) -> None:
         host, port = rng.randrange(1, 4), rng.randrange(1000, 1004)
         there = (f"10.0.0.{host}", "10.0.0.9")
         kind = rng.randrange(4)
-        number = rng.randrange(len(LISTS))
+        number = rng.randrange(REWRITES)
         if kind < 2:
             frame = udp(*there, (port, 53)) if kind else udp(*there[::-1], (53, port))
         else:
@@ -207,12 +210,23 @@ def test_other_protocols(both: Both) -> None:
     assert mine == theirs
 
 
+def test_packets_that_change_between_two_cts(both: Both) -> None:
+    """Behind the second they are of another connection, or of the one that the first has made."""
+    rng = random.Random(8)
+    for _ in range(300):
+        ends = [f"10.0.{rng.randrange(7, 9)}.{rng.choice((5, 0x63))}" for _ in range(2)]
+        frame = udp(*ends, (rng.randrange(6, 9), rng.randrange(6, 9)))
+        both.alike(frame, rng.choice((REWRITES, REWRITES, PLAIN)))
+    mine, theirs = both.tables()
+    assert mine == theirs
+
+
 def test_strange_packets(both: Both) -> None:
     """All but those whose checksums are wrong, which the kernel does not look at."""
     rng = random.Random(9)
     for _ in range(1500):
         frame = strange_packet(rng)
-        mine, theirs = both.send(frame, rng.randrange(len(LISTS)))
+        mine, theirs = both.send(frame, rng.randrange(REWRITES))
         text = difference(mine, theirs)
         if text and any(layout.get(one.key, "ct_state") & CT_INV for one in mine):
             continue

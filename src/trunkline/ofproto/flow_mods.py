@@ -131,7 +131,7 @@ class Flows:
         self._vacancies: dict[int, Vacancy] = {}  # as they were at `begin`
         self.groups: dict[int, Group] = {}
         self.meters: dict[int, Meter] = {}
-        self._users: dict[tuple[type, int], set[Rule]] = {}  # which flows name a group or a meter
+        self._users: dict[tuple[type, int], dict[Rule, int]] = {}  # who names a group or meter
         self._teachers: Counter[tuple[int, int]] = (
             Counter()
         )  # flows that learn and take back, by table, cookie
@@ -387,8 +387,8 @@ class Flows:
         return removed
 
     def users(self, kind: type, number: int) -> int:
-        """How many flows name a group (actions.Group) or a meter (actions.Meter)."""
-        return len(self._users.get((kind, number), ()))
+        """How often flows name a group (actions.Group) or a meter (actions.Meter)."""
+        return sum(self._users.get((kind, number), {}).values())
 
     def delete_users(self, kind: type, number: int) -> list[FlowRemoved]:
         """A group or meter goes, and with it the flows that name it; returns what controllers are told."""
@@ -507,7 +507,8 @@ class Flows:
             self.limits.add(rule)
             if not rule.plain:
                 for name in references(rule.actions):
-                    self._users.setdefault(name, set()).add(rule)
+                    users = self._users.setdefault(name, {})
+                    users[rule] = users.get(rule, 0) + 1
         tables.version += 1
         for rule in old:
             tables.discard(rule)  # nobody holds on to an older version yet
@@ -521,9 +522,9 @@ class Flows:
         self._taught(old, new)
 
     def _forget_user(self, rule: Rule) -> None:
-        for name in references(rule.actions):
+        for name in dict.fromkeys(references(rule.actions)):
             users = self._users[name]
-            users.discard(rule)
+            del users[rule]
             if not users:
                 del self._users[name]
 

@@ -159,7 +159,7 @@ def _outputs_to(action: Action, port: int) -> bool:
 
 
 def references(actions: tuple[Action, ...]) -> list[tuple[type, int]]:
-    """The groups and meters that actions name, each once: (Group or Meter, number)."""
+    """The groups and meters that actions name, each as often as they do: (Group or Meter, number)."""
     found: list[tuple[type, int]] = []
     for action in actions:
         kind = type(action)
@@ -169,7 +169,7 @@ def references(actions: tuple[Action, ...]) -> list[tuple[type, int]]:
             found.append((Group, action.group))
         elif isinstance(action, Meter):
             found.append((Meter, action.meter))
-    return list(dict.fromkeys(found)) if len(found) > 1 else found
+    return found
 
 
 _EPSILON: Final = 1e-3  # of a millisecond: 10.4 - 10.0 is a little less than 0.4

@@ -184,10 +184,15 @@ def _pop_vlan(state: _Run, action: dp.PopVlan) -> None:
     state.change(pop_vlan(state.packet))
 
 
+_ADDRESSES: Final = layout.bits("net_src", "net_dst", "tp_src", "tp_dst")
+
+
 def _set(state: _Run, action: dp.Set) -> None:
     beside = action.mask & _KEPT
     if beside:
         state.restore(state.packet, state.key & ~beside | action.value & beside)
+    if action.mask & _ADDRESSES:
+        state.known = None  # tracking it again looks for another connection
     if action.mask != beside:
         key = state.key
         if key >> _TYPE & 0xFFFF in _TAGGED:  # it knows nothing of what is behind more tags than it looks for

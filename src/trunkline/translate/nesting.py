@@ -12,7 +12,7 @@ from trunkline.translate.run import CAREFUL, Actions, looks_inside, run
 from trunkline.translate.walk import Walk
 
 _IRREVERSIBLE: Final = (a.Ct, a.Meter, a.OutputTruncated, a.Encap, a.DecapAny)
-"""What they do to the datapath's packet, translation cannot undo; nor what ct_clear does to one that is tracked."""
+"""What they do to the datapath's packet cannot be undone; nor what ct_clear does to one that is tracked."""
 NEVER, UNTRACKED, ALWAYS = 0, 1, 2
 """For which packets what a clone does can be undone."""
 _MPLS: Final = (0x8847, 0x8848)

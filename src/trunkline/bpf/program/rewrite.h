@@ -59,6 +59,8 @@ INLINE int write_field(struct __sk_buff *skb, struct scratch *s, const struct ac
 	}
 	new[0] = (old[0] & ~mask[0]) | value[0];
 	s->stale = 1;
+	if (flags & (PSEUDO | L4_DATA))
+		s->known = 0; /* tracking it again looks for another connection */
 	/* The field first: the checksum may lie in the same word. */
 	if (is_long ? bpf_skb_store_bytes(skb, at, new, 8, store) : bpf_skb_store_bytes(skb, at, new, 4, store))
 		return -1;
