@@ -46,7 +46,11 @@ PORTS = {
     "ip6gre": TunnelPort("ip6gre"),
     "erspan": TunnelPort("erspan"),
     "ip6erspan": TunnelPort("ip6erspan"),
+    "gtpu": TunnelPort("gtpu", 2152),
+    "lisp": TunnelPort("lisp", 4341),
+    "bareudp": TunnelPort("bareudp", 6635),
 }
+LAYER_3 = ("gtpu", "lisp", "bareudp")
 
 
 class Network:
@@ -114,7 +118,7 @@ def random_fields(rng: random.Random, name: str, family: int) -> int:
     flags |= layout.TUN_SEQ if "gre" in name and rng.random() < 0.5 else 0
     if tunnel.type != "gre" or rng.random() < 0.5:
         flags |= layout.TUN_KEY
-        fields["tun_id"] = rng.getrandbits(32 if "gre" in tunnel.type else 24)
+        fields["tun_id"] = rng.getrandbits(32 if "gre" in tunnel.type or name == "gtpu" else 24)
     if mirrors:
         flags &= ~layout.TUN_CSUM
         fields |= {"tun_id": rng.randrange(1024), "tun_erspan_ver": rng.choice((1, 2))}
@@ -154,6 +158,7 @@ def written(
     tunnel = PORTS[name]
     counted = bool(layout.get(fields, "tunnel_flags") & layout.TUN_SEQ)
     kind = Kind(tunnel.type, tunnel.destination, counted, tunnel.extensions)
+    frame = frame[ETHERNET:] if name in LAYER_3 else frame
     ends = (THERE, HERE) if back else (HERE, THERE)
     header = outer.header(kind, Outer(0, 0, ends[0][family], ends[1][family]), fields)
     if family == 6 and tunnel.destination and not layout.get(fields, "tunnel_flags") & layout.TUN_CSUM:
@@ -165,10 +170,15 @@ def families(name: str) -> tuple[int, ...]:
     return (6,) if name.startswith("ip6") else (4,) if name in ("gre", "erspan") else (4, 6)
 
 
-def inner_frame(rng: random.Random) -> bytes:
-    while len(frame := random_frame(rng)) < LEAST:
+def inner_frame(rng: random.Random, name: str) -> bytes:
+    while len(frame := random_frame(rng)) < LEAST or (name in LAYER_3 and not is_ip(frame)):
         pass
     return frame
+
+
+def is_ip(frame: bytes) -> bool:
+    """It could be, at least: the first byte behind the Ethernet header says so, too."""
+    return (frame[12:14], frame[14] >> 4) in ((b"\x08\0", 4), (b"\x86\xdd", 6))
 
 
 _SET = TUNNEL & ~layout.bits("tun_metadata", "tun_metadata_present")
@@ -179,11 +189,14 @@ def test_headers_are_the_same(both: Both, name: str) -> None:
     rng = random.Random(name)
     compared = sent_up = number = 0
     for trial in range(300):
-        frame = inside = inner_frame(rng)
+        frame = inside = inner_frame(rng, name)
         family = rng.choice(families(name))
         fields = random_fields(rng, name, family)
-        actions: tuple[Any, ...] = (dp.Set(fields, _SET), dp.Output(number_of(name)))
-        if rng.random() < 0.3:  # a tag beside the packet
+        output = (
+            (dp.PopEth(), dp.Output(number_of(name))) if name in LAYER_3 else (dp.Output(number_of(name)),)
+        )
+        actions: tuple[Any, ...] = (dp.Set(fields, _SET), *output)
+        if name not in LAYER_3 and rng.random() < 0.3:  # a tag beside the packet
             vid = rng.randrange(4096)
             actions = (dp.PushVlan(0x8100, layout.VLAN_CFI | vid), *actions)
             inside = frame[:12] + b"\x81\0" + vid.to_bytes(2, "big") + frame[12:]
@@ -217,7 +230,7 @@ def test_packets_come_out_the_same(both: Both, name: str) -> None:
     tunnel, number = PORTS[name], number_of(name)
     compared = left = 0
     for trial in range(400):
-        frame = inner_frame(rng)
+        frame = inner_frame(rng, name)
         family = rng.choice(families(name))
         fields = random_fields(rng, name, family)
         packet = written(name, fields, frame, family, rng.randrange(1024, 65536), back=True)
@@ -226,7 +239,11 @@ def test_packets_come_out_the_same(both: Both, name: str) -> None:
             at = rng.randrange(ETHERNET, min(len(packet), 100))
             packet = packet[:at] + rng.randbytes(1) + packet[at + 1 :]
         popped = outer.pop(tunnel.type, packet, tunnel.extensions)
+        if name in LAYER_3:
+            frame = bytes(12) + frame[12:]
         key = layout.put(both.sim.key_of(frame, number), "recirc_id", 0)
+        if popped is not None and popped.carries:
+            key = layout.put(key, "packet_type", 1 << 16 | popped.carries)
         if popped is not None and rng.random() < 0.8:  # a flow for such packets, which looks at some of it
             mask = ALWAYS | layout.bits("tun_id", "tun_src", "tun_dst", "tunnel_flags")
             if name == "geneve":
@@ -248,7 +265,7 @@ def test_packets_come_out_the_same(both: Both, name: str) -> None:
     assert compared > 140, (compared, left)
 
 
-@pytest.mark.parametrize("name", ["geneve", "vxlan", "gre"])
+@pytest.mark.parametrize("name", ["geneve", "vxlan", "gre", "gtpu", "lisp"])
 @pytest.mark.parametrize("protocol", [6, 17])
 def test_unfinished_checksums_inside(both: Both, name: str, protocol: int) -> None:
     """What the sender has left to hardware stays so; the checksum around it is right once that is done."""
@@ -267,18 +284,21 @@ def test_unfinished_checksums_inside(both: Both, name: str, protocol: int) -> No
             total = (total & 0xFFFF) + (total >> 16)
         frame = finished[:at] + total.to_bytes(2, "big") + finished[at + 2 :]
         fields = random_fields(rng, name, 4) | layout.TUN_CSUM << layout.OFFSET["tunnel_flags"]
-        both.put(both.key_of(frame), ALWAYS, (dp.Set(fields, _SET), dp.Output(number_of(name))))
+        bare = name in LAYER_3
+        popping = (dp.PopEth(),) if bare else ()
+        both.put(both.key_of(frame), ALWAYS, (dp.Set(fields, _SET), *popping, dp.Output(number_of(name))))
         run = both.program.test_run(frame, struct.pack("=48xII136x", PORT, 0), room=400)
         assert run.value == SENT
+        frame, finished = (one[ETHERNET:] if bare else one for one in (frame, finished))
         whole = run.frame[: -len(frame)] + finished
         popped = outer.pop(PORTS[name].type, whole)
         assert popped is not None
-        assert popped.frame == finished
+        assert popped.frame[ETHERNET if bare else 0 :] == finished
         back = run.frame[:26] + run.frame[30:34] + run.frame[26:30] + run.frame[34:]  # to this host
         assert ingress.test_run(back, room=400).value not in (LEFT_ALONE, SENT)
         [up] = [seen(one) for one in both.kernel.upcalls(10)]
-        assert up.frame == frame
-        at = len(back) - len(frame)
+        assert up.frame[ETHERNET if bare else 0 :] == frame
+        at = len(back) - len(frame) + bare
         wrong = back[:at] + bytes((back[at] ^ 2,)) + back[at + 1 :]
         assert ingress.test_run(wrong, room=400).value == DROPPED
         assert not both.kernel.upcalls(10)

@@ -31,8 +31,10 @@ PAIRS = [
     ("gre", SIM, ORIGINAL, 4, ""),
     ("ip6gre", KERNEL, ORIGINAL, 6, ""),
     ("erspan", KERNEL, ORIGINAL, 4, "options:erspan_ver=1 options:erspan_idx=3"),
+    ("gtpu", KERNEL, ORIGINAL, 4, ""),
+    ("gtpu", SIM, ORIGINAL, 6, ""),
 ]
-"""Over Geneve packets carry two options, without which they go no further."""
+"""Over Geneve packets carry two options, without which they go no further; GTP-U takes no Ethernet header."""
 ENDS = {4: ("192.168.9.1", "192.168.9.2"), 6: ("fd00:9::1", "fd00:9::2")}
 
 
@@ -74,6 +76,15 @@ def with_options(host: Host) -> None:
     host.run("ovs-ofctl", "add-flow", "br0", f"in_port=tun0,{matches},actions=output:m0")
 
 
+def with_new_headers(host: Host, machine: Namespace, number: int) -> None:
+    """What comes out of the tunnel goes to the machine, which knows its peer already."""
+    mac = machine("cat", "/sys/class/net/eth0/address").strip()
+    machine("ip", "neigh", "replace", f"10.9.0.{3 - number}", "lladdr", "02:00:00:00:00:01", "dev", "eth0")
+    host.run("ovs-ofctl", "del-flows", "br0")
+    host.run("ovs-ofctl", "add-flow", "br0", "in_port=m0,ip,actions=output:tun0")
+    host.run("ovs-ofctl", "add-flow", "br0", f"in_port=tun0,actions=mod_dl_dst:{mac},output:m0")
+
+
 @pytest.fixture
 def places(short_directory: Path) -> Iterator[tuple[Namespace, Namespace, Path]]:
     with namespaces() as left, namespaces() as right:
@@ -107,6 +118,8 @@ def test_machines_reach_each_other(
             host.until("[]", "get", "interface", "tun0", "error")
             if type == "geneve":
                 with_options(host)
+            elif type == "gtpu":
+                with_new_headers(host, machine, number)
         for machine, address in zip(machines, ("10.9.0.2", "10.9.0.1"), strict=True):
             assert any(machine.pings(address) for _ in range(10)), f"{type}: {one} and {other}"
         server = machines[1].start("iperf3", "-s", "-1")

@@ -111,6 +111,7 @@ _NETWORKS: Final[dict[int, tuple[str, tuple[_Place, ...]]]] = {
 }
 _TRANSPORTS: Final = {TCP: _PORTS, UDP: _PORTS, ICMP: _TYPE_AND_CODE, ICMPV6: _TYPE_AND_CODE}
 _ADDRESSES: Final = MASK["dl_src"] | MASK["dl_dst"]
+_PACKET_TYPE: Final = MASK["packet_type"]
 _L4: Final = MASK["tp_src"] | MASK["tp_dst"]
 _ARP_SLOTS: Final = layout.bits("arp_sha", "arp_tha", "nw_src", "nw_dst", "nw_proto")
 _NATTED: Final = layout.bits("net_src", "net_dst", "tp_src", "tp_dst")
@@ -123,7 +124,7 @@ TUNNEL: Final = layout.bits(
 )
 """Every field of a tunnel's outer header."""
 _OPTIONS: Final = layout.bits("tun_options", "tun_options_length")
-_META: Final = ("pkt_mark", "skb_priority", "dp_hash")
+_META: Final = ("pkt_mark", "skb_priority", "dp_hash", "packet_type")
 _META_MASK: Final = layout.bits(*_META)
 _WHOLE_MAC: Final = (1 << 48) - 1
 
@@ -137,6 +138,7 @@ class Questions(NamedTuple):
     outer: Callable[[int], int | None]  # the number of a tunnel's outer header; None: no room
     written: Callable[[int], bool]  # whether a port is of tunnels whose headers the program writes
     header: Callable[[int, int], int | None]  # the number of such a header, by port and fields; None: no room
+    layer3: Callable[[int], bool]  # whether what goes to such a port has no Ethernet header
     tracking: Callable[[Actions], int | None]  # the number of a list that begins with a ct; None: no room
 
 
@@ -145,6 +147,8 @@ def encode(ask: Questions, key: int, mask: int, actions: Actions) -> tuple[bytes
     known = mask
     if mask & MASK["recirc_id"] and not key & mask & MASK["recirc_id"]:
         known |= MASK["dp_hash"]  # it comes from a port: nobody has hashed it yet
+    if key & _PACKET_TYPE:
+        known |= _ADDRESSES  # what stands in their place is 0
     orders = _List(ask, key & mask, known).run(actions, True) or [_order("DROP")]
     if len(orders) > MAX_ACTIONS:
         raise Slow(f"{len(orders)} actions in one list")
@@ -182,6 +186,7 @@ class _List:
         self._popped = False  # whether one that was there before has gone
         self._changed = 0
         self._outer: int | None = None  # the fields of a tunnel that have been set
+        self._stripped = False  # an Ethernet header has been taken off, and lies there still
 
     def run(self, actions: Actions, last: bool) -> list[bytes]:
         """`last`: nothing comes behind these actions."""
@@ -191,6 +196,10 @@ class _List:
             at_end = last and place == len(actions) - 1
             if self._cutting and not isinstance(action, dp.Output | dp.Userspace):
                 raise Slow("trunc that does not stand before its output")
+            if self._stripped and not isinstance(action, dp.Output):
+                raise Slow("pop_eth that does not stand before an output to a tunnel")
+            if self._key & _PACKET_TYPE and isinstance(action, _FRAMES_ONLY):
+                raise Slow(f"action {type(action).__name__} on a packet without an Ethernet header")
             if isinstance(action, dp.Conntrack):
                 orders += self.track(actions[place:], last)
                 continue
@@ -203,6 +212,8 @@ class _List:
     def output(self, action: dp.Output, last: bool) -> list[bytes]:
         if self._ask.written(action.port):
             return self._encapsulate(action.port, last)
+        if self._key & _PACKET_TYPE:
+            raise Slow("output of a packet without an Ethernet header to a device")
         if not self._ask.reachable(action.port):
             raise Slow(f"output to port {action.port}, which is not a device of the kernel")
         if self._cutting and not last:
@@ -216,6 +227,8 @@ class _List:
             raise Slow("trunc before an output that is not the last")
         if self._outer is None:
             raise Slow("output to a tunnel whose fields are of another list")
+        if self._ask.layer3(port) != bool(self._key & _PACKET_TYPE):
+            raise Slow("output to a tunnel of a packet that its header has no place for")
         mark = self._key & self._known & MASK["pkt_mark"]
         number = self._ask.header(port, self._outer | mark)
         if number is None:
@@ -247,6 +260,20 @@ class _List:
 
     def drop(self, action: dp.Drop, last: bool) -> list[bytes]:
         return [_order("DROP")] if last else []
+
+    # ---- a whole Ethernet header, in the place that is kept for it
+
+    def push_ethernet(self, action: dp.PushEth, last: bool) -> list[bytes]:
+        value, _ = layout.pack(dl_src=action.src, dl_dst=action.dst)
+        return self.set(dp.Set(value, _ADDRESSES | _PACKET_TYPE), last)
+
+    def pop_ethernet(self, action: dp.PopEth, last: bool) -> list[bytes]:
+        """It lies there until an outer header takes its place; so nothing else may come between."""
+        if self._known & MASK["dl_type"] != MASK["dl_type"]:
+            raise Slow("pop_eth of a packet of any type")
+        self._stripped = True
+        kind = (1 << 16 | get(self._key, "dl_type")) << layout.OFFSET["packet_type"]
+        return self.set(dp.Set(kind, _PACKET_TYPE), last)
 
     # ---- tags
 
@@ -438,6 +465,10 @@ def _effective(actions: Actions) -> Actions:
     return actions[:end]
 
 
+_FRAMES_ONLY: Final = (dp.PushVlan, dp.PopVlan, dp.CheckLength, dp.PopEth)
+"""What a packet without an Ethernet header can go through in Python alone."""
+
+
 _ENCODERS: Final[dict[type, Callable[[_List, Any, bool], list[bytes]]]] = {
     dp.Output: _List.output,
     dp.Userspace: _List.userspace,
@@ -445,6 +476,8 @@ _ENCODERS: Final[dict[type, Callable[[_List, Any, bool], list[bytes]]]] = {
     dp.Recirc: _List.recirculate,
     dp.Hash: _List.hash,
     dp.Drop: _List.drop,
+    dp.PushEth: _List.push_ethernet,
+    dp.PopEth: _List.pop_ethernet,
     dp.PushVlan: _List.push_vlan,
     dp.PopVlan: _List.pop_vlan,
     dp.Set: _List.set,

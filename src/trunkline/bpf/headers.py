@@ -36,10 +36,14 @@ _KINDS: Final = {
     ("ip6gre", frozenset[str]()): "GRE",
     ("erspan", frozenset[str]()): "ERSPAN",
     ("ip6erspan", frozenset[str]()): "ERSPAN",
+    ("gtpu", frozenset[str]()): "GTPU",
+    ("lisp", frozenset[str]()): "LISP",
+    ("bareudp", frozenset[str]()): "BAREUDP",
     ("vxlan", frozenset[str]()): "VXLAN",
     ("vxlan", frozenset(("gbp",))): "VXLAN_POLICY",
 }
 """By type of tunnel and extensions, how the program calls it."""
+_LAYER_3: Final = frozenset(("gtpu", "lisp", "bareudp"))  # these carry packets without an Ethernet header
 _FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ip6gre": (6,), "ip6erspan": (6,)}  # of others both
 _RECORD: Final = program.HEADER.packed.pack
 _UDP: Final = 17
@@ -85,6 +89,11 @@ class Headers:
 
     def __contains__(self, port: int) -> bool:
         return port in self._by_port
+
+    def is_layer3(self, port: int) -> bool:
+        """Whether packets have no Ethernet header when they come from that port, or go to it."""
+        tunnel = self._by_port.get(port)
+        return tunnel is not None and tunnel.type in _LAYER_3
 
     def add(self, number: int, tunnel: TunnelPort) -> None:
         """Packets to that port, and from it, are the program's affair, if it knows the type."""
@@ -229,6 +238,8 @@ class Headers:
             flags |= program.HEADER_UDP
             at = 62 if six else 42  # without being asked there is no checksum, over IPv6 neither
             octets = octets[:at] + bytes(2) + octets[at + 2 :]
+        if tunnel.type == "gtpu":
+            flags |= program.HEADER_LENGTH
         sequence_at = 0
         if counted or TUNNEL_TYPES[tunnel.type].erspan:
             flags |= program.HEADER_SEQUENCE

@@ -134,10 +134,11 @@ OUTPUT_LAST: Final = 1
 UNCOUNTED: Final = 0x80000000
 """Beside the number of a flow's statistics: the program does not count its packets."""
 DEVICE_IS_UNDERLAY: Final = 0x80000000  # in the map `devices`: no port, but packets of tunnels come in there
-TUNNEL_KINDS: Final = ("NONE", "GENEVE", "GRE", "VXLAN", "VXLAN_POLICY", "ERSPAN")
+TUNNEL_KINDS: Final = ("NONE", "GENEVE", "GRE", "VXLAN", "VXLAN_POLICY", "ERSPAN", "GTPU", "LISP", "BAREUDP")
 """Tunnels whose headers the program takes off itself, numbered from 0."""
 TUNNEL_OVER_IPV6: Final = 0x80000000  # in the name of a tunnel, beside protocol << 16 | UDP port
 HEADER_IPV6, HEADER_UDP, HEADER_SEQUENCE, HEADER_CHECKSUM = 1, 2, 4, 8
+HEADER_LENGTH: Final = 16  # of GTP-U: it says how much follows
 PORT_TO_HOST: Final = 1  # packets for the port are received by its device, for the other side is Python
 
 TRACK_FLAGS: Final = tuple(
@@ -435,6 +436,7 @@ def header() -> str:
             ("HEADER_UDP", HEADER_UDP),
             ("HEADER_SEQUENCE", HEADER_SEQUENCE),
             ("HEADER_CHECKSUM", HEADER_CHECKSUM),
+            ("HEADER_LENGTH", HEADER_LENGTH),
             ("TUN_OAM", layout.TUN_OAM),
             ("TUN_DF", layout.TUN_DF),
             ("TUN_CSUM", layout.TUN_CSUM),

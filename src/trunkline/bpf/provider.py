@@ -152,6 +152,7 @@ class BpfDatapath:
             lambda value: self._number("SET_TUNNEL", value),
             self._headers.__contains__,
             lambda port, fields: self._number("ENCAPSULATE", (port, fields)),
+            self._headers.is_layer3,
             lambda actions: self._number("CONNTRACK", actions),
         )
         self._connections = self.conntrack.store = KernelStore(maps, self.conntrack)
@@ -384,7 +385,7 @@ class BpfDatapath:
                     self._connections.settle()
             elif record.reason == _TUNNEL:
                 if (found := self._headers.numbered.argument(record.argument)) is not None:
-                    sim.execute(record.packet, record.key, _to_tunnel(*found))
+                    sim.execute(record.packet, record.key, _to_tunnel(*found, record.key))
             elif record.reason != _ACTION:
                 self._slow_packets += record.reason == _SLOW
                 sim.enter(record.packet, record.key)
@@ -442,10 +443,11 @@ class BpfDatapath:
 
     def _install(self, flow: FlowPut, now: float) -> None:
         """Puts a flow into the kernel, or its new actions.  Without room there its packets go on missing."""
-        if flow.key & _ETHERNET_ONLY:
+        layer3 = self._headers.is_layer3(layout.get(flow.key, "dp_in_port"))
+        if flow.key & _PACKET_TYPE and not layer3:
             return  # no packet of the kernel's is like that
         orders, slow = self._orders(flow)
-        mask = flow.mask & ~_ETHERNET_ONLY
+        mask = flow.mask if layer3 else flow.mask & ~_PACKET_TYPE
         if mask & OPTIONS and not fits(mask):
             mask &= ~OPTIONS
         shared = self._flows.lists.holds(orders)  # then its numbers are counted already
@@ -587,13 +589,14 @@ def outer_record(value: int) -> bytes:
     return layout.datapath_bytes(value)[: program.OUTER_WORDS * 8]
 
 
-def _to_tunnel(port: int, fields: int) -> tuple[Any, ...]:
-    """What sends a packet into a tunnel of that port."""
-    return (dp.Set(fields & TUNNEL_FIELDS, TUNNEL_FIELDS), dp.Output(port))
+def _to_tunnel(port: int, fields: int, key: int) -> tuple[Any, ...]:
+    """What sends a packet with that key into a tunnel of that port."""
+    bare = (dp.PopEth(),) if key & _PACKET_TYPE else ()  # the frame may have one
+    return (dp.Set(fields & TUNNEL_FIELDS, TUNNEL_FIELDS), *bare, dp.Output(port))
 
 
-_ETHERNET_ONLY: Final = layout.MASK["packet_type"]
-"""Bits that are 0 in every packet that the kernel has."""
+_PACKET_TYPE: Final = layout.MASK["packet_type"]
+"""Bits that are 0 in the kernel, but for packets that come out of tunnels without an Ethernet header."""
 
 
 def _together(one: Statistics, other: Statistics) -> Statistics:

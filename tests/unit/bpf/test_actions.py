@@ -12,11 +12,14 @@ ASK = Questions(
     reachable=lambda port: port < 100,
     metered=lambda meter: meter < 10,
     outer=lambda value: 3 if value else None,
-    written=lambda port: port == 50,
+    written=lambda port: port in (50, 51),
     header=lambda port, fields: 9,
+    layer3=lambda port: port == 51,
     tracking=lambda actions: None,
 )
-KEY, MASK = layout.pack(dl_type=0x0800, nw_proto=6, nw_frag=0, nw_ttl=64, dl_dst=1, recirc_id=0)
+KEY, MASK = layout.pack(
+    packet_type=0, dl_type=0x0800, nw_proto=6, nw_frag=0, nw_ttl=64, dl_dst=1, recirc_id=0
+)
 
 
 def kinds(*actions: object) -> list[str]:
@@ -28,6 +31,33 @@ def slow(*actions: object) -> str:
     with pytest.raises(Slow) as raised:
         encode(ASK, KEY, MASK, actions)
     return str(raised.value)
+
+
+TO_TUNNEL = dp.Set(layout.put(0, "tun_id", 5), TUNNEL)
+
+
+def test_ethernet_header_off_before_a_tunnel() -> None:
+    assert kinds(TO_TUNNEL, dp.PopEth(), dp.Output(51)) == ["SET_TUNNEL", "SET_META", "ENCAPSULATE"]
+    assert kinds(TO_TUNNEL, dp.Clone((dp.PopEth(), dp.Output(51))), dp.Output(1)) == [
+        "SET_TUNNEL", "SET_META", "ENCAPSULATE", "SET_META", "OUTPUT",
+    ]  # fmt: skip
+    assert "has no place" in slow(TO_TUNNEL, dp.Output(51))
+    assert "has no place" in slow(TO_TUNNEL, dp.PopEth(), dp.Output(50))
+    assert "without an Ethernet header to a device" in slow(dp.PopEth(), dp.Output(1))
+    assert "pop_eth that does not stand" in slow(TO_TUNNEL, dp.PopEth(), dp.Recirc(1))
+
+
+def test_ethernet_header_on_behind_a_tunnel() -> None:
+    key, mask = layout.pack(packet_type=0x10800, dl_type=0x0800, nw_frag=0, recirc_id=0)
+    orders = encode(ASK, key, mask, (dp.PushEth(1, 2), dp.Output(1)))
+    assert [program.ACTIONS[order[0]] for order in orders] == ["SET_META", "SET_ETHERNET", "OUTPUT"]
+    orders = encode(ASK, key, mask, (dp.Clone((dp.PushEth(1, 2), dp.Output(1))), TO_TUNNEL, dp.Output(51)))
+    assert [program.ACTIONS[order[0]] for order in orders] == [
+        "SET_META", "SET_ETHERNET", "OUTPUT", "SET_META", "SET_ETHERNET", "SET_TUNNEL", "ENCAPSULATE",
+    ]  # fmt: skip
+    for action in (dp.PushVlan(0x8100, 5), dp.CheckLength(5, (), ())):
+        with pytest.raises(Slow, match="without an Ethernet header"):
+            encode(ASK, key, mask, (action, dp.PushEth(1, 2), dp.Output(1)))
 
 
 def test_last_output_needs_no_copy() -> None:

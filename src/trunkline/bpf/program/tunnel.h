@@ -65,6 +65,7 @@ INLINE void set_outer(struct scratch *s, u32 number)
 #define GRE_CHECKSUM 0x8000
 #define GRE_KEY 0x2000
 #define GRE_SEQUENCE 0x1000
+#define LISP_INSTANCE 0x08
 #define ERSPAN_2 0x88be
 #define ERSPAN_3 0x22eb
 #define HOP_SIZE 20 /* struct bpf_redir_neigh */
@@ -180,6 +181,8 @@ INLINE void complete_header(struct scratch *s, const struct header *h, u32 lengt
 		*(u16 *)(p + at) = bpf_htons(h->first_port + ((u64)hash * h->ports >> 32));
 		*(u16 *)(p + at + 4) = bpf_htons(length - (at - 16));
 	}
+	if (h->flags & HEADER_LENGTH) /* of what is behind the headers of UDP and of GTP-U */
+		*(u16 *)(p + at + 10) = bpf_htons(length - at);
 }
 
 /* Writes the checksum of a header at `at`, over it and all that follows.  `inner`: where an unfinished checksum of the packet
@@ -222,26 +225,28 @@ GLOBAL int encapsulate(struct __sk_buff *skb, struct scratch *s, u32 number)
 	if (!s || !h || !h->device)
 		return 0;
 	u32 size = h->size, tag = skb->vlan_present ? 4 : 0, segment = skb->gso_size;
+	int bare = s->key.packet_type != 0; /* what stands in the place of an Ethernet header goes */
 	OPAQUE(size);
-	if (size < 38 || size > HEADER_ROOM - 2 || s->tags > 1)
+	if (size < 38 || size > HEADER_ROOM - 2 || s->tags > 1 || (bare && (s->tags || !is_ip(skb->protocol))))
 		return 0;
-	u32 length = skb->len + tag + size - 14;
-	u64 how = BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_NO_CSUM_RESET | BPF_F_ADJ_ROOM_FIXED_GSO;
+	u32 more = bare ? size - 14 : size + tag; /* bytes that the packet grows by */
+	u32 length = skb->len + more - 14;
+	u64 how = BPF_F_ADJ_ROOM_NO_CSUM_RESET | BPF_F_ADJ_ROOM_FIXED_GSO;
 	if (segment) {
 		segment = longest_segment(skb, s);
 		if (!segment || !is_ip(skb->protocol) || length > 0xffff)
 			return 0;
-		segment += tag + size - 14;
+		segment += more - 14;
 		if (segment > h->mtu) { /* smaller segments will do, as the sender knows nothing of the tunnel */
 			how &= ~(u64)BPF_F_ADJ_ROOM_FIXED_GSO;
-			segment -= size + tag;
-			if (s->transport != IPPROTO_TCP || segment > h->mtu || skb->gso_size < size + tag + 64)
+			segment -= more;
+			if (s->transport != IPPROTO_TCP || segment > h->mtu || skb->gso_size < more + 64)
 				return 0;
 		}
 	} else if (length > h->mtu) {
 		return 0;
 	}
-	if (segment && h->flags & HEADER_SEQUENCE) /* each segment has a number of its own */
+	if (segment && h->flags & (HEADER_SEQUENCE | HEADER_LENGTH)) /* each segment has a number, or a length, of its own */
 		return 0;
 	u32 inner_at = 0; /* where an unfinished checksum begins to count */
 	if (h->flags & HEADER_CHECKSUM) {
@@ -250,7 +255,7 @@ GLOBAL int encapsulate(struct __sk_buff *skb, struct scratch *s, u32 number)
 		if (!segment && s->stale)
 			extract(skb, s);
 		if (!segment && is_unfinished(skb, s))
-			inner_at = s->transport_at + size + tag;
+			inner_at = s->transport_at + more;
 	}
 	u32 hash = bpf_get_hash_recalc(skb);
 	u32 outer_tag = skb->vlan_proto & 0xffff; /* in network order */
@@ -268,8 +273,9 @@ GLOBAL int encapsulate(struct __sk_buff *skb, struct scratch *s, u32 number)
 		return TC_ACT_SHOT;
 	how |= h->flags & HEADER_IPV6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
 	how |= h->flags & HEADER_UDP ? BPF_F_ADJ_ROOM_ENCAP_L4_UDP : BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
-	how |= tag ? BPF_F_ADJ_ROOM_ENCAP_L2(18) : BPF_F_ADJ_ROOM_ENCAP_L2(14);
-	if (bpf_skb_adjust_room(skb, size + tag, BPF_ADJ_ROOM_MAC, how))
+	if (!bare)
+		how |= BPF_F_ADJ_ROOM_ENCAP_L2_ETH | (tag ? BPF_F_ADJ_ROOM_ENCAP_L2(18) : BPF_F_ADJ_ROOM_ENCAP_L2(14));
+	if (bpf_skb_adjust_room(skb, more, BPF_ADJ_ROOM_MAC, how))
 		return TC_ACT_SHOT;
 	complete_header(s, h, length, hash);
 	u32 most = HEADER_START - 2, first = size > most ? most : size;
@@ -278,7 +284,7 @@ GLOBAL int encapsulate(struct __sk_buff *skb, struct scratch *s, u32 number)
 		return TC_ACT_SHOT;
 	if (size > most && bpf_skb_store_bytes(skb, most, h->bytes + HEADER_START, within(size - most, 256), 0))
 		return TC_ACT_SHOT;
-	if (tag ? bpf_skb_store_bytes(skb, size, inner, 18, 0) : bpf_skb_store_bytes(skb, size, inner, 14, 0))
+	if (!bare && (tag ? bpf_skb_store_bytes(skb, size, inner, 18, 0) : bpf_skb_store_bytes(skb, size, inner, 14, 0)))
 		return TC_ACT_SHOT;
 	if (h->flags & HEADER_SEQUENCE && number_packet(skb, h))
 		return TC_ACT_SHOT;
@@ -368,6 +374,39 @@ INLINE u32 gre(struct scratch *s, u32 at)
 	return flags & GRE_SEQUENCE ? at + 4 : at;
 }
 
+/* A packet of IP without an Ethernet header, at `at`. */
+INLINE u32 bare_ip(struct __sk_buff *skb, struct scratch *s, u32 at)
+{
+	u32 version = *BYTES(s, at) >> 4;
+	if (skb->len < at + 20 || (version != 4 && version != 6))
+		return 0;
+	s->key.packet_type = bpf_htonl(0x10000 | (version == 4 ? ETH_P_IP : ETH_P_IPV6));
+	return at;
+}
+
+/* Messages of its own protocol, and headers with more extensions than a number, are Python's affair. */
+INLINE u32 gtpu(struct __sk_buff *skb, struct scratch *s, u32 at)
+{
+	u8 *p = BYTES(s, at);
+	if (p[1] != 0xff)
+		return 0;
+	s->key.tun_gtpu_flags = p[0];
+	s->key.tun_gtpu_msgtype = p[1];
+	s->key.tun_id = bpf_cpu_to_be64(bpf_ntohl(READ32(p + 4)));
+	s->key.tunnel_flags |= bpf_htons(TUN_KEY);
+	return bare_ip(skb, s, at + (p[0] & 7 ? 12 : 8));
+}
+
+INLINE u32 lisp(struct __sk_buff *skb, struct scratch *s, u32 at)
+{
+	u8 *p = BYTES(s, at);
+	if (p[0] & LISP_INSTANCE) {
+		s->key.tun_id = bpf_cpu_to_be64(bpf_ntohl(READ32(p + 4)) >> 8);
+		s->key.tunnel_flags |= bpf_htons(TUN_KEY);
+	}
+	return bare_ip(skb, s, at + 8);
+}
+
 enum { TAKEN_OFF, UNTOUCHED, BROKEN };
 
 INLINE int is_mirrored(u16 type)
@@ -411,14 +450,19 @@ INLINE u32 vxlan(struct scratch *s, u32 at, int with_policy)
 	return at + 8;
 }
 
-/* Takes the outer header off: `at` bytes from the start of the frame. */
-INLINE int take_off(struct __sk_buff *skb, u32 at)
+/* Takes the outer header off: `at` bytes from the start of the frame.  `bare`: the Ethernet type of the packet inside, in
+ * network order, if it has no Ethernet header; it gets the place of one. */
+INLINE int take_off(struct __sk_buff *skb, u32 at, u16 bare)
 {
-	u16 inner[10];
+	u16 inner[10] = {};
 	u32 tag = 0;
 	u64 how = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
-	if (bpf_skb_load_bytes(skb, at, inner, 14))
+	if (bare) {
+		inner[6] = bare;
+		at -= 14;
+	} else if (bpf_skb_load_bytes(skb, at, inner, 14)) {
 		return UNTOUCHED;
+	}
 	if (is_tag(inner[6])) {
 		if (bpf_skb_load_bytes(skb, at + 14, inner + 7, 4) || is_tag(inner[8]))
 			return UNTOUCHED;
@@ -474,6 +518,7 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 		name |= TUNNEL_OVER_IPV6;
 	u8 *p = BYTES(s, at);
 	u32 ip_end = at;
+	u16 gtpu_length = READ16(p + 10);
 	if (protocol == IPPROTO_UDP) {
 		if (skb->len < at + 16)
 			return 0;
@@ -503,6 +548,15 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 	case TUNNEL_VXLAN_POLICY:
 		at = vxlan(s, at, t->kind == TUNNEL_VXLAN_POLICY);
 		break;
+	case TUNNEL_GTPU:
+		at = gtpu(skb, s, at);
+		break;
+	case TUNNEL_LISP:
+		at = lisp(skb, s, at);
+		break;
+	case TUNNEL_BAREUDP:
+		at = bare_ip(skb, s, at);
+		break;
 	default:
 		return 0;
 	}
@@ -514,7 +568,9 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 		level = bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY); /* what hardware or GRO have verified */
 	if (summed && level < 0 && !skb->gso_size)
 		sum = outer_sum(skb, s, ip_end, protocol == IPPROTO_UDP);
-	int done = take_off(skb, at);
+	if (t->kind == TUNNEL_GTPU && folded(sum + (u16)~gtpu_length) == 0xffff)
+		sum = 0xffff; /* the original's userspace datapath sums up before it fills that in */
+	int done = take_off(skb, at, bpf_htons(bpf_ntohl(s->key.packet_type)));
 	if (done == UNTOUCHED)
 		return 0;
 	if (level >= 0)
