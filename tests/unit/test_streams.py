@@ -47,7 +47,7 @@ async def connected(kind: str, directory: Path) -> AsyncIterator[tuple[Stream, S
     dialled = await network.dial(target)
     assert dialled.name == target
     other = await accepted.get()
-    assert other.name.startswith(("unix#1", "tcp:127.0.0.1:", "tcp:[::1]:"))
+    assert other.name.startswith(("unix#0", "tcp:127.0.0.1:", "tcp:[::1]:"))
     try:
         yield dialled, other
     finally:

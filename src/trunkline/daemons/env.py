@@ -42,7 +42,8 @@ class Env:
     `stopping` is set (SIGTERM, or its own ``exit`` command sets it).  `tls` is what the command line said
     about keys and certificates, to the letter; a daemon that takes them from its database instead passes what
     it found to `set_tls`, at any time.  `confined` says that unix sockets which remote peers name must lie in
-    `directories.run` (``--no-self-confinement`` lifts it).
+    `directories.run` (``--no-self-confinement`` lifts it).  `new_uuid` is where uuids come from, where it
+    matters which (io/replay.py).
     """
 
     program: str
@@ -59,6 +60,7 @@ class Env:
     tls: TlsFiles = TlsFiles()  # noqa: RUF009 - immutable
     set_tls: Callable[[TlsFiles], None] = _ignore
     confined: bool = True
+    new_uuid: Callable[[], str] | None = None
 
 
 class Network(Protocol):

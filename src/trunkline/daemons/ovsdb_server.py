@@ -25,7 +25,7 @@ from trunkline.daemons.ovsdb_conversion import Converter
 from trunkline.daemons.ovsdb_relay import RelayDatabase
 from trunkline.daemons.ovsdb_remotes import Remotes, RemoteSettings, TlsReferences
 from trunkline.daemons.ovsdb_replication import Replication
-from trunkline.daemons.process import Fatal, Program, Run
+from trunkline.daemons.process import REPLAY_OPTIONS, Fatal, Program, Run
 from trunkline.daemons.process import main as run_program
 from trunkline.io.loop import Collector, Loop
 from trunkline.io.ovsdb_file import DatabaseFile, LockError
@@ -54,8 +54,7 @@ OPTIONS: Final = (
     Option("active"),
     Option("no-dbs"),
     Option("disable-file-column-diff"),
-    Option("record", "optional"),
-    Option("replay", "optional"),
+    *REPLAY_OPTIONS,
 )
 
 
@@ -116,6 +115,8 @@ class Daemon:
 
     def _uuid(self) -> str:
         """A new random uuid.  Random bits are drawn for many at once: each time is a call of the system."""
+        if self.env.new_uuid is not None:
+            return self.env.new_uuid()
         if not self._uuids:
             self._uuids = uuid_texts(self.env.random.getrandbits(128 * 64), 64)
         return self._uuids.pop()
@@ -216,7 +217,10 @@ class Daemon:
                 self._paused[connection] = None
         else:
             self._gone(connection)
-        self.schedule()
+        if self.env.new_uuid is None:
+            self.schedule()
+        else:
+            self.turn()  # a recording has each request and what came of it
 
     def _trim_later(self) -> None:
         self._trimming = asyncio.get_running_loop().call_later(TRIM_SECONDS, self._trim)
@@ -504,8 +508,6 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
     """The daemon that the command line asks for.  Raises Fatal."""
     options = dict(parsed.options)
     remotes = [value or "" for name, value in parsed.options if name == "remote"]
-    if "record" in options or "replay" in options:
-        raise Fatal("--record and --replay are not supported (in a test the server runs on virtual time)")
     excluded = options.get("sync-exclude-tables") or ""
     sync = Sync(options.get("sync-from") or "", excluded, "active" in options)
     files = list(parsed.arguments)
@@ -535,6 +537,10 @@ Syncing options:
   --sync-exclude-tables=DB:TABLE,...
                           exclude the TABLE in DB from syncing
   --active                with --sync-from, start in active mode
+
+Replay options:
+  --record[=DIR]            turn on writing replay files
+  --replay[=DIR]            run from replay files
 
 Other options:
   --run COMMAND           run COMMAND as subprocess then exit

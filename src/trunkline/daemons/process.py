@@ -16,6 +16,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, NoReturn
 
 from trunkline.base.counters import SAMPLE_SECONDS, Counters
@@ -32,7 +33,7 @@ from trunkline.io.files import error_text
 from trunkline.io.loop import Collector, Loop, LoopClock
 from trunkline.io.pidfile import PidfileError
 from trunkline.io.privileges import PrivilegeError, become, find_user
-from trunkline.io.streams import Sockets
+from trunkline.io.streams import Listen, Sockets
 from trunkline.io.tls import TlsFiles
 from trunkline.io.unixctl import ControlServer
 from trunkline.jsonrpc.unixctl import Commands
@@ -57,6 +58,7 @@ TLS_OPTIONS: Final = (
     tls_options.PEER,
     *tls_options.CHOICES,
 )
+REPLAY_OPTIONS: Final = (Option("record", "optional"), Option("replay", "optional"))
 COMMON_OPTIONS: Final = (*DAEMON_OPTIONS, *log_options.OPTIONS, *TLS_OPTIONS)
 _COMMON_NAMES: Final = frozenset(option.name for option in COMMON_OPTIONS)
 MEMORY_SECONDS: Final = 10  # between looks at how much memory the daemon needs
@@ -106,6 +108,7 @@ class _Settings(NamedTuple):
     tls: TlsFiles
     confined: bool
     accept_module: str = "stream"
+    recording: tuple[str, str] | None = None  # "record" or "replay", and the directory
 
 
 def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
@@ -227,7 +230,16 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
         given.get("user") or "",
         tls_options.files_from(options),
         "no-self-confinement" not in given,
+        recording=_recording(options, directories),
     )
+
+
+def _recording(options: Found, directories: Directories) -> tuple[str, str] | None:
+    given = [(name, value) for name, value in options if name in ("record", "replay")]
+    if not given:
+        return None
+    name, value = given[-1]
+    return name, absolute(value, directories.run) if value else directories.run
 
 
 def _serve(program: str, run: Run, log: Log, directories: Directories, settings: _Settings) -> int:
@@ -273,14 +285,18 @@ async def _supervise(
     log.clock = LoopClock(loop)
     sockets = Sockets(log, directories.run, settings.tls)
     sockets.accept_module = settings.accept_module
-    ready, confined = settings.daemonize.complete, settings.confined
-    env = environment(program, log, directories, sockets, ready=ready, confined=confined)
+    env = environment(
+        program, log, directories, sockets, ready=settings.daemonize.complete, confined=settings.confined
+    )
+    listen_control: Listen = sockets.listen
+    if settings.recording is not None:
+        env, listen_control = _recorded(env, sockets, settings.recording)
     server = ControlServer(env.commands, log, env.counters)
     path = settings.unixctl
     if path is not None:
         path = path or f"{directories.run}/{program}.{os.getpid()}.ctl"
         try:
-            await server.start(sockets.listen, path)
+            await server.start(listen_control, path)
         except OSError as error:
             text = f"{path}: could not initialize control socket ({error_text(error)})"
             raise Fatal(text) from None
@@ -310,6 +326,28 @@ async def _supervise(
         await server.stop()
         sockets.close()
     return ended_by[0] if ended_by else 0
+
+
+def _recorded(env: Env, sockets: Sockets, how: tuple[str, str]) -> tuple[Env, Listen]:
+    """The same Env with a recording before the sockets, and what its control socket is opened with."""
+    from trunkline.io.replay import Player, Recorder, ReplayError
+
+    try:
+        between: Player | Recorder
+        if how[0] == "record":
+            between = Recorder(sockets, how[1], env.log)
+        else:
+            between = Player(how[1], env.log, env.stopping.set)
+    except ReplayError as error:
+        raise Fatal(str(error)) from None
+    complete = env.ready
+
+    def ready() -> None:
+        between.begin()
+        complete()
+
+    changed = replace(env, dial=between.dial, listen=between.listen, new_uuid=between.new_uuid, ready=ready)
+    return changed, between.listen_control
 
 
 async def periodic(all_counters: Sequence[Counters]) -> None:

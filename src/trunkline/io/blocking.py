@@ -75,8 +75,9 @@ _DIALLER: Final[ContextVar[Dialler | None]] = ContextVar("dialler", default=None
 
 
 @contextmanager
-def dialling(dialler: Dialler) -> Iterator[None]:
-    """Within the context, `dial` asks `dialler`, which raises OSError for what it does not know."""
+def dialling(dialler: Dialler | None) -> Iterator[None]:
+    """Within the context, `dial` asks `dialler`, which raises OSError for what it does not know; with None it
+    goes to the machine's sockets."""
     token = _DIALLER.set(dialler)
     try:
         yield

@@ -121,7 +121,7 @@ class MemoryStream:
             drained.set_result(None)
 
 
-def pair(dialled: str = "unix:memory", accepted: str = "unix#1") -> tuple[MemoryStream, MemoryStream]:
+def pair(dialled: str = "unix:memory", accepted: str = "unix#0") -> tuple[MemoryStream, MemoryStream]:
     """Two connected streams, with these names."""
     one, other = MemoryStream(dialled), MemoryStream(accepted)
     one.peer, other.peer = other, one
@@ -151,8 +151,8 @@ class MemoryNetwork:
         if accept is None:
             code = errno.ENOENT if where.method == "unix" else errno.ECONNREFUSED
             raise OSError(code, os.strerror(code))
-        self._count += 1
         accepted = f"unix#{self._count}"
+        self._count += 1
         if where.method != "unix":
             accepted = f"{where.method}:{bracketed('127.0.0.1')}:{self._port()}"
         one, other = pair(target, accepted)

@@ -531,7 +531,7 @@ class Sockets:
     def _peer(self, method: str, stream: TransportStream) -> str:
         if method == "unix":
             self._count += 1
-            return f"unix#{self._count}"
+            return f"unix#{self._count - 1}"
         assert stream._transport is not None
         address = stream._transport.get_extra_info("peername") or ("", 0)
         return f"{method}:{bracketed(str(address[0]))}:{address[1]}"

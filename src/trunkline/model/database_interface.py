@@ -38,7 +38,6 @@ _WINDOWS: Final = "for Windows only, unknown to the original on Linux as well"
 _LOG: Final = "--verbose --log-file --syslog-method --syslog-target"
 _TLS: Final = "--private-key --certificate --ca-cert --bootstrap-ca-cert --ssl-protocols --ssl-ciphers"
 _DAEMON: Final = "--detach --monitor --no-chdir --pidfile --overwrite-pidfile --user"
-_REPLAY: Final = "recordings are the original's main loop; run the server on virtual time in a test instead"
 _CONFINED: Final = "nothing is confined, so there is nothing to lift"
 
 ENTRIES: Final = (
@@ -85,7 +84,8 @@ ENTRIES: Final = (
     Entry(_SERVER, Kind.OPTION, "--sync-from --sync-exclude-tables --active --disable-file-column-diff"),
     Entry(_SERVER, Kind.OPTION, f"{_DAEMON} {_LOG} {_TLS} --peer-ca-cert"),
     Entry(_SERVER, Kind.OPTION, "--no-self-confinement", State.DIFFERS, _CONFINED),
-    Entry(_SERVER, Kind.OPTION, "--record --replay", State.REFUSED, _REPLAY),
+    Entry(_SERVER, Kind.OPTION, "--record --replay", State.DIFFERS,
+          "a replay ends where the recording does; the original cannot replay ours (docs/design/recordings.md)"),
     Entry(_SERVER, Kind.OPTION, "--service --service-monitor", State.REFUSED, _WINDOWS),
     Entry(_SERVER, Kind.OPTION, "--cid --force", State.REFUSED, "named in the manual page, of other programs"),
 
@@ -98,7 +98,8 @@ ENTRIES: Final = (
     Entry(_CLIENT, Kind.OPTION, "--db-change-aware --no-db-change-aware"),
     Entry(_CLIENT, Kind.OPTION, f"{_DAEMON} {_LOG} {_TLS}"),
     Entry(_CLIENT, Kind.OPTION, "--no-self-confinement", State.DIFFERS, _CONFINED),
-    Entry(_CLIENT, Kind.OPTION, "--record --replay", State.REFUSED, _REPLAY),
+    Entry(_CLIENT, Kind.OPTION, "--record --replay", State.DIFFERS,
+          "not of passive targets; a replay ends where the recording does"),
 
     Entry(_TOOL, Kind.COMMAND, "create compact convert needs-conversion query transact show-log"),
     Entry(_TOOL, Kind.COMMAND, "db-name db-version db-cksum schema-name schema-version schema-cksum"),

@@ -311,8 +311,10 @@ def _changes(transaction: Transaction) -> Changes:
             old = before.get(uuid)
             if old is None and new is None:
                 continue
-            if old is not None and new is not None and old.values == new.values:
-                continue
+            if old is not None and new is not None and old.version == new.version:
+                if old.values == new.values:
+                    continue
+                new = Row(new.layout, uuid, transaction.new_uuid(), new.values)
             rows[uuid] = Change(old, new)
         if rows:
             changes[table] = rows

@@ -17,11 +17,10 @@ from trunkline.ovsdb.rbac import Access, applies, check
 class Overlay:
     """What a transaction has changed of one table; `rows` holds new rows, and None for deleted ones."""
 
-    __slots__ = ("_indexes", "new_uuid", "rows", "state")
+    __slots__ = ("_indexes", "rows", "state")
 
-    def __init__(self, state: TableState, new_uuid: Callable[[], Uuid]) -> None:
+    def __init__(self, state: TableState) -> None:
         self.state: Final = state
-        self.new_uuid: Final = new_uuid
         self.rows: Final[dict[Uuid, Row | None]] = {}
         self._indexes: Final[dict[int, dict[Key, dict[Uuid, None]]]] = {}  # made at first use
 
@@ -52,9 +51,8 @@ class Overlay:
         self.rows[uuid] = row
 
     def change(self, row: Row, values: tuple[Datum, ...]) -> Row:
-        """Puts `values` in the place of those of `row`."""
-        version = row.version if row.uuid in self.rows else self.new_uuid()
-        new = Row(row.layout, row.uuid, version, values)
+        """Puts `values` in the place of those of `row`.  Its new version comes with the end."""
+        new = Row(row.layout, row.uuid, row.version, values)
         self.put(row.uuid, new)
         return new
 
@@ -130,7 +128,7 @@ class Transaction:
     def overlay(self, table: str) -> Overlay:
         found = self.overlays.get(table)
         if found is None:
-            found = self.overlays[table] = Overlay(self.database.tables[table], self.new_uuid)
+            found = self.overlays[table] = Overlay(self.database.tables[table])
         return found
 
     def permit(

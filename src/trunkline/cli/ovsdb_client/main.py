@@ -6,14 +6,16 @@ import re
 import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from contextlib import ExitStack
+from functools import partial
+from typing import Final, NamedTuple, NoReturn
 
 from trunkline.base import usage
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.json import Json
 from trunkline.base.log import INFO, Log
 from trunkline.base.options import Found, Option, OptionError, parse_options
-from trunkline.base.targets import is_passive
+from trunkline.base.targets import absolute, is_passive
 from trunkline.base.version import version_text
 from trunkline.cli.ovsdb_client.context import Context, Failure, fail, out
 from trunkline.dbctl.tables import OPTIONS as TABLE_OPTIONS
@@ -22,9 +24,6 @@ from trunkline.io import log_options, tls_options
 from trunkline.io.alarm import end_by_signals
 from trunkline.io.ovsdb_client import BlockingClient, ConnectError, ConnectionClosed, RpcError
 from trunkline.io.reach import Ways, connect, connect_in_turn
-
-if TYPE_CHECKING:
-    pass
 
 DEFAULT_DATABASE: Final = "Open_vSwitch"
 OPTIONS: Final = (  # in the original's order, which it shows for an ambiguous abbreviation
@@ -48,6 +47,8 @@ OPTIONS: Final = (  # in the original's order, which it shows for an ambiguous a
     tls_options.BOOTSTRAP,
     *tls_options.KEYS,
     *tls_options.CHOICES,
+    Option("record", "optional"),
+    Option("replay", "optional"),
     *TABLE_OPTIONS,
 )
 
@@ -139,6 +140,7 @@ def main() -> None:
             signal.alarm(seconds)
         words = parsed.arguments[1:]
         ways, leads = _ways(options, directories, log), "no-leader-only" not in options
+        stack = _recorded(parsed.options, words, ways)
         client, database, arguments = _resolve(command, words, ways, leads)
         context = Context(
             client,
@@ -156,6 +158,7 @@ def main() -> None:
             function(context)
         finally:
             client.close()
+            stack.close()
         end()
     except Failure as error:
         fail(str(error))
@@ -165,6 +168,27 @@ def main() -> None:
         os._exit(1)
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def _recorded(options: Found, words: list[str], ways: Ways) -> ExitStack:
+    """What is dialled from now on, until it is closed, is recorded or comes out of a recording.  Raises
+    Failure."""
+    found = ExitStack()
+    given = [(name, value) for name, value in options if name in ("record", "replay")]
+    if given:
+        if words and is_passive(words[0]):
+            raise Failure(f"--{given[-1][0]}: {words[0]}: only connections that are dialled can be recorded")
+        from trunkline.io.blocking import dial, dialling
+        from trunkline.io.replay_blocking import player, recorder
+
+        name, value = given[-1]
+        directory = absolute(value, ways.directory) if value else ways.directory
+        if name == "replay":
+            found.enter_context(dialling(player(directory, ways.log)))
+        else:
+            through = partial(dial, directory=ways.directory, tls=ways.tls())
+            found.enter_context(dialling(recorder(directory, ways.log, through)))
+    return found
 
 
 def _take(options: Found, directories: Directories) -> Log:
@@ -377,7 +401,10 @@ def help_text(directories: Directories) -> str:
         + OUTPUT_HELP
         + usage.daemon("ovsdb-client", directories.run).removeprefix("\n")
         + usage.logging("ovsdb-client", directories.log)
-        + "\nOther options:\n"
+        + "\nReplay options:\n"
+        "  --record[=DIR]            turn on writing replay files\n"
+        "  --replay[=DIR]            run from replay files\n"
+        "\nOther options:\n"
         "  -h, --help                  display this help message\n"
         "  -V, --version               display version information\n"
     )
