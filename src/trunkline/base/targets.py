@@ -87,7 +87,7 @@ def _passive_address(text: str, default: int) -> tuple[str, int]:
     port, _, address = text.partition(":")
     number = _port(port, text) if port else default
     host, more = _split(address) if address else ("", None)
-    if more is not None:
+    if more is not None or (":" in host and not address.startswith("[")):
         raise TargetError(f"{text}: port must be specified")
     return host, number
 

@@ -17,11 +17,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
+from trunkline.io.addresses import Address, by_name
 from trunkline.io.files import socket_path
 from trunkline.io.tls import TlsFiles, bootstrap, bootstraps, handshake_error, prepare
 
 if TYPE_CHECKING:
     import ssl
+
+    from trunkline.base.log import Log
 
 
 class BlockingStream:
@@ -92,24 +95,26 @@ def dial(
     directory: str = "",
     port: int = OVSDB_PORT,
     tls: TlsFiles = TlsFiles(),  # noqa: B008 - an immutable record
+    log: "Log | None" = None,
 ) -> BlockingStream:
     """Connects to an active target.
 
-    `directory` is where relative unix paths start (the run directory).  Raises OSError: EAFNOSUPPORT for what
-    is no target (`why_not` says more), ECONNREFUSED and so on; TimeoutError after `timeout` seconds.
+    `directory` is where relative unix paths start (the run directory).  `log` hears of names too long for a
+    socket.  Raises OSError: EAFNOSUPPORT for what is no target (target_log says more), ECONNREFUSED and so
+    on; TimeoutError after `timeout` seconds.
     """
     dialler = _DIALLER.get()
     if dialler is not None:
         return cast(BlockingStream, dialler(target))
     where = as_target(target, port=port, directory=directory)
     if where.method == "unix":
-        connected = _dial_unix(where.host, timeout)
+        connected = _dial_unix(where.host, timeout, log)
     elif where.method == "ssl":
-        address = resolve(where)
+        address = by_name(where)
         prepared = prepare(tls, server=False)  # what is wrong with the keys shows before anybody is bothered
         connected = _secured(_dial_ip(address, timeout), prepared.context, tls)
     else:
-        connected = _dial_ip(resolve(where), timeout)
+        connected = _dial_ip(by_name(where), timeout)
     return BlockingStream(target, connected)
 
 
@@ -150,20 +155,11 @@ def as_target(text: str, *, port: int = OVSDB_PORT, directory: str = "") -> Targ
     return target
 
 
-def why_not(text: str, *, port: int = OVSDB_PORT) -> str:
-    """What is wrong with a target that dial refused, for a log line; "" if there is no more to say."""
-    try:
-        parse_target(text, port=port)
-    except TargetError as error:
-        return str(error)
-    return ""
-
-
-def _dial_unix(path: str, timeout: float | None) -> socket.socket:
+def _dial_unix(path: str, timeout: float | None, log: "Log | None") -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
     try:
-        with socket_path(path) as short:
+        with socket_path(path, log) as short:
             connection.connect(short)
     except BaseException:
         connection.close()
@@ -171,46 +167,11 @@ def _dial_unix(path: str, timeout: float | None) -> socket.socket:
     return connection
 
 
-def numeric_address(target: Target) -> tuple[socket.AddressFamily, str, int]:
-    """Family, address and port of a tcp or ssl target.  Raises OSError if the host is no address."""
-    family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
-    try:
-        socket.inet_pton(family, target.host.partition("%")[0])
-    except OSError:
-        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT)) from None
-    return family, target.host, target.port
-
-
-def is_numbers(target: Target) -> bool:
-    """Whether the host is no name: the resolver would take 10.1 for 10.0.0.1, and so dial somebody else."""
-    try:
-        socket.inet_aton(target.host)
-    except OSError:
-        return not target.host.strip("0123456789.")
-    return True
-
-
-def resolve(target: Target) -> tuple[socket.AddressFamily, str, int]:
-    """Like `numeric_address`, but asks the resolver for names; blocks meanwhile."""
-    try:
-        return numeric_address(target)
-    except OSError:
-        if is_numbers(target):
-            raise
-        try:
-            found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT)) from None
-        family, _, _, _, address = found[0]
-        return family, str(address[0]), target.port
-
-
-def _dial_ip(address: tuple[socket.AddressFamily, str, int], timeout: float | None) -> socket.socket:
-    family, host, port = address
-    connection = socket.socket(family, socket.SOCK_STREAM)
+def _dial_ip(address: Address, timeout: float | None) -> socket.socket:
+    connection = socket.socket(address.family, socket.SOCK_STREAM)
     connection.settimeout(timeout)
     try:
-        connection.connect((host, port))
+        connection.connect(address.place)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         connection.close()

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from trunkline.base.log import Log
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
+from trunkline.io.addresses import by_name
 from trunkline.io.blocking import BlockingStream
 from trunkline.io.files import socket_path
 from trunkline.io.tls import TlsFiles, handshake_error, prepare
@@ -46,28 +47,38 @@ def accept(
 
 def _bound(where: Target, text: str, log: Log) -> socket.socket:
     """A listening socket.  Raises OSError."""
-    unix = where.method == "punix"
-    family = socket.AF_UNIX if unix else socket.AF_INET6 if ":" in where.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    bound = _bound_unix(where.host, log) if where.method == "punix" else _bound_ip(where, text, log)
+    bound.listen(1)
+    return bound
+
+
+def _bound_unix(path: str, log: Log) -> socket.socket:
+    with suppress(OSError):
+        os.unlink(path)  # left over
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if unix:
-            with suppress(OSError):
-                os.unlink(where.host)  # left over
-            with socket_path(where.host) as short:
-                listener.bind(short)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((where.host, where.port))
-        listener.listen(1)
+        with socket_path(path, log) as short:
+            bound.bind(short)
     except OSError as error:
-        listener.close()
+        bound.close()
         reason = os.strerror(error.errno or errno.EIO)
-        if unix:
-            log.module("fatal_signal").warn('could not unlink "%s" (%s)', where.host, reason)
-            log.module("stream_unix").err("%s: binding failed: %s", where.host, reason)
-        else:
-            log.module("socket_util").err("%s: bind: %s", text, reason)
+        log.module("fatal_signal").warn('could not unlink "%s" (%s)', path, reason)
+        log.module("stream_unix").err("%s: binding failed: %s", path, reason)
         raise
-    if not unix and not where.port:
-        log.module("socket_util").info("%s: listening on port %d", text, listener.getsockname()[1])
-    return listener
+    return bound
+
+
+def _bound_ip(where: Target, text: str, log: Log) -> socket.socket:
+    address = by_name(where)
+    bound = socket.socket(address.family, socket.SOCK_STREAM)
+    logger = log.module("socket_util")
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address.place)
+    except OSError as error:
+        bound.close()
+        logger.err("%s: bind: %s", text, os.strerror(error.errno or errno.EIO))
+        raise
+    if not where.port:
+        logger.info("%s: listening on port %d", text, bound.getsockname()[1])
+    return bound

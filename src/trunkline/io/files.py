@@ -4,15 +4,20 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trunkline.base.log import Log
 
 UNIX_PATH_MAX = 107  # bytes of a path that fit into struct sockaddr_un, with its final NUL
 
 
 @contextmanager
-def socket_path(path: str) -> Iterator[str]:
+def socket_path(path: str, log: "Log | None" = None) -> Iterator[str]:
     """A name for the unix socket `path` that is short enough for bind(2) and connect(2).
 
-    A longer one is reached through a descriptor of its directory; none has no name.  Raises OSError.
+    A longer one is reached through a descriptor of its directory; none has no name.  Raises OSError, and
+    tells `log` why.
     """
     if not path:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -20,9 +25,21 @@ def socket_path(path: str) -> Iterator[str]:
         yield path
         return
     directory, name = os.path.split(path)
-    descriptor = os.open(directory or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    logger = log.module("socket_util_unix") if log is not None else None
     try:
-        yield f"/proc/self/fd/{descriptor}/{name}"
+        descriptor = os.open(directory or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        if logger is not None:
+            logger.warn("%s: open failed (%s)", directory, error_text(error))
+            logger.warn("Unix socket name %s is longer than maximum %d bytes", path, UNIX_PATH_MAX)
+        raise
+    try:
+        short = f"/proc/self/fd/{descriptor}/{name}"
+        if len(os.fsencode(short)) > UNIX_PATH_MAX:
+            if logger is not None:
+                logger.warn("Unix socket name %s is longer than maximum %d bytes", path, UNIX_PATH_MAX)
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        yield short
     finally:
         os.close(descriptor)
 

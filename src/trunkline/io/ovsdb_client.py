@@ -87,7 +87,7 @@ class BlockingClient:
             from trunkline.io.blocking import dial
 
             try:
-                transport = dial(remote, timeout, directory=directory)
+                transport = dial(remote, timeout, directory=directory, log=log)
             except OSError as error:
                 number = errno.ETIMEDOUT if isinstance(error, TimeoutError) else (error.errno or errno.EPROTO)
                 raise ConnectError(number) from None

@@ -70,23 +70,22 @@ def connect(
         if target.startswith("unix:"):
             path = parse_target(target, directory=ways.directory).host
             ways.log.module("stream_unix").dbg("%s: connection failed (%s)", path, os.strerror(number))
-        elif number == errno.EAFNOSUPPORT:
-            report_unreachable(target, ways.log)
         elif isinstance(error, OSError) and (target.startswith("ssl:") or is_passive(target)):
             from trunkline.io.tls import report
 
             report(ways.log, error)
+        report_unreachable(target, number, ways.log)
         if not surely:
             started()
         raise ConnectError(number) from None
 
 
 def _is_numeric(target: str) -> bool:
-    from trunkline.io.blocking import numeric_address
+    from trunkline.io.addresses import numeric
 
     try:
         where = parse_target(target)
-        return where.method == "unix" or bool(numeric_address(where))
+        return where.method == "unix" or bool(numeric(where))
     except (TargetError, OSError):
         return False
 

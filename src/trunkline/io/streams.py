@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from trunkline.base.log import WARN, Log, RateLimit
 from trunkline.base.targets import OVSDB_PORT, PASSIVE, Target, TargetError, parse_target
-from trunkline.io.blocking import is_numbers, numeric_address
+from trunkline.io.addresses import Address, ScopeError, by_name, numeric
 from trunkline.io.files import error_text, socket_path
 from trunkline.io.target_log import explain, report_unreachable
 from trunkline.io.tls import (
@@ -382,13 +382,13 @@ class Sockets:
         try:
             return parse_target(text, port=port, directory=self._directory)
         except TargetError:
-            report_unreachable(text, self._log, port)
+            report_unreachable(text, errno.EAFNOSUPPORT, self._log, port)
             raise _unsupported() from None
 
     async def _dial_unix(self, path: str) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            with socket_path(path) as short:
+            with socket_path(path, self._log) as short:
                 await asyncio.get_running_loop().sock_connect(connection, short)
         except BaseException:
             connection.close()
@@ -396,35 +396,35 @@ class Sockets:
         return connection
 
     async def _dial_ip(self, text: str, target: Target) -> socket.socket:
-        loop = asyncio.get_running_loop()
         try:
-            family, host, port = numeric_address(target)
-        except OSError:
-            found = await self._resolve(target)
-            if found is None:
-                report_unreachable(text, self._log, target.port)
-                raise
-            family, host, port = found
-        connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            address = await self._resolve(target)
+            return await self._connect(address)
+        except OSError as error:
+            report_unreachable(text, error.errno or 0, self._log, target.port)
+            raise
+
+    async def _connect(self, address: Address) -> socket.socket:
+        connection = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            await loop.sock_connect(connection, (host, port))
+            await asyncio.get_running_loop().sock_connect(connection, address.place)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    async def _resolve(self, target: Target) -> tuple[socket.AddressFamily, str, int] | None:
-        if is_numbers(target):
-            return None
+    async def _resolve(self, target: Target) -> Address:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                target.host, target.port, type=socket.SOCK_STREAM
-            )
-        except (OSError, UnicodeError):
-            return None
-        family, _, _, _, address = found[0]
-        return socket.AddressFamily(family), str(address[0]), target.port
+            return numeric(target)
+        except ScopeError:
+            raise
+        except OSError:
+            pass
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, by_name, target)
+        except OSError:
+            self._log.module("dns_resolve").warn("%s: failed to resolve", target.host)
+            raise
 
     def _context(self, *, server: bool) -> "ssl.SSLContext":
         """What is wrong with the settings is logged once; what is missing, with every connection.
@@ -464,7 +464,7 @@ class Sockets:
             bound = self._bind_unix(where.host)
             server: asyncio.Server = await loop.create_unix_server(self._accepted(accept, "unix"), sock=bound)
             return self._listening(SocketListener(target, server, where.host, self._listeners.discard))
-        bound = self._bind_ip(target.partition(":")[2], where)
+        bound = self._bind_ip(target.partition(":")[2], await self._resolve(where))
         factory = self._accepted(accept, where.method[1:])
         port = bound.getsockname()[1]
         if where.port == 0:
@@ -547,7 +547,7 @@ class Sockets:
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             os.fchmod(bound.fileno(), 0o770)  # before it has a name: nobody slips in
-            with socket_path(path) as short:
+            with socket_path(path, self._log) as short:
                 bound.bind(short)
             bound.listen(64)
         except OSError as error:
@@ -556,14 +556,11 @@ class Sockets:
             raise
         return bound
 
-    def _bind_ip(self, text: str, target: Target) -> socket.socket:
-        family, host, port = (socket.AF_INET, "0.0.0.0", target.port)
-        if target.host:
-            family, host, port = numeric_address(target)
-        bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    def _bind_ip(self, text: str, address: Address) -> socket.socket:
+        bound = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind((host, port))
+            bound.bind(address.place)
             bound.listen(64)
         except OSError as error:
             bound.close()

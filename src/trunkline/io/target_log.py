@@ -2,10 +2,12 @@
 
 import errno
 import os
+from typing import Final
 
 from trunkline.base.log import Log
 from trunkline.base.targets import (
     OVSDB_PORT,
+    Target,
     TargetError,
     lacks_port,
     parse_target,
@@ -13,21 +15,37 @@ from trunkline.base.targets import (
     with_port,
 )
 
+# What connect(2) finds by itself, before anything is sent: the target cannot be meant as it stands.
+_AT_ONCE: Final = (errno.EAFNOSUPPORT, errno.EINVAL, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EACCES)
+
 
 def explain(target: str, log: Log, port: int = OVSDB_PORT) -> None:
     """Logs what is wrong with a target, or left out; `port` is what is taken for none."""
     if lacks_port(target):
         log.module("stream").warn_once(port_moved(port))
     try:
-        parse_target(target, port=port)
+        where = parse_target(target, port=port)
+        if "%" in where.host and where.method not in ("unix", "punix"):
+            _explain_scope(where, target.partition(":")[2], log)
     except TargetError as error:
         if str(error):
             log.module("socket_util").err("%s", error)
 
 
-def report_unreachable(target: str, log: Log, port: int = OVSDB_PORT) -> None:
-    """Logs that an IP target is no address that could be dialled (EAFNOSUPPORT)."""
+def _explain_scope(where: Target, text: str, log: Log) -> None:
+    from trunkline.io.addresses import ScopeError, numeric
+
+    try:
+        numeric(where)
+    except ScopeError as error:
+        log.module("socket_util").err('%s: bad IPv6 scope "%s" (%s)', text, error.scope, error.reason)
+    except OSError:
+        pass  # no address: whoever dials it says so
+
+
+def report_unreachable(target: str, number: int, log: Log, port: int = OVSDB_PORT) -> None:
+    """Logs that an IP target could not even be tried, if that is what the error `number` says."""
     method = target.partition(":")[0]
-    if method in ("tcp", "ssl"):
-        reason = os.strerror(errno.EAFNOSUPPORT)
-        log.module(f"stream_{method}").err("%s: connect: %s", with_port(target, port), reason)
+    if method in ("tcp", "ssl") and number in _AT_ONCE:
+        logger = log.module(f"stream_{method}")
+        logger.err("%s: connect: %s", with_port(target, port), os.strerror(number))

@@ -1,6 +1,5 @@
 """What all commands share: the options as a record, and talking to a switch."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -244,11 +243,11 @@ class Switch:
                 directory=tool.directories.run,
                 port=OPENFLOW_PORT,
                 tls=tls_options.files_from(tool.tls),
+                log=tool.log,
             )
         except OSError as error:
             report(tool.log, error)
-            if error.errno == errno.EAFNOSUPPORT:
-                report_unreachable(self.target, tool.log, OPENFLOW_PORT)
+            report_unreachable(self.target, error.errno or 0, tool.log, OPENFLOW_PORT)
             raise Failure(f"connecting to {self.target} ({_reason(error)})") from None
         self._framer = Framer()
         self._ready: list[bytes] = []
