@@ -17,9 +17,8 @@ from trunkline.dbctl import tables
 from trunkline.dbctl.grammar import Command, Parsed, UsageError, listing, local_options, parse_commands
 from trunkline.dbctl.run import Call, Exit, Outcome, Settings, Tool, prepare, run
 from trunkline.dbctl.work import TryAgain
-from trunkline.io import log_options, tls_options
+from trunkline.io import log_options, standard_streams, tls_options
 from trunkline.io.alarm import end_after, end_by_signals
-from trunkline.io.log_sinks import write_out
 from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.schema import Schema
 
@@ -279,6 +278,7 @@ def _informed(profile: Profile, found: Found, directories: Directories) -> str |
 
 def main(profile: Profile, arguments: Sequence[str]) -> int:
     """Runs the tool with `arguments` (without the program's name) and returns its exit status."""
+    standard_streams.prepare()
     directories = from_environment(os.environ)
     table = [*profile.options, *local_options(profile.commands)]
     log = log_options.tool_log(profile.program)
@@ -292,7 +292,7 @@ def main(profile: Profile, arguments: Sequence[str]) -> int:
     try:
         text = _configure(profile, log, found, directories)
         if text is not None:
-            write_out(text)
+            sys.stdout.write(text)
             return 0
         if wrong is not None:
             sys.stderr.write(f"{profile.program}: {wrong}\n")
@@ -310,9 +310,7 @@ def _fail(profile: Profile, log: Log, text: str) -> int:
     log.set_level("db_ctl_base", "console", OFF)
     log.module("db_ctl_base").err("%s", text)
     sys.stdout.flush()
-    sys.stderr.flush()
-    sys.stderr.buffer.write(f"{profile.program}: {text}\n".encode("utf-8", "surrogateescape"))
-    sys.stderr.buffer.flush()
+    sys.stderr.write(f"{profile.program}: {text}\n")
     return 1
 
 
@@ -377,7 +375,7 @@ def _run(
     try:
         outcome = run(tool, commands, server, log, random_uuid, settings)
         style = tables.style_from_options(found, tables.Style(format="list"))
-        write_out(_output(outcome.calls, style, "oneline" in given))
+        sys.stdout.write(_output(outcome.calls, style, "oneline" in given))
         if wait and outcome.appended is not None and profile.wait is not None:
             profile.wait(server, outcome, log, directories)
     finally:

@@ -27,7 +27,7 @@ from trunkline.base.targets import absolute
 from trunkline.base.version import version_text
 from trunkline.daemons.commands import common_commands
 from trunkline.daemons.env import Env
-from trunkline.io import log_options, tls_options
+from trunkline.io import log_options, standard_streams, tls_options
 from trunkline.io.daemonize import Daemonize, set_name
 from trunkline.io.files import error_text
 from trunkline.io.loop import Collector, Loop, LoopClock
@@ -114,6 +114,7 @@ class _Settings(NamedTuple):
 def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the daemon from the command line `argv` (default: sys.argv[1:]) and exits."""
     directories = from_environment(os.environ)
+    standard_streams.prepare()
     log = log_options.machine_log(program.name, console=INFO)
     daemonize: Daemonize | None = None
     try:
@@ -169,11 +170,8 @@ def _die(program: str, text: str, status: int = 1) -> NoReturn:
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            pass  # nobody reads it any more
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def _crash(log: Log) -> NoReturn:

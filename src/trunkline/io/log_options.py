@@ -12,7 +12,7 @@ from typing import Final
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.log import WARN, Log, LogError
 from trunkline.base.options import Option
-from trunkline.io.log_sinks import SinkError, open_file, pass_bytes, to_stderr, use_syslog, use_syslog_target
+from trunkline.io.log_sinks import SinkError, open_file, to_stderr, use_syslog, use_syslog_target
 from trunkline.io.tls_options import mind
 from trunkline.model.log_modules import modules
 
@@ -37,7 +37,6 @@ class MachineClock:
 
 def machine_log(program: str, *, console: int) -> Log:
     """A Log of this process that writes to standard error."""
-    pass_bytes()
     log = Log(
         program,
         MachineClock(),

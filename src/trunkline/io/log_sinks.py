@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-from io import TextIOWrapper
 from typing import Final
 
 from trunkline.base.log import SEVERITY, SYSLOG_TARGET_PATTERN, Log, Sink
@@ -13,25 +12,6 @@ DAEMON: Final = 3  # the syslog facility of the local system log (RFC 5424, 6.2.
 
 class SinkError(Exception):
     """The text is what the original says of a wrong option, after the program's name."""
-
-
-def pass_bytes() -> None:
-    """Lets standard output and error carry bytes of arguments that are no UTF-8 just as they came."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")
-
-
-def write_out(text: str) -> None:
-    """Writes to standard output.  As in the originals, a reader that is gone or a full disk is no error."""
-    try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-        sys.stdout.buffer.flush()
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # takes what is still buffered
-        os.close(nowhere)
 
 
 def to_stderr(_level: int, line: str) -> None:

@@ -4,6 +4,7 @@ import sys
 from typing import Final
 
 from trunkline.base.options import Found, Option, OptionError, Parsed, option_listing, parse_options
+from trunkline.io import standard_streams
 
 PROGRAM: Final = "ovs-appctl"
 DEFAULT_TARGET: Final = "ovs-vswitchd"
@@ -49,6 +50,7 @@ class _Usage(Exception):
 
 def main() -> None:
     """Exit status 0, or 1 when the daemon cannot be asked, or 2 when it refuses."""
+    standard_streams.prepare()
     try:
         try:
             parsed = parse_options(sys.argv[1:], OPTIONS, in_order=True)
@@ -60,8 +62,6 @@ def main() -> None:
             status = _run(parsed)
     except (OptionError, _Usage) as error:
         status = _fail(str(error))
-    except BrokenPipeError:
-        status = 1
     sys.exit(status)
 
 

@@ -15,6 +15,7 @@ from trunkline.cli.ovs_ctl import database
 from trunkline.cli.ovs_ctl.actions import StepFailed, output, quiet, run, say, start_daemon, step
 from trunkline.cli.ovs_ctl.flows import SavedFlows
 from trunkline.cli.ovs_ctl.options import Settings, help_text, parse
+from trunkline.io import standard_streams
 from trunkline.io.pidfile import read_pidfile
 
 # What is tried to end a daemon: (title, signal or None for the exit command, seconds to wait after it).
@@ -27,6 +28,7 @@ _NO_MODULE: Final = "Trunkline needs no kernel module.  Skipping modprobe."
 
 
 def main() -> None:
+    standard_streams.prepare()
     program = sys.argv[0]
     line = parse(program, sys.argv[1:], from_environment(os.environ))
     for warning in line.warnings:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from trunkline.base.options import Found, Option, OptionError, Parsed, option_listing, parse_options
+from trunkline.io import standard_streams
 
 if TYPE_CHECKING:
     from trunkline.base.directories import Directories
@@ -43,6 +44,7 @@ class Refusal(Exception):
 
 def main() -> None:
     """Exit status 0, or 1 with the reason on standard error."""
+    standard_streams.prepare()
     status = 0
     try:
         try:
@@ -58,8 +60,6 @@ def main() -> None:
     except (OptionError, Refusal) as error:
         sys.stdout.flush()
         sys.stderr.write(f"{PROGRAM}: {error}\n")
-        status = 1
-    except BrokenPipeError:
         status = 1
     sys.exit(status)
 

@@ -8,6 +8,7 @@ import sys
 from typing import Final, NamedTuple
 
 from trunkline.base.options import Found, Option, OptionError, option_listing, parse_options
+from trunkline.io import standard_streams
 
 PROGRAM: Final = "ovs-ofctl"
 OPTIONS: Final = (  # in the original's order, which --option shows
@@ -146,6 +147,7 @@ class Failure(Exception):
 
 def main() -> None:
     """Exit status 0, or 1 when something is wrong (2 where the manual says so)."""
+    standard_streams.prepare()
     try:
         status = _run(sys.argv[1:])
         sys.stdout.flush()

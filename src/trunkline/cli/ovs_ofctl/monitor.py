@@ -19,6 +19,7 @@ from trunkline.cli.ovs_ofctl.tool import Switch, Tool, reading, writing
 from trunkline.cli.ovs_ofctl.watching import parse_watch
 from trunkline.daemons.commands import common_commands
 from trunkline.flow.values import TextError
+from trunkline.io import standard_streams
 from trunkline.io.daemonize import Daemonize
 from trunkline.io.files import error_text
 from trunkline.io.pidfile import PidfileError
@@ -217,7 +218,7 @@ class _Watch:
         if self._tool.timestamp:
             self._output.write(timestamp())
         self._output.write(message_text(raw, self._style))
-        self._output.flush()
+        standard_streams.check_reader(self._output)
         try:
             incoming = decode(raw)
         except DecodeError:
@@ -239,7 +240,7 @@ class _Watch:
         message: Any = Resume(packet)
         raw = b"".join(encode(self._switch.protocol, message, 0))
         self._output.write("send: " + message_text(raw, self._style))
-        self._output.flush()
+        standard_streams.check_reader(self._output)
         self._switch.write(raw)
 
     # ---- commands
@@ -278,7 +279,7 @@ class _Watch:
             if len(raw) < 8:
                 raise CommandError("Message too short for OpenFlow")
             self._output.write("send: " + message_text(raw, self._style))
-            self._output.flush()
+            standard_streams.check_reader(self._output)
             self._switch.write(raw)
             lines.append("sent\n")
         return "".join(lines)
@@ -291,7 +292,7 @@ class _Watch:
         xid = self._tool.next_xid()
         raw = b"".join(encode(self._switch.protocol, message, xid))
         self._output.write(message_text(raw, self._tool.style()))
-        self._output.flush()
+        standard_streams.check_reader(self._output)
         self._switch.write(raw)
         return ""
 

@@ -12,9 +12,10 @@ def main() -> int:
     if sys.argv[1:] in (["--version"], ["-V"]):
         # Scripts ask this often, and the answer needs none of the commands.
         from trunkline.cli.ovs_vsctl.version import version
-        from trunkline.io.log_sinks import write_out
+        from trunkline.io import standard_streams
 
-        write_out(version())
+        standard_streams.prepare()
+        sys.stdout.write(version())
         return 0
     from trunkline.cli.database_tool import main as run_tool
     from trunkline.cli.ovs_vsctl.profile import PROFILE

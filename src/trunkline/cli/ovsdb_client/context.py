@@ -7,6 +7,7 @@ from typing import NamedTuple, NoReturn
 from trunkline.base.json import Json, JsonError, dumps, loads
 from trunkline.base.log import Log
 from trunkline.dbctl.tables import Style
+from trunkline.io import standard_streams
 from trunkline.io.ovsdb_client import BlockingClient, ConnectionClosed, RpcError
 from trunkline.io.reach import Ways
 from trunkline.jsonrpc.message import Notification
@@ -89,10 +90,9 @@ class Context(NamedTuple):
 
 
 def out(text: str) -> None:
-    """Prints at once, whatever standard output is."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    """Prints at once, whatever standard output is.  Raises BrokenPipeError if nobody reads."""
+    sys.stdout.write(text)
+    standard_streams.check_reader(sys.stdout)
 
 
 def parse_json(text: str) -> Json:
@@ -125,6 +125,5 @@ def read_schema(path: str) -> Json:
 
 def fail(text: str) -> NoReturn:
     sys.stdout.flush()
-    sys.stderr.buffer.write(f"ovsdb-client: {text}\n".encode("utf-8", "surrogateescape"))
-    sys.stderr.flush()
+    sys.stderr.write(f"ovsdb-client: {text}\n")
     raise SystemExit(1)

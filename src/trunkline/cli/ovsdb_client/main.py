@@ -17,10 +17,10 @@ from trunkline.base.log import INFO, Log
 from trunkline.base.options import Found, Option, OptionError, parse_options
 from trunkline.base.targets import absolute, is_passive
 from trunkline.base.version import version_text
-from trunkline.cli.ovsdb_client.context import Context, Failure, fail, out
+from trunkline.cli.ovsdb_client.context import Context, Failure, fail
 from trunkline.dbctl.tables import OPTIONS as TABLE_OPTIONS
 from trunkline.dbctl.tables import TableError, style_from_options
-from trunkline.io import log_options, tls_options
+from trunkline.io import log_options, standard_streams, tls_options
 from trunkline.io.alarm import end_by_signals
 from trunkline.io.ovsdb_client import BlockingClient, ConnectError, ConnectionClosed, RpcError
 from trunkline.io.reach import Ways, connect, connect_in_turn
@@ -103,6 +103,7 @@ COMMANDS: Final = {
 
 def main() -> None:
     """Runs the command line in sys.argv and exits."""
+    standard_streams.prepare()
     directories = from_environment(os.environ)
     try:
         try:
@@ -113,7 +114,7 @@ def main() -> None:
         log = _take(parsed.options, directories)
         options = dict(parsed.options)
         if parsed.arguments[:1] == ["help"]:
-            out(help_text(directories))
+            sys.stdout.write(help_text(directories))
             return
         style = style_from_options(parsed.options)
         seconds = _timeout(options.get("timeout"))
@@ -156,6 +157,8 @@ def main() -> None:
         )
         try:
             function(context)
+            if standard_streams.failure(sys.stdout) not in (0, errno.EPIPE):
+                raise Failure("write to stdout failed")
         finally:
             client.close()
             stack.close()
@@ -209,7 +212,7 @@ def _take(options: Found, directories: Directories) -> Log:
 
 
 def _inform(name: str, directories: Directories) -> NoReturn:
-    out(help_text(directories) if name == "help" else version_text("ovsdb-client"))
+    sys.stdout.write(help_text(directories) if name == "help" else version_text("ovsdb-client"))
     sys.exit(0)
 
 

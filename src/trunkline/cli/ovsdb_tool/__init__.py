@@ -4,6 +4,7 @@ import sys
 from typing import Final
 
 from trunkline.base.options import Found, Option, OptionError, Parsed, option_listing, parse_options
+from trunkline.io import standard_streams
 
 PROGRAM: Final = "ovsdb-tool"
 OPTIONS: Final = (  # in the original's order, which --option shows
@@ -86,6 +87,7 @@ Other options:
 
 def main() -> None:
     """Exit status 0, 1 for an error, 2 where a command answers "no"."""
+    standard_streams.prepare()
     try:
         parsed = parse_options(sys.argv[1:], OPTIONS)
         status = _run(parsed)
@@ -96,9 +98,6 @@ def main() -> None:
         if minded is None:
             minded = _fail(str(error)) if _logs(error.found) else 1
         status = minded
-    except BrokenPipeError:
-        sys.stderr.close()
-        status = 1
     sys.exit(status)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from trunkline.io import standard_streams
+
 
 class SubCommand(NamedTuple):
     name: str
@@ -31,6 +33,7 @@ def help_text() -> str:
 
 
 def main() -> None:
+    standard_streams.prepare()
     try:
         status = run(sys.argv[1:])
     except KeyboardInterrupt:

@@ -13,7 +13,9 @@ def main() -> int:
     """The command ``vtep-ctl``."""
     if sys.argv[1:] in (["--version"], ["-V"]):
         from trunkline.cli.vtep_ctl.version import version
+        from trunkline.io import standard_streams
 
+        standard_streams.prepare()
         sys.stdout.write(version())
         return 0
     from trunkline.cli.database_tool import main as run_tool
