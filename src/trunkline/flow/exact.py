@@ -3,26 +3,95 @@
 It reads like a match (text.py) with three differences: every value is exact; a field is set on a packet, so
 that what it needs (``tcp`` before ``tcp_dst``) has to stand before it; and what is not named is 0, but for
 the port, which is none.
+
+Who asks for many traces asks with the same words again and again.  So what a word by itself says is
+remembered (`_plain_word`); one that depends on others, on names of ports, or makes no sense, takes the longer
+way.
 """
 
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
-from trunkline.flow.key import VIEW, get
-from trunkline.flow.match import Match, present
-from trunkline.flow.text import SHORTHANDS, UNNUMBERED, Draft, key_values, set_shorthand, set_value
+from trunkline.flow.key import MASK, VIEW, get
+from trunkline.flow.match import Match, kind_bits, present
+from trunkline.flow.shape import SHORTHANDS
+from trunkline.flow.text import (
+    UNNUMBERED,
+    Draft,
+    is_special,
+    key_values,
+    set_shorthand,
+    set_value,
+)
 from trunkline.flow.values import NO_CONTEXT, TextContext, TextError, parse_value
 from trunkline.model.fields import FIELD, Field
+
+_TYPE: Final = MASK["dl_type"]
+_PROTOCOL: Final = MASK["nw_proto"]
+_FRAGMENT: Final = MASK["nw_frag"]
+_PORTS: Final = ("port", "port10")  # formats whose text may be a name
+_FIRST_RESERVED: Final = 0xFF00  # port number
 
 
 def parse_exact(text: str, context: TextContext = NO_CONTEXT) -> Match:
     """The flow that `text` names; its mask has what is named.  Raises TextError."""
     draft = Draft()
     for key, value in key_values(text):
-        if not _set_shorthand(draft, key):
+        word = _plain_word(key, value or "")
+        if word is not None and not draft.value & word.place and _has(draft.value, word.prerequisite):
+            draft.value |= word.value
+            draft.mask |= word.mask
+        elif not _set_shorthand(draft, key):
             _set_field(draft, key, value or "", context)
     if not draft.value & VIEW["in_port"].mask:
         draft.value |= VIEW["in_port"].mask  # the port that is none
     return Match(draft.value, draft.mask, tuple(draft.options))
+
+
+class _Word(NamedTuple):
+    """A word that sets just bits, if none of `place` is set and the packet has what the field needs."""
+
+    prerequisite: str
+    place: int
+    value: int
+    mask: int
+
+
+@lru_cache(maxsize=1024)
+def _plain_word(key: str, text: str) -> _Word | None:
+    """None: there is more to it."""
+    kind = _kind_of_word(key)
+    if kind is None:
+        return None
+    field, everything, word = kind
+    if field is None:
+        return word
+    if field.format in _PORTS and not (text.isdecimal() and int(text) < _FIRST_RESERVED):
+        return None
+    try:
+        value, mask = parse_value(field, text)
+    except TextError:
+        return None
+    if ~mask & everything:
+        return None
+    return _Word(word.prerequisite, word.place, value << VIEW[field.name].shift & word.place, word.mask)
+
+
+@lru_cache(maxsize=512)
+def _kind_of_word(key: str) -> tuple[Field | None, int, _Word] | None:
+    """The field whose value follows (None: none does), the mask of an exact value, and the word with all but
+    the value; None where there is more to it."""
+    draft = Draft()
+    kind, protocol = SHORTHANDS.get(key, (None, None))
+    if kind is not None:
+        set_shorthand(draft, key)
+        place = _TYPE | (_PROTOCOL if protocol is not None else 0)
+        return None, 0, _Word("", place, draft.value, draft.mask)
+    field = FIELD.get(key)
+    if field is None or field.prerequisite == "ct" or is_special(field):
+        return None
+    set_value(draft, field, 0, _everything(field))
+    return field, _everything(field), _Word(field.prerequisite, _place(field), 0, draft.mask)
 
 
 def _set_shorthand(draft: Draft, word: str) -> bool:
@@ -47,16 +116,20 @@ def _set_field(draft: Draft, key: str, text: str, context: TextContext) -> None:
     if _is_set(draft, field):
         raise TextError(f"field {key} set multiple times")
     try:
-        value, mask = parse_value(field, text, context)
-        if ~mask & _everything(field):
-            raise TextError(f"{text}: wildcards not allowed here")
+        _set_exactly(draft, field, text, context)
     except TextError as error:
         raise TextError(f"bad value for {key} ({error})") from None
-    set_value(draft, field, value, mask)
     if draft.ipv6:
         for address, (value, mask) in draft.ipv6.items():
             draft.assign(address, value, mask)
         draft.ipv6.clear()
+
+
+def _set_exactly(draft: Draft, field: Field, text: str, context: TextContext) -> None:
+    value, mask = parse_value(field, text, context)
+    if ~mask & _everything(field):
+        raise TextError(f"{text}: wildcards not allowed here")
+    set_value(draft, field, value, mask)
 
 
 def _may_have(flow: int, field: Field) -> bool:
@@ -65,7 +138,16 @@ def _may_have(flow: int, field: Field) -> bool:
         return bool(get(flow, "ct_state") & _TRACKED)
     if not field.prerequisite or field.name == "dl_vlan_pcp":
         return True
-    return present(Match(flow, -1), field.prerequisite)
+    return _has(flow, field.prerequisite)
+
+
+def _has(flow: int, prerequisite: str) -> bool:
+    return not prerequisite or _kind_has(flow & (kind_bits(flow) | _FRAGMENT), prerequisite)
+
+
+@lru_cache(maxsize=1024)
+def _kind_has(kind: int, prerequisite: str) -> bool:
+    return present(Match(kind, -1), prerequisite)
 
 
 _TRACKED: Final = 1 | 2 | 8  # new, established, reply
@@ -81,5 +163,10 @@ def _everything(field: Field) -> int:
 def _is_set(draft: Draft, field: Field) -> bool:
     if field.name.startswith("tun_metadata"):
         return any(f"tun_metadata{option.number}" == field.name for option in draft.options)
+    return bool(draft.value & _place(field))
+
+
+def _place(field: Field) -> int:
+    """Its bits in a key."""
     shift, ones, _ = VIEW[field.name]
-    return bool(draft.value & (ones if field.matched is None else field.matched) << shift)
+    return (ones if field.matched is None else field.matched) << shift

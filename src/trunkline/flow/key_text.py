@@ -4,12 +4,14 @@ A key says something of every field; what is worth printing follows from the pac
 is then printed as the match of exactly that (flow/text.py).
 """
 
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from trunkline.flow.key import FRAG_LATER, OFFSET, TUN_KEY, VIEW, bits, get
 from trunkline.flow.match import Match, TunnelOption, satisfied
-from trunkline.flow.text import METADATA, REGISTERS, TUNNEL, format_match
+from trunkline.flow.shape import METADATA, REGISTERS, TUNNEL
+from trunkline.flow.text import format_match
 from trunkline.flow.values import NO_CONTEXT, TextContext
 
 _IPV4, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
@@ -60,10 +62,25 @@ _TUNNEL_BITS: Final = _TUNNEL_ENDS | bits(
     *("tun_src", "tun_ipv6_src", "tun_gbp_id", "tun_gbp_flags", "tun_tos", "tun_ttl"),
     *("tun_erspan_ver", "tun_gtpu_flags", "tun_gtpu_msgtype", "tun_flags"),
 )
+# What `flow_mask` depends on; most packets have few kinds of it.
+_DECIDING: Final = (
+    _ANY_SET
+    | _TUNNEL_ENDS
+    | bits(
+        *("recirc_id", "packet_type", "dl_type", "nw_proto", "nw_frag", "vlan_tci", "ct_nw_proto"),
+        *("mpls0", "mpls1", "mpls2", "icmpv6_type", "icmpv6_code"),
+    )
+)
 
 
 def flow_mask(key: int) -> int:
     """The bits of a packet's key that say something: what it has, by its types, and metadata that is set."""
+    return _mask_of(key & _DECIDING)
+
+
+@lru_cache(maxsize=1024)
+def _mask_of(key: int) -> int:
+    """`key` has the bits of _DECIDING."""
     mask = _ALWAYS
     if key & _ANY_SET:  # of most packets none is
         for name in _IF_SET:

@@ -1,6 +1,6 @@
 """The words of an explanation: a tree of nodes to the text that ``ofproto/trace`` prints."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import cast
 
 from trunkline.flow.text import format_match
@@ -12,11 +12,9 @@ from trunkline.openflow.style import Style
 from trunkline.translate.result import (
     ACTION,
     BRIDGE,
-    BUCKET,
     DETAIL,
     ERROR,
     TABLE,
-    THAW,
     WARNING,
     Node,
     Unroll,
@@ -24,43 +22,42 @@ from trunkline.translate.result import (
 )
 
 
-def lines(nodes: list[Node], level: int = 0, names: TextContext = NO_CONTEXT) -> Iterator[str]:
-    """The lines of a list of nodes.  What follows the last step of a list is not indented any further.
+def lines(nodes: list[Node], names: TextContext = NO_CONTEXT) -> list[str]:
+    """The lines of a list of nodes.  With `names`, ports go by their names."""
+    out: list[str] = []
+    _put(out, nodes, 0, names)
+    return out
 
-    With `names`, ports go by their names.
-    """
+
+def _put(out: list[str], nodes: list[Node], level: int, names: TextContext) -> None:
+    """What follows the last step of a list is not indented any further."""
+    last = len(nodes) - 1
     for i, node in enumerate(nodes):
-        more = i + 1 < len(nodes)
-        indent = "    " * (level + more)
-        inner = level + 2 * more
-        if node.kind == BRIDGE:
-            yield ""
-            yield indent + node.text
-            yield indent + "-" * len(node.text)
-            yield from lines(node.children, inner, names)
-        elif node.kind == TABLE:
-            yield indent + _named(node, names)
-            yield from lines(node.children, inner, names)
-        elif node.kind in (BUCKET, THAW):
-            yield "    " * (level + 1) + node.text
-            yield from lines(node.children, level + 2, names)
-        else:
-            yield "    " * (level + 1) + _PREFIX[node.kind] + _named(node, names) + _SUFFIX.get(node.kind, "")
+        kind, text = node.kind, node.text if names is NO_CONTEXT else _named(node, names)
+        if kind in (TABLE, BRIDGE):
+            more = i < last
+            indent = "    " * (level + more)
+            out += (indent + text,) if kind == TABLE else ("", indent + text, indent + "-" * len(text))
+            _put(out, node.children, level + 2 * more, names)
+        elif kind in _PREFIX:
+            out.append("    " * (level + 1) + _PREFIX[kind] + text + _SUFFIX.get(kind, ""))
+        else:  # a bucket, or a walk that resumes
+            out.append("    " * (level + 1) + text)
+            _put(out, node.children, level + 2, names)
 
 
 def _named(node: Node, names: TextContext) -> str:
     """A node's text; the numbers of ports in a rule or an action give way to `names`."""
-    if names is NO_CONTEXT or node.what is None or _OPTION in node.text:
+    if node.what is None or _OPTION in node.text:
         return node.text
     if isinstance(node.what, Visited) and node.what.rule is not None:
-        return node.text[:_TABLE_WIDTH] + rule_text(node.what.rule, True, names)
+        return f"{node.what.table:2d}. {rule_text(node.what.rule, True, names)}"
     if node.kind == ACTION and not isinstance(node.what, Unroll) and node.text != "drop":
         return format_actions((cast(Action, node.what),), Style(context=names))
     return node.text
 
 
 _OPTION = "TUN_METADATA"  # what is said of these depends on the bridge
-_TABLE_WIDTH = 4  # the table's number, a period, a space
 _PREFIX = {ACTION: "", DETAIL: " -> ", WARNING: " >> ", ERROR: " >>>> "}
 _SUFFIX = {ERROR: " <<<<"}
 

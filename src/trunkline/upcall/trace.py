@@ -25,6 +25,8 @@ from trunkline.upcall.trace_request import Request, parse_packet_out, parse_trac
 
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
 _DP_PORT_MASK: Final = layout.MASK["dp_in_port"]
+_SHOWN: Final = layout.PACKET & ~_DP_PORT_MASK
+_TAGS: Final = (layout.MASK["vlan_tci"], layout.MASK["vlan1_tci"])
 _FRAGMENT: Final = layout.MASK["nw_frag"]
 _SLOW: Final = ((SLOW_ACTION, "Uses action(s) not supported by datapath."),)
 _ACTSET_MASK: Final = layout.MASK["actset_output"]
@@ -90,10 +92,10 @@ def render(request: Request, key: int, result: Result, why: list[Node]) -> str:
     options = request.bridge.flows.options.places
     unchanged = final == key & ~_ACTSET_MASK | UNSET
     final &= ~_ACTSET_MASK
-    wild = result.wildcards & layout.PACKET & ~_DP_PORT_MASK | _IN_PORT_MASK
-    for slot in ("vlan_tci", "vlan1_tci"):
-        if not layout.get(key, slot):  # that there is no tag is in the type
-            wild &= ~layout.MASK[slot]
+    wild = result.wildcards & _SHOWN | _IN_PORT_MASK
+    for tag in _TAGS:
+        if not key & tag:  # that there is no tag is in the type
+            wild &= ~tag
     if layout.get(key, "dl_type") not in (0x0800, 0x86DD):
         wild &= ~_FRAGMENT
     actions = shown_actions(result.actions, request.effective)

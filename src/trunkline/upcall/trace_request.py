@@ -13,7 +13,7 @@ from trunkline.dpif.text import parse_key
 from trunkline.flow import key as layout
 from trunkline.flow.exact import parse_exact
 from trunkline.flow.match import Match
-from trunkline.flow.values import TextContext, TextError
+from trunkline.flow.values import NO_CONTEXT, TextContext, TextError
 from trunkline.jsonrpc.unixctl import CommandError
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge
@@ -44,6 +44,8 @@ _SHORTEST: Final = 14
 _MOST_PAYLOAD: Final = 64000
 _REGISTERS: Final = layout.PIPELINE & ~_IN_PORT_MASK  # a packet that comes in has none
 _MOST: Final = 3
+_BLANK: Final = ", \t\r\n"  # what may stand between the parts of a datapath's flow, or be all of it
+_TAGS: Final = layout.bits("vlan_tci", "vlan1_tci")
 
 
 _INSTRUCTIONS: Final = {
@@ -114,7 +116,9 @@ def _options(arguments: Sequence[str]) -> _Options:
     states, rest = [], []
     words = iter(arguments)
     for word in words:
-        if word in ("-generate", "--generate"):
+        if not word.startswith("-"):
+            rest.append(word)
+        elif word in ("-generate", "--generate"):
             generate = True
         elif word in ("-names", "--names"):
             names = True
@@ -128,10 +132,8 @@ def _options(arguments: Sequence[str]) -> _Options:
                 _digits(value)
             elif not 0 <= _leading_number(value) <= _MOST_PAYLOAD:
                 raise CommandError(f"{value}: too much L7 data")
-        elif word.startswith("-"):
-            raise CommandError(f"{word}: unknown option")
         else:
-            rest.append(word)
+            raise CommandError(f"{word}: unknown option")
     return _Options(generate, names, states, rest)
 
 
@@ -160,41 +162,58 @@ def _frame(text: str) -> bytes:
 
 
 def _request(datapaths: Datapaths, options: _Options) -> Request:
-    rest = list(options.rest)
-    if len(rest) > _MOST:
-        raise CommandError("too many arguments")
-    packet = None
-    if len(rest) == _MOST:
-        packet = _frame(rest.pop())
-    elif len(rest) == _MOST - 1:
-        try:
-            packet = _frame(rest[1])
-            rest.pop()
-        except CommandError:
-            pass
+    rest, packet = _split(options.rest)
     if not rest or (packet is not None and options.generate):
         raise CommandError("Syntax error")
     effective = options.generate or packet is not None
     name, text = (rest[0], rest[1]) if len(rest) > 1 else (None, rest[0])
+    found = _of_datapath(datapaths, name, text, packet)
+    if found is not None:
+        datapath, bridge, key = found
+    else:
+        assert name is not None
+        datapath, bridge = find_bridge(datapaths, name, f"{name}: unknown bridge")
+        key = _bridge_key(datapath, bridge, text, packet)
+    names: dict[int, str] = {}
+    context = NO_CONTEXT
+    if options.names:
+        names = {port.number: port.name for port in datapath.provider.ports()}
+        context = TextContext({}, {number: one for one, number in bridge.numbers.items()})
+    return Request(bridge, key, effective, options.states, context, names)
+
+
+def _split(words: list[str]) -> tuple[list[str], bytes | None]:
+    """The words without the packet at their end, and that, where there is one.  Raises CommandError."""
+    if len(words) > _MOST:
+        raise CommandError("too many arguments")
+    if len(words) == _MOST:
+        return words[:-1], _frame(words[-1])
+    if len(words) == _MOST - 1:
+        try:
+            return words[:-1], _frame(words[-1])
+        except CommandError:
+            pass  # a flow
+    return words, None
+
+
+def _of_datapath(
+    datapaths: Datapaths, name: str | None, text: str, packet: bytes | None
+) -> tuple[Datapath, Bridge, int] | None:
+    """The datapath whose flow `text` is, the bridge it belongs to, and the whole key; None: it is a flow of
+    the bridge `name`.  Raises CommandError."""
+    if name is not None and "(" not in text and text.strip(_BLANK):
+        return None
     datapath = _datapath(datapaths, name)
     try:
         ports = {port.name: port.number for port in datapath.provider.ports()} if datapath is not None else {}
         key = _datapath_key(text, ports)
     except TextError as error:
-        if name is None:
-            raise CommandError(f"{error} (or the bridge name was omitted)") from None
-        datapath, bridge = find_bridge(datapaths, name, f"{name}: unknown bridge")
-        key = _bridge_key(datapath, bridge, text, packet)
-    else:
-        if datapath is None:
-            raise CommandError("Cannot find the datapath")
-        bridge, key = _place(datapath, key, packet)
-    names: dict[int, str] = {}
-    context = TextContext()
-    if options.names:
-        names = {port.number: port.name for port in datapath.provider.ports()}
-        context = TextContext({}, {number: one for one, number in bridge.numbers.items()})
-    return Request(bridge, key, effective, options.states, context, names)
+        if name is not None:
+            return None
+        raise CommandError(f"{error} (or the bridge name was omitted)") from None
+    if datapath is None:
+        raise CommandError("Cannot find the datapath")
+    return datapath, *_place(datapath, key, packet)
 
 
 def _datapath(datapaths: Datapaths, name: str | None) -> Datapath | None:
@@ -247,14 +266,14 @@ def _bridge_key(datapath: Datapath, bridge: Bridge, text: str, packet: bytes | N
     except TextError as error:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error}") from None
     options = bridge.flows.options
-    mapped = tuple(one for one in match.options if options.place(one.number) is not None)
+    mapped = match.options and tuple(one for one in match.options if options.place(one.number) is not None)
     try:  # a field that is not mapped is left out, as in the original
         key = options.placed(match._replace(options=mapped)).value if mapped else match.value & ~FIELDS
     except OptionError as error:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error}") from None
     if packet is not None:
         key = datapath.provider.key_of(Packet(packet).frame, 0) & _HEADERS | key & ~_HEADERS & ~_REGISTERS
-    for tci, tpid in (("vlan_tci", "vlan_tpid"), ("vlan1_tci", "vlan1_tpid")):
+    for tci, tpid in (("vlan_tci", "vlan_tpid"), ("vlan1_tci", "vlan1_tpid")) if key & _TAGS else ():
         if layout.get(key, tci) & layout.VLAN_CFI and not layout.get(key, tpid):
             key = layout.put(key, tpid, _DOT1Q)  # a flow in text does not say of which kind a tag is
     interface = bridge.interfaces.get((key & _IN_PORT_MASK) >> _IN_PORT)

@@ -2,7 +2,8 @@
 
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.tool import Switch
-from trunkline.flow.text import SHORTHANDS, Draft, finish, key_values, set_word
+from trunkline.flow.shape import SHORTHANDS
+from trunkline.flow.text import Draft, finish, key_values, set_word
 from trunkline.flow.values import TextError, parse_port
 from trunkline.model.fields import FIELD
 from trunkline.openflow import monitors as o
