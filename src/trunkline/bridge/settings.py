@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from trunkline.base.addresses import parse_mac
-from trunkline.ofproto.bridge import BridgeConfig
+from trunkline.ofproto.bridge import BridgeConfig, Snooping
 from trunkline.ofproto.in_band import InBand, Remote
 from trunkline.ofproto.ports import ACCESS, EVERY_VLAN, TRUNK, PortConfig, vlan_bits
 from trunkline.ovsdb.rows import Row
@@ -96,6 +96,8 @@ def port_config(row: Row, ofports: tuple[int, ...]) -> PortConfig:
         ethertype,
         _PRIORITY_TAGS.get(row.other_config.get("priority-tags", "never"), "never"),
         row.protected,
+        flag(row.other_config, "mcast-snooping-flood"),
+        flag(row.other_config, "mcast-snooping-flood-reports"),
     )
 
 
@@ -127,7 +129,16 @@ def bridge_config(
         vlan_bits(row.flood_vlans),
         flag(config, "forward-bpdu"),
         in_band=InBand(remotes, mac if remotes else 0, _in_band_queue(config)),
+        multicast=_snooping(config) if row.mcast_snooping_enable else None,
         **described,
+    )
+
+
+def _snooping(config: Mapping[str, str]) -> Snooping:
+    return Snooping(
+        float(min(max(number(config, "mcast-snooping-aging-time", 300), 15), 3600)),
+        min(max(number(config, "mcast-snooping-table-size", 2048), 10), 1_000_000),
+        not flag(config, "mcast-snooping-disable-flood-unregistered"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Control commands about what nothing here does yet: bonds, LACP, spanning trees, CFM, BFD, LLDP, QoS, IGMP.
+"""Control commands about what nothing here does yet: bonds, LACP, spanning trees, CFM, BFD, LLDP, QoS.
 
 Whoever uses none of them hears what the original says of nothing: an empty listing, "no such bond".  Where
 one is configured the command says that it is not implemented yet, and what is the case instead; it never
@@ -117,8 +117,6 @@ def unspoken_commands(switch: Switch) -> list[Command]:
         *(_command(row.command, 1, 2, partial(_set_state, switch, row)) for row in _STATES),
         *(_command(row.command, 2, 2, partial(_about, switch, row)) for row in members),
         *(_command(name, 1, 1, partial(_qos, switch, name, text)) for name, text in _QOS.items()),
-        _command("mdb/show", 1, 1, partial(_multicast, switch, "mdb/show")),
-        _command("mdb/flush", 0, 1, partial(_multicast, switch, "mdb/flush")),
         _command("bond/list", 0, 0, partial(_about, switch, _BONDS)),
         _command("bond/migrate", 3, 3, partial(_about, switch, _MIGRATE)),
         _command("bond/hash", 1, 3, _bond_hash),
@@ -157,18 +155,6 @@ def _qos(switch: Switch, name: str, text: str, words: Sequence[str]) -> str:
     if part.port.row is not None and part.port.row.qos:
         raise refusal(name)
     return text % words[0]
-
-
-def _multicast(switch: Switch, name: str, words: Sequence[str]) -> str:
-    """Of a bridge that snoops: refused; of one that does not: it is disabled; of all: nothing to flush."""
-    bridges = [part for part in switch.bridges.values() if not words or part.name == words[0]]
-    if words and not bridges:
-        raise CommandError("no such bridge")
-    if any(part.row.mcast_snooping_enable for part in bridges):
-        raise refusal(name)
-    if words:
-        raise CommandError("multicast snooping is disabled")
-    return "table successfully flushed"
 
 
 def _bond_hash(words: Sequence[str]) -> str:

@@ -86,9 +86,8 @@ SETTINGS: Final = (
     Settings("Bridge", _Y, "rstp_enable other_config:rstp-address other_config:rstp-priority "
              "other_config:rstp-ageing-time other_config:rstp-force-protocol-version other_config:rstp-max-age "
              "other_config:rstp-forward-delay other_config:rstp-transmit-hold-count", "every port forwards"),
-    Settings("Bridge", _Y, "mcast_snooping_enable other_config:mcast-snooping-aging-time "
-             "other_config:mcast-snooping-table-size other_config:mcast-snooping-disable-flood-unregistered",
-             "multicast is flooded"),
+    Settings("Bridge", _H, "mcast_snooping_enable other_config:mcast-snooping-aging-time "
+             "other_config:mcast-snooping-table-size other_config:mcast-snooping-disable-flood-unregistered"),
     Settings("Bridge", _E, "status:stp_bridge_id status:stp_designated_root status:stp_root_path_cost "
              "rstp_status:rstp_bridge_id rstp_status:rstp_root_id rstp_status:rstp_root_path_cost "
              "rstp_status:rstp_designated_id rstp_status:rstp_designated_port_id rstp_status:rstp_bridge_port_id"),
@@ -107,8 +106,7 @@ SETTINGS: Final = (
     Settings("Port", _Y, "other_config:rstp-enable other_config:rstp-port-priority other_config:rstp-port-num "
              "other_config:rstp-path-cost other_config:rstp-port-admin-edge other_config:rstp-port-auto-edge "
              "other_config:rstp-port-mcheck", "every port forwards"),
-    Settings("Port", _Y, "other_config:mcast-snooping-flood other_config:mcast-snooping-flood-reports",
-             "multicast is flooded"),
+    Settings("Port", _H, "other_config:mcast-snooping-flood other_config:mcast-snooping-flood-reports"),
     Settings("Port", _Y, "qos", "traffic is not shaped"),
     Settings("Port", _Y, "mac", "the port keeps its interface's address"),
     Settings("Port", _E, "bond_active_slave status:stp_port_id status:stp_state status:stp_sec_in_state "

@@ -21,7 +21,6 @@ _BOND = "bonds are not forwarded over"
 _CFM = "no CFM is spoken"
 _STP = "no spanning tree is computed, every port forwards"
 _QOS = "traffic is not shaped"
-_MULTICAST = "multicast is flooded"
 
 VSWITCHD: Final = (
     Missing("autoattach/show-isid", "[bridge]", _AA),
@@ -43,8 +42,6 @@ VSWITCHD: Final = (
     Missing("dpif-netlink/dispatch-mode", "", "the switch does not use the kernel's Open vSwitch module"),
     Missing("lacp/show", "[port]", "no LACP is spoken"),
     Missing("lacp/show-stats", "[port]", "no LACP is spoken"),
-    Missing("mdb/flush", "[bridge]", _MULTICAST),
-    Missing("mdb/show", "bridge", _MULTICAST),
     Missing("qos/show", "interface", _QOS),
     Missing("qos/show-types", "interface", _QOS),
     Missing("rstp/show", "[bridge]", _STP),

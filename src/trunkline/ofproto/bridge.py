@@ -18,9 +18,11 @@ from trunkline.ofproto.fabric import (
     Place,
     bridge_token,
     mac_token,
+    multicast_token,
     patch_token,
     port_token,
     ports_token,
+    routers_token,
 )
 from trunkline.ofproto.flow_mods import Flows
 from trunkline.ofproto.in_band import InBand
@@ -32,11 +34,22 @@ from trunkline.ofproto.tunnel_settings import TunnelSettings
 from trunkline.ofproto.tunnels import Duplicate, Entry
 from trunkline.openflow import actions
 from trunkline.openflow.messages import Port, PortStatus
+from trunkline.packet.membership import read_membership
 from trunkline.proto.mac_learning import MacTable
+from trunkline.proto.multicast_snooping import Changed, MulticastTable
 
 _STANDALONE_ORIGIN: Final = "fail-mode standalone"
 _IN_BAND_ORIGIN: Final = "control in band"
 _FAIL_OPEN_ORIGIN: Final = "failing open: no controller"
+
+
+class Snooping(NamedTuple):
+    """How multicast is snooped: seconds that a group is remembered, how many groups there may be, and whether
+    what nobody has asked for goes everywhere."""
+
+    aging_time: float = 300.0
+    table_size: int = 2048
+    flood_unregistered: bool = True
 
 
 class BridgeConfig(NamedTuple):
@@ -58,6 +71,7 @@ class BridgeConfig(NamedTuple):
     serial: str = "None"
     description: str = "None"
     in_band: InBand = InBand()
+    multicast: Snooping | None = None
 
 
 class PatchCounters:
@@ -85,6 +99,9 @@ class Bridge:
         self.patch_counters: dict[int, PatchCounters] = {}
         self.macs = MacTable(config.mac_aging_time, config.mac_table_size)
         self.macs.flood_vlans = config.flood_vlans
+        self.multicast: MulticastTable | None = None
+        self.multicast_ports: dict[str, PortConfig] = {}  # those that get all multicast, or all reports
+        self._set_snooping(config.multicast)
         self.flows = Flows(config.name, fabric, clock)
         self.groups = self.flows.groups
         self.clients = Clients(clock)
@@ -125,6 +142,8 @@ class Bridge:
             self._changed(bridge_token(self.name))
         if config.forward_bpdu != old.forward_bpdu:
             self._changed(bridge_token(self.name))
+        if config.multicast != old.multicast:
+            self._set_snooping(config.multicast)
         if (config.fail_mode, config.has_controllers) != (old.fail_mode, old.has_controllers):
             self._clear()
             self._flows_of_fail_mode()
@@ -293,7 +312,7 @@ class Bridge:
             del self.patch_counters[ofport]
             self._changed(patch_token(port.name))
         if ofport in self.port_of:
-            self._macs_changed(self.macs.forget_port(self.port_of[ofport].name))
+            self._forget_port(self.port_of[ofport].name)
         self._changed(port_token(self.name, ofport), ports_token(self.name))
         self._tell(of.OFPPR_DELETE, port)
 
@@ -308,8 +327,13 @@ class Bridge:
             return
         if old is not None:
             self._unplug(old)
-            self._macs_changed(self.macs.forget_port(port.name))
+            if old != port._replace(multicast_flood=old.multicast_flood, report_flood=old.report_flood):
+                self._forget_port(port.name)
         self.ports[port.name] = port
+        if port.multicast_flood or port.report_flood:
+            self.multicast_ports[port.name] = port
+        else:
+            self.multicast_ports.pop(port.name, None)
         for ofport in port.interfaces:
             self.port_of[ofport] = port
             self._changed(port_token(self.name, ofport))
@@ -317,8 +341,9 @@ class Bridge:
 
     def remove_port(self, name: str) -> None:
         port = self.ports.pop(name)
+        self.multicast_ports.pop(name, None)
         self._unplug(port)
-        self._macs_changed(self.macs.forget_port(name))
+        self._forget_port(name)
         self._changed(ports_token(self.name))
 
     def _unplug(self, port: PortConfig) -> None:
@@ -363,15 +388,58 @@ class Bridge:
             self._macs_changed([(vlan, mac)])
         return found
 
+    def _forget_port(self, name: str) -> None:
+        """Nothing is known of what is behind the port."""
+        self._macs_changed(self.macs.forget_port(name))
+        if self.multicast is not None:
+            self._multicast_changed(self.multicast.forget_port(name))
+
     def _macs_changed(self, changed: list[tuple[int, int]]) -> None:
         if changed:
             self.fabric.changes += [mac_token(self.name, vlan, mac) for vlan, mac in changed]
+
+    # ---- multicast groups
+
+    def _set_snooping(self, settings: Snooping | None) -> None:
+        """Snoops as told (None: no longer); who changes between the two forgets all groups."""
+        table = self.multicast
+        self._changed(bridge_token(self.name))
+        if settings is None:
+            self.multicast = None
+        elif table is None:
+            self.multicast = MulticastTable(
+                settings.aging_time, settings.table_size, flood_unregistered=settings.flood_unregistered
+            )
+        else:
+            table.set_aging(settings.aging_time)
+            table.flood_unregistered = settings.flood_unregistered
+            self._multicast_changed(table.set_limit(settings.table_size))
+
+    def snoop(self, vlan: int, port: str, frame: bytes, now: float) -> None:
+        """A message about multicast groups came in on `port`."""
+        config = self.ports.get(port)
+        if self.multicast is not None and config is not None:
+            message = read_membership(frame)
+            if message is not None:
+                shared = config.report_flood
+                self._multicast_changed(self.multicast.hear(vlan, port, message, now, shared=shared))
+
+    def flush_multicast(self) -> None:
+        if self.multicast is not None:
+            self._multicast_changed(self.multicast.flush())
+
+    def _multicast_changed(self, changed: Changed) -> None:
+        self.fabric.changes += [multicast_token(self.name, *group) for group in changed.groups]
+        if changed.routers:
+            self.fabric.changes.append(routers_token(self.name))
 
     # ---- time
 
     def run(self, now: float) -> None:
         """Lets addresses and flows expire; to be called after statistics have come from the datapath."""
         self._macs_changed(self.macs.expire(now))
+        if self.multicast is not None:
+            self._multicast_changed(self.multicast.expire(now))
         for removed in self.flows.expire(now):
             self.clients.tell(removed)
         self.tell_unsaid()
@@ -381,6 +449,7 @@ class Bridge:
         now = self.clock.monotonic()
         timers = (
             self.macs.next_expiry(),
+            self.multicast.next_expiry() if self.multicast is not None else None,
             self.flows.next_deadline(),
             self.fail_open.next_timer(self.primaries.values(), self._is_standalone, now),
         )

@@ -66,6 +66,16 @@ def mac_token(bridge: str, vlan: int, mac: int) -> Hashable:
     return ("mac", bridge, vlan, mac)
 
 
+def multicast_token(bridge: str, vlan: int, address: int) -> Hashable:
+    """Read by who looked up who wants a multicast group, known or not."""
+    return ("multicast", bridge, vlan, address)
+
+
+def routers_token(bridge: str) -> Hashable:
+    """Read by who looked where multicast routers are."""
+    return ("routers", bridge)
+
+
 def group_token(bridge: str, group: int) -> Hashable:
     """Read by who looked up a group, there or not."""
     return ("group", bridge, group)

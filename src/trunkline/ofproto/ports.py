@@ -62,7 +62,9 @@ class PortConfig(NamedTuple):
 
     `vlan_mode` is already resolved (a port without one is "access" if it has a tag, else "trunk"); `tag` None
     where the mode has none; `trunks` and `cvlans` are sets of VLANs as ints with 4096 bits (`vlan_bits`), all
-    VLANs by default; `priority_tags` is "never", "always" or "if-nonzero" (other_config:priority-tags).
+    VLANs by default; `priority_tags` is "never", "always" or "if-nonzero" (other_config:priority-tags).  With
+    multicast snooping, `multicast_flood` gets all multicast but reports (and nothing is learned there), and
+    `report_flood` all reports (and nobody's leave counts there).
     """
 
     name: str
@@ -74,6 +76,8 @@ class PortConfig(NamedTuple):
     qinq_ethtype: int = 0x88A8
     priority_tags: str = "never"
     protected: bool = False
+    multicast_flood: bool = False
+    report_flood: bool = False
 
 
 _N = int | None

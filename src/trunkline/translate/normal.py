@@ -15,6 +15,7 @@ from trunkline.ofproto.ports import PortConfig
 from trunkline.translate.commit import MAX_TAGS
 from trunkline.translate.output import in_port_of, send
 from trunkline.translate.result import Learn
+from trunkline.translate.snooping import snoop, snoops
 from trunkline.translate.vlan import Inside, carries, inward, refusal, tags_on_wire
 from trunkline.translate.walk import OUTER, VLANS, Walk, tag_bits, tags_of
 
@@ -85,6 +86,16 @@ def normal(x: Walk, _: object = None, __: object = None) -> None:
         x.note(f"learned that {format_mac(source)} is on port {port.name} in VLAN {vlan}")
     if learns:
         x.effects.append(Learn(bridge, vlan, source, port.name))
+    if bridge.multicast is not None and snoops(bridge, x.key, destination):
+        snoop(
+            x,
+            bridge.multicast,
+            port,
+            vlan,
+            lambda: _flood(x, port, inside),
+            lambda target: _to_port(x, port, target, inside),
+        )
+        return
     x.reads.append(mac_token(bridge.name, vlan, destination))
     target = _whereabouts(x, bridge, vlan, destination)
     if target is None:

@@ -72,6 +72,14 @@ class Learn(NamedTuple):
     port: str
 
 
+class Snoop(NamedTuple):
+    """A message about multicast groups came in on a port: whoever has the packet reads it."""
+
+    bridge: Bridge
+    vlan: int
+    port: str
+
+
 class CountGroup(NamedTuple):
     """A packet goes through a group; `bucket` None: through several buckets, or none, each counted apart."""
 
@@ -118,6 +126,7 @@ Effect = (
     | CountGroup
     | CountBucket
     | Learn
+    | Snoop
     | LearnNeighbour
     | Solicit
     | LearnFlow

@@ -50,14 +50,21 @@ _PORTS: Final = layout.bits("tp_src", "tp_dst")
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 
 
-def translate(bridge: Bridge, key: int, why: list[Node] | None = None, *, telling: bool = False) -> Result:
+def translate(
+    bridge: Bridge,
+    key: int,
+    why: list[Node] | None = None,
+    *,
+    telling: bool = False,
+    frame: bytes | None = None,
+) -> Result:
     """What happens to packets like this one.  `telling`: the explanation names effects, for they will be
-    applied."""
+    applied, also those of what is in `frame`."""
     number = key >> _RECIRC & 0xFFFFFFFF
     if number:
-        return _resume(bridge, key, bridge.fabric.recirculations.get(number), why, telling)
+        return _resume(bridge, key, bridge.fabric.recirculations.get(number), why, telling, frame)
     x = _start(bridge, key, why)
-    x.telling = telling
+    x.telling, x.frame = telling, frame
     receive(x)
     _within_table(x)
     return _finish(x)
@@ -70,10 +77,11 @@ def translate_actions(
     why: list[Node] | None = None,
     *,
     telling: bool = False,
+    frame: bytes | None = None,
 ) -> Result:
     """What these actions do to a packet: packet-out."""
     x = _start(bridge, key, why)
-    x.telling = telling
+    x.telling, x.frame = telling, frame
     x.reason = OFPR_PACKET_OUT
     run(x, compile_actions(actions), actions)
     return _finish(x)
@@ -84,11 +92,18 @@ def translate_frozen(bridge: Bridge, key: int, frozen: Frozen) -> Result:
     return _resume(bridge, key, frozen, None, False)
 
 
-def _resume(bridge: Bridge, key: int, frozen: Frozen | None, why: list[Node] | None, telling: bool) -> Result:
+def _resume(
+    bridge: Bridge,
+    key: int,
+    frozen: Frozen | None,
+    why: list[Node] | None,
+    telling: bool,
+    frame: bytes | None = None,
+) -> Result:
     """The packet comes back with the number of a walk that stopped; `bridge` is where it first came in."""
     place = bridge.fabric.bridges.get(frozen.bridge) if frozen is not None else None
     x = _start(place or bridge, key, why, bridge.name)
-    x.telling = telling
+    x.telling, x.frame = telling, frame
     if frozen is None or place is None:
         if frozen is None:
             number = layout.get(key, "recirc_id")

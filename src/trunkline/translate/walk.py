@@ -62,6 +62,7 @@ class Walk:
         "failure",
         "followed",
         "fragment",
+        "frame",
         "freezing",
         "fresh",
         "group_depth",
@@ -138,6 +139,7 @@ class Walk:
         self.pause: Controller | Hash | None = None
         self.pending: Pending | None = None  # a header to go on or off (encap.py)
         self.telling = False  # the effects will take place, so the explanation may name them
+        self.frame: bytes | None = None  # the packet, where the explanation tells what is in it
 
     def look(self, bits: int) -> None:
         """The decision that follows depends on these bits of the key."""

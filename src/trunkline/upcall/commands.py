@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from trunkline.base.addresses import format_mac, parse_mac
+from trunkline.base.addresses import format_address, format_mac, parse_mac
 from trunkline.flow.text import format_match
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.model import openflow as of
@@ -14,6 +14,7 @@ from trunkline.ofproto.rules import Rule, age_seconds
 from trunkline.ofproto.tunnel_settings import describe_options
 from trunkline.openflow.actions_format import format_actions
 from trunkline.proto.mac_learning import STATIC, MacStatistics
+from trunkline.proto.multicast_snooping import ROUTER_AGING
 from trunkline.upcall.datapath import Datapath
 
 _VLANS: Final = 4096
@@ -32,6 +33,8 @@ def commands(datapaths: Datapaths) -> list[Command]:
         ("fdb/stats-clear", "[bridge]", 0, 1, _fdb_stats_clear),
         ("fdb/add", "bridge port vlan mac", 4, 4, _fdb_add),
         ("fdb/del", "bridge vlan mac", 3, 3, _fdb_del),
+        ("mdb/show", "bridge", 1, 1, _mdb_show),
+        ("mdb/flush", "[bridge]", 0, 1, _mdb_flush),
         ("ofproto/list", "", 0, 0, _list),
         ("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, _dump_flows),
         ("dpif/show", "", 0, 0, _show),
@@ -150,6 +153,39 @@ def _fdb_del(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     if not bridge.remove_static_mac(*_address(*arguments[1:])):
         raise CommandError("could not find static mac entry")
     return ""
+
+
+# ---- multicast groups
+
+
+def _mdb_show(datapaths: Datapaths, arguments: Sequence[str]) -> str:
+    _, bridge = find_bridge(datapaths, arguments[0])
+    table = bridge.multicast
+    if table is None:
+        raise CommandError("multicast snooping is disabled")
+    now = bridge.clock.monotonic()
+    rows = [" port  VLAN  GROUP                Age"]
+    for group in table.groups():
+        for port, expires in group.ports.items():
+            what = format_address(group.address)
+            rows.append(_mdb_row(bridge, port, group.vlan, what, now - expires + table.aging))
+    for router in table.routers():
+        age = now - router.expires + ROUTER_AGING
+        rows.append(_mdb_row(bridge, router.port, router.vlan, "querier", age))
+    return _lines(rows)
+
+
+def _mdb_row(bridge: Bridge, port: str, vlan: int, what: str, age: float) -> str:
+    padding = " " * (13 if what == "querier" else 9)
+    return f"{_ofport_text(bridge, port):>5}  {vlan:4d}  {what}{padding}{int(age):3d}"
+
+
+def _mdb_flush(datapaths: Datapaths, arguments: Sequence[str]) -> str:
+    for bridge in _chosen(datapaths, arguments):
+        if arguments and bridge.multicast is None:
+            raise CommandError("multicast snooping is disabled")
+        bridge.flush_multicast()
+    return "table successfully flushed"
 
 
 # ---- bridges and flows

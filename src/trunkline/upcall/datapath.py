@@ -46,7 +46,7 @@ from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
 from trunkline.translate.translate import translate, translate_actions, translate_frozen
 from trunkline.translate.userspace import SLOW, slow_path
-from trunkline.upcall.effects import apply, sort
+from trunkline.upcall.effects import apply, apply_snooping, sort
 from trunkline.upcall.megaflows import Index, Megaflow
 from trunkline.upcall.resuming import continuation, framed, thawed
 from trunkline.upcall.taking_up import Left, TakingUp
@@ -296,6 +296,8 @@ class Datapath:
             result = translate(bridge, key)
             self._translations.total += 1
         apply(sort(result.effects), 1, octets, now)
+        if result.slow:
+            apply_snooping(result.effects, upcall.packet.frame, now)
         self.provider.execute(upcall.packet, upcall.key, result.actions, upcall.known)
         if known:
             return
@@ -308,6 +310,8 @@ class Datapath:
     def carry_out(self, packet: Packet, key: int, result: Result) -> None:
         """Does for one packet what its translation says; leaves no megaflow."""
         apply(sort(result.effects), 1, len(packet.frame), self.clock.monotonic())
+        if result.slow:
+            apply_snooping(result.effects, packet.frame, self.clock.monotonic())
         self._executions.total += 1
         self.provider.execute(packet, key & layout.PACKET, result.actions)
 
@@ -335,6 +339,7 @@ class Datapath:
             return
         bridge, key = found
         result = translate(bridge, key)
+        apply_snooping(result.effects, upcall.packet.frame, self.clock.monotonic())
         self._translations.total += 1
         self._executions.total += 1
         self.provider.execute(upcall.packet, upcall.key, result.actions, upcall.known)

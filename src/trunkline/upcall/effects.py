@@ -26,6 +26,7 @@ from trunkline.translate.result import (
     LearnFlow,
     LearnNeighbour,
     Missed,
+    Snoop,
     Solicit,
 )
 
@@ -85,6 +86,13 @@ def apply_learning(effects: Iterable[Effect], now: float) -> None:
     for effect in effects:
         if type(effect) in TEACHING:
             _APPLY[type(effect)](effect, 0, 0, now)
+
+
+def apply_snooping(effects: Iterable[Effect], frame: bytes, now: float) -> None:
+    """What is read in the packet itself, which each packet does anew."""
+    for effect in effects:
+        if type(effect) is Snoop:
+            effect.bridge.snoop(effect.vlan, effect.port, frame, now)
 
 
 def _learn(effect: Learn, packets: int, octets: int, used: float) -> None:
@@ -156,6 +164,7 @@ _APPLY: Final[dict[type, Callable[[Any, int, int, float], None]]] = {
     CountReceived: _count_received,
     Solicit: _solicit,
     FinTimeout: _fin_timeout,
+    Snoop: lambda effect, packets, octets, used: None,  # see apply_snooping
     Dropped: lambda effect, packets, octets, used: effect.counter.add(packets),
 }
 TEACHING: Final = frozenset((Learn, LearnFlow, LearnNeighbour, FinTimeout))

@@ -20,7 +20,7 @@ from trunkline.translate.translate import translate, translate_actions
 from trunkline.upcall import ct_next
 from trunkline.upcall.commands import Datapaths
 from trunkline.upcall.dpctl import shown_actions
-from trunkline.upcall.effects import apply_learning
+from trunkline.upcall.effects import apply_learning, apply_snooping
 from trunkline.upcall.trace_request import Request, parse_packet_out, parse_trace
 
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
@@ -56,14 +56,18 @@ def trace(request: Request) -> str:
         key = (_resumed(part, state) if tracked else part.key) & ~_ACTSET_MASK
         why: list[Node] = []
         if request.actions is not None and not part.kind:
-            result = translate_actions(request.bridge, key, request.actions, why, telling=request.effective)
+            result = translate_actions(
+                request.bridge, key, request.actions, why, telling=request.effective, frame=request.frame
+            )
         else:
-            result = translate(request.bridge, key, why, telling=request.effective)
+            result = translate(request.bridge, key, why, telling=request.effective, frame=request.frame)
         if part.kind:
             parts.append(_heading(part, state))
         parts.append(render(request, key, result, why))
         if request.effective:
             apply_learning(result.effects, request.bridge.clock.monotonic())
+        if request.frame is not None:
+            apply_snooping(result.effects, request.frame, request.bridge.clock.monotonic())
         waiting += result.recirculations
     return "\n".join(parts)
 

@@ -72,6 +72,8 @@ class Request(NamedTuple):
     port_names: dict[int, str]
     """Of the datapath, likewise."""
     actions: tuple[a.Action, ...] | None = None
+    frame: bytes | None = None
+    """The packet, if there is one."""
 
 
 class _Options(NamedTuple):
@@ -179,7 +181,7 @@ def _request(datapaths: Datapaths, options: _Options) -> Request:
     if options.names:
         names = {port.number: port.name for port in datapath.provider.ports()}
         context = TextContext({}, {number: one for one, number in bridge.numbers.items()})
-    return Request(bridge, key, effective, options.states, context, names)
+    return Request(bridge, key, effective, options.states, context, names, frame=packet)
 
 
 def _split(words: list[str]) -> tuple[list[str], bytes | None]:
