@@ -33,6 +33,7 @@ from trunkline.ovsdb.mutations import parse_mutation
 from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.text import TextError as DatumTextError
 from trunkline.ovsdb.text import datum_from_text
+from trunkline.packet.membership import read_membership
 from trunkline.packet.parse import parse
 
 SCHEMA = Schema.from_json(loads(schema_text("Open_vSwitch")))
@@ -101,6 +102,7 @@ TEXT = (
 )
 BYTES = (
     Parser("packet", parse, ()),
+    Parser("membership", read_membership, ()),
     Parser("database file", lambda data: load(data, "file", lambda: "0" * 36), (OvsdbError,)),
     Parser("log records", lambda data: list(read_records(data, "file")), (OvsdbError,)),
     Parser("OpenFlow", conversation, ()),

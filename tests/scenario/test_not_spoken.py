@@ -14,7 +14,6 @@ CASES = (
     ("set Interface m1 cfm_mpid=5", "cfm/show,cfm/show m1,cfm/set-fault m1 true", "bfd/show"),
     ("set Interface m1 bfd:enable=true", "bfd/show,bfd/set-forwarding true", "cfm/show"),
     ("set Port m1 lacp=active", "lacp/show,lacp/show m1,lacp/show-stats m1", "bond/list"),
-    ("set Bridge br0 mcast_snooping_enable=true", "mdb/show br0,mdb/flush,mdb/flush br0", "bond/list"),
     (QOS, "qos/show m1,qos/show-types m1", "qos/show br0"),
     (AUTO_ATTACH, "autoattach/status,autoattach/status br0", "autoattach/status br1"),
     (BOND, "bond/list,bond/show m1,bond/migrate m1 1 x,dpif-netdev/bond-show", "lacp/show"),

@@ -393,6 +393,7 @@ class Bridge:
         self._macs_changed(self.macs.forget_port(name))
         if self.multicast is not None:
             self._multicast_changed(self.multicast.forget_port(name))
+            self._expire_multicast(self.clock.monotonic())
 
     def _macs_changed(self, changed: list[tuple[int, int]]) -> None:
         if changed:
@@ -414,6 +415,7 @@ class Bridge:
             table.set_aging(settings.aging_time)
             table.flood_unregistered = settings.flood_unregistered
             self._multicast_changed(table.set_limit(settings.table_size))
+            self._expire_multicast(self.clock.monotonic())
 
     def snoop(self, vlan: int, port: str, frame: bytes, now: float) -> None:
         """A message about multicast groups came in on `port`."""
@@ -423,10 +425,15 @@ class Bridge:
             if message is not None:
                 shared = config.report_flood
                 self._multicast_changed(self.multicast.hear(vlan, port, message, now, shared=shared))
+                self._expire_multicast(now)
 
     def flush_multicast(self) -> None:
         if self.multicast is not None:
             self._multicast_changed(self.multicast.flush())
+
+    def _expire_multicast(self, now: float) -> None:
+        if self.multicast is not None:
+            self._multicast_changed(self.multicast.expire(now))
 
     def _multicast_changed(self, changed: Changed) -> None:
         self.fabric.changes += [multicast_token(self.name, *group) for group in changed.groups]
@@ -438,8 +445,7 @@ class Bridge:
     def run(self, now: float) -> None:
         """Lets addresses and flows expire; to be called after statistics have come from the datapath."""
         self._macs_changed(self.macs.expire(now))
-        if self.multicast is not None:
-            self._multicast_changed(self.multicast.expire(now))
+        self._expire_multicast(now)
         for removed in self.flows.expire(now):
             self.clients.tell(removed)
         self.tell_unsaid()

@@ -10,11 +10,11 @@ Entries are keyed by bytes, whose hash is keyed, for whoever can send packets ch
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
-from trunkline.packet.membership import Change, Message
+from trunkline.packet.membership import Message
 
 ROUTER_AGING: Final = 180.0
 
@@ -34,10 +34,12 @@ class Router(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """What a call has changed: groups by (VLAN, address), and whether routers came or went."""
+    """What a call has changed: groups by (VLAN, address), and whether routers came or went; how many groups a
+    report has made, and how many ports left theirs."""
 
     groups: tuple[tuple[int, int], ...] = ()
     routers: bool = False
+    entries: int = 0
 
 
 def group_key(vlan: int, address: int) -> bytes:
@@ -47,14 +49,13 @@ def group_key(vlan: int, address: int) -> bytes:
 class MulticastTable:
     """Groups and routers of one bridge.  `flood_unregistered`: what nobody has asked for goes everywhere."""
 
-    __slots__ = ("_ages", "_groups", "_routers", "aging", "flood_unregistered", "limit")
+    __slots__ = ("_groups", "_routers", "aging", "flood_unregistered", "limit")
 
     def __init__(self, aging: float = 300.0, limit: int = 2048, *, flood_unregistered: bool = True) -> None:
         self.aging = aging
         self.limit = limit
         self.flood_unregistered = flood_unregistered
         self._groups: OrderedDict[bytes, Group] = OrderedDict()  # least recently reported first
-        self._ages: OrderedDict[tuple[bytes, str], None] = OrderedDict()  # in the order of expiry
         self._routers: OrderedDict[tuple[int, str], float] = OrderedDict()  # least recently heard first
 
     # ---- looking
@@ -72,22 +73,14 @@ class MulticastTable:
     def is_router(self, vlan: int, port: str) -> bool:
         return (vlan, port) in self._routers
 
-    def foresee(self, vlan: int, port: str, changes: Iterable[Change], *, shared: bool) -> int:
-        """How many entries `hear` would make or end if `changes` came in on `port`."""
-        known: dict[int, set[str]] = {}
-        count = 0
-        for address, wanted in changes:
-            ports = known.get(address)
-            if ports is None:
-                group = self.lookup(vlan, address)
-                ports = known[address] = set(group.ports) if group is not None else set()
-            if wanted and not self.is_router(vlan, port):
-                count += not ports
-                ports.add(port)
-            elif not wanted and port in ports and not shared:
-                count += 1
-                ports.discard(port)
-        return count
+    def foresee(self, vlan: int, port: str, message: Message, *, shared: bool) -> int:
+        """How many entries `hear` would make or end."""
+        copy = MulticastTable(self.aging, self.limit)
+        copy._groups.update(
+            (key, group._replace(ports=OrderedDict(group.ports))) for key, group in self._groups.items()
+        )
+        copy._routers.update(self._routers)
+        return copy.hear(vlan, port, message, 0.0, shared=shared).entries
 
     # ---- learning
 
@@ -99,12 +92,13 @@ class MulticastTable:
         if message.querier is not None:
             return self._query(vlan, port, now) if message.querier else Changed()
         groups: list[tuple[int, int]] = []
+        entries = 0
         for address, wanted in message.changes:
             if wanted:
-                self._join(vlan, port, address, now, groups)
+                entries += self._join(vlan, port, address, now, groups)
             elif not shared:
-                self._leave(vlan, port, address, groups)
-        return Changed(tuple(groups))
+                entries += self._leave(vlan, port, address, groups)
+        return Changed(tuple(groups), entries=entries)
 
     def _query(self, vlan: int, port: str, now: float) -> Changed:
         fresh = (vlan, port) not in self._routers
@@ -112,11 +106,13 @@ class MulticastTable:
         self._routers.move_to_end((vlan, port))
         return Changed(routers=fresh)
 
-    def _join(self, vlan: int, port: str, address: int, now: float, groups: list[tuple[int, int]]) -> None:
+    def _join(self, vlan: int, port: str, address: int, now: float, groups: list[tuple[int, int]]) -> bool:
+        """Whether the group is new."""
         if self.is_router(vlan, port):
-            return
+            return False
         key = group_key(vlan, address)
         group = self._groups.get(key)
+        is_new = group is None
         if group is None:
             groups += self._evict(self.limit - 1)
             group = self._groups[key] = Group(vlan, address, OrderedDict())
@@ -124,16 +120,18 @@ class MulticastTable:
             groups.append((vlan, address))
         group.ports[port] = now + self.aging
         group.ports.move_to_end(port)
-        self._ages[key, port] = None
-        self._ages.move_to_end((key, port))
         self._groups.move_to_end(key)
+        return is_new
 
-    def _leave(self, vlan: int, port: str, address: int, groups: list[tuple[int, int]]) -> None:
+    def _leave(self, vlan: int, port: str, address: int, groups: list[tuple[int, int]]) -> bool:
+        """Whether the group was wanted there."""
         key = group_key(vlan, address)
         group = self._groups.get(key)
-        if group is not None and port in group.ports:
-            groups.append((vlan, address))
-            self._drop_port(key, group, port)
+        if group is None or port not in group.ports:
+            return False
+        groups.append((vlan, address))
+        del group.ports[port]
+        return True
 
     # ---- forgetting
 
@@ -142,7 +140,6 @@ class MulticastTable:
             tuple((one.vlan, one.address) for one in self._groups.values()), bool(self._routers)
         )
         self._groups.clear()
-        self._ages.clear()
         self._routers.clear()
         return changed
 
@@ -150,31 +147,41 @@ class MulticastTable:
         """The port is gone or means something else now."""
         groups = []
         for key, group in list(self._groups.items()):
-            if port in group.ports:
+            if group.ports.pop(port, None) is not None:
                 groups.append((group.vlan, group.address))
-                self._drop_port(key, group, port)
+                if not group.ports:
+                    del self._groups[key]
         gone = [router for router in self._routers if router[1] == port]
         for router in gone:
             del self._routers[router]
         return Changed(tuple(groups), bool(gone))
 
     def expire(self, now: float) -> Changed:
+        """Forgets what has not been reported for too long, and groups that nobody wants, in the order of their
+        last reports.  To be called after every change.
+
+        A group of which somebody is still heard ends the search: what comes after it goes later.  So a group
+        that the last one has left may be known for a while, and what is sent to it is not flooded.
+        """
         groups = []
-        while self._ages:
-            key, port = next(iter(self._ages))
-            group = self._groups[key]
-            if group.ports[port] > now:
+        for key, group in list(self._groups.items()):
+            old = [port for port, expires in group.ports.items() if expires <= now]
+            for port in old:
+                del group.ports[port]
+            if old or not group.ports:
+                groups.append((group.vlan, group.address))
+            if group.ports:
                 break
-            groups.append((group.vlan, group.address))
-            self._drop_port(key, group, port)
+            del self._groups[key]
         gone = [router for router, expires in self._routers.items() if expires <= now]
         for router in gone:
             del self._routers[router]
         return Changed(tuple(groups), bool(gone))
 
     def next_expiry(self) -> float | None:
-        times = [self._groups[key].ports[port] for key, port in islice(self._ages, 1)]
-        times += islice(self._routers.values(), 1)
+        times = list(islice(self._routers.values(), 1))
+        for group in islice(self._groups.values(), 1):
+            times += islice(group.ports.values(), 1)
         return min(times, default=None)
 
     def set_aging(self, aging: float) -> None:
@@ -192,14 +199,6 @@ class MulticastTable:
     def _evict(self, room: int) -> list[tuple[int, int]]:
         gone = []
         while len(self._groups) > max(room, 0):
-            key, group = self._groups.popitem(last=False)
-            for port in group.ports:
-                del self._ages[key, port]
+            _, group = self._groups.popitem(last=False)
             gone.append((group.vlan, group.address))
         return gone
-
-    def _drop_port(self, key: bytes, group: Group, port: str) -> None:
-        del group.ports[port]
-        del self._ages[key, port]
-        if not group.ports:
-            del self._groups[key]

@@ -7,7 +7,7 @@ the groups that every host is in (224.0.0.x, ff02::1) always are.
 Messages of IGMP and MLD have to be read, which no datapath does: their packets take the slow path.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from trunkline.base.addresses import format_address
@@ -75,16 +75,16 @@ def snoop(
         return
     x.reads.append(multicast_token(x.bridge.name, vlan, address))
     group = table.lookup(vlan, address)
-    if group is not None:
-        _to_group(x, group, came, out)
-        _to_flooded(x, came, out)
-        _to_routers(x, table, came, vlan, out)
-    elif table.flood_unregistered:
+    if group is None and table.flood_unregistered:
         x.note("unregistered multicast, flooding")
         flood()
+        return
+    if group is None:
+        ports = [*_routers(x, table, came, vlan), *_flooded(x, came)]
     else:
-        _to_routers(x, table, came, vlan, out)
-        _to_flooded(x, came, out)
+        ports = [*_members(x, group, came), *_flooded(x, came), *_routers(x, table, came, vlan)]
+    for port in ports:  # one that is named twice gets two, as in the original
+        out(port)
 
 
 def _message(
@@ -97,8 +97,10 @@ def _message(
     flood: Callable[[], None],
     out: Out,
 ) -> None:
-    """A message of IGMP or MLD, which teaches the bridge; `reports` are the types that only routers need."""
-    x.look(layout.bits("tp_src"))
+    """A message of IGMP or MLD, which teaches the bridge; `reports` are the types that only routers need.
+
+    The type of IGMP need not be in a megaflow: each packet of the slow path is translated by itself.
+    """
     x.slow |= SLOW_ACTION
     if came.interfaces and not came.multicast_flood:
         if x.telling and x.frame is not None:
@@ -107,8 +109,8 @@ def _message(
                 _tell(x, table, came, vlan, message)
         x.effects.append(Snoop(x.bridge, vlan, came.name))
     if x.key >> _KIND & 0xFFFF in reports:
-        _to_routers(x, table, came, vlan, out)
-        _to_report_ports(x, came, out)
+        for port in [*_routers(x, table, came, vlan), *_told_of_reports(x, came)]:
+            out(port)
         return
     x.note(otherwise)
     flood()
@@ -123,7 +125,7 @@ def _tell(x: Walk, table: MulticastTable, came: PortConfig, vlan: int, message: 
         if message.querier and not table.is_router(vlan, came.name):
             source = f" from {format_address(message.querier)} is" if message.protocol == "IGMP" else ""
             x.note(f"multicast snooping query{source} {where}")
-    elif count := table.foresee(vlan, came.name, message.changes, shared=came.report_flood):
+    elif count := table.foresee(vlan, came.name, message, shared=came.report_flood):
         if message.listed:
             x.note(f"multicast snooping processed {count} addresses {where}")
         else:
@@ -132,16 +134,16 @@ def _tell(x: Walk, table: MulticastTable, came: PortConfig, vlan: int, message: 
             x.note(f"multicast snooping {verb} {format_address(group)} is {where}")
 
 
-def _to_group(x: Walk, group: Group, came: PortConfig, out: Out) -> None:
+def _members(x: Walk, group: Group, came: PortConfig) -> Iterator[PortConfig]:
     for name in list(group.ports):
         if name == came.name:
             x.note("mcast group port is input port, dropping")
         else:
             x.note("forwarding to mcast group port")
-            out(x.bridge.ports[name])
+            yield x.bridge.ports[name]
 
 
-def _to_routers(x: Walk, table: MulticastTable, came: PortConfig, vlan: int, out: Out) -> None:
+def _routers(x: Walk, table: MulticastTable, came: PortConfig, vlan: int) -> Iterator[PortConfig]:
     x.reads.append(routers_token(x.bridge.name))
     for router in table.routers():
         if router.vlan != vlan:
@@ -150,30 +152,26 @@ def _to_routers(x: Walk, table: MulticastTable, came: PortConfig, vlan: int, out
             x.note("mcast router port is input port, dropping")
         else:
             x.note("forwarding to mcast router port")
-            out(x.bridge.ports[router.port])
+            yield x.bridge.ports[router.port]
 
 
-def _to_flooded(x: Walk, came: PortConfig, out: Out) -> None:
-    """To the ports that are to get all multicast."""
+def _flooded(x: Walk, came: PortConfig) -> Iterator[PortConfig]:
+    """The ports that are to get all multicast."""
     x.reads.append(ports_token(x.bridge.name))
-    for port in list(x.bridge.multicast_ports.values()):
-        if not port.multicast_flood:
-            continue
-        if port is came:
+    for port in x.bridge.multicast_ports.values():
+        if port.multicast_flood and port is came:
             x.note("mcast flood port is input port, dropping")
-        else:
+        elif port.multicast_flood:
             x.note("forwarding to mcast flood port")
-            out(port)
+            yield port
 
 
-def _to_report_ports(x: Walk, came: PortConfig, out: Out) -> None:
-    """To the ports that are to get all reports."""
+def _told_of_reports(x: Walk, came: PortConfig) -> Iterator[PortConfig]:
+    """The ports that are to get all reports."""
     x.reads.append(ports_token(x.bridge.name))
-    for port in list(x.bridge.multicast_ports.values()):
-        if not port.report_flood:
-            continue
-        if port is came:
+    for port in x.bridge.multicast_ports.values():
+        if port.report_flood and port is came:
             x.note("mcast port is input port, dropping the Report")
-        else:
+        elif port.report_flood:
             x.note("forwarding report to mcast flagged port")
-            out(port)
+            yield port

@@ -303,7 +303,7 @@ class Datapath:
             return
         if len(self.megaflows) < self.flow_limit:  # the packet went first: somebody waits for it
             self.install(bridge, key, result, now)
-        if len(fresh) < _FRESH:
+        if len(fresh) < _FRESH and not result.slow:
             mask = result.wildcards & layout.PACKET
             fresh[mask, packet_key & mask] = result
 

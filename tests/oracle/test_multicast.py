@@ -65,12 +65,19 @@ def table(text: str) -> list[str]:
     return text.splitlines()
 
 
-def outcome(text: str) -> tuple[list[str], list[str], bool]:
+def outcome(text: str, vlan: int | None = None) -> tuple[list[str], list[str], bool]:
     """Of a trace: what is said, where the packet goes (in any order), and whether it is read."""
     said = re.findall(r"^ *(?:->|>>) (.*)$", text, re.MULTILINE)
     actions = re.findall(r"^Datapath actions: (.*)$", text, re.MULTILINE)
     assert len(actions) == 1, text
-    return said, sorted(actions[0].split(",")), "slow path" in text
+    sent = []
+    tag = "" if vlan is None else f"push_vlan(vid={vlan},pcp=0)"  # that the packet came with
+    for action in re.findall(r"[a-z_0-9]+(?:\([^)]*\))?", actions[0]):
+        if action.startswith(("push_vlan", "pop_vlan")):
+            tag = action.removesuffix("pop_vlan")
+        else:
+            sent.append(f"{tag} {action}")
+    return said, sorted(sent), "slow path" in text
 
 
 def warp(pair: Pair, seconds: int) -> None:
@@ -119,9 +126,9 @@ def test_what_is_learned_and_where_packets_go(pair: Pair) -> None:
         choice = rnd.random()
         done = str(step)
         if choice < 0.45:
-            frame = framed(message(rnd), rnd.randint(1, 3), rnd.choice((None, None, None, 7)))
+            packet = message(rnd)
         elif choice < 0.85:
-            frame = framed(data(rnd.choice(GROUPS + GROUPS6)), rnd.randint(1, 3), rnd.choice((None, None, 7)))
+            packet = data(rnd.choice(GROUPS + GROUPS6))
         elif choice < 0.95:
             warp(pair, rnd.choice((1, 5, 20, 100)))
             assert len(set(agree(pair, "mdb/show", "br0"))) == 1, step
@@ -135,10 +142,12 @@ def test_what_is_learned_and_where_packets_go(pair: Pair) -> None:
             want, got = pair.control("mdb/flush", *rnd.choice(((), ("br0",))))
             assert got == want
             continue
+        vlan = rnd.choice((None, None, None, 7))
+        frame = framed(packet, rnd.randint(1, 3), vlan)
         in_port = rnd.choice(("1", "2", "3", "4", "1", "2", "3", "4", "LOCAL"))
         want, got = pair.control("ofproto/trace", "br0", f"in_port={in_port}", frame.hex())
-        assert outcome(got) == outcome(want), (done, want, got)
-        seen.update(re.sub(r"(?<= )[-0-9a-f.:]{3,}|\d+", "N", line) for line in outcome(want)[0])
+        assert outcome(got, vlan) == outcome(want, vlan), (done, want, got)
+        seen.update(re.sub(r"(?<= )[-0-9a-f.:]{3,}|\d+", "N", line) for line in outcome(want, vlan)[0])
         shown = pair.control("mdb/show", "br0")
         assert shown[1] == shown[0], done
     assert len(seen) >= 20, seen  # most of what can be said
