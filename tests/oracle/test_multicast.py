@@ -61,10 +61,6 @@ def message(rnd: random.Random) -> bytes:
     return ipv4(2, group, igmp(rnd.choice((0x13, 0x14, 0x99)), group, intact=intact))
 
 
-def table(text: str) -> list[str]:
-    return text.splitlines()
-
-
 def outcome(text: str, vlan: int | None = None) -> tuple[list[str], list[str], bool]:
     """Of a trace: what is said, where the packet goes (in any order), and whether it is read."""
     said = re.findall(r"^ *(?:->|>>) (.*)$", text, re.MULTILINE)
@@ -181,12 +177,21 @@ def test_packets_through_the_datapath(pair: Pair) -> None:
         for port in ("p1", "p2", "p3", "p4"):
             switch.vsctl("--if-exists", "del-port", port)
 
+    def seen() -> list[int]:
+        """Packets that each datapath has looked up so far."""
+        found = [re.search(r"hit:(\d+) missed:(\d+)", switch.control("dpctl/show")) for switch in pair.both]
+        return [int(one[1]) + int(one[2]) for one in found if one is not None]
+
     def sent(port: str, frame: bytes, expected: set[str]) -> None:
         """Both send `frame` out of the ports `expected`, and out of no other."""
         deadline = time.monotonic() + 30
-        found: list[dict[str, list[bytes]]] = [{}, {}]
+        before = seen()
         for switch in pair.both:
             assert not switch.control("netdev-dummy/receive", port, frame.hex()).startswith("error")
+        while any(now == then for now, then in zip(seen(), before, strict=True)):
+            assert time.monotonic() < deadline, "the packet has not been looked at"
+            time.sleep(0.01)
+        found: list[dict[str, list[bytes]]] = [{}, {}]
         while True:
             for switch, capture, out in zip(pair.both, captures, found, strict=True):
                 switch.control("revalidator/wait")

@@ -157,7 +157,7 @@ class MulticastTable:
         return Changed(tuple(groups), bool(gone))
 
     def expire(self, now: float) -> Changed:
-        """Forgets what has not been reported for too long, and groups that nobody wants, in the order of their
+        """Forgets what has not been reported for too long, and groups that nobody wants, in the order of the
         last reports.  To be called after every change.
 
         A group of which somebody is still heard ends the search: what comes after it goes later.  So a group
