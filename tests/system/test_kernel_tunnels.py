@@ -177,6 +177,45 @@ def test_traffic_goes_on_while_the_switches_are_stopped(sides: list[Side], case:
         transfer(sides, case.inside)
 
 
+def test_a_packet_for_several_tunnels(sides: list[Side]) -> None:
+    """Each gets it, while the switches are stopped; the other side goes by what comes out of one alone, wherever
+    that stands in the list."""
+    tunnels = {
+        "t0": ("vxlan", ("options:key=21",)),
+        "t1": ("lisp", ("options:key=22",)),
+        "t2": ("gre", ("options:key=23", "options:seq=true")),
+        "t3": ("geneve", ("options:key=24", "options:csum=true")),
+    }
+    for side in sides:
+        side.machine(
+            "ethtool", "-K", "eth0", "tso", "off"
+        )  # Python would have to cut what goes into t2
+        command = ["--if-exists", "del-port", "t0"]
+        for name, (type, options) in tunnels.items():
+            command += ["--", "add-port", "br0", name, "--", "set", "interface", name, f"type={type}",
+                        f"options:remote_ip={ENDS[4][1 - side.number]}", *options]  # fmt: skip
+        side.host.vsctl(*command)
+    try:
+        for listened in tunnels:
+            for side in sides:
+                side.host.run("ovs-ofctl", "del-flows", "br0")
+                new = f"mod_dl_dst:02:00:00:00:00:0{side.number + 1},"
+                for flow in (
+                    f"in_port=m0,ip,actions={','.join(f'output:{name}' for name in tunnels)}",
+                    f"in_port={listened},actions={new}output:m0",
+                ):
+                    side.host.run("ovs-ofctl", "add-flow", "br0", flow)
+            reach(sides)
+            transfer(sides, 4)
+            with stopped(sides):
+                ping(sides)
+                transfer(sides, 4)
+    finally:
+        for side in sides:
+            side.machine("ethtool", "-K", "eth0", "tso", "on")
+            side.host.vsctl(*(word for name in tunnels for word in ("--", "del-port", name)))
+
+
 def test_routes_are_followed(sides: list[Side]) -> None:
     """The way leads through another device, to an address that is on none of the two."""
     left, right = (side.host.namespace for side in sides)

@@ -62,6 +62,55 @@ INLINE int output(struct __sk_buff *skb, struct scratch *s, const struct action 
 	return GOING_ON;
 }
 
+/* A packet that goes to several tunnels: all but the last get a copy, and a copy cannot be given a header here.  It comes in
+ * once more where the packet has come in, with what is to be done beside it (`encapsulate_copy`).  0: it is on its way. */
+INLINE int send_copy(struct __sk_buff *skb, struct scratch *s, u32 number)
+{
+	u32 port_number = s->port;
+	struct port *port = bpf_map_lookup_elem(&ports, &port_number);
+	if (s->slot || !port || port->flags & PORT_TO_HOST) /* nobody is at the ingress of such a device */
+		return -1;
+	skb->cb[0] = (u32)salt;
+	skb->cb[1] = salt >> 32;
+	skb->cb[2] = bpf_ntohl(s->key.packet_type) << 16 | number;
+	skb->cb[3] = skb->priority;
+	skb->cb[4] = s->port;
+	int failed = bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	skb->cb[0] = 0;
+	return failed;
+}
+
+INLINE int is_copy(struct __sk_buff *skb)
+{
+	return skb->cb[0] == (u32)salt && skb->cb[1] == salt >> 32 && salt;
+}
+
+GLOBAL int encapsulate_copy(struct __sk_buff *skb, struct scratch *s)
+{
+	if (!s)
+		return TC_ACT_SHOT;
+	u32 number = skb->cb[2] & 0xffff, kind = skb->cb[2] >> 16;
+	skb->cb[0] = 0;
+	skb->priority = skb->cb[3]; /* on its way it has become 0 */
+	s->key.packet_type = kind ? bpf_htonl(0x10000 | kind) : 0;
+	s->key.skb_priority = bpf_htonl(skb->priority);
+	s->port = skb->cb[4];
+	s->key.dp_in_port = bpf_htonl(s->port);
+	s->key.pkt_mark = bpf_htonl(skb->mark);
+	s->known = 0;
+	s->cutting = 0;
+	if (!extract_plain(skb, s) && !extract(skb, s))
+		return TC_ACT_SHOT;
+	int result = encapsulate(skb, s, number);
+	if (!result) {
+		send_up(skb, s, UPCALL_TUNNEL, number);
+		return TC_ACT_SHOT;
+	}
+	if (result == TC_ACT_SHOT)
+		count_drop(s, DROP_TUNNEL_ERROR);
+	return result;
+}
+
 /* Output to a tunnel whose header the program writes; what it cannot send so goes up, and Python sends it. */
 INLINE int output_with_header(struct __sk_buff *skb, struct scratch *s, const struct action *a)
 {
@@ -75,6 +124,8 @@ INLINE int output_with_header(struct __sk_buff *skb, struct scratch *s, const st
 				return STOP;
 		}
 		result = encapsulate(skb, s, number);
+	} else if (!send_copy(skb, s, number)) {
+		return GOING_ON;
 	}
 	if (!result) {
 		refresh(skb, s);

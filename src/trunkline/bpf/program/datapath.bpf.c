@@ -103,6 +103,8 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 		s->words[i] = 0;
 	s->words[OPTIONS_LENGTH] = 0;
 	s->slot = 0;
+	if (is_copy(skb))
+		return encapsulate_copy(skb, s);
 	if (port & DEVICE_IS_UNDERLAY) {
 		int found = decapsulate(skb, s);
 		if (found <= 0)
