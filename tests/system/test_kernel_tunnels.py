@@ -178,8 +178,8 @@ def test_traffic_goes_on_while_the_switches_are_stopped(sides: list[Side], case:
 
 
 def test_a_packet_for_several_tunnels(sides: list[Side]) -> None:
-    """Each gets it, while the switches are stopped; the other side goes by what comes out of one alone, wherever
-    that stands in the list."""
+    """Each gets it, while the switches are stopped; the other side goes by what comes out of one alone,
+    wherever that stands in the list."""
     tunnels = {
         "t0": ("vxlan", ("options:key=21",)),
         "t1": ("lisp", ("options:key=22",)),
