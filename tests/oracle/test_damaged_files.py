@@ -154,5 +154,9 @@ def test_other_ends(both: tuple[Opener, Opener], tmp_path: Path) -> None:
         b"OVSDB JSON -1 da39a3ee5e6b4b0d3255bfef95601890afd80709\n{}\n", b"x" * 300,
     )  # fmt: skip
     files = [(repr(tail[:20]), data + tail) for tail in tails]
+    numbers = "-3 +3 007 -0 9223372036854775807 9223372036854775808 -9223372036854775808 18446744073709551613"
+    for number in [*numbers.split(), "18446744073709551615", "18446744073709551616", "-18446744073709551616"]:
+        end = f"OVSDB JSON {number} da39a3ee5e6b4b0d3255bfef95601890afd80709\nabc".encode()
+        files += [(f"length {number}", data + end), (f"first length {number}", end)]
     files += [(f"only {size}", data[:size]) for size in (0, 1, 6, 11, 20, 60, 100)]
     assert not different(both, files)

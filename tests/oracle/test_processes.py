@@ -76,6 +76,8 @@ def life(program: str) -> list[object]:
         pid = holder(pidfile)
         until(lambda: "crashes" in title(monitor))
         seen.append(title(monitor))
+        seen.append([Path(f"/proc/{one}/comm").read_text() for one in (monitor, pid)])
+        seen.append(title(pid).partition(directory)[2])  # its own, not the monitor's
         appctl = ["/usr/bin/ovs-appctl", "-t", "ovsdb-server", "version"]  # finds it by the pid file
         until(lambda: subprocess.run(appctl, env=variables, capture_output=True, timeout=20).returncode == 0)
         os.kill(pid, signal.SIGTERM)
@@ -91,6 +93,20 @@ def life(program: str) -> list[object]:
                 os.kill(left, signal.SIGKILL)
         shutil.rmtree(directory)
     return seen
+
+
+def test_a_socket_that_cannot_be(tmp_path: Path) -> None:
+    """A directory that is not there, a name that is taken by one: what is to be removed, too."""
+    for path in ("/nonexistent/socket", str(tmp_path)):
+        said = []
+        for program in (ORIGINAL, OURS):
+            words = [program, "--no-dbs", f"--unixctl={path}"]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+            lines = [line.split("|", 2)[-1] for line in done.stderr.splitlines()]
+            # The original takes the reason of the last line for that of the others.
+            said.append((done.returncode, [re.sub(r"(failed: |socket \().*", r"\1", line) for line in lines]))
+        assert said[0] == said[1]
+        assert "could not unlink" in str(said[0])
 
 
 def test_a_crash_is_followed_by_a_restart_and_a_stop_by_none() -> None:

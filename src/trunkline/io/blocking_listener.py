@@ -11,6 +11,7 @@ from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.addresses import by_name
 from trunkline.io.blocking import BlockingStream
 from trunkline.io.files import socket_path
+from trunkline.io.target_log import report_unbound
 from trunkline.io.tls import TlsFiles, handshake_error, prepare
 
 
@@ -61,9 +62,7 @@ def _bound_unix(path: str, log: Log) -> socket.socket:
             bound.bind(short)
     except OSError as error:
         bound.close()
-        reason = os.strerror(error.errno or errno.EIO)
-        log.module("fatal_signal").warn('could not unlink "%s" (%s)', path, reason)
-        log.module("stream_unix").err("%s: binding failed: %s", path, reason)
+        report_unbound(path, error, log)
         raise
     return bound
 

@@ -127,12 +127,14 @@ class Daemonize:
 
     def _watch(self) -> None:
         """Returns in the daemon, as often as it has to be started again."""
-        crashes = 0
+        title, crashes = _title(), 0
         status_text = "healthy"
         last_restart: float | None = None
         while True:
             pid, pipe = _fork()
             if pid == 0:
+                if crashes:
+                    _write_title(title)
                 self._become_daemon(pipe, crashes)
                 return
             if os.read(pipe, 1):
@@ -148,6 +150,7 @@ class Daemonize:
                 os.close(pipe)
             self._log.subprogram = "monitor"
             self._log.pid = os.getpid()
+            set_name("monitor")
             set_title(f"{self._log.program}: monitoring pid {pid} ({status_text})")
             if self._log.has_file:
                 self._log.module("vlog").info("closing log file")
@@ -240,10 +243,25 @@ def set_name(name: str) -> None:
 
 def set_title(title: str) -> None:
     """The command line of this process as ps shows it: written over the one it was started with."""
+    _, room = _title_place()
+    if room:
+        _write_title(os.fsencode(title)[: room - 1].ljust(room, b"\0"))
+
+
+def _title_place() -> tuple[int, int]:
+    """Address and length of the command line, as the kernel looks it up; 0 if there is none."""
     with open("/proc/self/stat") as stat:
         fields = stat.read().rpartition(")")[2].split()
     start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end (proc(5), fields 48 and 49)
-    if start and end > start:
-        room = end - start
-        data = os.fsencode(title)[: room - 1].ljust(room, b"\0")
-        ctypes.memmove(start, data, room)
+    return start, max(0, end - start) if start else 0
+
+
+def _title() -> bytes:
+    """What stands there, to be written back."""
+    start, room = _title_place()
+    return ctypes.string_at(start, room) if room else b""
+
+
+def _write_title(data: bytes) -> None:
+    if data:
+        ctypes.memmove(_title_place()[0], data, len(data))

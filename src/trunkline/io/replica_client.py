@@ -155,7 +155,7 @@ class ReplicaClient:
         self.state = self.state.happened(event, self._timing, self._clock.monotonic())
 
     def _flush(self) -> None:
-        data = self.replica.to_send()
+        data = self.replica.take_output()
         if data and self._stream is not None:
             self._stream.write(data)
 

@@ -17,7 +17,7 @@ from trunkline.base.log import WARN, Log, RateLimit
 from trunkline.base.targets import OVSDB_PORT, PASSIVE, Target, TargetError, parse_target
 from trunkline.io.addresses import Address, ScopeError, by_name, numeric
 from trunkline.io.files import error_text, socket_path
-from trunkline.io.target_log import explain, report_unreachable
+from trunkline.io.target_log import explain, report_unbound, report_unreachable
 from trunkline.io.tls import (
     NEEDED,
     Line,
@@ -552,7 +552,7 @@ class Sockets:
             bound.listen(64)
         except OSError as error:
             bound.close()
-            self._log.module("stream_unix").err("%s: binding failed: %s", path, error_text(error))
+            report_unbound(path, error, self._log)
             raise
         return bound
 

@@ -49,3 +49,13 @@ def report_unreachable(target: str, number: int, log: Log, port: int = OVSDB_POR
     if method in ("tcp", "ssl") and number in _AT_ONCE:
         logger = log.module(f"stream_{method}")
         logger.err("%s: connect: %s", with_port(target, port), os.strerror(number))
+
+
+def report_unbound(path: str, error: OSError, log: Log) -> None:
+    """Logs that there can be no unix socket at `path`, nor is anything to be removed there."""
+    try:
+        os.unlink(path)
+    except OSError as other:
+        reason = os.strerror(other.errno or errno.EIO)
+        log.module("fatal_signal").warn('could not unlink "%s" (%s)', path, reason)
+    log.module("stream_unix").err("%s: binding failed: %s", path, os.strerror(error.errno or errno.EIO))

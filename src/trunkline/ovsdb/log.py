@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from trunkline.base.json import INTEGER_MAX, Json, JsonError, dumps, loads
+from trunkline.base.json import Json, JsonError, dumps, loads
 from trunkline.ovsdb.atoms import UUID_PATTERN, Uuid
 from trunkline.ovsdb.conditions import column_type
 from trunkline.ovsdb.database import Change, Changes, Database, Layout, Row
@@ -43,7 +43,8 @@ from trunkline.ovsdb.types import UNLIMITED
 STANDALONE: Final = "JSON"
 CLUSTERED: Final = "CLUSTER"
 
-_HEADER: Final = re.compile(rb"OVSDB ([A-Z]+) +([1-9][0-9]*) ([0-9a-fA-F]{40})\n")
+_HEADER: Final = re.compile(rb"OVSDB ([A-Z]+) +([-+]?[0-9]+) ([0-9a-fA-F]{40})\n")
+_WORD: Final = 1 << 64
 
 
 class Record(NamedTuple):
@@ -62,12 +63,31 @@ class LogError(OvsdbError):
         self.offset = offset
 
 
+class _Header(NamedTuple):
+    magic: str
+    length: int
+    digest: str
+    end: int  # where the data begin
+
+
+def _header_at(data: bytes, position: int = 0) -> _Header | None:
+    """The line before a record.  The length is read as the originals read it: into 64 bits, from which a
+    negative one comes out large; 0 and the largest number are none."""
+    found = _HEADER.match(data, position)
+    if found is None:
+        return None
+    length = int(found[2]) % _WORD
+    if abs(int(found[2])) >= _WORD or length in (0, _WORD - 1):
+        return None
+    return _Header(found[1].decode(), length, found[3].decode().lower(), found.end())
+
+
 def identify(data: bytes, name: str) -> str:
     """STANDALONE or CLUSTERED, by the start of a file; `name` is for errors.  Raises OvsdbError."""
-    header = _HEADER.match(data)
+    header = _header_at(data)
     if data and header is None:
         raise OvsdbError(INTERNAL, f"{name}: unexpected file format")
-    magic = "" if header is None else header[1].decode()
+    magic = "" if header is None else header.magic
     if magic in (STANDALONE, CLUSTERED):
         return magic
     raise OvsdbError(INTERNAL, f"{name}: cannot identify file type")
@@ -76,21 +96,19 @@ def identify(data: bytes, name: str) -> str:
 def read_records(data: bytes, name: str, magic: str = STANDALONE) -> Iterator[Record]:
     """The records of a file.  Raises LogError at the first that is damaged, after giving those before it."""
     position = 0
-    wanted = magic.encode()
     while position < len(data):
-        header = _HEADER.match(data, position)
-        if header is None or header[1] != wanted or int(header[2]) > INTEGER_MAX:
+        header = _header_at(data, position)
+        if header is None or header.magic != magic:
             raise _bad_header(data, position, name)
-        start = header.end()
-        length = int(header[2])
+        start, length = header.end, header.length
         if start + length > len(data):
             said = f"{name}: error reading {length} bytes starting at offset {start} (End of file)"
             raise LogError("I/O error", said, position)
         text = data[start : start + length]
         place = f"{name}: {length} bytes starting at offset {start}"
         found = hashlib.sha1(text).hexdigest()
-        if found != header[3].decode().lower():
-            said = f"{place} have SHA-1 hash {found} but should have hash {header[3].decode().lower()}"
+        if found != header.digest:
+            said = f"{place} have SHA-1 hash {found} but should have hash {header.digest}"
             raise LogError(SYNTAX, said, position)
         try:
             value = loads(text)
@@ -218,12 +236,12 @@ def compacted_size(start: bytes, read: Callable[[int, int], bytes]) -> int:
 
     `start` is its beginning, `read` reads (offset, length); 0 for a file that is none.
     """
-    first = _HEADER.match(start)
+    first = _header_at(start)
     if first is None:
         return 0
-    end = first.end() + int(first[2])
-    second = _HEADER.match(read(end, 128))
-    return end if second is None else end + second.end() + int(second[2])
+    end = first.end + first.length
+    second = _header_at(read(end, 128))
+    return end if second is None else end + second.end + second.length
 
 
 def _envelope(

@@ -1,6 +1,6 @@
 """A client's copy of a part of a database, kept up to date by its server.
 
-Sans-I/O: bytes come in by `receive`, bytes to send wait in `to_send`, and the driver tells when the
+Sans-I/O: bytes come in by `receive`, bytes to send wait in `take_output`, and the driver tells when the
 connection came and went.  The replica asks for the tables and columns it was told (`Interest`), by the
 best monitor that the server has: with ``monitor_cond_since`` a reconnection brings only what was missed.
 Whatever the way, the program sees one thing: rows by table, and a list of changes since it last asked.  A
@@ -23,16 +23,8 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from trunkline.base.json import Json, JsonError, JsonStream
-from trunkline.jsonrpc.message import (
-    ErrorReply,
-    Message,
-    MessageError,
-    Notification,
-    Reply,
-    Request,
-    encode,
-    message,
-)
+from trunkline.jsonrpc.asking import Asking
+from trunkline.jsonrpc.message import ErrorReply, Message, MessageError, Notification, Reply, Request, message
 from trunkline.ovsdb.rows import Malformed, Row, RowType, Transaction, Uuid
 from trunkline.ovsdb.schema import Schema
 
@@ -77,7 +69,7 @@ class ReplicaError(Exception):
     """The server does not serve what is needed, or breaks the protocol; the connection must be closed."""
 
 
-class Replica:
+class Replica(Asking):
     """See the module's text.  `indexes` are (table, column) pairs that `find` looks up.
 
     `lock` names a lock to hold; transactions are then refused with "not_locked" unless it is held.
@@ -91,6 +83,7 @@ class Replica:
         indexes: Iterable[tuple[str, str]] = (),
         lock: str | None = None,
     ) -> None:
+        super().__init__()
         self.schema = schema
         self.synchronized = False  # whether the rows are the server's, as far as is known
         self.has_lock = False
@@ -106,8 +99,6 @@ class Replica:
         self._lock = lock
         self._changes: dict[tuple[str, Uuid], Change] = {}
         self._outcomes: list[Outcome] = []
-        self._output: list[bytes] = []
-        self._next_id = 0
         self._waiting: dict[int, str | Transaction] = {}  # request id: what it asked
         self._method = 0  # index in _METHODS
         self._last_id = ZERO
@@ -140,7 +131,7 @@ class Replica:
         self._last_id = ZERO
         if self.synchronized and _METHODS[self._method] != "monitor":
             request = {table: [{"where": [True] if where is None else list(where)}]}
-            self._request("monitor_cond_change", ["replica", "replica", request], "condition")
+            self._ask("monitor_cond_change", ["replica", "replica", request], "condition")
 
     # -- transactions ---------------------------------------------------------------------------------------
 
@@ -157,7 +148,7 @@ class Replica:
             operations = list(transaction.operations)
             if self._lock is not None:
                 operations.insert(0, {"op": "assert", "lock": self._lock})
-            self._request("transact", [self.schema.name, *operations], transaction)
+            self._ask("transact", [self.schema.name, *operations], transaction)
         return token
 
     def take_outcomes(self) -> list[Outcome]:
@@ -176,7 +167,7 @@ class Replica:
         self._parser = JsonStream()
         self._output.clear()
         self._method = 0
-        self._request("get_schema", [self.schema.name], "get_schema")
+        self._ask("get_schema", [self.schema.name], "get_schema")
 
     def connection_lost(self) -> None:
         """The rows stay; transactions without an answer become "try_again"."""
@@ -196,31 +187,16 @@ class Replica:
         except (JsonError, MessageError, Malformed, KeyError, TypeError, AttributeError) as error:
             raise ReplicaError(f"{type(error).__name__}: {error}") from error
 
-    def to_send(self) -> bytes:
-        """The bytes to send to the server; taken."""
-        data = b"".join(self._output)
-        self._output.clear()
-        return data
-
-    def probe(self) -> None:
-        """Asks the server for a sign of life."""
-        self._output.append(encode(Request("echo", [], "echo")))
-
     # -- messages -------------------------------------------------------------------------------------------
 
-    def _request(self, method: str, params: list[Json], what: str | Transaction) -> None:
-        self._waiting[self._next_id] = what
-        self._output.append(encode(Request(method, params, self._next_id)))
-        self._next_id += 1
+    def _ask(self, method: str, params: list[Json], what: str | Transaction) -> None:
+        self._waiting[self._request(method, params)] = what
 
     def _take(self, item: Message) -> None:
         if isinstance(item, Notification):
             self._notified(item)
         elif isinstance(item, Request):
-            if item.method == "echo":
-                self._output.append(encode(Reply(item.id, item.params)))
-            else:
-                self._output.append(encode(ErrorReply(item.id, "unknown method")))
+            self._answer(item)
         elif type(item.id) is int and item.id in self._waiting:
             what = self._waiting.pop(item.id)
             if isinstance(what, Transaction):
@@ -248,7 +224,7 @@ class Replica:
     def _answered(self, what: str, result: Json) -> None:
         if what == "get_schema":
             if self._lock is not None:
-                self._request("lock", [self._lock], "lock")
+                self._ask("lock", [self._lock], "lock")
             self._monitored = self._known(result)
             self._server_schema = result
             self._monitor()
@@ -292,7 +268,7 @@ class Replica:
         params: list[Json] = [self.schema.name, "replica", requests]
         if method == "monitor_cond_since":
             params.append(self._last_id)
-        self._request(method, params, method)
+        self._ask(method, params, method)
 
     # -- updates --------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ class Lab:
         while busy:
             busy = False
             for session, replica in self.clients.items():
-                data = replica.to_send()
+                data = replica.take_output()
                 if data:
                     busy = True
                     self.server.receive(session, data)
