@@ -1,14 +1,16 @@
 """The demo's story and what it shows, on a stage that only pretends."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import time
 
 import pytest
 
 from trunkline.cli.trunkline import demo
 from trunkline.cli.trunkline.demo.screen import Lines
-from trunkline.cli.trunkline.demo.stage import StageError
+from trunkline.cli.trunkline.demo.stage import StageError, run
 from trunkline.cli.trunkline.demo.story import HOSTS, PAIRS, STEPS, reaches
 
 
@@ -91,3 +93,21 @@ def test_bad_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) 
     assert said.startswith("trunkline demo: ")
     if argv[0].startswith("--pace"):
         assert said == f"trunkline demo: {argv[0]}: not a number of seconds below 3600\n"
+
+
+def test_commands_that_are_cancelled_as_they_end(caplog: pytest.LogCaptureFixture) -> None:
+    """At any moment: asyncio has nothing to complain of, and no process is left."""
+
+    async def cancel_all() -> None:
+        for turns in range(30):
+            task = asyncio.ensure_future(run("true"))
+            for _ in range(turns // 3):
+                await asyncio.sleep(0)
+            if turns % 3 == 1:
+                time.sleep(0.01)  # the process ends, and the loop has not heard of it
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    asyncio.run(cancel_all())
+    assert caplog.messages == []

@@ -12,9 +12,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from asyncio.subprocess import Process
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from trunkline.cli.trunkline.demo.story import HOSTS, Host
 
@@ -42,21 +43,45 @@ def environment(directory: Path) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(names, str(directory))}
 
 
+async def _started(starting: Coroutine[Any, Any, Process]) -> Process:
+    """The process; cancelled meanwhile, it comes into being all the same, and is ended."""
+    task = asyncio.ensure_future(starting)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        process = await task
+        _signal(process, signal.SIGKILL)
+        await process.wait()
+        raise
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    """Sends a signal, if there is anybody to get it.
+
+    Process.kill() asks for the status of the child first, and so does asyncio with one cancelled half made.
+    If the child has just ended by itself, the watcher of asyncio then complains of an unknown child.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+
 async def run(*command: str, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
     """A command's exit status and everything it printed; cancelled, it takes the command along."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env=variables,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,  # a Ctrl-C is for the demo, which then puts things away in order
+    process = await _started(
+        asyncio.create_subprocess_exec(
+            *command,
+            env=variables,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C is for the demo, which then puts things away in order
+        )
     )
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        _signal(process, signal.SIGKILL)
         await process.wait()
         raise
     return process.returncode or 0, output.decode(errors="replace").strip()
@@ -84,7 +109,7 @@ class NamespaceStage:
 
     def __init__(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="trunkline-demo."))
-        self._children: list[asyncio.subprocess.Process] = []
+        self._children: list[Process] = []
         self._holders: dict[str, int] = {}
 
     async def start(self) -> None:
@@ -137,17 +162,17 @@ class NamespaceStage:
         await checked(*inside, "ip", "addr", "add", host.address, "dev", "eth0")
         await checked(*inside, "ip", "link", "set", "eth0", "up")
 
-    async def _child(
-        self, *command: str, output: int = asyncio.subprocess.DEVNULL
-    ) -> asyncio.subprocess.Process:
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            env=environment(self._directory),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            preexec_fn=_die_with_parent,
-            start_new_session=True,  # as in run()
+    async def _child(self, *command: str, output: int = asyncio.subprocess.DEVNULL) -> Process:
+        child = await _started(
+            asyncio.create_subprocess_exec(
+                *command,
+                env=environment(self._directory),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,  # as in run()
+            )
         )
         self._children.append(child)
         return child
@@ -163,13 +188,12 @@ class NamespaceStage:
 
     async def stop(self) -> None:
         for child in reversed(self._children):
-            if child.returncode is None:
-                child.send_signal(signal.SIGTERM)
+            _signal(child, signal.SIGTERM)
         for child in self._children:
             try:
                 await asyncio.wait_for(child.wait(), 5)
             except TimeoutError:
-                child.kill()
+                _signal(child, signal.SIGKILL)
                 await child.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
 
