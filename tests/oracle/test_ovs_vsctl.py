@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -132,6 +133,70 @@ SCRIPTS = sorted((Path(__file__).parent / "vsctl").glob("*.txt"))
 def test_script(pair: Pair, script: Path) -> None:
     """Lines of a file, one after the other on the same database."""
     pair.run_script(script)
+
+
+SHARED = (
+    "list-ports b0 -- list-ports b1 -- list-ports b2",
+    "list-ifaces b0 -- list-ifaces b1 -- list-ifaces b2",
+    "port-to-br p -- iface-to-br p",
+    "--may-exist add-port b0 p",
+    "add-port b0 p",
+    "del-port b1 p",
+    "del-port r -- list-ports b0 -- list-ifaces b0",
+    "--if-exists del-br b0 -- --if-exists del-br b1",
+    "list-ports b2 -- list-ifaces b2",
+    "--if-exists del-port p -- --if-exists del-port q -- list-ports b2",
+    "del-br b2",
+)
+
+
+NAMES = ("root", "p", "q", "r", "s", "i", "j", "b0", "b1", "b2")
+
+
+def shared_rows(rnd: random.Random) -> list[object]:
+    """Three bridges that have one port, and ports that have its interface, with uuids in a random order."""
+    uuid = {name: str(UUID(int=rnd.getrandbits(128))) for name in NAMES}
+
+    def insert(table: str, key: str, **columns: object) -> dict[str, object]:
+        return {"op": "insert", "table": table, "uuid": uuid[key], "row": columns}
+
+    def refer(*names: str) -> list[object]:
+        return ["set", [["uuid", uuid[name]] for name in names]]
+
+    return [
+        insert("Open_vSwitch", "root", bridges=refer("b0", "b1", "b2")),
+        insert("Bridge", "b0", name="b0", ports=refer("p", "r")),
+        insert("Bridge", "b1", name="b1", ports=refer("p", "q")),
+        insert("Bridge", "b2", name="b2", ports=refer("p", "s")),
+        insert("Port", "p", name="p", interfaces=refer("i")),
+        insert("Port", "q", name="q", interfaces=refer("i")),
+        insert("Port", "r", name="r", interfaces=refer("i")),
+        insert("Port", "s", name="s", interfaces=refer("j")),
+        insert("Interface", "i", name="p"),
+        insert("Interface", "j", name="s"),
+    ]
+
+
+def test_what_several_have(pair: Pair) -> None:
+    """Whose a port is that several bridges have, and a line that deletes all of them ends."""
+    for seed in range(4):
+        pair.clear()
+        rows = shared_rows(random.Random(seed))
+        for one in (pair.theirs, pair.ours):
+            for result in transact(one.directory / "db.sock", *rows):
+                assert "error" not in result, result
+        for line in SHARED:
+            words = ["--no-syslog", "--no-wait", *line.split()]
+            theirs, ours = run_original(pair.theirs, words), run_ours(pair.ours.directory, words)
+            assert (ours.status, ours.output) == (theirs.status, theirs.output), (seed, line)
+            # the original warns of all that is shared, ours of what its commands come across
+            told, wanted = (set(same_form(one.errors).split("\n")) for one in (ours, theirs))
+            assert told <= wanted, (seed, line)
+            assert told >= {text for text in wanted if "WARN" not in text}, (seed, line)
+            if line.startswith("port-to-br"):
+                assert told == wanted, (seed, line)
+                assert len(told) > 3, (seed, line)
+        pair.compare_contents()
 
 
 # -- made-up command lines ---------------------------------------------------------------------------------

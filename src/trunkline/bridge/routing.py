@@ -1,7 +1,9 @@
 """Which parts of the switch a changed row concerns.
 
 A row of the database knows what it contains (a bridge its ports, a port its interfaces), the switch needs
-the other direction as well: whose port an interface belongs to.  `Routes` keeps that up to date and collects
+the other direction as well: whose port an interface belongs to.  The database lets two bridges have one port,
+and two ports one interface; then it is that of the one which had it first, and when that lets go of it the
+next has it.  `Routes` keeps that up to date and collects
 what has to be looked at in this round, and nothing else: that is what keeps the cost of a change independent
 of the number of ports.
 """
@@ -16,14 +18,19 @@ from trunkline.ovsdb.rows import Row
 
 
 class Routes:
-    """`bridges`, `ports`, `interfaces`: the uuids to look at; whoever has looked takes them out."""
+    """`bridges`, `ports`, `interfaces`: the uuids to look at; whoever has looked takes them out.
+
+    `contested` are those, of ports and of interfaces, that one more has claimed, by who claims them.
+    """
 
     __slots__ = (
+        "_claims",
         "_complaints",
         "_controllers",
         "bridge_of_controller",
         "bridge_of_port",
         "bridges",
+        "contested",
         "controlled",
         "interfaces",
         "managers_changed",
@@ -40,6 +47,8 @@ class Routes:
         self.bridge_of_port: dict[Uuid, Uuid] = {}
         self.bridge_of_controller: dict[Uuid, Uuid] = {}
         self.port_of_interface: dict[Uuid, Uuid] = {}
+        self.contested: dict[tuple[Uuid, Uuid], None] = {}
+        self._claims: dict[Uuid, list[Uuid]] = {}  # who would have what another has
         self.root: Row | None = None  # of table Open_vSwitch
         self.managers_changed = False  # who manages the database
         self._controllers: set[Uuid] = set()  # that have changed
@@ -76,8 +85,9 @@ class Routes:
         for uuid in self._controllers:
             bridge = self.bridge_of_controller.get(uuid)
             if bridge is not None:
-                self.bridges.add(bridge)
-                self.controlled.add(bridge)
+                bridges = (bridge, *self._claims.get(uuid, ()))  # any number may have the same controller
+                self.bridges.update(bridges)
+                self.controlled.update(bridges)
         self._controllers.clear()
 
     def _root_changed(self, change: Change) -> None:
@@ -89,17 +99,33 @@ class Routes:
         if change.new is not None:
             self._complaints.look("Open_vSwitch", change.new, ".")
 
-    @staticmethod
-    def _contents_changed(change: Change, column: str, owner: dict[Uuid, Uuid], dirty: set[Uuid]) -> None:
+    def _contents_changed(
+        self, change: Change, column: str, owner: dict[Uuid, Uuid], dirty: set[Uuid]
+    ) -> None:
         old = set(getattr(change.old, column)) if change.old is not None else set()
         new = set(getattr(change.new, column)) if change.new is not None else set()
         for uuid in old - new:
-            if owner.get(uuid) == change.uuid:
-                del owner[uuid]
+            self._let_go(uuid, change.uuid, owner)
             dirty.add(uuid)
         for uuid in new - old:
-            owner[uuid] = change.uuid
+            if owner.setdefault(uuid, change.uuid) != change.uuid:
+                self._claims.setdefault(uuid, []).append(change.uuid)
+                self.contested[uuid, change.uuid] = None
             dirty.add(uuid)
+
+    def _let_go(self, uuid: Uuid, by: Uuid, owner: dict[Uuid, Uuid]) -> None:
+        """Who has it no longer wants it, or one that would have it."""
+        claims = self._claims.get(uuid)
+        if claims is None:
+            if owner.get(uuid) == by:
+                del owner[uuid]
+            return
+        if owner.get(uuid) == by:
+            owner[uuid] = claims.pop(0)
+        elif by in claims:
+            claims.remove(by)
+        if not claims:
+            del self._claims[uuid]
 
     @property
     def wanted_bridges(self) -> set[Uuid]:

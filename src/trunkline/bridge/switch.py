@@ -139,6 +139,7 @@ class Switch:
         self._samples.look(changes)
         self._routes.find_controlled()
         self._replica = replica
+        self._tell_contested()
         if self._routes.root is not root:
             self._configure_all()
         self._inherit()
@@ -175,6 +176,24 @@ class Switch:
         lane.datapath.max_idle = number(config, "max-idle", 10_000, 500) / 1000
         lane.datapath.flow_limit = number(config, "flow-limit", 200_000)
         lane.provider.vlan_limit = number(config, "vlan-limit", 1) or 2
+
+    def _tell_contested(self) -> None:
+        """A port that two bridges have can only be in one of them, and so it is with interfaces and ports."""
+        routes, row_of = self._routes, self._replica.row
+        for uuid, claims in routes.contested:
+            port, interface = row_of("Port", uuid), row_of("Interface", uuid)
+            if port is not None:
+                name, homes, home = port.name, "Bridge", routes.bridge_of_port.get(uuid, "")
+            elif interface is not None:
+                name, homes, home = interface.name, "Port", routes.port_of_interface.get(uuid, "")
+            else:
+                continue
+            first, other = row_of(homes, home), row_of(homes, claims)
+            if first is not None and other is not None and first is not other:
+                what = "port is in multiple bridges" if port is not None else "interface is in multiple ports"
+                text = "%s: %s (%s and %s), and only %s has it"
+                self._log.warn(text, name, what, first.name, other.name, first.name)
+        routes.contested.clear()
 
     # ---- 1. what has another row now, and what is gone
 
@@ -266,7 +285,7 @@ class Switch:
     def _remove_bridge(self, bridge: BridgePart, moving: bool) -> None:
         """With `moving` it is made anew at once, on another datapath: its ports and numbers come along."""
         for port in list(bridge.ports.values()):
-            if moving:
+            if moving or port.uuid in self._routes.bridge_of_port:  # another bridge has it, too
                 self._routes.ports.add(port.uuid)
                 self._routes.interfaces.update(port.interfaces)
             self._remove_port(port, for_good=not moving)

@@ -175,7 +175,8 @@ def _attempt(
                 raise _refused(log, result)
         return results
 
-    work = Work(tool.schema, ask, new_uuid)
+    warn = log.module(tool.module).warn
+    work = Work(tool.schema, ask, new_uuid, lambda text: warn("%s", text))
     if tool.preamble is not None:
         tool.preamble(work)
     work.ask_ahead(

@@ -82,11 +82,20 @@ class Row:
 
 
 class Work:
-    """`ask` reads; `new_uuid` gives provisional uuids for rows that this run inserts."""
+    """`ask` reads; `new_uuid` gives provisional uuids for rows that this run inserts; `tell` hears what is
+    odd about the database."""
 
-    def __init__(self, schema: Schema, ask: Ask, new_uuid: Callable[[], Uuid]) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        ask: Ask,
+        new_uuid: Callable[[], Uuid],
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.schema = schema
         self._ask = ask
+        self._tell = tell
+        self._told: set[str] = set()
         self._new_uuid = new_uuid
         self._rows: dict[str, dict[Uuid, Row]] = {}
         self._complete: dict[str, set[str]] = {}  # columns of which every row has been read
@@ -140,6 +149,21 @@ class Work:
         if row is None:
             raise TryAgain
         return row
+
+    def members(self, row: Row, column: str, table: str, columns: Sequence[str] = ()) -> list[Row]:
+        """The rows of `table` that a column refers to, without those that this run has deleted: where more
+        than one row refers to one, the others still do."""
+        rows = self._table(table)
+        uuids = [str(uuid) for uuid in self.get(row, column)]
+        return [
+            self.known(table, uuid, columns) for uuid in uuids if uuid not in rows or not rows[uuid].deleted
+        ]
+
+    def warn(self, text: str) -> None:
+        """Says what is odd about the database, once."""
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)
 
     def find(
         self, table: str, column: str, atom: Atom, columns: Sequence[str] = (), *, verify: bool = False

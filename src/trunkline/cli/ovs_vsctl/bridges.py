@@ -10,6 +10,7 @@ from trunkline.cli.ovs_vsctl.configuration import (
     delete_port,
     fakes,
     find_bridge,
+    is_in,
     new_interface,
     ports,
     real_bridge,
@@ -99,11 +100,12 @@ def _delete(call: Call) -> None:
         for row in [*ports(work, found), found.fake]:
             delete_port(work, row, found.row)
         return
-    for uuid in work.get(found.row, "ports"):
-        row = work.known("Port", str(uuid))
-        for one in work.get(row, "interfaces"):
-            work.delete(work.known("Interface", str(one)))
-        work.delete(row)
+    work.load({"Bridge": ("name", "ports")})
+    for row in work.members(found.row, "ports", "Port"):
+        if is_in(work, row, found.row):
+            for one in work.members(row, "interfaces", "Interface"):
+                work.delete(one)
+            work.delete(row)
     work.remove(switch(work), "bridges", (found.row.uuid,))
     work.delete(found.row)
 

@@ -3,6 +3,9 @@
 A *fake bridge* is a port that stands for a VLAN of its parent: `fake_bridge` is set, and every port of the
 parent with the same tag counts as the fake bridge's.  The port that bears a bridge's own name is its local
 port and is no "port" to any command.
+
+A port belongs to one bridge and an interface to one port, but nothing in the database says so.  Where several
+have one, it counts as that of the first by uuid, and a warning names both, as in the original.
 """
 
 from typing import Final, NamedTuple
@@ -10,6 +13,7 @@ from typing import Final, NamedTuple
 from trunkline.dbctl.grammar import UsageError
 from trunkline.dbctl.run import Call
 from trunkline.dbctl.work import Question, Row, TryAgain, Work
+from trunkline.ovsdb.atoms import Uuid
 
 SWITCH: Final = "Open_vSwitch"
 
@@ -51,7 +55,17 @@ def initialize(work: Work) -> None:
 
 def _bridge_row(work: Work, port: Row) -> Row | None:
     rows = work.find("Bridge", "ports", port.uuid, ("name",))
-    return rows[0] if rows else None
+    if len(rows) < 2:
+        return rows[0] if rows else None
+    first, *others = sorted(rows, key=_by_uuid)
+    for other in others:
+        names = f"{text(work, other, 'name')} and {text(work, first, 'name')}"
+        work.warn(f"{text(work, port, 'name')}: port is in multiple bridges ({names})")
+    return first
+
+
+def _by_uuid(row: Row) -> Uuid:
+    return row.uuid
 
 
 def _is_fake(work: Work, port: Row) -> bool:
@@ -128,11 +142,22 @@ def port(work: Work, name: str) -> Port:
 def find_interface(work: Work, name: str) -> tuple[Row, Port] | None:
     """The interface and the port that has it."""
     for row in work.find("Interface", "name", name, verify=True):
-        for holder in work.find("Port", "interfaces", row.uuid, ("name", "fake_bridge", "tag")):
-            found = _port(work, holder)
-            if found is not None:
-                return row, found
+        found = _holder(work, row, name)
+        if found is not None:
+            return row, found
     return None
+
+
+def _holder(work: Work, row: Row, name: str) -> Port | None:
+    """The port that an interface is in."""
+    holders = work.find("Port", "interfaces", row.uuid, ("name", "fake_bridge", "tag"))
+    held = [found for holder in holders if (found := _port(work, holder)) is not None]
+    if len(held) < 2:
+        return held[0] if held else None
+    first, *others = sorted(held, key=lambda port: (port.bridge.row.uuid, port.row.uuid))
+    for other in others:
+        work.warn(f"{name}: interface is in multiple ports ({first.name} and {other.name})")
+    return first
 
 
 def interface(work: Work, name: str) -> tuple[Row, Port]:
@@ -144,7 +169,18 @@ def interface(work: Work, name: str) -> tuple[Row, Port]:
 
 def interfaces(work: Work, row: Row) -> list[Row]:
     """The interfaces of a port."""
-    return [work.known("Interface", str(uuid), ("name",)) for uuid in work.get(row, "interfaces")]
+    return work.members(row, "interfaces", "Interface", ("name",))
+
+
+def own_interfaces(work: Work, row: Row) -> list[Row]:
+    """Those that are not another port's, too, which comes first."""
+    return [
+        one
+        for one in interfaces(work, row)
+        if len(work.find("Port", "interfaces", one.uuid)) < 2
+        or (holder := _holder(work, one, text(work, one, "name"))) is None
+        or holder.row is row
+    ]
 
 
 def asks(*names: str) -> list[Question]:
@@ -179,9 +215,8 @@ def ports(work: Work, owner: Bridge) -> list[Row]:
     taken = {fake.vlan for fake in fakes(work, owner.row)}
     local = text(work, owner.row, "name")
     found = []
-    for uuid in work.get(owner.row, "ports"):
-        row = work.known("Port", str(uuid))
-        if _is_fake(work, row) or text(work, row, "name") == local:
+    for row in work.members(owner.row, "ports", "Port"):
+        if _is_fake(work, row) or text(work, row, "name") == local or not is_in(work, row, owner.row):
             continue
         tag = work.get(row, "tag")
         if owner.fake is None:
@@ -193,10 +228,15 @@ def ports(work: Work, owner: Bridge) -> list[Row]:
     return found
 
 
+def is_in(work: Work, port: Row, bridge: Row) -> bool:
+    """Whether a port that a Bridge row names is that bridge's, rather than another's."""
+    return _bridge_row(work, port) is bridge
+
+
 def delete_port(work: Work, row: Row, parent: Row) -> None:
-    """Takes a port out of its bridge; it and its interfaces vanish, for nothing else refers to them."""
-    for one in work.get(row, "interfaces"):
-        work.delete(work.known("Interface", str(one)))
+    """Takes a port out of its bridge; it and its interfaces vanish, unless something else refers to them."""
+    for one in work.members(row, "interfaces", "Interface"):
+        work.delete(one)
     work.remove(parent, "ports", (row.uuid,))
     work.delete(row)
 

@@ -14,6 +14,7 @@ from trunkline.cli.ovs_vsctl.configuration import (
     interface,
     interfaces,
     new_interface,
+    own_interfaces,
     port,
     ports,
     text,
@@ -170,7 +171,7 @@ def _list(call: Call) -> None:
 def _list_interfaces(call: Call) -> None:
     owner = bridge(call.work, call.arguments[0])
     call.work.load({"Interface": ("name",)})
-    rows = [one for row in ports(call.work, owner) for one in interfaces(call.work, row)]
+    rows = [one for row in ports(call.work, owner) for one in own_interfaces(call.work, row)]
     call.print_sorted([text(call.work, row, "name") for row in rows])
 
 
