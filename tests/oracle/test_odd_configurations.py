@@ -40,8 +40,6 @@ NEW = "add-br {0} -- set bridge {0} datapath_type=dummy"
 CLAIM_PORT = "--id=@p get port p1 -- add bridge {0} ports @p"
 CLAIM_INTERFACE = "--id=@i get interface p1 -- --id=@p create port name={1} interfaces=@i"
 CLAIM_INTERFACE += " -- add bridge {0} ports @p"
-    "--id=@i get interface p1 -- --id=@p create port name={1} interfaces=@i -- add bridge {0} ports @p"
-)
 
 # A mistake, how it is mended, and what there is then.
 MENDED = (
