@@ -150,12 +150,12 @@ SHARED = (
 )
 
 
-NAMES = ("root", "p", "q", "r", "s", "i", "j", "b0", "b1", "b2")
+KEYS_OF_SHARED = ("root", "p", "q", "r", "s", "i", "j", "b0", "b1", "b2")
 
 
 def shared_rows(rnd: random.Random) -> list[object]:
     """Three bridges that have one port, and ports that have its interface, with uuids in a random order."""
-    uuid = {name: str(UUID(int=rnd.getrandbits(128))) for name in NAMES}
+    uuid = {name: str(UUID(int=rnd.getrandbits(128))) for name in KEYS_OF_SHARED}
 
     def insert(table: str, key: str, **columns: object) -> dict[str, object]:
         return {"op": "insert", "table": table, "uuid": uuid[key], "row": columns}
