@@ -49,7 +49,19 @@ LINES = [
     r"ovs-ofctl --log-file=/nope/x --version",
     r"ovsdb-client --log-file=/nope/x --version",
     r"ovs-appctl -t /$B x",
+    r"ovs-appctl --log-file -t /nosuch version",
+    r"ovs-ofctl --log-file parse-flow actions=1",
+    r"ovs-dpctl --log-file --version | head -1",
+    r"ovsdb-tool -v db-name /nosuch",
+    r"ovs-vsctl --log-file= --version",
     r"ovs-ofctl $B",
+    r"ovs-ofctl parse-flows - < <(printf 'priority=3,$B=1,actions=drop\n')",
+    r"ovs-ofctl parse-flows - < <(printf 'priority=1,actions=drop\0priority=2\npriority=7,actions=drop')",
+    r"ovs-ofctl parse-flows - < <(printf '# $B\npriority=9,actions=drop\rpriority=4,actions=1\n')",
+    r"ovs-ofctl parse-flows - < <(printf 'actions=drop#x\n\x0bpriority=4,actions=1\x0c\n')",
+    r"ovs-ofctl parse-flows - < <(printf '\xc2\xa0actions=drop\n')",
+    r"ovs-ofctl parse-key-value < <(printf 'eth()$B\n')",
+    r"ovs-ofctl parse-actions OpenFlow10 < <(printf '$B\n')",
     r"ovs-ofctl show $B",
     r"ovs-ofctl parse-flow actions=$B",
     r"ovsdb-tool $B",
@@ -75,7 +87,11 @@ def outcomes(server: Running, directory: str) -> list[tuple[str, int, bytes, byt
     """Runs the lines one after the other; each with its status and what it printed."""
     found = []
     environment = {b"B": b"\xff", **{os.fsencode(k): os.fsencode(v) for k, v in server.environment.items()}}
-    for line in [*SETUP, *LINES]:
+    unwritable = [line for line in LINES if "--log-file " in line]
+    for place, line in enumerate([*SETUP, *LINES, *unwritable]):
+        environment[b"OVS_LOGDIR"] = (
+            b"/nope" if place >= len(SETUP + LINES) else os.fsencode(server.directory)
+        )
         program = f"{directory}/{line}"
         if line.startswith("ovsdb-server"):  # another one holds the lock
             program = program.replace("/usr/bin", "/usr/sbin").replace("~", server.directory)

@@ -281,7 +281,7 @@ def main(profile: Profile, arguments: Sequence[str]) -> int:
     standard_streams.prepare()
     directories = from_environment(os.environ)
     table = [*profile.options, *local_options(profile.commands)]
-    log = log_options.tool_log(profile.program)
+    log = log_options.machine_log(profile.program, console=WARN)
     log.set_level("reconnect", None, WARN)
     wrong: OptionError | None = None
     try:

@@ -19,7 +19,7 @@ from trunkline.daemons.process import main as process_main
 from trunkline.flow.key import get
 from trunkline.flow.match import Match, exact_value, match
 from trunkline.flow.values import TextError
-from trunkline.io.files import error_text
+from trunkline.io.files import error_text, lines_of_text
 from trunkline.io.streams import Listener, Stream
 from trunkline.model import openflow as of
 from trunkline.openflow import actions as a
@@ -386,14 +386,11 @@ def _port_queue(settings: Settings, text: str) -> tuple[str, int]:
 def _read_flows(path: str) -> tuple[ParsedFlow, ...]:
     flows = []
     try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                text = line.partition("#")[0].strip()
-                if text:
-                    try:
-                        flows.append(parse_flow(text, None))
-                    except TextError as error:
-                        raise Fatal(f"{path}:{number}: {error}") from None
+        for number, text in lines_of_text(path):
+            try:
+                flows.append(parse_flow(text, None))
+            except TextError as error:
+                raise Fatal(f"{path}:{number}: {error}") from None
     except OSError as error:
         raise Fatal(f"{path}: open failed ({error.strerror})") from None
     return tuple(flows)

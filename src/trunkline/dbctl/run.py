@@ -218,7 +218,10 @@ def _attempt(
 
 def _refused(log: Log, error: Json) -> UsageError:
     text = f"transaction error: {dumps(error, sort_keys=True)}"
-    log.module("ovsdb_idl").warn("%s", text)
+    if (
+        error["error"] != "not allowed"
+    ):  # of a server that only reads; the message on standard error is enough
+        log.module("ovsdb_idl").warn("%s", text)
     return TransactionError(text)
 
 

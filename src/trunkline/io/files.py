@@ -47,3 +47,17 @@ def socket_path(path: str, log: "Log | None" = None) -> Iterator[str]:
 def error_text(error: OSError) -> str:
     """What strerror(3) says, without the "[Errno 2]" and the file."""
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def lines_of_text(path: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file (of the standard input: ``-``) that say something, with their numbers.
+
+    Comments begin with #.  A line ends at a NUL, and bytes that are no UTF-8 are surrogates, as those of
+    arguments are.  Raises OSError.
+    """
+    source = 0 if path == "-" else path
+    with open(source, encoding="utf-8", errors="surrogateescape", newline="\n", closefd=path != "-") as file:
+        for number, line in enumerate(file, 1):
+            text = line.partition("\0")[0].partition("#")[0].strip(" \t\r\n")
+            if text:
+                yield number, text

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from trunkline.base.directories import Directories, from_environment
-from trunkline.base.log import WARN, Log, LogError
+from trunkline.base.log import INFO, Log, LogError
 from trunkline.base.options import Option
 from trunkline.io.log_sinks import SinkError, open_file, to_stderr, use_syslog, use_syslog_target
 from trunkline.io.tls_options import mind
@@ -50,11 +50,11 @@ def machine_log(program: str, *, console: int) -> Log:
 
 
 def tool_log(program: str) -> Log:
-    """The log of a tool: warnings and errors on standard error.
+    """The log of a tool: what is not for debugging goes to standard error.
 
     The system log is attached when OVS_SYSLOG_METHOD or an option asks, or by `attach_syslog`.
     """
-    return machine_log(program, console=WARN)
+    return machine_log(program, console=INFO)
 
 
 def attach_syslog(log: Log) -> None:
@@ -67,12 +67,14 @@ def attach_syslog(log: Log) -> None:
 
 def apply_option(log: Log, name: str, argument: str | None, directories: Directories) -> bool:
     """Does what one option says; whether it was a logging option.
-    Raises LogOptionError, or SystemExit when the log file cannot be opened.
+
+    Raises LogOptionError, or SystemExit when a named log file cannot be opened (the usual one may fail).
     """
     if name == "verbose":
         set_levels(log, argument)
     elif name == "log-file":
-        if not open_file(log, argument or f"{directories.log}/{log.program}.log"):
+        path = f"{directories.log}/{log.program}.log" if argument is None else argument
+        if not open_file(log, path) and argument is not None:
             raise SystemExit(1)  # the log has said why, on standard error
     elif name == "syslog-method":
         try:

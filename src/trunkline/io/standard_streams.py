@@ -38,6 +38,8 @@ def prepare() -> None:
             _close_off(descriptor)
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process
+    if isinstance(sys.stdin, TextIOWrapper) and sys.stdin is sys.__stdin__:
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     sys.stdout = _prepared(1, sys.stdout, sys.__stdout__)
     sys.stderr = _prepared(2, sys.stderr, sys.__stderr__)
 

@@ -11,6 +11,7 @@ from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.packets import parse_packet_out
 from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, reading
 from trunkline.flow.values import TextError
+from trunkline.io.files import lines_of_text
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import ActionContext
@@ -30,14 +31,9 @@ def bundle(tool: Tool, arguments: Sequence[str]) -> int:
 
 
 def read_lines(path: str) -> Iterator[tuple[int, str]]:
-    """The lines of a file (or with ``-`` of the standard input) that say something, with their numbers;
-    comments begin with #.  Raises Failure."""
+    """The lines of a file that say something, with their numbers.  Raises Failure."""
     try:
-        with open(sys.stdin.fileno() if path == "-" else path, encoding="utf-8", closefd=path != "-") as file:
-            for number, line in enumerate(file, 1):
-                text = line.partition("#")[0].strip()
-                if text:
-                    yield number, text
+        yield from lines_of_text(path)
     except OSError as error:
         raise Failure(f"{path}: open failed ({error.strerror})") from None
 

@@ -16,6 +16,7 @@ from trunkline.cli.ovs_ofctl.tool import (
 )
 from trunkline.flow.match import Match
 from trunkline.flow.values import TextError
+from trunkline.io.files import lines_of_text
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import ActionContext
@@ -185,20 +186,16 @@ def _flow_mod_file(tool: Tool, name: str, path: str, command: int | None) -> int
 def read_flows(tool: Tool, path: str, command: int | None, context: ActionContext) -> Iterator[ParsedFlow]:
     """The flows of a file, a line each; comments begin with #.  Raises Failure."""
     try:
-        with open(sys.stdin.fileno() if path == "-" else path, encoding="utf-8", closefd=path != "-") as file:
-            for number, line in enumerate(file, 1):
-                text = line.partition("#")[0].strip()
-                if not text:
-                    continue
-                try:
-                    flow = parse_flow(text, command, context)
-                except TextError as error:
-                    shown, _, warning = str(error).partition("\0")
-                    if warning:
-                        tool.warn("ofp_actions", warning)
-                    raise Failure(f"{path}:{number}: {shown}") from None
-                note(tool, flow)
-                yield flow
+        for number, text in lines_of_text(path):
+            try:
+                flow = parse_flow(text, command, context)
+            except TextError as error:
+                shown, _, warning = str(error).partition("\0")
+                if warning:
+                    tool.warn("ofp_actions", warning)
+                raise Failure(f"{path}:{number}: {shown}") from None
+            note(tool, flow)
+            yield flow
     except OSError as error:
         raise Failure(f"{path}: open failed ({error.strerror})") from None
 

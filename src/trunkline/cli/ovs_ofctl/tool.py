@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from trunkline.base.directories import Directories, from_environment
-from trunkline.base.log import DBG, INFO, Log, RateLimit
+from trunkline.base.log import DBG, Log, RateLimit
 from trunkline.base.options import Found
 from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
@@ -107,7 +107,6 @@ def make_tool(options: Found) -> Tool:
 def take_options(options: Found) -> Tool:
     """The tool as these options make it, minded in their order.  Raises Failure for a wrong one."""
     log = tool_log(PROGRAM)
-    log.set_level(None, "console", INFO)  # this tool tells what it normalized
     directories = from_environment(os.environ)
     tool = Tool(log, directories)
     for name, argument in options:
