@@ -268,3 +268,51 @@ def test_nothing_is_there_where_no_switch_has_been(host: Host, short_directory: 
     assert "no datapaths exist: no switch runs here (cannot read pidfile" in failing(host, "dump-dps")
     assert "no datapaths exist" in failing(host, "dump-flows")
     assert "no datapaths exist" in failing(host, "del-flows")
+
+
+def test_datapaths_and_ports_are_made_and_taken_away_while_no_switch_runs(host: Host) -> None:
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    second = host.namespace.machine("p2", "10.0.0.2/24")
+    host.run("ovs-appctl", "exit", "--cleanup")
+    host.switch.wait(_DEADLINE)
+    assert "opening datapath (No such device)" in failing(host, "add-if", "ovs-system", "p1")
+    assert "it is called ovs-system" in failing(host, "add-dp", "dp0")
+    host.run("ovs-dpctl", "add-dp", "ovs-system", "p1")
+    assert "add_dp (File exists)" in failing(host, "add-dp", "ovs-system")
+    host.run("ovs-dpctl", "add-if", "ovs-system", "p2,port_no=7", "in0,type=internal")
+    shown = ["ovs-system (internal)", "p1 (system)", "in0 (internal)", "p2 (system)"]
+    ports = [f"  port {number}: {text}" for number, text in zip((0, 1, 2, 7), shown, strict=True)]
+    assert host.run("ovs-dpctl", "show").splitlines()[-4:] == ports
+    assert "PROMISC" in host.namespace("ip", "-o", "link", "show", "p2")
+    host.run("ovs-dpctl", "add-flow", "in_port(1),eth(),eth_type(0x800),ipv4()", "7,2")
+    host.run("ovs-dpctl", "add-flow", "in_port(7),eth(),eth_type(0x800),ipv4()", "1")
+    for one, other, address in ((first, second, "10.0.0.2"), (second, first, "10.0.0.1")):
+        mac = other("cat", "/sys/class/net/eth0/address").strip()
+        one("ip", "neigh", "replace", address, "lladdr", mac, "dev", "eth0", "nud", "permanent")
+    assert first.pings("10.0.0.2")
+    wrong = failing(host, "add-if", "ovs-system", "p1", "vx0,type=vxlan", "nothing", "p2,type=what")
+    assert [line.removeprefix("ovs-dpctl: ") for line in wrong.splitlines()] == [
+        "adding p1 to system@ovs-system failed (File exists)",
+        "vx0: failed to open network device (only ovs-vswitchd can do that, and it does not run)",
+        "nothing: failed to open network device (No such device)",
+        "p2: failed to open network device (File exists)",
+    ]
+    host.run("ovs-dpctl", "set-if", "ovs-system", "p2,type=system,port_no=7")
+    assert "p2: can't change port number from 7 to 8" in failing(host, "set-if", "ovs-system", "p2,port_no=8")
+    assert "no port named p9" in failing(host, "del-if", "ovs-system", "p9")
+    host.run("ovs-dpctl", "del-if", "ovs-system", "p2", "in0")
+    assert not first.pings("10.0.0.2")
+    assert "PROMISC" not in host.namespace("ip", "-o", "link", "show", "p2")
+    assert "in0" not in host.namespace("ip", "-o", "link")
+    host.run("ovs-dpctl", "add-if", "ovs-system", "p2,port_no=7")
+    assert first.pings("10.0.0.2")
+    host.run("ovs-dpctl", "del-dp", "ovs-system")
+    assert "no datapaths exist" in failing(host, "show")
+    assert host.namespace("ip", "-o", "link").count("\n") == 3, "lo, p1 and p2 are left"
+    assert "PROMISC" not in host.namespace("ip", "-o", "link")
+    # A switch that starts goes by its database.
+    host.run("ovs-dpctl", "add-dp", "ovs-system", "p2")
+    host.start_switch()
+    host.vsctl("add-port", "br0", "p1")
+    assert "ovs-system (internal)" not in host.run("ovs-appctl", "dpctl/show")
+    until(lambda: "PROMISC" not in host.namespace("ip", "-o", "link", "show", "p2"), "p2 is still held")

@@ -19,6 +19,7 @@ from trunkline.bpf import adopt, attach, inherit, meanings
 from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
 from trunkline.bpf.flows import Flows, FullError, beyond, key_of
+from trunkline.bpf.loader import Program
 from trunkline.bpf.maps import Map, possible_cpus
 from trunkline.bpf.ports import Ports
 from trunkline.bpf.provider import CAPABILITIES, layout_digest
@@ -35,6 +36,7 @@ from trunkline.dpif.provider import (
 from trunkline.flow import key as layout
 from trunkline.sim.datapath import Sim
 
+MAX_PORTS: Final = program.MAX_PORTS
 _PACKET_TYPE: Final = layout.MASK["packet_type"]
 _THERE: Final = 3  # which word of a meter's record
 _SWITCH: Final = "only ovs-vswitchd can do that, and it does not run"
@@ -121,6 +123,48 @@ class LeftDatapath(Sim):
     def drops(self, number: int) -> dict[str, int]:
         return self.counters.drops(number)
 
+    # ---- ports
+
+    def plug(
+        self,
+        index: int,
+        name: str,
+        type: str,
+        number: int | None,
+        attachments: attach.Attachments,
+        program: Program,
+    ) -> None:
+        """A device becomes a port; `number` None: the lowest that is free.
+
+        Raises DatapathError, OSError.
+        """
+        number = self.port_add(name, type, number)
+        try:
+            if number >= MAX_PORTS:
+                raise DatapathError("Numerical result out of range")
+            meanings.name_port(self._maps, number, name, type)
+            self.counters.add(number, index, egress=False)
+            attachments.attach(index, program)
+        except (DatapathError, OSError):
+            self.port_delete(number)
+            raise
+
+    def unplug(self, number: int, attachments: attach.Attachments, found: adopt.Adopted) -> None:
+        """A port goes; of a tunnel too.  Raises OSError."""
+        index, egress = self.counters.device(number)
+        if index:
+            self.counters.devices[number] = index, egress
+            self.counters.stop(number)
+            for where, program in {**found.ports, **found.others}.items():
+                if where == (index, egress):
+                    attachments.detach(index, program, egress=egress)
+            self.counters.remove(number)
+        for name, port in inherit.tunnels(self._maps).items():
+            if port == number:
+                self._maps["tunnels"].delete(name.to_bytes(4, "little"))
+        meanings.forget_port(self._maps, number)
+        self.port_delete(number)
+
     # ---- changing
 
     def change_flows(self, changes: Sequence[FlowPut | FlowDelete]) -> list[Statistics | DatapathError]:
@@ -147,6 +191,8 @@ class LeftDatapath(Sim):
     def _put(self, put: FlowPut, now: float, *, there: bool) -> None:
         """Raises Slow, FullError, BpfError."""
         mask = put.mask & ~_PACKET_TYPE
+        if put.key & _PACKET_TYPE:
+            raise encoding.Slow("packets without an Ethernet header")
         if problem := beyond(put.key, mask):
             raise encoding.Slow(problem)
         orders = encoding.encode(self._questions(), put.key, mask, put.actions)
@@ -166,6 +212,7 @@ class LeftDatapath(Sim):
             written=tunnels.__contains__,
             header=lambda port, fields: None,
             tracking=lambda actions: None,
+            layer3=lambda port: False,
         )
 
     def _has_meter(self, number: int) -> bool:

@@ -111,12 +111,17 @@ def _run(parsed: Parsed) -> str:
     if command in ("add-flows", "mod-flows", "del-flows") and arguments:
         arguments = [*arguments[:-1], _path(command, arguments[-1])]
     options = [f"--{name}" for name, _ in parsed.options if name in _PASSED_ON]
+    if "verbose" not in given:
+        from trunkline.base.log import ERR
+
+        for module in ("daemon_unix", "unixctl"):  # that no switch runs is nothing to warn of
+            log.set_level(module, "console", ERR)
     return _ask(command, [*options, *arguments], directories, log)
 
 
 def _command(arguments: Sequence[str], read_only: bool) -> tuple[str, list[str]]:
     """The command and its arguments, checked.  Raises Refusal."""
-    from trunkline.cli.ovs_dpctl.commands import COMMANDS, INSTEAD
+    from trunkline.cli.ovs_dpctl.commands import COMMANDS
 
     if not arguments:
         raise Refusal("missing command name; use --help for help")
@@ -130,8 +135,6 @@ def _command(arguments: Sequence[str], read_only: bool) -> tuple[str, list[str]]
         raise Refusal(f"'{name}' command takes at most {command.most} arguments")
     if read_only and command.writes:
         raise Refusal(f"'{name}' command does not work in read only mode")
-    if name in INSTEAD:
-        raise Refusal(f"'{name}' is not there: {INSTEAD[name]}")
     return name, rest
 
 
@@ -173,7 +176,7 @@ def _ask(command: str, arguments: Sequence[str], directories: "Directories", log
         from trunkline.cli.ovs_dpctl import stopped
 
         try:
-            return stopped.answer(command, arguments, directories.run)
+            return stopped.answer(command, arguments, directories, log)
         except stopped.RefusedError as refused:
             raise Refusal(f"{refused} ({error})" if refused.nothing else str(refused)) from None
 

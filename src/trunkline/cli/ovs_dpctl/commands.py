@@ -12,9 +12,8 @@ class DatapathCommand(NamedTuple):
     writes: bool = False
 
 
-_SWITCH: Final = "the running switch makes datapaths and ports itself, as ovs-vsctl add-br and add-port say"
-INSTEAD: Final = dict.fromkeys(("add-dp", "del-dp", "add-if", "del-if", "set-if"), _SWITCH)
-"""Commands that would change datapaths beside the switch, and what happens instead."""
+OF_PORTS: Final = ("add-dp", "del-dp", "add-if", "del-if", "set-if")
+"""Commands that change datapaths: a switch that runs does not let that be done beside it."""
 
 KEPT_BY_THE_SWITCH: Final = frozenset(
     ("ct-set-maxconns", "ct-get-maxconns", "ct-set-limits", "ct-del-limits", "ct-get-limits", "ct-bkts",

@@ -5,11 +5,14 @@ for something that only the switch knows are refused by name.
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
+from trunkline.base.directories import Directories
+from trunkline.base.log import Log
 from trunkline.bpf import left, system_calls
-from trunkline.cli.ovs_dpctl.commands import KEPT_BY_THE_SWITCH
+from trunkline.cli.ovs_dpctl.commands import KEPT_BY_THE_SWITCH, OF_PORTS
 from trunkline.dpif.provider import FlowDelete
 from trunkline.flow.values import TextError
 from trunkline.io.log_options import MachineClock
@@ -67,9 +70,11 @@ class _LeftDatapath(Datapath):
         )  # fmt: skip
 
 
-def answer(command: str, arguments: Sequence[str], run_directory: str) -> str:
+def answer(command: str, arguments: Sequence[str], directories: Directories, log: Log) -> str:
     """What the switch would have answered.  Raises RefusedError."""
-    datapaths = _datapaths(run_directory)
+    if command in OF_PORTS:
+        return _change_ports(command, arguments, directories, log)
+    datapaths = _datapaths(directories.run)
     if not datapaths:
         raise RefusedError("no datapaths exist: no switch runs here", nothing=True)
     if command in KEPT_BY_THE_SWITCH:
@@ -84,6 +89,17 @@ def answer(command: str, arguments: Sequence[str], run_directory: str) -> str:
         raise RefusedError(text.replace("dpctl/", "")) from None
     except system_calls.BpfError as error:
         raise RefusedError(f"the kernel's maps: {error}") from None
+
+
+def _change_ports(command: str, arguments: Sequence[str], directories: Directories, log: Log) -> str:
+    from trunkline.cli.ovs_dpctl import stopped_ports  # seldom needed
+
+    with _understood():
+        try:
+            stopped_ports.change(command, arguments, directories, log)
+        except stopped_ports.PortError as error:
+            raise RefusedError(str(error)) from None
+    return ""
 
 
 def _commands(datapaths: dict[str, Datapath]) -> list[Command]:
@@ -101,11 +117,18 @@ def _read_file(path: str) -> str:
 
 def _datapaths(run_directory: str) -> dict[str, Datapath]:
     """The one that was left, if there is one.  Raises RefusedError."""
-    try:
+    with _understood():
         found = left.find(run_directory)
         if found is None:
             return {}
         return {"system": _LeftDatapath(left.LeftDatapath(found.maps, MachineClock()))}
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Looking into the kernel; raises RefusedError for what keeps us from that."""
+    try:
+        yield
     except left.OtherVersionError:
         raise RefusedError(
             "what ovs-vswitchd has left in the kernel is of another version, which cannot be read"
