@@ -1,18 +1,15 @@
 """The control commands of ovsdb-server (ovsdb-server(1), "Runtime Management Commands")."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from trunkline.daemons.commands import exit_command
+from trunkline.daemons.ovsdb_daemon import Daemon
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.replication import excluded_text
 
-if TYPE_CHECKING:
-    from trunkline.daemons.ovsdb_server import Daemon
 
-
-def commands(daemon: "Daemon") -> list[Command]:
+def commands(daemon: Daemon) -> list[Command]:
     """Every command of the original."""
 
     async def compact(arguments: Sequence[str]) -> str:
@@ -61,7 +58,7 @@ def commands(daemon: "Daemon") -> list[Command]:
 _NO_COUNTERS = "performance counter is not supported on this platform"
 
 
-def _replication_commands(daemon: "Daemon") -> list[Command]:
+def _replication_commands(daemon: Daemon) -> list[Command]:
     """Those of ovsdb-server(1), "Active-Backup Commands"."""
 
     def set_active(arguments: Sequence[str]) -> str:
@@ -115,7 +112,7 @@ def _line(text: str) -> str:
     return f"{text}\n" if text else ""
 
 
-def _trim(daemon: "Daemon", arguments: Sequence[str]) -> str:
+def _trim(daemon: Daemon, arguments: Sequence[str]) -> str:
     if arguments[0] not in ("on", "off"):
         raise CommandError("invalid argument")
     daemon.compactor.trim = arguments[0] == "on"
@@ -125,7 +122,7 @@ def _trim(daemon: "Daemon", arguments: Sequence[str]) -> str:
     return ""
 
 
-def _tlog_set(daemon: "Daemon", arguments: Sequence[str]) -> str:
+def _tlog_set(daemon: Daemon, arguments: Sequence[str]) -> str:
     if arguments[1] not in ("on", "off"):
         raise CommandError("invalid command argument")
     name, _, table = arguments[0].partition(":")
@@ -143,7 +140,7 @@ def _tlog_set(daemon: "Daemon", arguments: Sequence[str]) -> str:
     return ""
 
 
-def _tlog_list(daemon: "Daemon") -> str:
+def _tlog_list(daemon: Daemon) -> str:
     """A table of what is logged."""
     lines = [
         "database        table                       logging",
@@ -160,7 +157,7 @@ def _lines(words: Iterable[str]) -> str:
     return "".join(f"{word}\n" for word in words)
 
 
-def _add_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
+def _add_db(daemon: Daemon, arguments: Sequence[str]) -> str:
     try:
         daemon.open(arguments[0])
     except OvsdbError as error:
@@ -169,7 +166,7 @@ def _add_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
     return ""
 
 
-def _remove_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
+def _remove_db(daemon: Daemon, arguments: Sequence[str]) -> str:
     name = arguments[0]
     if name.startswith("_") and name in daemon.server.databases:
         raise CommandError("Cannot remove reserved database.")
@@ -184,7 +181,7 @@ def _remove_db(daemon: "Daemon", arguments: Sequence[str]) -> str:
     return ""
 
 
-async def _compact(daemon: "Daemon", arguments: Sequence[str]) -> str:
+async def _compact(daemon: Daemon, arguments: Sequence[str]) -> str:
     if arguments and arguments[0].startswith("_"):
         raise CommandError("cannot compact built-in databases")
     if arguments and arguments[0] not in daemon.server.databases:
@@ -201,24 +198,24 @@ async def _compact(daemon: "Daemon", arguments: Sequence[str]) -> str:
     return ""
 
 
-def _reconnect(daemon: "Daemon", reason: str) -> str:
+def _reconnect(daemon: Daemon, reason: str) -> str:
     daemon.server.reconnect(reason)
     daemon.schedule()
     return ""
 
 
-def _disable_monitor_cond(daemon: "Daemon") -> str:
+def _disable_monitor_cond(daemon: Daemon) -> str:
     daemon.server.monitor_cond = False
     return _reconnect(daemon, "user ran ovsdb-server/disable-monitor-cond")
 
 
-def _storage_status(daemon: "Daemon", arguments: Sequence[str]) -> str:
+def _storage_status(daemon: Daemon, arguments: Sequence[str]) -> str:
     if arguments[0] not in daemon.server.databases:
         raise CommandError("Failed to find the database.")
     return "status: ok\n"
 
 
-def memory_usage(daemon: "Daemon") -> dict[str, int]:
+def memory_usage(daemon: Daemon) -> dict[str, int]:
     """atoms and cells as the original counts them: values, and columns of rows, _uuid and _version too."""
     atoms = cells = weak = 0
     for hosted in daemon.server.databases.values():

@@ -5,15 +5,13 @@ loop, a few milliseconds in each, so that requests are answered in between.
 """
 
 import asyncio
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Generator
+from typing import Final, NamedTuple
 
+from trunkline.daemons.ovsdb_host import Hosting
 from trunkline.io.ovsdb_compaction import compaction
 from trunkline.io.privileges import return_free_memory
 from trunkline.ovsdb.errors import OvsdbError
-
-if TYPE_CHECKING:
-    from trunkline.daemons.ovsdb_server import Daemon
 
 BUDGET: Final = 0.004  # seconds of steps in one turn of the loop
 SIZE: Final = 10 << 20  # a smaller file does not grow enough to be compacted
@@ -47,10 +45,11 @@ class Running(NamedTuple):
 
 
 class Compactor:
-    """The compactions of one server."""
+    """The compactions of one server.  `is_busy`: whether a database, by name, is being converted."""
 
-    def __init__(self, daemon: "Daemon") -> None:
+    def __init__(self, daemon: Hosting, is_busy: Callable[[str], bool]) -> None:
         self.daemon = daemon
+        self._is_busy = is_busy
         self.trim = False  # ovsdb-server/memory-trim-on-compaction
         self._running: dict[str, Running] = {}
         self._since: dict[str, float] = {}  # the last one, or the start, by database
@@ -61,7 +60,7 @@ class Compactor:
     def consider(self) -> None:
         """Compacts what it is time for.  Not to be called between a record's writing and its application."""
         for name, file in self.daemon.files.items():
-            if file.commits < COMMITS or name in self._running or self.daemon.converter.is_running(name):
+            if file.commits < COMMITS or name in self._running or self._is_busy(name):
                 continue
             age = self.daemon.env.clock.monotonic() - self._since[name]
             if is_due(State(file.size, file.compacted_size, file.commits, age)):
@@ -70,7 +69,7 @@ class Compactor:
 
     async def compact(self, name: str) -> None:
         """Returns when the file is compact.  Raises OvsdbError: it is as it was."""
-        if self.daemon.converter.is_running(name):
+        if self._is_busy(name):
             raise OvsdbError("ovsdb error", f"{name}: the database is being converted")
         running = self._running.get(name)
         task = self._start(name) if running is None else running.task

@@ -9,10 +9,12 @@ Reads of the database go on meanwhile, and everything that concerns other databa
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from trunkline.base.json import Json
-from trunkline.daemons.ovsdb_compaction import BUDGET, Steps
+from trunkline.daemons.ovsdb_compaction import BUDGET, Compactor, Steps
+from trunkline.daemons.ovsdb_host import Hosting
 from trunkline.io.loop import Loop
 from trunkline.io.ovsdb_compaction import compaction
 from trunkline.io.uuids import random_uuid
@@ -23,18 +25,17 @@ from trunkline.ovsdb.hosted import Hosted
 from trunkline.ovsdb.schema import Schema
 from trunkline.ovsdb.server import Converted
 
-if TYPE_CHECKING:
-    from trunkline.daemons.ovsdb_server import Daemon
-
 ROWS: Final = 1000  # converted in a few milliseconds
 COMMENT: Final = "converted by ovsdb-server"
 
 
 class Converter:
-    """The conversions of one server."""
+    """The conversions of one server.  `replaced` is told when a database has become another."""
 
-    def __init__(self, daemon: "Daemon") -> None:
+    def __init__(self, daemon: Hosting, compactor: Compactor, replaced: Callable[[], None]) -> None:
         self.daemon = daemon
+        self._compactor = compactor
+        self._replaced = replaced
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(self, hosted: Hosted, schema: Json, done: Converted) -> None:
@@ -42,8 +43,8 @@ class Converter:
 
         def finish(outcome: Database | OvsdbError) -> None:
             done(outcome)
-            if isinstance(outcome, Database) and self.daemon.replication.is_backup:
-                self.daemon.replication.start()  # what it copies into is another database now
+            if isinstance(outcome, Database):
+                self._replaced()
 
         try:
             new = Schema.from_json(schema)
@@ -51,7 +52,7 @@ class Converter:
                 text = f"new schema name ({new.name}) does not match database name ({hosted.name})"
                 raise OvsdbError("invalid parameters", text)
             self.daemon.sync_now()
-            self.daemon.compactor.stop(hosted.name)
+            self._compactor.stop(hosted.name)
             rows = sum(len(state.rows) for state in hosted.database.tables.values())
             loop = asyncio.get_running_loop()
             if rows > ROWS and isinstance(loop, Loop) and loop.mode == "real":

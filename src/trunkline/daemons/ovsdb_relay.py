@@ -6,17 +6,15 @@ database is shown as not connected, so that clients that can go elsewhere do.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from trunkline.base.json import Json
+from trunkline.daemons.ovsdb_host import Hosting
 from trunkline.daemons.ovsdb_peer import Peer
 from trunkline.jsonrpc.reconnect import Timing
 from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.relay import Answer, Host, Relay, Upstream
 from trunkline.ovsdb.schema import Schema
-
-if TYPE_CHECKING:
-    from trunkline.daemons.ovsdb_server import Daemon
 
 PATIENCE: Final = 30.0  # seconds without contact before clients are told
 TIMING: Final = Timing(probe_interval=60.0)
@@ -25,7 +23,7 @@ TIMING: Final = Timing(probe_interval=60.0)
 class RelayDatabase:
     """One of them, from its start to `close`."""
 
-    def __init__(self, daemon: "Daemon", name: str, targets: Sequence[str]) -> None:
+    def __init__(self, daemon: Hosting, name: str, targets: Sequence[str]) -> None:
         self.daemon = daemon
         self.name = name
         nothing = Database(Schema.from_json({"name": name, "version": "0.0.0", "tables": {}}))

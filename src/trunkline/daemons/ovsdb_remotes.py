@@ -8,11 +8,12 @@ and go with them, and the state of each is written back to ``is_connected`` and 
 import asyncio
 import os
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from trunkline.base.json import Json
 from trunkline.base.log import ERR, RateLimit
 from trunkline.base.targets import is_passive
+from trunkline.daemons.ovsdb_host import Connection, Hosting, RemoteSettings
 from trunkline.io.files import error_text
 from trunkline.io.streams import Listener, Stream
 from trunkline.io.tls import TlsFiles
@@ -22,21 +23,8 @@ from trunkline.ovsdb.database import Row, TableState
 from trunkline.ovsdb.locks import Locks
 from trunkline.ovsdb.rbac import Access
 
-if TYPE_CHECKING:
-    from trunkline.daemons.ovsdb_server import Connection, Daemon
-
 STATUS_SECONDS: Final = 2.5
 DSCP: Final = 48  # of remotes that have a row which does not say
-
-
-class RemoteSettings(NamedTuple):
-    """What a row says of its remote.  Seconds."""
-
-    probe_interval: float = 5.0
-    max_backoff: float = 8.0
-    read_only: bool = False
-    role: str = ""
-    dscp: int | None = None
 
 
 class Reference(NamedTuple):
@@ -47,7 +35,7 @@ class Reference(NamedTuple):
     column: str
 
 
-def parse_reference(daemon: "Daemon", text: str) -> Reference | str:
+def parse_reference(daemon: Hosting, text: str) -> Reference | str:
     """The reference that ``db:DB,TABLE,COLUMN`` makes, or what is wrong with it."""
     words = text.removeprefix("db:").split(",")
     if len(words) != 3:
@@ -71,7 +59,7 @@ def datum(state: TableState, row: Row, column: str) -> tuple[Any, ...]:
     return () if place is None else row.values[place]
 
 
-def referred(daemon: "Daemon", reference: Reference) -> Iterator[tuple[str, RemoteSettings, str, str]]:
+def referred(daemon: Hosting, reference: Reference) -> Iterator[tuple[str, RemoteSettings, str, str]]:
     """(target, settings, table, uuid) of each target that a reference stands for; table "" for texts."""
     hosted = daemon.server.databases.get(reference.database)
     if hosted is None or reference.table not in hosted.database.tables:
@@ -128,7 +116,7 @@ def _is_reference(value: object) -> bool:
 class TlsReferences:
     """The TLS files whose names stand in the database: ``--private-key=db:Open_vSwitch,SSL,private_key``."""
 
-    def __init__(self, daemon: "Daemon") -> None:
+    def __init__(self, daemon: Hosting) -> None:
         self.daemon = daemon
         self.given = daemon.env.tls
         self.refers = any(map(_is_reference, self.given))
@@ -228,7 +216,7 @@ def _since(moment: float | None, now: float) -> str:
 class Remotes:
     """All remotes of a server."""
 
-    def __init__(self, daemon: "Daemon") -> None:
+    def __init__(self, daemon: Hosting) -> None:
         self.daemon = daemon
         self.configured: dict[str, Reference | None] = {}
         self.running: dict[str, Running] = {}
@@ -351,13 +339,13 @@ class Remotes:
             self.daemon.server.close(connection.session, "the remote was removed")
         self.daemon.schedule()
 
-    def _accepted(self, running: Running, stream: Stream) -> "Connection":
+    def _accepted(self, running: Running, stream: Stream) -> Connection:
         connection = self.daemon.accept(stream, running.target, running.settings)
         running.connections[connection] = None
         running.connected_at = self.daemon.env.clock.monotonic()
         return connection
 
-    def disconnected(self, connection: "Connection") -> None:
+    def disconnected(self, connection: Connection) -> None:
         running = self.running.get(connection.remote)
         if running is not None:
             running.connections.pop(connection, None)

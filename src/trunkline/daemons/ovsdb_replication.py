@@ -6,8 +6,8 @@ replication meets an error that no other attempt can mend.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
+from trunkline.daemons.ovsdb_host import Hosting
 from trunkline.daemons.ovsdb_peer import Peer
 from trunkline.jsonrpc.reconnect import Timing
 from trunkline.ovsdb.database import Changes
@@ -21,16 +21,13 @@ from trunkline.ovsdb.replication import (
 )
 from trunkline.ovsdb.server import SERVER
 
-if TYPE_CHECKING:
-    from trunkline.daemons.ovsdb_server import Daemon
-
 PROBE_SECONDS = 60.0
 
 
 class Replication:
     """`active_server` is the target of the active server, "" while none is known."""
 
-    def __init__(self, daemon: "Daemon", active_server: str = "", excluded: str = "") -> None:
+    def __init__(self, daemon: Hosting, active_server: str = "", excluded: str = "") -> None:
         self.daemon = daemon
         self.active_server = active_server
         self.excluded: Excluded = parse_excluded(excluded)

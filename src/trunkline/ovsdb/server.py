@@ -1,6 +1,6 @@
 """The database server without its sockets: sessions in, replies and updates out.
 
-The driver (daemons/ovsdb_server.py) feeds bytes of sessions by `receive`, then calls `settle` once for all
+The driver (daemons/ovsdb_daemon.py) feeds bytes of sessions by `receive`, then calls `settle` once for all
 that came in one turn of its loop.  A commit is first given to the driver's `store`, which writes it to the
 file; what cannot be written is not committed, and the client is told why.  `settle` retries transactions that
 wait, and leaves three things to do, in this order: one fsync for the whole turn if a commit asked for it

@@ -11,7 +11,7 @@ import pytest
 from support.database_servers import BIN, DB, OURS, Client, Running
 from trunkline.daemons.env import embedded
 from trunkline.daemons.ovsdb_compaction import SIZE, SOONEST
-from trunkline.daemons.ovsdb_server import Daemon
+from trunkline.daemons.ovsdb_daemon import Daemon
 from trunkline.io.loop import run, settle
 from trunkline.io.memory import MemoryNetwork
 from trunkline.io.ovsdb_file import load_file

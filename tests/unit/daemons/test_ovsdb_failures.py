@@ -133,7 +133,7 @@ def test_a_file_that_may_not_grow(made: list[Running]) -> None:
 
 BROKEN = """
 import errno, os, sys
-from trunkline.daemons import ovsdb_server
+from trunkline.daemons import ovsdb_daemon, ovsdb_server
 from trunkline.io import ovsdb_file
 from trunkline.ovsdb import hosted
 count = 0
@@ -159,9 +159,9 @@ ovsdb_server.main()
         ("os.fdatasync = after(5, os.fdatasync, io_error)", 1, "fsync failed (Input/output error)"),
         ("ovsdb_file._write_all = after(5, ovsdb_file._write_all, io_error); os.ftruncate = after(0, 0, io_error)",
          1, "cannot write the database, stopping (I/O error: {path}: truncation failed (Input/output error))"),
-        ("ovsdb_server.change_record = after(5, ovsdb_server.change_record, bug)", -signal.SIGABRT, "a bug of ours"),
+        ("ovsdb_daemon.change_record = after(5, ovsdb_daemon.change_record, bug)", -signal.SIGABRT, "a bug of ours"),
         ("hosted.Hosted.commit = after(9, hosted.Hosted.commit, bug)", -signal.SIGABRT, "a bug of ours"),
-        ("ovsdb_server.Daemon._send = after(9, ovsdb_server.Daemon._send, bug)", -signal.SIGABRT, "a bug of ours"),
+        ("ovsdb_daemon.Daemon._send = after(9, ovsdb_daemon.Daemon._send, bug)", -signal.SIGABRT, "a bug of ours"),
     ],
 )  # fmt: skip
 def test_errors_of_the_disk_and_of_our_own(
