@@ -53,6 +53,17 @@ def tunnels(maps: Mapping[str, Map]) -> dict[int, int]:
     }
 
 
+def sequences(maps: Mapping[str, Map]) -> dict[int, int]:
+    """The number that the next packet of a tunnel's port would have got, by the port's."""
+    found = {}
+    place = [name for name, _ in program.PORT.members].index("sequence")
+    for number in set(tunnels(maps).values()):
+        value = maps["ports"].lookup(number.to_bytes(4, "little"))
+        if value is not None:
+            found[number] = program.PORT.packed.unpack(value)[place]
+    return found
+
+
 def flows(maps: Mapping[str, Map], numbers: Mapping[int, int], since: float) -> Iterator[Left]:
     """Every flow that was used `since` (Clock.monotonic()), or has counted what no rule knows of, as far as
     its port is in `numbers`: old to new.

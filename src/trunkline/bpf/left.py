@@ -211,6 +211,7 @@ class LeftDatapath(Sim):
             outer=lambda value: None,
             written=tunnels.__contains__,
             header=lambda port, fields: None,
+            layer3=lambda port: False,  # it does not matter: nothing is sent into tunnels from here
             tracking=lambda actions: None,
             layer3=lambda port: False,
         )

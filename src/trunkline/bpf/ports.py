@@ -108,6 +108,11 @@ class Ports:
         self._ports[at] = value + 1 & 0xFFFFFFFF
         return value
 
+    def go_on_from(self, number: int, sequence: int) -> None:
+        """Packets of a tunnel's port go on being numbered where an earlier process's have ended."""
+        at = number * _WORDS + _SEQUENCE
+        self._ports[at] = self._ports[at] + sequence & 0xFFFFFFFF
+
     def drops(self, number: int) -> dict[str, int]:
         """Packets of a port that were dropped, by reason; reasons that there were none for are left out."""
         counts = _sums(self._counters.lookup(_NUMBER(number)) or b"")

@@ -243,6 +243,9 @@ class BpfDatapath:
             return
         self._go_on(before)
         numbers = self._numbers_now(before)
+        for number, sequence in inherit.sequences(before.maps).items():
+            if number in numbers:
+                self._ports.go_on_from(numbers[number], sequence)
         ring = RingBuffer(before.maps["upcalls"])
         waited = 0
         while records := ring.read(_READ):

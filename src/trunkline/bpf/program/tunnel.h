@@ -271,12 +271,21 @@ GLOBAL int encapsulate(struct __sk_buff *skb, struct scratch *s, u32 number)
 	}
 	if (!is_ip(skb->protocol) && become(skb, bpf_htons(ETH_P_IP)))
 		return TC_ACT_SHOT;
-	how |= h->flags & HEADER_IPV6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
-	how |= h->flags & HEADER_UDP ? BPF_F_ADJ_ROOM_ENCAP_L4_UDP : BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+	u64 tell = h->flags & HEADER_IPV6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	tell |= h->flags & HEADER_UDP ? BPF_F_ADJ_ROOM_ENCAP_L4_UDP : BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
 	if (!bare)
-		how |= BPF_F_ADJ_ROOM_ENCAP_L2_ETH | (tag ? BPF_F_ADJ_ROOM_ENCAP_L2(18) : BPF_F_ADJ_ROOM_ENCAP_L2(14));
-	if (bpf_skb_adjust_room(skb, more, BPF_ADJ_ROOM_MAC, how))
-		return TC_ACT_SHOT;
+		tell |= BPF_F_ADJ_ROOM_ENCAP_L2_ETH | (tag ? BPF_F_ADJ_ROOM_ENCAP_L2(18) : BPF_F_ADJ_ROOM_ENCAP_L2(14));
+	if (bpf_skb_adjust_room(skb, more, BPF_ADJ_ROOM_MAC, how | tell)) {
+		/* It came out of a tunnel within this machine, and the kernel still thinks that it is in one.  Only who cuts large
+		 * segments has to know better. */
+		u16 outer = h->flags & HEADER_IPV6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+		if (segment)
+			return tag && bpf_skb_vlan_push(skb, outer_tag, bpf_ntohs(inner[7])) ? TC_ACT_SHOT : 0;
+		if (skb->protocol != outer && become(skb, outer))
+			return TC_ACT_SHOT;
+		if (bpf_skb_adjust_room(skb, more, BPF_ADJ_ROOM_MAC, how))
+			return TC_ACT_SHOT;
+	}
 	complete_header(s, h, length, hash);
 	u32 most = HEADER_START - 2, first = size > most ? most : size;
 	OPAQUE(first);
