@@ -221,9 +221,13 @@ class _File:
 
     def is_stale(self) -> bool:
         """Whether less than half of a long journal is still needed."""
-        if self._size <= _LONG or self._steps is not None or self._descriptor is None:
+        if self._size <= _LONG or self._steps is not None or self._descriptor is None or self._is_deleting():
             return False
         return self._entries + self._changes() > 2 * self._needed()
+
+    def _is_deleting(self) -> bool:
+        """Whether many flows are on their way out, which a snapshot would not wait for, but do at once."""
+        return self.bridge.flows.pending is not None
 
     def _changes(self) -> int:
         journal = self.bridge.flows.journal
@@ -237,7 +241,7 @@ class _File:
     def has_counted(self) -> bool:
         """Whether it is time to write down what flows have counted."""
         due = self._descriptor is not None and self._clock.monotonic() >= self._next
-        return due and self._lookups() != self._counted
+        return due and not self._is_deleting() and self._lookups() != self._counted
 
     def _lookups(self) -> int:
         return sum(counters.lookups for counters in self.bridge.flows.tables.counters.values())

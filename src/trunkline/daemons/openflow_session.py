@@ -269,6 +269,9 @@ class Session:
     def forget(self) -> None:
         """From now on nothing happens any more."""
         self._is_over = True
+        if self._answer is not None:
+            self._answer = None
+            self.bridge.flows.settle()  # what it has asked for is done, also if it does not wait for it
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

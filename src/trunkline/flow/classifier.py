@@ -268,10 +268,23 @@ class _Subtable(Generic[E]):
     """The rules of one mask.
 
     Values that are new wait in `fresh` until a miss has to be proved, so that filling a table costs little
-    more than filling a dict.  While some wait, no proof is remembered.
+    more than filling a dict.  While some wait, no proof is remembered.  Where all wait, one that goes may
+    stay among them until they are sorted in: `gone` counts these.
     """
 
-    __slots__ = ("count", "first", "fresh", "mask", "orders", "rules", "size", "top", "whole", "widened")
+    __slots__ = (
+        "count",
+        "first",
+        "fresh",
+        "gone",
+        "mask",
+        "orders",
+        "rules",
+        "size",
+        "top",
+        "whole",
+        "widened",
+    )
 
     def __init__(self, mask: int, grain: int, widened: "list[_Subtable[E]]") -> None:
         self.mask = mask
@@ -281,6 +294,7 @@ class _Subtable(Generic[E]):
         self.top = -1
         self.widened = widened  # whose window is another one than the classifier's plan has
         self.fresh: list[int] = []
+        self.gone = 0
         self.whole = _Order(mask, grain, whole=True)
         rest = mask & layout.PACKET & ~ALWAYS
         self.orders = [
@@ -292,10 +306,15 @@ class _Subtable(Generic[E]):
         """A value that no rule had before."""
         if not self.fresh:
             self._forget()
+        elif self.gone > len(self.rules) + _STEP:
+            self._thin()
         self.fresh.append(value)
 
     def discard(self, value: int) -> None:
         """No rule has the value any more."""
+        if not self.whole.size and not self.whole.waiting:
+            self.gone += 1
+            return
         if self.fresh:
             self._sort()
         self.whole.discard(value)
@@ -308,7 +327,14 @@ class _Subtable(Generic[E]):
         for order in self.orders:
             order.forget()
 
+    def _thin(self) -> None:
+        """Leaves out of the fresh values what is not here any more, or came twice."""
+        self.gone = 0
+        self.fresh = [value for value in dict.fromkeys(self.fresh) if value in self.rules]
+
     def _sort(self) -> None:
+        if self.gone:
+            self._thin()
         fresh, self.fresh = self.fresh, []
         for order in (self.whole, *self.orders):
             order.waiting.append(fresh)
@@ -545,6 +571,10 @@ class Classifier(Generic[E]):
             else:
                 chosen = [rule for have, rule in subtable.rules.items() if have & mask == value]
             yield from self._chains(chosen, version)
+
+    def candidates(self, mask: int) -> int:
+        """How many rules `covered` looks at, at most, for a match with this mask."""
+        return sum(one.size for one in self._subtables.values() if one.mask != mask and not mask & ~one.mask)
 
     def snapshot(self, value: int, mask: int, version: int) -> Iterator[E | None]:
         """As `covered`, of this moment: what is added or removed afterwards changes nothing.

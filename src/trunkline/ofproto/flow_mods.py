@@ -10,7 +10,7 @@ that meets nothing adds in 1.0 and 1.1.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +24,16 @@ from trunkline.ofproto.groups import Group
 from trunkline.ofproto.journal import Journal
 from trunkline.ofproto.limits import Limits, TableSettings, Vacancy
 from trunkline.ofproto.meters import Meter
-from trunkline.ofproto.rules import TABLES, Counters, FlowTables, Rule, age_nanoseconds, references
+from trunkline.ofproto.rules import (
+    MAX_PRIORITY,
+    TABLES,
+    Counters,
+    FlowTables,
+    Rule,
+    age_nanoseconds,
+    references,
+)
+from trunkline.ofproto.selection import DELETES, Selection, among, chosen
 from trunkline.ofproto.tunnel_options import OptionError, Options, number_of
 from trunkline.ofproto.tunnels import tunnels_token
 from trunkline.openflow import actions
@@ -41,10 +50,8 @@ _KEPT_FLAGS: Final = (
     | of.OFPFF_NO_PKT_COUNTS
     | of.OFPFF_NO_BYT_COUNTS
 )
-_DELETES: Final = (of.OFPFC_DELETE, of.OFPFC_DELETE_STRICT)
 _OPENFLOW11: Final = 2
 _OPENFLOW12: Final = 3
-MAX_PRIORITY: Final = 0xFFFF  # that OpenFlow can give; flows above are hidden
 
 _ANY_NUMBER: Final = range(1 << 32)
 _DATAPATH_HASH: Final = MASK["dp_hash"]
@@ -57,17 +64,6 @@ class Refused(Exception):
     def __init__(self, error: str) -> None:
         super().__init__(error)
         self.error = error
-
-
-class Selection(NamedTuple):
-    """Which flows a command or a request for statistics means."""
-
-    match: Match
-    table: int = 255
-    cookie: int = 0
-    cookie_mask: int = 0
-    out_port: int = of.OFPP_ANY
-    out_group: int = of.OFPG_ANY
 
 
 class FlowChange(NamedTuple):
@@ -118,6 +114,7 @@ class Flows:
         "limits",
         "meters",
         "options",
+        "pending",
         "tables",
         "unsaid",
         "watched",
@@ -147,6 +144,7 @@ class Flows:
             None  # of what no message says; whoever carries messages out writes those
         )
         self._done: list[tuple[tuple[Rule, ...], tuple[Rule, ...]]] | None = None  # steps to be undone
+        self.pending: Iterator[None] | None = None  # the rest of a long deletion (deletions.py)
 
     # ---- options of tunnels
 
@@ -159,6 +157,7 @@ class Flows:
 
     def set_options(self, mod: TlvTableMod) -> None:
         """Raises Refused; a mapping that a flow needs cannot go."""
+        self.settle()
         try:
             new = self.options.changed(mod)
         except OptionError as error:
@@ -175,6 +174,7 @@ class Flows:
 
     def begin(self) -> None:
         """From here on every step is remembered, until `commit` or `roll_back`."""
+        self.settle()
         self._done = []
         self._vacancies = self.limits.remember()
 
@@ -197,7 +197,7 @@ class Flows:
         version = self.tables.version
         for _, classifier in self.tables.chosen(selection.table):
             for rule in classifier.covered(value, mask, version):
-                if _chosen(rule, selection):
+                if chosen(rule, selection):
                     yield rule
 
     def snapshot(self, selection: Selection) -> list[Iterator[Rule | None]]:
@@ -208,7 +208,7 @@ class Flows:
         value, mask, _ = selection.match
         version = self.tables.version
         return [
-            _among(classifier.snapshot(value, mask, version), selection)
+            among(classifier.snapshot(value, mask, version), selection)
             for _, classifier in self.tables.chosen(selection.table)
         ]
 
@@ -217,7 +217,7 @@ class Flows:
         version = self.tables.version
         for _, classifier in self.tables.chosen(selection.table):
             rule = classifier.find(value, mask, priority, version)
-            if rule is not None and _chosen(rule, selection):
+            if rule is not None and chosen(rule, selection):
                 yield rule
 
     # ---- flow-mods
@@ -230,7 +230,7 @@ class Flows:
         """
         if message.table != 255 and message.table >= TABLES:
             raise Refused("OFPBRC_EPERM")
-        if message.command in _DELETES:
+        if message.command in DELETES:
             return
         if message.match.mask & _DATAPATH_HASH or message.match.value & _RECIRCULATION:
             raise Refused("OFPBRC_EPERM")  # they are the switch's own
@@ -248,23 +248,16 @@ class Flows:
         Returns what controllers are to be told.  Raises Refused.
         """
         self.check(message)
+        self.settle()
         if message.command == of.OFPFC_ADD:
             self._add(message, version, origin)
             return []
-        deletes = message.command in _DELETES
-        selection = Selection(
-            message.match,
-            message.table,
-            message.cookie,
-            message.cookie_mask,
-            message.out_port if deletes else of.OFPP_ANY,
-            message.out_group if deletes else of.OFPG_ANY,
-        )
+        selection = Selection.meant_by(message)
         if message.command in (of.OFPFC_MODIFY_STRICT, of.OFPFC_DELETE_STRICT):
             rules = list(self._select_strict(selection, message.priority))
         else:
             rules = list(self.select(selection))
-        if deletes:
+        if message.command in DELETES:
             return self._delete(rules, of.OFPRR_DELETE)
         if rules:
             # In 1.1 the cookie of a modify is for the flow that it adds, should it meet none.
@@ -314,7 +307,7 @@ class Flows:
     def size(self, table: int) -> int:
         """How many flows are in a table."""
         classifier = self.tables.tables.get(table)
-        return classifier.size if classifier is not None else 0
+        return classifier.size - self.tables.leaving.get(table, 0) if classifier is not None else 0
 
     def _make_room(self, table: int) -> None:
         """Room for one more flow, for which another may have to go.  Raises Refused."""
@@ -332,6 +325,7 @@ class Flows:
 
     def set_table(self, table: int, settings: TableSettings) -> None:
         """What the database says of a table; flows that are too many now go, if they may be evicted."""
+        self.settle()
         self.limits.set_settings(table, settings, self.tables.rules(table, hidden=True))
         while self.size(table) > self.limits.limit(table):
             victim = self.limits.victim(table)
@@ -341,6 +335,7 @@ class Flows:
 
     def set_eviction(self, table: int, wanted: bool) -> None:
         """What a controller says (table-mod)."""
+        self.settle()
         self.limits.set_eviction(table, wanted, self.tables.rules(table, hidden=True))
 
     def _modify(self, rules: list[Rule], message: FlowMod) -> None:
@@ -388,10 +383,12 @@ class Flows:
 
     def users(self, kind: type, number: int) -> int:
         """How often flows name a group (actions.Group) or a meter (actions.Meter)."""
+        self.settle()
         return sum(self._users.get((kind, number), {}).values())
 
     def delete_users(self, kind: type, number: int) -> list[FlowRemoved]:
         """A group or meter goes, and with it the flows that name it; returns what controllers are told."""
+        self.settle()
         rules = sorted(self._users.get((kind, number), ()), key=lambda rule: (rule.table, -rule.priority))
         if not rules:
             return []
@@ -399,6 +396,7 @@ class Flows:
 
     def learn(self, mod: FlowMod, used: float, origin: str) -> None:
         """Makes the flow that a packet has taught at `used`, or makes it last on."""
+        self.settle()
         value, mask, _ = mod.match
         classifier = self.tables.tables.get(mod.table)
         old = classifier.find(value, mask, mod.priority, self.tables.version) if classifier else None
@@ -433,6 +431,7 @@ class Flows:
 
     def restore(self, rule: Rule) -> None:
         """A flow as it was; the place of one of its match and priority is its own."""
+        self.settle()
         classifier = self.tables.tables.get(rule.table)
         old = None
         if classifier is not None:
@@ -477,15 +476,18 @@ class Flows:
 
     def install(self, rule: Rule) -> None:
         """A flow of the switch's own."""
+        self.settle()
         self._replace((), (rule,))
         self._write(rule)
 
     def uninstall(self, rule: Rule) -> None:
         """Takes out a flow of the switch's own."""
+        self.settle()
         self._replace((rule,), ())
 
     def clear(self) -> None:
         """Takes out all flows, the switch's own included; nobody is told."""
+        self.settle()
         self._replace(list(self.tables.rules(hidden=True)), ())
         if self.journal is not None:
             self.journal.cleared(self.clock.monotonic())
@@ -514,12 +516,45 @@ class Flows:
             tables.discard(rule)  # nobody holds on to an older version yet
         changed = [RuleChange(self._bridge, rule.table, rule.value, rule.mask) for rule in (*old, *new)]
         self._fabric.changes += changed if len(changed) == 1 else set(changed)
-        if self.limits.tells:
-            for table in {rule.table for rule in (*old, *new)}:
-                reason = self.limits.event(table, self.size(table))
-                if reason is not None:
-                    self.unsaid.append(TableStatus(reason, self.limits.describe(table, self.size(table))))  # type: ignore[arg-type]
+        self._look_at_room((*old, *new))
         self._taught(old, new)
+
+    def _look_at_room(self, changed: Iterable[Rule]) -> None:
+        for table in {rule.table for rule in changed} if self.limits.tells else ():
+            reason = self.limits.event(table, self.size(table))
+            if reason is not None:
+                self.unsaid.append(TableStatus(reason, self.limits.describe(table, self.size(table))))  # type: ignore[arg-type]
+
+    # ---- long deletions (deletions.py)
+
+    def settle(self) -> None:
+        """Does the rest of a long deletion: what follows changes the tables, or must know them without it."""
+        pending, self.pending = self.pending, None
+        for _ in pending or ():
+            pass
+
+    def vanish(self, rules: list[list[Rule]]) -> None:
+        """Flows, a list a table, are gone with a new version; `take_out` is to follow for each."""
+        gone = self.tables.version + 1
+        for some in rules:
+            self.tables.leaving[some[0].table] = len(some)
+            for rule in some:
+                rule.removed = gone
+        self.tables.version = gone
+
+    def take_out(self, rules: list[Rule], tell: Callable[[FlowRemoved], None]) -> None:
+        """Some flows of one table that have vanished."""
+        for rule in rules:
+            if rule.flags & of.OFPFF_SEND_FLOW_REM:
+                tell(self._removed(rule, of.OFPRR_DELETE))
+            self.limits.remove(rule)
+            if not rule.plain:
+                self._forget_user(rule)
+            self.tables.discard(rule)
+        self.tables.leaving[rules[0].table] -= len(rules)
+        self._fabric.changes += [RuleChange(self._bridge, one.table, one.value, one.mask) for one in rules]
+        self._look_at_room(rules)
+        self._taught(rules, ())
 
     def _forget_user(self, rule: Rule) -> None:
         for name in dict.fromkeys(references(rule.actions)):
@@ -541,6 +576,8 @@ class Flows:
 
     def expire(self, now: float) -> list[FlowRemoved]:
         """Takes out the flows whose time is over; returns what controllers are to be told."""
+        if self._timers and self._timers[0][0] <= now:
+            self.settle()
         told, gone = [], []
         while self._timers and self._timers[0][0] <= now:
             _, _, rule = heappop(self._timers)
@@ -574,21 +611,3 @@ class Flows:
             rule.counters.packets,
             rule.counters.bytes,
         )
-
-
-def _among(rules: Iterator[Rule | None], selection: Selection) -> Iterator[Rule | None]:
-    for rule in rules:
-        if rule is None or _chosen(rule, selection):
-            yield rule
-
-
-def _chosen(rule: Rule, selection: Selection) -> bool:
-    if rule.priority > MAX_PRIORITY:
-        return False  # the switch's own
-    if (rule.cookie ^ selection.cookie) & selection.cookie_mask:
-        return False
-    if selection.out_port != of.OFPP_ANY and not rule.outputs_to(selection.out_port):
-        return False
-    return selection.out_group == of.OFPG_ANY or (actions.Group, selection.out_group) in references(
-        rule.actions
-    )

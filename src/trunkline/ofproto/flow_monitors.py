@@ -16,8 +16,9 @@ from typing import Any, Final
 from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.clients import UNASKED, Client, MonitorPause
-from trunkline.ofproto.flow_mods import FlowChange, Refused, Selection
+from trunkline.ofproto.flow_mods import FlowChange, Refused
 from trunkline.ofproto.rules import Rule, references
+from trunkline.ofproto.selection import Selection
 from trunkline.openflow import actions as a
 from trunkline.openflow import monitors as wire
 from trunkline.openflow.wire import EncodeError
@@ -33,6 +34,7 @@ _FLAG: Final = {
 
 def request(bridge: Bridge, client: Client, message: wire.FlowMonitorRequest) -> wire.FlowUpdates:
     """Sets monitors up, or takes them away; the answer holds the flows there are.  Raises Refused."""
+    bridge.flows.settle()  # or nobody would be told what goes
     added: list[wire.FlowMonitor] = []
     try:
         for monitor in message.monitors:

@@ -9,12 +9,13 @@ from typing import Any, Final, TypeAlias
 
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
-from trunkline.ofproto import bundles, connections, flow_monitors, group_mods, meter_mods
+from trunkline.ofproto import bundles, connections, deletions, flow_monitors, group_mods, meter_mods
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
-from trunkline.ofproto.flow_mods import Refused, Selection
+from trunkline.ofproto.flow_mods import Refused
 from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
+from trunkline.ofproto.selection import Selection
 from trunkline.ofproto.table_features import ACTIONS12, GOTO_TABLE, INSTRUCTIONS, rename, table_features
 from trunkline.ofproto.tunnel_options import OptionError
 from trunkline.openflow import groups as groups_wire
@@ -206,9 +207,18 @@ def _set_controller_id(bridge: Bridge, client: Client, message: m.SetControllerI
     client.controller_id = message.controller_id
 
 
-def _flow_mod(bridge: Bridge, client: Client, message: m.FlowMod) -> None:
+def _flow_mod(bridge: Bridge, client: Client, message: m.FlowMod) -> Iterator[None] | None:
+    if deletions.is_long(bridge.flows, message):
+        return _deleting(bridge, deletions.begin(bridge.flows, _placed(bridge, message), bridge.clients.tell))
     for removed in _change_flows(bridge, client, message):
         bridge.clients.tell(removed)
+    return None
+
+
+def _deleting(bridge: Bridge, steps: Iterator[None]) -> Iterator[None]:
+    yield from steps
+    if bridge.flows.unsaid:
+        bridge.tell_unsaid()
 
 
 def _group_mod(bridge: Bridge, client: Client, message: groups_wire.GroupMod) -> None:
@@ -256,6 +266,11 @@ def _meter_features(bridge: Bridge, client: Client, message: meters_wire.MeterFe
 
 
 def _change_flows(bridge: Bridge, client: Client, message: m.FlowMod) -> list[m.FlowRemoved]:
+    return bridge.flows.apply(_placed(bridge, message), client.connection.version, client.origin)
+
+
+def _placed(bridge: Bridge, message: m.FlowMod) -> m.FlowMod:
+    """A flow-mod with its options of tunnels where this bridge has them.  Raises Refused."""
     if message.flags & of.OFPFF_EMERG:
         raise Refused(
             "OFPFMFC_BAD_EMERG_TIMEOUT"
@@ -266,7 +281,7 @@ def _change_flows(bridge: Bridge, client: Client, message: m.FlowMod) -> list[m.
         message = message._replace(match=bridge.flows.placed(message.match))
     if bridge.flows.options.places:
         message = message._replace(actions=bridge.flows.options.placed_actions(message.actions))
-    return bridge.flows.apply(message, client.connection.version, client.origin)
+    return message
 
 
 def _bundle_step(bridge: Bridge, client: Client, message: m.Message) -> list[m.FlowRemoved]:
@@ -364,12 +379,11 @@ def _table_stats(bridge: Bridge, client: Client, message: m.TableStatsRequest) -
     tables = []
     limits = bridge.flows.limits
     for number in range(TABLES):
-        classifier = bridge.flows.tables.tables.get(number)
         counters = bridge.flows.tables.counters.get(number)
         hidden = bridge.hidden if number == 0 else 0
         stats = m.TableStats(
             number,
-            classifier.size - hidden if classifier else 0,
+            max(bridge.flows.size(number) - hidden, 0),
             counters.lookups if counters else 0,
             counters.matched if counters else 0,
             name=limits.name(number),

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from trunkline.flow.match import Match
 from trunkline.ofproto.bridge import Bridge
-from trunkline.ofproto.flow_mods import Selection
 from trunkline.ofproto.groups import Group
 from trunkline.ofproto.journal import Kind, encoded, mac_record, record, rule_record
 from trunkline.ofproto.meters import Meter
+from trunkline.ofproto.selection import Selection
 from trunkline.openflow.groups import OFPGC_ADD, GroupMod
 from trunkline.openflow.messages import PortMod, SetConfig, SwitchConfig, TableMod
 from trunkline.openflow.meters import OFPMC_ADD, MeterMod
@@ -31,6 +31,7 @@ BUCKET_STATE: Final = Struct(">QQ")
 
 def snapshot(bridge: Bridge, now: float) -> Iterator[bytes]:
     """Records, a step at a time; what is in them is settled at the first step, their counters are not."""
+    bridge.flows.settle()  # what has been said of deletions is in the journal before this one
     tables = bridge.flows.snapshot(Selection(Match(0, 0)))
     groups, meters = list(bridge.groups.values()), list(bridge.flows.meters.values())
     yield b"".join(chain(_settings(bridge, now), _groups(groups, now), _meters(meters, now)))

@@ -31,6 +31,7 @@ from trunkline.openflow.actions import (
 
 TABLES: Final = 254  # that OpenFlow sees; table 254 is hidden
 HIDDEN_TABLE: Final = 254
+MAX_PRIORITY: Final = 0xFFFF  # that OpenFlow can give; flows above are hidden
 _CLAUSES: Final = (Conjunction, Note)  # conjunction stands beside nothing but notes
 _NESTING: Final = frozenset((Clone, WriteActions))
 _INVOLVED: Final = _NESTING | {Group, Meter, Learn}
@@ -198,7 +199,7 @@ class TableCounters:
 class FlowTables:
     """The flow tables of a bridge, and the version that a lookup is to name."""
 
-    __slots__ = ("changed", "counters", "size", "tables", "version")
+    __slots__ = ("changed", "counters", "leaving", "size", "tables", "version")
 
     def __init__(self) -> None:
         self.changed: list[Counters] | None = None  # counters to be written, where somebody does that
@@ -206,6 +207,7 @@ class FlowTables:
         self.counters: dict[int, TableCounters] = {}
         self.version = 0
         self.size = 0
+        self.leaving: dict[int, int] = {}  # flows by table that have vanished and are not taken out yet
 
     def count(self, table: int) -> TableCounters:
         counters = self.counters.get(table)

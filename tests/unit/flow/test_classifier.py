@@ -72,9 +72,11 @@ def test_lookup_finds_the_best_rule_and_its_proof_is_sound(seed: int) -> None:
     assert checked > 1000
 
 
+@pytest.mark.parametrize("often", [1.0, 0.2])
 @pytest.mark.parametrize("seed", range(6))
-def test_what_is_remembered_of_misses_is_forgotten_when_rules_change(seed: int) -> None:
-    """Between changes the same keys come again: the answers are those of a classifier that is new."""
+def test_what_is_remembered_of_misses_is_forgotten_when_rules_change(seed: int, often: float) -> None:
+    """Between changes, or now and then, the same keys come again: the answers are those of a classifier that
+    is new."""
     rnd = random.Random(seed)
     grain = rnd.choice((1, 4))
     matches = [random_match(rnd) for _ in range(12)]
@@ -91,6 +93,8 @@ def test_what_is_remembered_of_misses_is_forgotten_when_rules_change(seed: int) 
             rule = Rule(rnd.choice(values) & mask, mask, number)
             rules.append(rule)
             classifier.add(rule)
+        if rnd.random() > often:
+            continue
         fresh: Classifier[Rule] = Classifier(grain)
         for rule in rules:
             fresh.add(Rule(rule.value, rule.mask, rule.priority))
@@ -99,6 +103,24 @@ def test_what_is_remembered_of_misses_is_forgotten_when_rules_change(seed: int) 
             expected, bits = fresh.lookup(key, 0)
             assert (best and best.priority) == (expected and expected.priority)
             assert looked == bits
+
+
+def test_flows_that_come_and_go_unseen_leave_nothing() -> None:
+    """Before anybody has looked, values only wait to be sorted in; those of rules that are gone not for ever."""
+    classifier: Classifier[Rule] = Classifier()
+    value, mask = layout.pack(nw_dst=0x0A000001, nw_src=0x0A000001)
+    classifier.add(Rule(value, mask, 1))
+    other = layout.pack(nw_dst=0x0A000003, nw_src=0x0A000001)[0]
+    for _ in range(5000):
+        rule = Rule(other, mask, 1)
+        classifier.add(rule)
+        classifier.remove(rule)
+    assert len(classifier._subtables[mask].fresh) < 3000
+    rule = Rule(other, mask, 1)
+    classifier.add(rule)
+    key = layout.pack(nw_dst=0x0A000007, nw_src=0x0A000001)[0]
+    assert classifier.lookup(other, 0)[0] is rule
+    assert layout.get(classifier.lookup(key, 0)[1], "nw_dst") == 0xFFFFFFFC
 
 
 def test_a_proof_that_forgets_a_bit_is_caught() -> None:
