@@ -74,7 +74,7 @@ def test_a_handler_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     answers, log = converse((7, m.GetConfigRequest()))
     assert error(answers) == "OFPBRC_EPERM"
     (line,) = log
-    assert "ERR|br0<->unix#1: internal error in OFPT_GET_CONFIG_REQUEST: KeyError: 'of ours' (" in line
+    assert "ERR|br0<->unix#0: internal error in OFPT_GET_CONFIG_REQUEST: KeyError: 'of ours' (" in line
     assert error(converse((7, FLOW))[0]) == "OFPFMFC_UNKNOWN"
 
 

@@ -105,8 +105,8 @@ def test_what_is_remembered_of_misses_is_forgotten_when_rules_change(seed: int, 
             assert looked == bits
 
 
-def test_flows_that_come_and_go_unseen_leave_nothing() -> None:
-    """Before anybody has looked, values only wait to be sorted in; those of rules that are gone not for ever."""
+def test_rules_that_come_and_go_unseen_leave_nothing() -> None:
+    """Before anybody has looked, values wait to be sorted in; those of rules that are gone not for ever."""
     classifier: Classifier[Rule] = Classifier()
     value, mask = layout.pack(nw_dst=0x0A000001, nw_src=0x0A000001)
     classifier.add(Rule(value, mask, 1))
