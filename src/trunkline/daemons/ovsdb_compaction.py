@@ -6,6 +6,7 @@ loop, a few milliseconds in each, so that requests are answered in between.
 
 import asyncio
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Final, NamedTuple
 
 from trunkline.daemons.ovsdb_host import Hosting
@@ -65,7 +66,11 @@ class Compactor:
             age = self.daemon.env.clock.monotonic() - self._since[name]
             if is_due(State(file.size, file.compacted_size, file.commits, age)):
                 task = self._start(name)
-                task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+                task.add_done_callback(partial(self._ended_by_itself, name))
+
+    def _ended_by_itself(self, name: str, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.daemon.log.warn("compacting %s database failed: %s", name, error)
 
     async def compact(self, name: str) -> None:
         """Returns when the file is compact.  Raises OvsdbError: it is as it was."""
@@ -113,7 +118,7 @@ class Compactor:
                     break
                 await asyncio.sleep(0)
         except OvsdbError as error:
-            self.daemon.log.warn("compacting %s database failed: %s", name, error)
+            self.daemon.log_unwritten(error)
             raise
         finally:
             steps.close()

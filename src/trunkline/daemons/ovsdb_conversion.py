@@ -62,6 +62,7 @@ class Converter:
             for _ in self._writing(hosted.name, converted):
                 pass
         except OvsdbError as error:
+            self.daemon.log_unwritten(error)
             finish(error)
             return
         finish(converted)
@@ -101,6 +102,7 @@ class Converter:
                 writing.close()
             outcome = converted
         except OvsdbError as error:
+            self.daemon.log_unwritten(error)
             outcome = error
         except Exception as error:
             self.daemon.fail(error)

@@ -21,6 +21,7 @@ from trunkline.daemons.ovsdb_relay import RelayDatabase
 from trunkline.daemons.ovsdb_remotes import Remotes, TlsReferences
 from trunkline.daemons.ovsdb_replication import Replication
 from trunkline.daemons.process import Fatal
+from trunkline.io.files import same_file
 from trunkline.io.loop import Loop
 from trunkline.io.ovsdb_file import DatabaseFile, LockError
 from trunkline.io.privileges import return_free_memory
@@ -100,9 +101,9 @@ class Daemon:
             return self._open_relay(name)
         if not name:
             raise OvsdbError("I/O error", f": open failed ({os.strerror(errno.ENOENT)})")
-        path = os.path.abspath(name)  # as the original: not below the directory of databases
+        path = os.path.join(os.getcwd(), name)  # as the original: not below the directory of databases
         for file in self.files.values():
-            if file.path == path:
+            if file.path == path or same_file(file.path, path):
                 raise OvsdbError("ovsdb error", f"{name}: already open")
         try:
             file = DatabaseFile.open(path, self._uuid, name)
@@ -333,11 +334,16 @@ class Daemon:
         try:
             file.append([entry])
         except FileError as error:
-            self._file_log.message(WARN, "%s (%s)", (error.details, error.reason), self._write_error_limit)
+            self.log_unwritten(error)
             self.log.err("%s", error)
             raise
         if durable:
             self._to_sync[file] = None
+
+    def log_unwritten(self, error: OvsdbError) -> None:
+        """Logs that a file could not be written, if that is what went wrong."""
+        if isinstance(error, FileError) and error.logged:
+            self._file_log.message(WARN, "%s", (error.logged,), self._write_error_limit)
 
     def _check(self) -> None:
         """Raises what made memory and disk differ; Fatal if it was the disk."""

@@ -10,6 +10,7 @@ from trunkline.base.log import Logger
 from trunkline.daemons.env import Env
 from trunkline.io.ovsdb_file import DatabaseFile
 from trunkline.io.streams import Stream
+from trunkline.ovsdb.errors import OvsdbError
 from trunkline.ovsdb.server import Server
 from trunkline.ovsdb.session import Session
 
@@ -54,6 +55,9 @@ class Hosting(Protocol):
 
     def sync_now(self) -> None:
         """Makes durable what is written, before a file is replaced.  Raises OvsdbError."""
+
+    def log_unwritten(self, error: OvsdbError) -> None:
+        """Logs that a file could not be written, if that is what went wrong."""
 
     def fail(self, error: Exception) -> None:
         """Ends the server: nothing is sent from now on."""

@@ -61,3 +61,11 @@ def lines_of_text(path: str) -> Iterator[tuple[int, str]]:
             text = line.partition("\0")[0].partition("#")[0].strip(" \t\r\n")
             if text:
                 yield number, text
+
+
+def same_file(one: str, other: str) -> bool:
+    """Whether two names, which may be links, are of one file that is there."""
+    try:
+        return os.path.samestat(os.stat(one), os.stat(other))
+    except OSError:
+        return False

@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Final
 
-from trunkline.io.ovsdb_file import MODE, DatabaseFile, io_error, take_place, temporary_name
+from trunkline.io.ovsdb_file import MODE, DatabaseFile, io_error, remove_temporary, take_place, temporary_name
 from trunkline.ovsdb.database import Database
 from trunkline.ovsdb.log import format_record, header, snapshot_pieces
 
@@ -41,10 +41,10 @@ def compaction(
     which case nothing may be committed meanwhile.  Closing the iterator leaves the
     file as it is.  Raises FileError, with the same effect.
     """
-    failed = "compaction failed" if database is None else "replace failed"
     database = database or file.database
     file.tail = []
-    name, descriptor = "", -1
+    temporary = temporary_name(file.path)
+    made, descriptor, failed = False, -1, "create failed"
     try:
         pieces: list[bytes] = []
         digest = hashlib.sha1(usedforsecurity=False)
@@ -52,8 +52,9 @@ def compaction(
             digest.update(piece)
             pieces.append(piece)
             yield
-        name = temporary_name(file.path)
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+        remove_temporary(temporary)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+        made, failed = True, "write failed"
         schema = format_record(database.schema.to_json())
         start = schema + header(sum(map(len, pieces)), digest.hexdigest())
         yield from _write(descriptor, [start, *pieces])
@@ -62,19 +63,20 @@ def compaction(
             yield from _write(descriptor, tail)
         _write_all(descriptor, b"".join(file.tail))
         os.fsync(descriptor)
-        take_place(name, file.path)
-        name = ""
+        failed = "replace failed"
+        take_place(temporary, file.path)
+        made = False
         file.database = database
         old, descriptor = file.adopt(descriptor), -1
     except OSError as error:
-        raise io_error(file.path, failed, error.errno) from None
+        raise io_error(temporary, failed, error.errno, file=temporary) from None
     finally:
         file.tail = None
         if descriptor >= 0:
             os.close(descriptor)
-        if name:
-            with suppress(FileNotFoundError):  # it could not even be made
-                os.unlink(name)
+        if made:
+            with suppress(OSError):
+                os.unlink(temporary)
     yield from _forget(old)
 
 

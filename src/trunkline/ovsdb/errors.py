@@ -41,12 +41,14 @@ class FileError(OvsdbError):
     """A file could not be read or written.  `reason` is the system's word for why.
 
     `fatal`: what is on the disk is not known any more, so nothing may be acknowledged after it.
+    `logged`: the words for the log (module ovsdb_log), which name the file in full; "" for none.
     """
 
-    def __init__(self, details: str, reason: str, *, fatal: bool = False) -> None:
+    def __init__(self, details: str, reason: str, *, fatal: bool = False, logged: str = "") -> None:
         super().__init__("I/O error", details)
         self.reason = reason
         self.fatal = fatal
+        self.logged = f"{logged} ({reason})" if logged else ""
 
     def to_json(self) -> dict[str, Json]:
         return {**super().to_json(), "io-error": self.reason}

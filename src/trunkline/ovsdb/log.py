@@ -43,6 +43,7 @@ from trunkline.ovsdb.types import UNLIMITED
 STANDALONE: Final = "JSON"
 CLUSTERED: Final = "CLUSTER"
 
+LONGEST_HEADER: Final = 128  # bytes of a line that may be one
 _HEADER: Final = re.compile(rb"OVSDB ([A-Z]+) +([-+]?[0-9]+) ([0-9a-fA-F]{40})\n")
 _WORD: Final = 1 << 64
 

@@ -93,7 +93,7 @@ def test_a_failure_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fdatasync", full)
-    with pytest.raises(OvsdbError, match="compaction failed"):
+    with pytest.raises(OvsdbError, match=r"db\.tmp: write failed"):
         list(compaction(file, "", 1))
     monkeypatch.undo()
     insert(file, 2)

@@ -174,7 +174,7 @@ def _run(parsed: Parsed) -> int:
     database = f"{directories.database}/conf.db"
     schema = default_schema(os.environ.get("OVS_PKGDATADIR"))
 
-    from trunkline.cli.ovsdb_tool.commands import COMMANDS, Call, Fatal
+    from trunkline.cli.ovsdb_tool.commands import COMMANDS, Call, Fatal, log_unwritten
     from trunkline.io.log_options import LogOptionError, apply_options, tool_log
     from trunkline.ovsdb.errors import OvsdbError
 
@@ -200,7 +200,10 @@ def _run(parsed: Parsed) -> int:
     more = sum(option == "more" for option, _ in parsed.options)
     try:
         return command.run(Call(arguments, database, schema, more, given.get("rbac-role"), log))
-    except (OvsdbError, Fatal) as error:
+    except OvsdbError as error:
+        log_unwritten(log, error)
+        return _fail(str(error))
+    except Fatal as error:
         return _fail(str(error))
 
 

@@ -14,16 +14,21 @@ from trunkline.io.ovsdb_file import (
     DatabaseFile,
     Lock,
     LockError,
+    check_replaceable,
     create_file,
+    followed,
     load_file,
     lock_path,
     read_file,
+    remove_temporary,
     replace_file,
+    rewrite_file,
+    temporary_name,
 )
 from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.atoms import is_id
 from trunkline.ovsdb.database import Database
-from trunkline.ovsdb.errors import ClusteredError, OvsdbError, syntax_error
+from trunkline.ovsdb.errors import ClusteredError, FileError, OvsdbError, syntax_error
 from trunkline.ovsdb.log import CLUSTERED, STANDALONE, identify, read_records, snapshot_record
 from trunkline.ovsdb.raft_header import RaftHeader, check_address, parse_header
 from trunkline.ovsdb.schema import Schema
@@ -91,6 +96,7 @@ def read_database(path: str) -> Database:
 
 def lock(path: str, log: Log) -> Lock:
     """The lock to write `path`.  Raises LockError, with its warning logged."""
+    resolve(path, log)
     try:
         return Lock(path)
     except LockError as error:
@@ -98,11 +104,25 @@ def lock(path: str, log: Log) -> Lock:
         raise
 
 
+def resolve(path: str, log: Log) -> str:
+    """The file that symbolic links lead to; `path` itself, with a warning, if they lead nowhere."""
+    end = followed(path)
+    if os.path.islink(end):
+        log.module("util").warn("%s: too many levels of symlinks", path)
+    return end
+
+
 def _warn(log: Log, path: str, error: LockError) -> None:
     logger = log.module("lockfile")
     logger.warn("%s", error.warning)
     if not error.opened:
         logger.warn("%s: failed to lock file: %s", lock_path(path), os.strerror(error.number))
+
+
+def log_unwritten(log: Log, error: OvsdbError) -> None:
+    """Logs that a file could not be written, if that is what went wrong."""
+    if isinstance(error, FileError) and error.logged:
+        log.module("ovsdb_log").warn("%s", error.logged)
 
 
 def _schema_of(call: Call) -> Schema:
@@ -132,13 +152,12 @@ def _create(call: Call) -> int:
 
 def _rewrite(call: Call, schema: Schema | None, target: str | None, verb: str) -> int:
     """Writes the database anew: `target`, or in its place; under `schema`, or its own."""
-    path = call.argument(0, call.database)
-    held = None
+    path = resolve(call.argument(0, call.database), call.log)
+    if target == "":
+        check_replaceable(target)
+    target = target and resolve(target, call.log)
     try:
-        if target is None:
-            held = lock(path, call.log)
-        elif os.path.realpath(target) != os.path.realpath(path):
-            held = lock(target, call.log)
+        held = lock(target or path, call.log)
     except LockError as error:
         raise Fatal(error.details) from None
     try:
@@ -149,20 +168,43 @@ def _rewrite(call: Call, schema: Schema | None, target: str | None, verb: str) -
             database = convert(database, schema, random_uuid, file=True)
         comment = f"{verb} by ovsdb-tool {OPEN_VSWITCH}"
         records: list[Json] = [database.schema.to_json(), snapshot_record(database, comment, _now())]
-        replace_file(path if target is None else target, records)
+        if target is None:
+            _clear(temporary_name(path), call.log)
+            rewrite_file(path, records)
+        else:
+            replace_file(target, records)
+    except LockError as error:
+        raise Fatal(error.details) from None
     finally:
-        if held is not None:
-            held.release()
+        held.release()
     return 0
 
 
+def _clear(temporary: str, log: Log) -> None:
+    """Removes what a crash left of an earlier attempt, and nothing that may be anybody's.
+
+    Raises LockError (it is a database in use), OvsdbError.
+    """
+    if os.path.lexists(temporary):
+        held = lock(temporary, log)
+        try:
+            check_replaceable(temporary)
+            remove_temporary(temporary)
+        finally:
+            held.release()
+
+
+def _target(call: Call, place: int) -> str | None:
+    return call.arguments[place] if place < len(call.arguments) else None
+
+
 def _compact(call: Call) -> int:
-    return _rewrite(call, None, call.argument(1) or None, "compacted")
+    return _rewrite(call, None, _target(call, 1), "compacted")
 
 
 def _convert(call: Call) -> int:
     schema = read_schema(call.argument(1, call.schema))
-    return _rewrite(call, schema, call.argument(2) or None, "converted")
+    return _rewrite(call, schema, _target(call, 2), "converted")
 
 
 def _needs_conversion(call: Call) -> int:
@@ -244,6 +286,7 @@ def _transaction(call: Call, write: bool) -> int:
         params = _params(text)
         print(dumps(_execute(call, database, params, None), sort_keys=True))
         return 0
+    resolve(path, call.log)
     try:
         file = DatabaseFile.open(path)
     except LockError as error:
@@ -284,8 +327,12 @@ def _execute(call: Call, database: Database, params: Json, file: DatabaseFile | 
     if file is not None and execution.changes:
         record = change_record(database, execution.changes, execution.comment, _now())
         if record is not None:
-            file.append([record])
-            file.sync()
+            try:
+                file.append([record])
+                file.sync()
+            except FileError as error:
+                log_unwritten(call.log, error)
+                return [*execution.results, error.to_json()]
     return execution.results
 
 
