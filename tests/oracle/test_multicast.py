@@ -185,6 +185,8 @@ def test_packets_through_the_datapath(pair: Pair) -> None:
     def sent(port: str, frame: bytes, expected: set[str]) -> None:
         """Both send `frame` out of the ports `expected`, and out of no other."""
         deadline = time.monotonic() + 30
+        for switch in pair.both * 2:  # the first tells the original's revalidators, the second waits for them
+            switch.control("revalidator/wait")
         before = seen()
         for switch in pair.both:
             assert not switch.control("netdev-dummy/receive", port, frame.hex()).startswith("error")
