@@ -213,7 +213,6 @@ class LeftDatapath(Sim):
             header=lambda port, fields: None,
             layer3=lambda port: False,  # it does not matter: nothing is sent into tunnels from here
             tracking=lambda actions: None,
-            layer3=lambda port: False,
         )
 
     def _has_meter(self, number: int) -> bool:
