@@ -7,6 +7,7 @@ connections are compared, with the states of both ends and the seconds that are 
 
 import random
 import re
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -447,3 +448,53 @@ def test_packets_that_change_between_two_cts(pair: ConntrackPair) -> None:
             ends = [(f"10.0.0.{r.randrange(5, 9)}", f"10.0.0.{r.randrange(5, 9)}") for _ in range(2)]
             frame = udp(*r.choice(ends), (r.randrange(6, 9), r.randrange(6, 9)))
             pair.step(r.choice(("p1", "p2")), frame, (case, number))
+
+
+def extension(kind: int, following: int, offset: int = 0, ident: int = 0, more: bool = False) -> bytes:
+    """An extension header of IPv6, 12 bytes of one of authentication, else eight."""
+    if kind == 44:
+        return struct.pack("!BBHI", following, 0, offset | more, ident)
+    return bytes((following, 1 if kind == 51 else 0, 1, 4)) + bytes(8 if kind == 51 else 4)
+
+
+def cut_behind_headers(r: random.Random, number: int) -> list[bytes]:
+    """The fragments of a packet, each with some headers before its fragment header, others of these among them."""
+    body = packets.udp_segment("fd00::1", "fd00::2", (1000, 80), r.randbytes(3000))
+    frames = []
+    for start, end in ((0, 1400), (1400, 2800), (2800, len(body))):
+        kinds = [44]
+        for _ in range(r.choice((0, 0, 1, 1, 2))):
+            kinds.insert(r.randrange(len(kinds)), r.choice((0, 43, 51, 60, 44, 44)))
+        data = body[start:end]
+        following = 17
+        for place in range(len(kinds) - 1, -1, -1):
+            if place == len(kinds) - 1:
+                header = extension(44, following, start, number, end < len(body))
+            else:
+                header = extension(kinds[place], following, 0, 7000 + number, r.random() < 0.3)
+            data, following = header + data, kinds[place]
+        frames.append(packets.ip("fd00::1", "fd00::2", following, data))
+    if r.random() < 0.3:
+        r.shuffle(frames)
+    return frames
+
+
+def test_fragments_behind_other_headers(pair: ConntrackPair) -> None:
+    pair.flows(
+        (
+            "ipv6,actions=ct(table=1,zone=5)",
+            "table=1,ipv6,ct_state=+inv,actions=output:3",
+            "table=1,ipv6,actions=ct(commit,zone=5),output:2",
+        )
+    )
+    r = random.Random(4)
+    whole = 0
+    for number in range(60):
+        pair.reset()
+        for frame in cut_behind_headers(r, number):
+            out = pair.step("p1", frame, number)
+            whole += "p2" in out
+            text = pair.original.control("dpctl/ipf-get-status", "-m")
+            assert held("\n".join(map(str, pair.tracker.fragments.held.values()))) == held(text), frame.hex()
+        pair.forget_fragments()
+    assert whole > 5

@@ -25,7 +25,8 @@ DEFAULT_LIMIT: Final = 1000
 MAX_LIMIT: Final = 5000
 LEAST_MINIMUM: Final = 400
 _FRAGMENT_HEADER: Final = 44
-_HOPS: Final = frozenset((0, 43, 60))
+_AUTHENTICATION: Final = 51
+_HEADERS: Final = frozenset((0, 43, _FRAGMENT_HEADER, _AUTHENTICATION, 60))
 _MORE: Final = 0x2000
 
 FRAME: Final = (1 << layout.OFFSET["packet_type"]) - 1 & layout.DATAPATH
@@ -232,10 +233,20 @@ def _read(packet: Packet, key: int, zone: int) -> tuple[Place, Fragment, int] | 
 
 
 def _fragment_header(frame: bytes, at: int, end: int) -> int | None:
-    following, here = frame[at + 6], at + 40
-    while following in _HOPS and here + 8 <= end:
-        following, here = frame[here], here + (frame[here + 1] + 1) * 8
-    return here if following == _FRAGMENT_HEADER and here + 8 <= end else None
+    """Of several the last, but none behind one of a later fragment."""
+    following, here, found = frame[at + 6], at + 40, None
+    while following in _HEADERS and here + 8 <= end:
+        size = 8
+        if following == _FRAGMENT_HEADER:
+            found = here
+            if (frame[here + 2] << 8 | frame[here + 3]) & 0xFFF8:
+                break
+        elif following == _AUTHENTICATION:
+            size = (frame[here + 1] + 2) * 4
+        else:
+            size = (frame[here + 1] + 1) * 8
+        following, here = frame[here], here + size
+    return found
 
 
 def _join(fragments: list[Fragment]) -> Whole | None:
