@@ -61,3 +61,51 @@ def test_drops_are_counted_by_reason(pair: Pair) -> None:
     found = counts(pair)
     assert all(theirs == ours for theirs, ours in found), found
     assert [int(ours) for _, ours in found] == [2 + 5 + 6 + 7, 3, 4]
+
+
+REASONS = (
+    *("upcall_error", "lock_error", "userspace_action_error", "tunnel_push_error", "tunnel_pop_error"),
+    *(
+        "recirc_error",
+        "invalid_port",
+        "invalid_bond",
+        "invalid_tnl_port",
+        "rx_invalid_packet",
+        "nsh_decap_error",
+    ),
+    *("meter", "sample_error"),
+)
+OTHERS = (
+    "drop_action_congestion",
+    "drop_action_stack_too_deep",
+    "drop_action_bridge_not_found",
+    "drop_action_x",
+)
+
+
+def drops(pair: Pair) -> list[tuple[str, str]]:
+    names = [*(f"datapath_drop_{reason}" for reason in REASONS), *OTHERS]
+    return [pair.control("coverage/read-counter", name) for name in names]
+
+
+def test_what_the_datapath_drops_is_counted(pair: Pair) -> None:
+    """Packets that a meter keeps, and packets that go round and round."""
+    pair.control("time/stop")
+    flows = "ip,tcp,actions=meter:1,output:2\nip,udp,actions=ct(table=0)\n"
+    for switch in pair.both:
+        assert switch.ofctl("-O", "OpenFlow13", "del-flows", "br0").returncode == 0
+        meter = "meter=1,pktps,bands=type=drop,rate=2"
+        assert switch.ofctl("-O", "OpenFlow13", "add-meter", "br0", meter).returncode == 0
+        done = switch.ofctl("-O", "OpenFlow13", "add-flows", "br0", "-", input=flows)
+        assert done.returncode == 0, done.stderr
+    for number, header in enumerate((HEADERS[1], HEADERS[0])):
+        flow = f"in_port(1),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),{header}"
+        for _ in range(9 - number):
+            pair.control("netdev-dummy/receive", "p1", flow)
+    deadline = time.monotonic() + 20
+    while True:
+        found = drops(pair)
+        if all(theirs == ours for theirs, ours in found) and len({ours for _, ours in found}) > 3:
+            break
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)

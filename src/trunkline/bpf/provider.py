@@ -370,6 +370,9 @@ class BpfDatapath:
     def execute(self, packet: Packet, key: int, actions: tuple[Any, ...], known: Any = None) -> None:
         self._sim.execute(packet, key, actions, known)
 
+    def count_in(self, counters: Counters) -> None:
+        self._sim.count_in(counters)
+
     def upcalls(self, limit: int) -> list[Upcall]:
         """Works on packets that came up, `limit` at most; those that the switch has to see are given back."""
         queues, ports, sim = self._queues, self._ports, self._sim

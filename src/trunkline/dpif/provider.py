@@ -12,6 +12,7 @@ Keys and masks are ints in the layout of flow/key.py, restricted to its DATAPATH
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from trunkline.base.counters import Counters
 from trunkline.packet.packet import Packet
 
 
@@ -182,6 +183,9 @@ class Provider(Protocol):
         """The key of a frame that came in on a datapath port; tags beyond the limit are payload."""
 
     def execute(self, packet: Packet, key: int, actions: tuple[Any, ...], known: Any = None) -> None: ...
+
+    def count_in(self, counters: Counters) -> None:
+        """Where it counts what it drops, and what its connection tracker meets."""
 
     def upcalls(self, limit: int) -> list[Upcall]: ...
 

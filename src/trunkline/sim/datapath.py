@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from trunkline.base.clock import Clock
+from trunkline.base.counters import Counters
 from trunkline.conntrack.store import MemoryStore
 from trunkline.conntrack.tracker import Tracker
 from trunkline.dpif.provider import (
@@ -36,7 +37,7 @@ from trunkline.packet.parse import parse
 from trunkline.packet.tunnels import Popped
 from trunkline.sim.execute import Executor, unknown
 from trunkline.sim.meters import Meters
-from trunkline.sim.parts import SendTunneled, SimFlow, SimPort, Transmit, Transmitter
+from trunkline.sim.parts import Drops, SendTunneled, SimFlow, SimPort, Transmit, Transmitter
 from trunkline.sim.tunnels import came_out
 
 _PORT: Final = layout.OFFSET["dp_in_port"]
@@ -110,6 +111,7 @@ class Sim:
         self._lookups = 0
         self.conntrack = Tracker(MemoryStore(), seed)
         self.meters = Meters()
+        self.reasons = Drops(Counters())
         self._random = _SEED
         self._next_sweep = 0.0
         self.source_ports = (32768, 61000)  # of the UDP packets of tunnels
@@ -271,6 +273,7 @@ class Sim:
         """Hands a packet to the switch."""
         if len(self._upcalls) >= _MAX_UPCALLS:
             self.lost += 1
+            self.reasons.upcall_error.total += 1
             return
         self._upcalls.append(Upcall(packet, key, action, known))
 
@@ -296,6 +299,11 @@ class Sim:
     def upcalls(self, limit: int) -> list[Upcall]:
         waiting = self._upcalls
         return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+
+    def count_in(self, counters: Counters) -> None:
+        """Where what is dropped is counted."""
+        self.reasons = Drops(counters)
+        self.conntrack.count_in(counters)
 
     def waiting(self) -> bool:
         return bool(self._upcalls)

@@ -109,6 +109,7 @@ def _run(state: _Run, actions: tuple[Any, ...]) -> None:
         elif type(action) is dp.Meter:
             sim = state.sim
             if not sim.meters.admit(action.id, len(state.packet.frame), sim.clock.monotonic()):
+                sim.reasons.meter.total += 1
                 return
         else:
             _ACTIONS[type(action)](state, action)
@@ -147,6 +148,7 @@ def _tunnel_push(state: _Run, action: dp.TunnelPush, rest: tuple[Any, ...]) -> N
 
 def _tunnel_pop(state: _Run, action: dp.TunnelPop) -> None:
     if state.depth >= _MAX_RECIRCULATIONS:
+        state.sim.reasons.recirc_error.total += 1
         return
     for packet, key in tunnels.pop(state.sim, state.packet, state.key, action.port):
         _enter(state.sim, packet, key, state.depth + 1)
@@ -164,6 +166,8 @@ def _send(sim: Owner, packet: Packet, number: int, key: int) -> None:
             tunnels.send(sim, port, packet, key)
         elif port is not None:
             port.dropped += 1
+        else:
+            sim.reasons.invalid_port.total += 1
         return
     port.packets_out += 1
     port.bytes_out += len(packet.frame)
@@ -281,6 +285,7 @@ def _vacant(state: _Run) -> int:
 
 def _recirculate(state: _Run, action: dp.Recirc) -> None:
     if state.depth >= _MAX_RECIRCULATIONS:
+        state.sim.reasons.recirc_error.total += 1
         return
     key = state.key & ~_RECIRC_MASK | action.id << _RECIRC
     _enter(state.sim, state.packet, key, state.depth + 1, state.known, behind=state.behind)

@@ -5,9 +5,10 @@ is.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from trunkline.base.clock import Clock
+from trunkline.base.counters import Counters
 from trunkline.conntrack.tracker import Tracker
 from trunkline.dpif.provider import Statistics, TunnelPort
 from trunkline.packet.packet import Packet
@@ -85,6 +86,36 @@ class SimFlow:
         return Statistics(self.packets, self.bytes, self.used, self.tcp_flags)
 
 
+class Drops:
+    """What the datapath drops by itself, counted by reason under the original's names."""
+
+    __slots__ = (
+        "invalid_port",
+        "invalid_tnl_port",
+        "meter",
+        "recirc_error",
+        "tunnel_pop_error",
+        "upcall_error",
+    )
+
+    def __init__(self, counters: Counters) -> None:
+        for name in UNCOUNTED:
+            counters.counter(f"datapath_drop_{name}")
+        self.invalid_port = counters.counter("datapath_drop_invalid_port")
+        self.invalid_tnl_port = counters.counter("datapath_drop_invalid_tnl_port")
+        self.meter = counters.counter("datapath_drop_meter")
+        self.recirc_error = counters.counter("datapath_drop_recirc_error")
+        self.tunnel_pop_error = counters.counter("datapath_drop_tunnel_pop_error")
+        self.upcall_error = counters.counter("datapath_drop_upcall_error")
+
+
+UNCOUNTED: Final = (
+    *("invalid_bond", "lock_error", "nsh_decap_error", "rx_invalid_packet", "sample_error"),
+    *("tunnel_push_error", "userspace_action_error"),
+)
+"""Reasons of the original's datapath that never come up here."""
+
+
 class Owner(Protocol):
     """The datapath that a packet is in, as actions see it.
 
@@ -96,6 +127,7 @@ class Owner(Protocol):
     recirculations: int
     clock: Clock
     conntrack: Tracker
+    reasons: Drops
     meters: Meters
     touched: list[SimFlow]
     source_ports: tuple[int, int]

@@ -59,11 +59,13 @@ def pop(sim: Owner, packet: Packet, key: int, number: int) -> Iterator[tuple[Pac
     """The packets inside, and their keys as ones that came in on the tunnel's port; none if that fails."""
     port = sim.port(number)
     if port is None or port.tunnel is None:
+        sim.reasons.invalid_tnl_port.total += 1
         return
     for frame in complete(packet):
         popped = outer.pop(port.tunnel.type, frame, port.tunnel.extensions, port.pieces)
         if popped is None:
             port.dropped += 1
+            sim.reasons.tunnel_pop_error.total += 1
         elif popped is not outer.KEPT:
             yield Packet(popped.frame, popped.offload), came_out(sim, port, popped, key & _BESIDE)
 

@@ -140,6 +140,12 @@ def _within_table(x: Walk) -> None:
 
 _DROPS: Final = {"": "of_pipeline", "Too many resubmits": "too_many_resubmit"}
 """Failures whose coverage counters have other names."""
+DROP_REASONS: Final = (
+    *("bridge_not_found", "congestion", "forwarding_disabled", "invalid_tunnel_metadata", "of_pipeline"),
+    *("no_recirculation_context", "recirculation_conflict", "recursion_too_deep", "stack_too_deep"),
+    *("too_many_mpls_labels", "too_many_resubmit", "unsupported_packet_type"),
+)
+"""What all of them are called, those included that never come up here."""
 
 
 def _finish(x: Walk) -> Result:

@@ -44,7 +44,7 @@ from trunkline.packet.packet import Packet
 from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
-from trunkline.translate.translate import translate, translate_actions, translate_frozen
+from trunkline.translate.translate import DROP_REASONS, translate, translate_actions, translate_frozen
 from trunkline.translate.userspace import SLOW, slow_path
 from trunkline.upcall.effects import apply, apply_snooping, sort
 from trunkline.upcall.megaflows import Index, Megaflow
@@ -144,7 +144,9 @@ class Datapath:
         fabric.tunnels.pushes = fabric.tunnels.can_push
         fabric.tunnels.set_source_ports = provider.set_tunnel_source_ports
         provider.set_tunnel_source_ports(fabric.tunnels.shared.source_ports)
-        provider.conntrack.count_in(counters)
+        provider.count_in(counters)
+        for reason in DROP_REASONS:
+            counters.counter(f"drop_action_{reason}")
 
     # ---- driving
 
