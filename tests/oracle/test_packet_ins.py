@@ -6,6 +6,7 @@ are connected, one for each version of OpenFlow and format of a packet-in.
 
 import os
 import random
+import re
 import struct
 import time
 from collections.abc import Iterator
@@ -15,7 +16,11 @@ import pytest
 from support.pipelines import sensible
 from support.switch_pair import Pair, Peer, Switch, fresh_pair
 from trunkline.flow.key import VLAN_CFI, pack
+from trunkline.openflow.codec import decode, encode
+from trunkline.openflow.continuations import Resume
+from trunkline.openflow.messages import PacketIn
 from trunkline.openflow.text import message_text
+from trunkline.openflow.wire import Protocol
 from trunkline.packet.build import build
 
 pytestmark = pytest.mark.oracle
@@ -27,6 +32,8 @@ AT_ONCE = 5
 PATIENCE = 30
 FIRST = 1000  # the port number of the first case
 TABLES = 6
+PAUSES = ("controller(pause)", "controller(pause)", "controller(pause,userdata=07.08)")
+CONTINUED = " continuation."
 
 
 class Listener:
@@ -42,6 +49,19 @@ class Listener:
 
     def seen(self) -> list[bytes]:
         self.got += self.peer.barrier()
+        return self.got
+
+
+class Resumer(Listener):
+    """One that sends back the packets that wait."""
+
+    def seen(self) -> list[bytes]:
+        fresh = self.peer.barrier()
+        self.got += fresh
+        for raw in fresh:
+            packet = decode(raw).message
+            if isinstance(packet, PacketIn) and packet.continuation:
+                self.peer.socket.sendall(b"".join(encode(Protocol(self.version), Resume(packet), 3)))
         return self.got
 
 
@@ -136,10 +156,13 @@ def following(r: random.Random, table: int) -> str:
     )
 
 
-def flow(r: random.Random, number: int) -> list[str]:
+def flow(r: random.Random, number: int, *, pauses: bool = False) -> list[str]:
     """The flows of a case: one in table 0, and whatever tables it goes on to.
 
-    No action set waits while a packet-in is made: the original ends.
+    With `pauses` some packets wait for a controller.  Then there is no action set, of which the original
+    loses what is left to be written, and no tunnel is written to, of which it takes a resumed packet for one
+    that came out of a tunnel; nor is there a ct, for when another packet comes there is chance.  Else no
+    action set waits while a packet-in is made: the original ends.
     """
     found = []
     for table in range(TABLES):
@@ -147,14 +170,18 @@ def flow(r: random.Random, number: int) -> list[str]:
         words += [sending(r) for _ in range(r.randrange(1, 3))] if r.random() < 0.7 or not table else []
         if r.random() < 0.4:
             words += [before(r), sending(r)]
+        if pauses and r.random() < 0.4:
+            words += [r.choice(PAUSES), before(r), before(r)]
         if r.random() < 0.5 and table + 1 < TABLES:
             words.insert(r.randrange(len(words) + 1), following(r, table))
         last = []
-        if r.random() < 0.2 and not table:
+        if r.random() < 0.2 and not table and not pauses:
             written = r.choice(("controller", "group:1", "set_field:7->reg7,controller"))
             last.append(f"write_actions({written})")
         elif r.random() < 0.1 and table + 1 < TABLES:
             last.append(f"goto_table:{r.randrange(table + 1, TABLES)}")
+        if pauses:
+            words = [word for word in words if not (("dst" in word and "tun" in word) or "ct(" in word)]
         actions = ",".join([*words, *last]) or "drop"
         cookie = r.choice(("", f"cookie={r.randrange(1, 99)},"))
         text = f"table={table},{cookie}priority={number},tcp,tp_dst={number},actions={actions}"
@@ -178,6 +205,18 @@ def fill(pair: Pair, flows: list[str]) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def plain(message: bytes) -> bytes:
+    """A message that waits as text, without the bridge that its continuation names: ours names none."""
+    text = message_text(message)
+    if CONTINUED not in text:
+        return message
+    return re.sub(r" continuation\.bridge=.*\n", "", text).encode()
+
+
+def shown(message: bytes) -> str:
+    return message.decode() if message.startswith(b"NXT") else message_text(message)
+
+
 Both = tuple[Listener, Listener]
 
 
@@ -185,7 +224,7 @@ def differences(listeners: list[Both]) -> dict[tuple[int, int], tuple[list[str],
     """What only the original or only ours has sent to controllers of a version and format."""
     found = {}
     for both in listeners:
-        theirs, ours = (sorted(listener.seen()) for listener in both)
+        theirs, ours = (sorted(plain(message) for message in listener.seen()) for listener in both)
         if theirs != ours:
             left, right = list(theirs), list(ours)
             for message in theirs:
@@ -193,7 +232,7 @@ def differences(listeners: list[Both]) -> dict[tuple[int, int], tuple[list[str],
                     left.remove(message)
                     right.remove(message)
             form = both[0].version, both[0].form
-            found[form] = [message_text(one) for one in left], [message_text(one) for one in right]
+            found[form] = [shown(one) for one in left], [shown(one) for one in right]
     return found
 
 
@@ -230,3 +269,25 @@ def test_packets_in(pair: Pair) -> None:
     for both in listeners:
         for listener in both:
             listener.peer.close()
+
+
+@pytest.mark.parametrize("version", range(1, 7))
+def test_packets_that_wait_and_go_on(pair: Pair, version: int) -> None:
+    """Continuations are the same too, but for the bridge's name; and so is what is told once they go on.
+
+    Each version has port numbers of its own: the original's megaflows outlive their flows for a moment.
+    """
+    r = random.Random(SEED * 10 + version)
+    first = FIRST * (version + 1)
+    both = Resumer(pair.original, version, 2), Resumer(pair.ours, version, 2)
+    cases = {number: flow(r, number, pauses=True) for number in range(first, first + CASES // 3)}
+    fill(pair, [one for flows in cases.values() for one in flows])
+    told = waited = 0
+    for number, flows in cases.items():
+        pair.control("netdev-dummy/receive", "p1", packet(r, number).hex())
+        told += compare([both], flows)
+        waited += "pause" in flows[0]
+    assert told > CASES // 3
+    assert waited > 3
+    for listener in both:
+        listener.peer.close()

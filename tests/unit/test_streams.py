@@ -100,6 +100,38 @@ def test_a_reader_that_does_not_read_holds_the_writer_back(kind: str, short_dire
     run(scenario())
 
 
+@pytest.mark.parametrize("kind", METHODS)
+def test_who_waits_for_all_to_be_sent_is_told_once(kind: str, short_directory: Path) -> None:
+    """With nothing queued, with something, also if the stream is written to meanwhile, and at the end."""
+
+    async def scenario() -> None:
+        async with connected(kind, short_directory) as (one, other):
+            told: list[str] = []
+            one.when_sent(lambda: told.append("at once"))
+            while not told:
+                await asyncio.sleep(0)
+            one.write(b"y" * 20_000_000)  # more than lies in sockets
+            assert one.backlog
+            for name in ("a", "b"):
+                one.when_sent(lambda name=name: told.append(f"{name} {one.backlog}"))  # type: ignore[misc]
+            one.write(b"y" * 3_000_000)
+            assert told == ["at once"]
+            total = 0
+            while total < 23_000_000:
+                total += len(await other.read(1 << 20))
+            while len(told) < 3:
+                await asyncio.sleep(0.001)
+            assert told == ["at once", "a 0", "b 0"]
+            one.write(b"y" * 20_000_000)
+            one.when_sent(lambda: told.append("gone"))
+            other.abort()
+            while len(told) < 4:
+                await asyncio.sleep(0.001)
+            assert told[-1] == "gone"
+
+    run(scenario())
+
+
 def test_errors_of_dialling(short_directory: Path) -> None:
     async def scenario() -> None:
         log = quiet_log()

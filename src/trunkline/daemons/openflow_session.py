@@ -36,7 +36,6 @@ _PROBE_XID: Final = 0
 _SLICE: Final = 0.004  # seconds
 _MOST_UNSENT: Final = 1 << 20  # bytes, beyond which a peer gets no more until it has read some
 _NOTHING: Final = Received(0, m.Hello(0), b"")
-_PATIENCE: Final = 0.005  # seconds between two looks whether it has
 
 
 class _Tap:
@@ -112,7 +111,8 @@ class Session:
         self._answer: Iterator[None] | None = None  # that is being given
         self._asked = _NOTHING  # the message last carried out
         self._next: asyncio.Handle | None = None  # slice
-        self._resuming: asyncio.TimerHandle | None = None
+        self._is_full = False  # what waits to be sent must be sent first
+        self._resuming = False  # once all is sent
 
     def start(self) -> None:
         self.flush()
@@ -123,8 +123,12 @@ class Session:
         if self._is_over:
             return
         self._unread.append(data)
-        if self._next is None:
+        if self._next is None and not self._is_full:
             self._go_on()
+
+    def _has_room(self) -> None:
+        self._is_full = False
+        self._go_on()
 
     def _go_on(self) -> None:
         """One slice of what the peer has sent."""
@@ -149,9 +153,11 @@ class Session:
             return
         if self._messages is not None or self._unread:
             self._pause(True)
-            loop = asyncio.get_running_loop()
-            full = self.stream.backlog >= _MOST_UNSENT
-            self._next = loop.call_later(_PATIENCE, self._go_on) if full else loop.call_soon(self._go_on)
+            self._is_full = self.stream.backlog >= _MOST_UNSENT
+            if self._is_full:
+                self.stream.when_sent(self._has_room)
+            else:
+                self._next = asyncio.get_running_loop().call_soon(self._go_on)
             return
         self._pause(False)
         self._schedule()
@@ -248,14 +254,16 @@ class Session:
             self._sent.total += 1
             if self._tap is not None:
                 self._tap.sent(data)
-        if self.client.pause is not None and self._resuming is None and not self._is_over:
-            self._resuming = asyncio.get_running_loop().call_later(_PATIENCE, self._resume)
+        if self.client.pause is not None and not self._resuming and not self._is_over:
+            self._resuming = True
+            self.stream.when_sent(self._resume)
 
     def _resume(self) -> None:
         """Looks whether flow monitors that are paused can go on."""
-        self._resuming = None
-        resume(self.client)
-        self.flush()
+        self._resuming = False
+        if not self._is_over:
+            resume(self.client)
+            self.flush()
 
     def end(self, reason: str, error: str) -> None:
         """Sends what is queued and closes."""
@@ -275,10 +283,9 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for handle in (self._next, self._resuming):
-            if handle is not None:
-                handle.cancel()
-        self._next = self._resuming = None
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     # ---- probes
 

@@ -31,6 +31,7 @@ class MemoryStream:
         self._scheduled = False
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._emptied: list[Callable[[], None]] = []  # of the peer, who waits for all to be taken
 
     @property
     def backlog(self) -> int:
@@ -72,6 +73,12 @@ class MemoryStream:
         if self.peer is not None and self.backlog > self.LOW and not self.peer._closed:
             self.peer._drained = asyncio.get_running_loop().create_future()
             await self.peer._drained
+
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        if self.peer is None or not self.backlog or self.peer._closed:
+            asyncio.get_running_loop().call_soon(callback)
+        else:
+            self.peer._emptied.append(callback)
 
     def close(self) -> None:
         self._closed = True
@@ -119,6 +126,10 @@ class MemoryStream:
         drained = self._drained
         if drained is not None and len(self._incoming) <= self.LOW and not drained.done():
             drained.set_result(None)
+        if self._emptied and not self._incoming:
+            emptied, self._emptied = self._emptied, []
+            for callback in emptied:
+                asyncio.get_running_loop().call_soon(callback)
 
 
 def pair(dialled: str = "unix:memory", accepted: str = "unix#0") -> tuple[MemoryStream, MemoryStream]:

@@ -83,6 +83,11 @@ class Stream(Protocol):
         """Waits until what is queued is little (or the connection is gone)."""
         ...
 
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        """Calls `callback` once, soon, when nothing is queued (any more), or the connection is gone.  There is
+        no timer in it: it works while time stands still, too."""
+        ...
+
     def close(self) -> None:
         """Sends what is queued, then closes.  No more bytes are received."""
         ...
@@ -132,6 +137,7 @@ class TransportStream(asyncio.Protocol):
         "_made",
         "_name",
         "_receiver",
+        "_sent",
         "_transport",
         "_waiter",
     )
@@ -144,6 +150,7 @@ class TransportStream(asyncio.Protocol):
         self._receiver: Callable[[bytes], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._sent: list[Callable[[], None]] = []  # who waits for nothing to be queued
         self._ended = False
         self._error: OSError | None = None
         self._held = False  # reading is paused because of the buffer
@@ -189,6 +196,12 @@ class TransportStream(asyncio.Protocol):
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
+        if self._sent:
+            sent, self._sent = self._sent, []
+            if self._transport is not None and not self._ended:
+                self._transport.set_write_buffer_limits()
+            for callback in sent:
+                asyncio.get_running_loop().call_soon(callback)
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -265,6 +278,13 @@ class TransportStream(asyncio.Protocol):
     async def drain(self) -> None:
         if self._drained is not None:
             await self._drained
+
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        if self._transport is None or self._ended or not self.backlog:
+            asyncio.get_running_loop().call_soon(callback)
+            return
+        self._sent.append(callback)
+        self._transport.set_write_buffer_limits(high=0, low=0)
 
     def close(self) -> None:
         self._receiver = None
