@@ -15,7 +15,7 @@ from trunkline.openflow import groups as g
 from trunkline.openflow import messages as m
 from trunkline.openflow import meters as me
 from trunkline.openflow import monitors as mo
-from trunkline.openflow.codec import encode
+from trunkline.openflow.codec import decode, encode
 from trunkline.openflow.flow_text import parse_flow
 from trunkline.openflow.groups_text import parse_group
 from trunkline.openflow.style import Style
@@ -198,6 +198,67 @@ def test_every_mention_of_a_group_counts(pair: Pair) -> None:
     talk.ask(parse_flow("", of.OFPFC_DELETE).mod)
     assert "ref_count=0" in "".join(talk.ask(g.GroupStatsRequest()))
     talk.close()
+
+
+COUNTED = (
+    "group_id=1,type=all,bucket=output:2,bucket=output:3,bucket=group:3",
+    "group_id=2,type=indirect,bucket=set_field:50:54:00:00:00:09->eth_dst,output:3",
+    "group_id=3,type=ff,bucket=watch_port:77,output:2,bucket=watch_port:3,output:3,bucket=watch_port:2,output:2",
+    "group_id=4,type=select,bucket=weight:0,output:2,bucket=weight:5,output:3",
+    "group_id=5,type=select,selection_method=hash,fields(tcp_dst),bucket=output:2,bucket=output:3,bucket=drop",
+    "group_id=6,type=all,bucket=group:2,bucket=group:2,bucket=drop",
+    "group_id=7,type=all",
+)
+COUNTING = (
+    *(f"group:{number}" for number in range(1, 8)),
+    *("group:1,group:2", "clone(group:6),group:6", "output:2,group:5", "resubmit(,1),group:1"),
+    *("write_actions(group:4)", "group:1,write_actions(group:1)", "write_actions(output:2,group:7)"),
+)
+PACKET = "in_port(1),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x0800),"
+PACKET += "ipv4(src=10.0.0.1,dst=10.0.0.2,proto=6,frag=no),tcp(src=1,dst={port})"
+
+
+@pytest.mark.parametrize("version", [2, 4, 6])
+def test_packets_are_counted_in_groups_and_buckets(pair: Pair, version: int) -> None:
+    """But which bucket a hash selects is each switch's own: buckets of those are added up."""
+    for switch in pair.both:
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+        assert switch.ofctl("-OOpenFlow15", "del-groups", "br0").returncode == 0
+        for group in (COUNTED[1], COUNTED[2], *COUNTED[:1], *COUNTED[3:]):
+            done = switch.ofctl("-OOpenFlow15", "add-group", "br0", group)
+            assert done.returncode == 0, done.stderr
+        flows = [f"tcp,tp_dst={port},actions={does}" for port, does in enumerate(COUNTING, 100)]
+        flows.append("table=1,actions=group:2")
+        done = switch.ofctl("-OOpenFlow15", "add-flows", "br0", "-", input="\n".join(flows))
+        assert done.returncode == 0, done.stderr
+    r = random.Random(f"counted {version}")
+    for _ in range(60):
+        packet = PACKET.format(port=r.randrange(100, 100 + len(COUNTING)))
+        pair.control("netdev-dummy/receive", "p1", packet)
+    peers = pair.peers(version)
+    request = b"".join(encode(Protocol(version), g.GroupStatsRequest(), 9))
+    deadline = time.monotonic() + 30
+    while True:
+        pair.control("time/warp", "1000")
+        theirs, ours = (counted(peer.ask(request)) for peer in peers)
+        if theirs == ours and sum(packets for packets, *_ in ours.values()) > 60:
+            break
+        assert time.monotonic() < deadline, (theirs, ours)
+        time.sleep(0.05)
+    for peer in peers:
+        peer.close()
+
+
+def counted(replies: list[bytes]) -> dict[int, tuple[int, ...]]:
+    """Packets and bytes of each group, and of its buckets."""
+    found = {}
+    for raw in replies:
+        for stats in getattr(decode(raw).message, "groups", ()):
+            buckets: list[int] = [number for bucket in stats.buckets for number in bucket[:2]]
+            if stats.group in (4, 5):
+                buckets = [sum(buckets[::2]), sum(buckets[1::2])]
+            found[stats.group] = (stats.packets, stats.bytes, *buckets)
+    return found
 
 
 def meter_mod(r: random.Random) -> me.MeterMod:
