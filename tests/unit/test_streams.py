@@ -155,7 +155,7 @@ def test_errors_of_dialling(short_directory: Path) -> None:
             'socket_util|ERR|127.0.0.1:x: bad port number "x"',
             "stream_tcp|ERR|tcp:127.0.0.1:x: connect: Address family not supported by protocol",
             'fatal_signal|WARN|could not unlink "/nosuch/x" (No such file or directory)',
-        "stream_unix|ERR|/nosuch/x: binding failed: No such file or directory",
+            "stream_unix|ERR|/nosuch/x: binding failed: No such file or directory",
             "stream_ssl|ERR|Private key must be configured to use SSL",
             "stream_ssl|ERR|Certificate must be configured to use SSL",
             "stream_ssl|ERR|CA certificate must be configured to use SSL",

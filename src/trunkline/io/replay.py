@@ -166,6 +166,9 @@ class _Recorded:
         if not data:
             self._track.close()
 
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        self._stream.when_sent(callback)
+
     def pause(self) -> None:
         self._stream.pause()
 
@@ -430,6 +433,9 @@ class _Played:
             receiver(data)
         if self._ended:
             receiver(b"")
+
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(callback)
 
     def pause(self) -> None:
         return None

@@ -84,8 +84,10 @@ class Stream(Protocol):
         ...
 
     def when_sent(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` once, soon, when nothing is queued (any more), or the connection is gone.  There is
-        no timer in it: it works while time stands still, too."""
+        """Calls `callback` once, soon, when nothing is queued (any more), or the connection is gone.
+
+        There is no timer in it: it works while time stands still, too.
+        """
         ...
 
     def close(self) -> None:

@@ -62,6 +62,8 @@ def hello_is_whole(body: bytes) -> bool:
         kind, length = _HH.unpack_from(body, position)
         if kind != 1 or length != _BITMAP or position + length > len(body):
             return False
+        if not any(body[position + 4 : position + length]):
+            return False
         position += (length + 7) // 8 * 8
     return True
 

@@ -148,7 +148,7 @@ def _decode_flow_mod11(envelope: Envelope) -> m.FlowMod:
         cookie if is_add else None,
         idle,
         hard,
-        importance if version >= 5 else 0,
+        importance if version >= 5 and command == of.OFPFC_ADD else 0,
         flags_from(flags, version, command),
         out_port,
         out_group,

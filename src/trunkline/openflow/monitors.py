@@ -204,7 +204,7 @@ def _text_request(request: FlowMonitorRequest, version: int, style: Style) -> st
         text += f" flags={','.join(name for bit, name in FLAG_NAMES if monitor.flags & bit)}"
         if monitor.out_port != OFPP_ANY:
             text += f" out_port={port_text(monitor.out_port, style)}"
-        if monitor.out_group != OFPG_ANY:
+        if monitor.out_group not in (0, OFPG_ANY):
             text += f" out_group={monitor.out_group - (monitor.out_group >> 31 << 32)}"  # signed, as shown
         if monitor.table != OFPTT_ALL:
             text += f" table={table_text(monitor.table, style)}"

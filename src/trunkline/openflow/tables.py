@@ -315,8 +315,9 @@ def _text_table_mod(mod: m.TableMod, version: int, style: Style) -> str:
 
 
 def _eviction_text(flags: int | None) -> str:
-    if flags is None:
+    if flags in (None, 0xFFFFFFFF):
         return "(default)"
+    assert flags is not None
     return flags_text(((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME")), flags, "|", "0")
 
 
