@@ -214,7 +214,7 @@ COUNTING = (
     *("group:1,group:2", "clone(group:6),group:6", "output:2,group:5", "resubmit(,1),group:1"),
     *("write_actions(group:4)", "group:1,write_actions(group:1)", "write_actions(output:2,group:7)"),
 )
-PACKET = "in_port(1),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x0800),"
+PACKET = "in_port(4),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x0800),"
 PACKET += "ipv4(src=10.0.0.1,dst=10.0.0.2,proto=6,frag=no),tcp(src=1,dst={port})"
 
 
@@ -234,7 +234,7 @@ def test_packets_are_counted_in_groups_and_buckets(pair: Pair, version: int) -> 
     r = random.Random(f"counted {version}")
     for _ in range(60):
         packet = PACKET.format(port=r.randrange(100, 100 + len(COUNTING)))
-        pair.control("netdev-dummy/receive", "p1", packet)
+        pair.control("netdev-dummy/receive", "p4", packet)
     peers = pair.peers(version)
     request = b"".join(encode(Protocol(version), g.GroupStatsRequest(), 9))
     deadline = time.monotonic() + 30
