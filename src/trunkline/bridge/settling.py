@@ -8,6 +8,7 @@ conclusions once, whatever happened to how many of its ports.
 from collections.abc import Callable
 from typing import Final
 
+from trunkline.base.addresses import parse_mac
 from trunkline.base.log import Log
 from trunkline.bridge.devices import Device, DeviceError
 from trunkline.bridge.parts import BridgePart, InterfacePart
@@ -48,6 +49,9 @@ class Settling:
         if part.device is not None and state is not None:
             mtu = None if part.is_internal and _follows(part) else state.mtu
             mac = state.mac if is_burnt_in(state.mac) and not part.has_bridge_mac else None
+        given = _mac_of_port(part)
+        if given is not None and state is not None:
+            mac = given if is_burnt_in(given) else None
         for values, before, now in ((bridge.mtus, part.mtu, mtu), (bridge.burnt_in, part.burnt_in, mac)):
             if before != now:
                 if before is not None:
@@ -176,6 +180,12 @@ def following_mtu(part: BridgePart) -> int | None:
     if part.mtus.least is not None:
         return part.mtus.least
     return ETHERNET_MTU if part.mtu_lost else part.settled[1]
+
+
+def _mac_of_port(part: InterfacePart) -> int | None:
+    """The address that the port has for choosing the bridge's, instead of its interface's: Port:mac."""
+    row = part.port.row
+    return parse_mac(row.mac) if row is not None and row.mac is not None else None
 
 
 def wanted_mac(row: Row) -> int | None:

@@ -515,6 +515,8 @@ class Switch:
             port.row = self._replica.row("Port", uuid)
             if port.row is None:
                 continue
+            for part in port.interfaces.values():
+                self._settling.count(part)
             ofports = tuple(part.ofport for part in port.interfaces.values() if part.is_there)
             if ofports and len(port.row.interfaces) == 1:
                 port.bridge.bridge.set_port(port_config(port.row, ofports))

@@ -93,7 +93,7 @@ SETTINGS: Final = (
              "rstp_status:rstp_designated_id rstp_status:rstp_designated_port_id rstp_status:rstp_bridge_port_id"),
 
     Settings("Port", _H, "name interfaces vlan_mode tag trunks cvlans other_config:qinq-ethtype "
-             "other_config:priority-tags fake_bridge protected"),
+             "other_config:priority-tags fake_bridge protected mac"),
     Settings("Port", _D, "external_ids other_config other_config:transient"),
     Settings("Port", _Y, "bond_mode other_config:bond-hash-basis other_config:lb-output-action "
              "other_config:bond-primary other_config:all-members-active other_config:bond-detect-mode "
@@ -108,7 +108,6 @@ SETTINGS: Final = (
              "other_config:rstp-port-mcheck", "every port forwards"),
     Settings("Port", _H, "other_config:mcast-snooping-flood other_config:mcast-snooping-flood-reports"),
     Settings("Port", _Y, "qos", "traffic is not shaped"),
-    Settings("Port", _Y, "mac", "the port keeps its interface's address"),
     Settings("Port", _E, "bond_active_slave status:stp_port_id status:stp_state status:stp_sec_in_state "
              "status:stp_role rstp_status:rstp_port_id rstp_status:rstp_port_role rstp_status:rstp_port_state "
              "rstp_status:rstp_designated_bridge_id rstp_status:rstp_designated_port_id "
