@@ -496,6 +496,9 @@ def _table_features(bridge: Bridge, client: Client, message: TableFeaturesReques
         error = rename(bridge.flows.limits, tables)
         if error is not None:
             raise Refused(error)
+        if bridge.flows.journal is not None:
+            for one in tables:
+                bridge.flows.journal.named(one.table, one.name, bridge.clock.monotonic())
     return table_features(bridge.flows.limits, client.connection.version)
 
 

@@ -14,6 +14,7 @@ for it is answered.  A journal is a list of records:
     CLEAR     nothing                                           the fail mode took out all flows
     GROUP     times and counters of a group                     in a snapshot
     MAC       a learned address                                 it was not there before; in a snapshot
+    NAME      a table's number, its name by a controller        it has been named; in a snapshot
 
 A message costs a copy of its bytes, nothing is encoded; to read a journal is to carry the messages out again
 (journal_restoring.py).  What packets and timers do is not in messages, so it is written as flows that come
@@ -57,6 +58,7 @@ class Kind(IntEnum):
     CLEAR = 5
     GROUP = 6
     MAC = 7
+    NAME = 8
 
 
 class Origin(NamedTuple):
@@ -125,12 +127,19 @@ class Journal:
     def learned(self, vlan: int, mac: int, port: str, seen: float) -> None:
         self._put(mac_record(vlan, mac, port, seen))
 
+    def named(self, table: int, name: str, now: float) -> None:
+        self._put(name_record(table, name, now))
+
     def cleared(self, now: float) -> None:
         self._put(record(Kind.CLEAR, now, b""))
 
 
 def record(kind: Kind, now: float, body: bytes) -> bytes:
     return _FRAME.pack(len(body), kind, now) + body
+
+
+def name_record(table: int, name: str, now: float) -> bytes:
+    return record(Kind.NAME, now, bytes((table,)) + name.encode("utf-8", "surrogateescape"))
 
 
 def header(origin: Origin, now: float) -> bytes:

@@ -91,6 +91,8 @@ def _carry_out(bridge: Bridge, client: Client, record: Record) -> None:
             _group(bridge, body)
         case Kind.MAC:
             _mac(bridge, body)
+        case Kind.NAME:
+            bridge.flows.limits.set_name(body[0], body[1:].decode("utf-8", "surrogateescape"))
 
 
 def _message(bridge: Bridge, client: Client, raw: bytes, *, table_id: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from trunkline.flow.match import Match
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.groups import Group
-from trunkline.ofproto.journal import Kind, encoded, mac_record, record, rule_record
+from trunkline.ofproto.journal import Kind, encoded, mac_record, name_record, record, rule_record
 from trunkline.ofproto.meters import Meter
 from trunkline.ofproto.selection import Selection
 from trunkline.openflow.groups import OFPGC_ADD, GroupMod
@@ -61,6 +61,8 @@ def _settings(bridge: Bridge, now: float) -> Iterator[bytes]:
     if bridge.flows.options.mappings:
         yield _message(TlvTableMod(NXTTMC_ADD, bridge.flows.options.mappings), now)
     limits = bridge.flows.limits
+    for table, name in limits.names.items():
+        yield name_record(table, name, now)
     for table in limits.told:
         said = limits.describe(table, bridge.flows.size(table))
         vacancy = said.vacancy, said.vacancy_down, said.vacancy_up

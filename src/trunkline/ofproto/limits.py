@@ -46,23 +46,23 @@ class Vacancy(NamedTuple):
 class Limits:
     """The limits of the tables of a bridge, and the flows that may be evicted."""
 
-    __slots__ = ("_evictable", "_names", "_settings", "_told_to_evict", "_vacancies")
+    __slots__ = ("_evictable", "_settings", "_told_to_evict", "_vacancies", "names")
 
     def __init__(self) -> None:
         self._settings: dict[int, TableSettings] = {}
-        self._names: dict[int, str] = {}  # from controllers
+        self.names: dict[int, str] = {}  # from controllers
         self._told_to_evict: set[int] = set()  # by controllers
         self._vacancies: dict[int, Vacancy] = {}
         self._evictable: dict[int, _Evictable] = {}
 
     def name(self, table: int) -> str:
         """The database's name for a table, or else what a controller calls it."""
-        return self.settings(table).name or self._names.get(table, "")
+        return self.settings(table).name or self.names.get(table, "")
 
     def set_name(self, table: int, name: str) -> None:
         """From a controller, for a table that the database does not name."""
         if not self.settings(table).name:
-            self._names[table] = name
+            self.names[table] = name
 
     def settings(self, table: int) -> TableSettings:
         return self._settings.get(table, _UNSET)
@@ -88,7 +88,7 @@ class Limits:
         before = self.settings(table)
         self._settings[table] = settings
         if settings.name:
-            self._names.pop(table, None)
+            self.names.pop(table, None)
         if settings == _UNSET:
             del self._settings[table]
         if before.groups != settings.groups:

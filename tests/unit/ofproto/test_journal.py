@@ -13,6 +13,7 @@ from trunkline.ofproto.handler import handle
 from trunkline.ofproto.journal import Journal, Kind, Origin, header, parse_header, record, records, whole
 from trunkline.ofproto.journal_restoring import restore
 from trunkline.ofproto.journal_snapshot import snapshot
+from trunkline.ofproto.table_features import OFPTFC_MODIFY
 from trunkline.openflow import actions as a
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import decode, encode
@@ -20,6 +21,7 @@ from trunkline.openflow.connection import Connection, Received
 from trunkline.openflow.flow_text import parse_flow
 from trunkline.openflow.groups import OFPGC_DELETE, GroupMod
 from trunkline.openflow.meters import MeterMod
+from trunkline.openflow.table_abilities import TableFeatures, TableFeaturesRequest
 from trunkline.openflow.tunnel_table import NXTTMC_ADD, TlvMapping, TlvTableMod
 from trunkline.openflow.wire import DecodeError, Protocol
 
@@ -85,6 +87,7 @@ def state(bridge: Bridge) -> object:
         {ofport: port.config for ofport, port in bridge.interfaces.items()},
         (bridge.fragments, bridge.table_miss),
         [flows.limits.describe(table, 0) for table in flows.limits.told],
+        [flows.limits.name(table) for table in range(254)],
         sorted((one.vlan, one.mac, one.port, one.expires) for one in bridge.macs.entries()),
     )
 
@@ -169,6 +172,15 @@ def test_what_no_message_says() -> None:
     assert state(again(data)) == state(bridge)
     bridge.flows.clear()
     assert state(again(data + side.journal())) == state(bridge)
+
+
+def test_names_of_tables() -> None:
+    side = Side()
+    for table, name in ((3, "three"), (253, "last"), (4, "four"), (3, "drei"), (4, "")):
+        side.send(TableFeaturesRequest((TableFeatures(table, name, command=OFPTFC_MODIFY),)))
+    data = side.journal()
+    assert state(again(data)) == state(again(side.snapshot())) == state(side.bridge)
+    assert [again(data).flows.limits.name(table) for table in (3, 4, 253)] == ["drei", "", "last"]
 
 
 def test_changes_while_a_snapshot_is_made() -> None:
