@@ -15,12 +15,32 @@ def test_ports_are_named_as_in_the_original() -> None:
         pair = Pair(Path(directory))
         try:
             statuses = set()
-            for word in ("LOCAL", "local", "IN_PORT", "br0", "65534", "p1", "1", "9", "nosuch"):
+            for word in (
+                "LOCAL",
+                "local",
+                "IN_PORT",
+                "br0",
+                "65534",
+                "p1",
+                '"p1"',
+                '"1"',
+                "1",
+                "9",
+                "nosuch",
+            ):
                 original = pair.ours.ofctl("mod-port", "br0", word, "up")
                 ours = pair.ours.ofctl("mod-port", "br0", word, "up", ours=True)
                 assert (ours.returncode, ours.stderr) == (original.returncode, original.stderr), word
                 statuses.add(ours.returncode)
             assert statuses == {0, 1}
+            for word in ("p1", '"p1"', '"1"', '"nosuch"', '"p1', "LOCAL", '"LOCAL"'):
+                for command in (("dump-ports",), ("-O", "OpenFlow15", "dump-ports-desc"), ("queue-stats",)):
+                    original = pair.ours.ofctl(*command, "br0", word)
+                    ours = pair.ours.ofctl(*command, "br0", word, ours=True)
+                    assert (ours.returncode, ours.stderr) == (original.returncode, original.stderr), (
+                        command,
+                        word,
+                    )
             words = ("stp", "receive", "receive-stp", "flood", "forward", "packet-in", "up", "down")
             actions = [f"{before}{word}" for before in ("no-", "no", "") for word in words]
             actions += [

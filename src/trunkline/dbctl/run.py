@@ -218,9 +218,7 @@ def _attempt(
 
 def _refused(log: Log, error: Json) -> UsageError:
     text = f"transaction error: {dumps(error, sort_keys=True)}"
-    if (
-        error["error"] != "not allowed"
-    ):  # of a server that only reads; the message on standard error is enough
+    if error["error"] != "not allowed":  # a server that only reads is no news for a log
         log.module("ovsdb_idl").warn("%s", text)
     return TransactionError(text)
 

@@ -239,9 +239,13 @@ def parse_port(text: str, context: TextContext = NO_CONTEXT) -> int | None:
     number = PORT_NAMES.get(text.upper())
     if number is not None and number != 0xFF00:
         return number
+    return context.port_numbers.get(unquoted(text))
+
+
+def unquoted(text: str) -> str:
+    """The name that a text in double quotes stands for; any other stands for itself."""
     quoted = len(text) > 1 and text[0] == text[-1] == '"'
-    name = re.sub(r"\\(.)", r"\1", text[1:-1]) if quoted else text
-    return context.port_numbers.get(name)
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if quoted else text
 
 
 def _port_number(number: int, context: TextContext) -> int | None:

@@ -4,8 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, complain, port_list
-from trunkline.flow.values import parse_port
+from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, complain, port_called, port_list
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.style import Style, integer, version_suffix
@@ -43,19 +42,8 @@ def dump_tables(tool: Tool, arguments: Sequence[str]) -> int:
     return print_replies(tool, arguments[0], m.TableStatsRequest(), tool.style(1))
 
 
-def _port(tool: Tool, name: str, word: str) -> int:
-    """A port by number, or by name as the switch knows it."""
-    port = parse_port(word)
-    if port is None:
-        found = next((p.number for p in port_list(tool, name) if p.name == word), None)
-        if found is None:
-            raise Failure(f"{name}: unknown port `{word}'")
-        port = found
-    return port
-
-
 def dump_ports(tool: Tool, arguments: Sequence[str]) -> int:
-    port = _port(tool, *arguments) if len(arguments) > 1 else of.OFPP_ANY
+    port = port_called(tool, *arguments) if len(arguments) > 1 else of.OFPP_ANY
     return print_replies(tool, arguments[0], m.PortStatsRequest(port), _ports_named(tool, arguments[0]))
 
 
@@ -69,7 +57,7 @@ def _ports_named(tool: Tool, name: str) -> Style:
 def dump_ports_description(tool: Tool, arguments: Sequence[str]) -> int:
     port = of.OFPP_ANY
     if len(arguments) > 1 and arguments[1].upper() != "ANY":
-        port = _port(tool, *arguments)
+        port = port_called(tool, *arguments)
     style = tool.style(1)
     switch = Switch(tool, arguments[0])
     ports: tuple[m.Port, ...] = ()
@@ -94,7 +82,7 @@ def dump_ports_description(tool: Tool, arguments: Sequence[str]) -> int:
 def queue_stats(tool: Tool, arguments: Sequence[str]) -> int:
     port, queue = of.OFPP_ANY, of.OFPQ_ALL
     if len(arguments) > 1 and arguments[1].upper() not in ("ALL", "ANY"):
-        port = _port(tool, arguments[0], arguments[1])
+        port = port_called(tool, arguments[0], arguments[1])
     if len(arguments) > 2 and arguments[2].upper() != "ALL":
         number = integer(arguments[2])
         if number is None:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.inspect import print_replies
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_list, reading_tables
-from trunkline.flow.values import TextContext, parse_port
+from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_called, reading_tables
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import parse_table
@@ -172,12 +171,7 @@ def queue_get_config(tool: Tool, arguments: Sequence[str]) -> int:
     name = arguments[0]
     port, queue = of.OFPP_ANY, of.OFPQ_ALL
     if len(arguments) > 1 and arguments[1].upper() not in ("ANY", "ALL"):
-        found = parse_port(arguments[1], TextContext(warn=tool.warn))
-        if found is None:
-            found = next((p.number for p in port_list(tool, name) if p.name == arguments[1]), None)
-        if found is None:
-            raise Failure(f"{name}: unknown port `{arguments[1]}'")
-        port = found
+        port = port_called(tool, name, arguments[1])
     if len(arguments) > 2 and arguments[2].upper() not in ("ANY", "ALL"):
         number = integer(arguments[2])
         if number is None:

@@ -11,7 +11,7 @@ from trunkline.base.log import DBG, Log, RateLimit
 from trunkline.base.options import Found
 from trunkline.base.targets import OPENFLOW_PORT
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure, seconds
-from trunkline.flow.values import NO_CONTEXT, TextContext, TextError
+from trunkline.flow.values import NO_CONTEXT, TextContext, TextError, parse_port
 from trunkline.io import tls_options
 from trunkline.io.alarm import end_after, end_by_signals
 from trunkline.io.log_options import LogOptionError, apply_option, tool_log
@@ -475,6 +475,20 @@ def port_list(tool: Tool, name: str, versions: int = 0) -> tuple[m.Port, ...]:
     if name not in tool.ports:
         tool.ports[name] = _ask_ports(tool, name, versions)
     return tool.ports[name]
+
+
+def port_called(tool: Tool, name: str, word: str) -> int:
+    """A port by number, or by its name, which may be in double quotes, as the switch knows it.
+
+    Raises Failure.
+    """
+    port = parse_port(word, TextContext(warn=tool.warn))
+    if port is None:
+        numbers = {port.name: port.number for port in port_list(tool, name)}
+        port = parse_port(word, TextContext(port_numbers=numbers))
+    if port is None:
+        raise Failure(f"{name}: unknown port `{word}'")
+    return port
 
 
 def _ask_ports(tool: Tool, name: str, versions: int) -> tuple[m.Port, ...]:
