@@ -73,6 +73,7 @@ class OpenFlowServer:
         self._received = env.counters.counter("ofproto_recv_openflow")
         self._sent = env.counters.counter("vconn_sent")  # writes, of one message or several
         self._tasks: set[asyncio.Task[None]] = set()
+        self._opening: set[asyncio.Task[None]] = set()
         self._damage = RateLimit(60, 5)  # of what peers do that end their connections by it
 
     # ---- bridges
@@ -82,16 +83,24 @@ class OpenFlowServer:
         bridge.fail_open_changed = lambda conclusion, seconds: self._fail_open(party, conclusion, seconds)
         directory = self._env.directories.run
         service = ControllerSettings(self._management(bridge), service=True, probe_interval=0)
-        self._spawn(self._listen(party, service))
-        self._spawn(self._listen_for_snoopers(party, f"punix:{directory}/{bridge.name}.snoop"))
+        self._opening.add(self._spawn(self._listen(party, service)))
+        snoop = f"punix:{directory}/{bridge.name}.snoop"
+        self._opening.add(self._spawn(self._listen_for_snoopers(party, snoop)))
+
+    async def opened(self) -> None:
+        """Waits until every bridge that has come can be reached at its own sockets, if they can be had."""
+        if self._opening:
+            await asyncio.wait(self._opening)
+            self._opening.clear()
 
     def _management(self, bridge: Bridge) -> str:
         return f"punix:{self._env.directories.run}/{bridge.name}.mgmt"
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def bridge_went(self, name: str) -> None:
         party = self._parties.pop(name, None)

@@ -285,7 +285,12 @@ class Switchd:
             self._look_at_lock()
             if not replica.has_lock or not (replica.synchronized or self._configured):
                 continue
+            first = not self._configured
             self._apply()
+            await self.openflow.opened()  # whoever hears that a bridge is there may talk to it at once
+            if first:
+                self.env.ready()
+                self.log.info("ovs-vswitchd (Open vSwitch) %s", OPEN_VSWITCH)
             if replica.synchronized:
                 await self._write()
 
@@ -323,9 +328,6 @@ class Switchd:
             self.devices.watch_routes(self._host_changed)
             self.devices.forget_others(frozenset(self.switch.interfaces.by_name))
         self.run_datapaths()
-        if first:
-            self.env.ready()
-            self.log.info("ovs-vswitchd (Open vSwitch) %s", OPEN_VSWITCH)
 
     def _keep_flows(self, first: bool) -> None:
         """Journals of the flows for the next process, unless the database asks to begin empty each time."""
