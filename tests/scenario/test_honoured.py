@@ -27,6 +27,7 @@ TUNNEL_OPTIONS = (
     *("egress_pkt_mark", "packet_type", "seq", "payload_type", "csum"),
     *("erspan_idx", "erspan_ver", "erspan_dir", "erspan_hwid"),
 )
+SNOOPING = ("aging-time", "table-size", "disable-flood-unregistered")
 ELSEWHERE = {
     ("Open_vSwitch", "ssl"): "oracle/test_controllers_tls.py",
     ("Open_vSwitch", "manager_options"): "support/database_servers.py",
@@ -41,6 +42,11 @@ ELSEWHERE = {
     ("Bridge", "other_config:mac-aging-time"): "scenario/test_site.py",
     ("Bridge", "other_config:disable-in-band"): "oracle/test_in_band.py",
     ("Bridge", "other_config:in-band-queue"): "oracle/test_in_band.py",
+    ("Bridge", "mcast_snooping_enable"): "oracle/test_multicast.py",
+    **{("Bridge", f"other_config:mcast-snooping-{name}"): "oracle/test_multicast.py" for name in SNOOPING},
+    ("Port", "other_config:mcast-snooping-flood"): "oracle/test_multicast.py",
+    ("Port", "other_config:mcast-snooping-flood-reports"): "oracle/test_multicast.py",
+    ("Port", "mac"): "oracle/test_bridge_address.py",
     ("Interface", "mtu_request"): "scenario/test_configuration.py",
     ("Interface", "options:peer"): "scenario/test_site.py",
     ("Interface", "mac"): "oracle/test_configuration_outcomes.py",
