@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from trunkline.base.json_fast import ENCODERS
 from trunkline.base.json_numbers import real_text
@@ -29,9 +29,19 @@ def dumps(value: Json, *, sort_keys: bool = False, pretty: bool = False) -> str:
     except RecursionError:  # what was read may nest deeper than the interpreter's limit
         return "".join(_tokens(value, sort_keys, False))
     # Looked for in vain, a letter costs a tenth of what a pattern does; each real has a point or an exponent.
-    if ("." in text or "e+" in text or "e-" in text) and (type(value) is float or _real().search(text)):
+    if not ("." in text or "e+" in text or "e-" in text) or _is_flat(value):
+        return text
+    if type(value) is float or _real().search(text):
         text = _token().sub(_shorten, text)
     return text
+
+
+def _is_flat(value: Json) -> bool:
+    """An object of strings and integers: the reply to a control command, whose text is full of points."""
+    return type(value) is dict and _REAL_OR_NESTED.isdisjoint(map(type, value.values()))
+
+
+_REAL_OR_NESTED: Final = frozenset((float, dict, list, tuple))
 
 
 def encoded(value: Json) -> bytes:

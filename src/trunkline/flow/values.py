@@ -192,9 +192,9 @@ def _prefix(whole: str, text: str, most: int, family: str) -> int | None:
 
 
 def write_ipv4(value: int, mask: int, bits: int = 32, context: TextContext = NO_CONTEXT) -> str:
-    length = prefix_length(mask, 32)
-    if length == 32:
+    if mask == 0xFFFFFFFF:
         return format_ipv4(value)
+    length = prefix_length(mask, 32)
     return f"{format_ipv4(value)}/{format_ipv4(mask) if length is None else length}"
 
 

@@ -8,6 +8,7 @@ connection.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Sequence
+from typing import Final
 
 from trunkline.base.counters import Counters
 from trunkline.base.json import Json, JsonError, JsonStream, dumps
@@ -140,9 +141,12 @@ class _Talk:
         self._go_on()
 
 
+_STRINGS: Final = frozenset((str,))
+
+
 def _strings(commands: Commands, request: Request) -> Sequence[str]:
     """The arguments.  Raises CommandError for one that is no string, after their number was checked."""
-    if all(isinstance(parameter, str) for parameter in request.params):
+    if _STRINGS.issuperset(map(type, request.params)):
         return request.params
     commands.check(request.method, len(request.params))
     raise CommandError(f'"{request.method}" command has non-string argument')
