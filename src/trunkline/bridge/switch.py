@@ -52,6 +52,7 @@ from trunkline.bridge.settling import Settling, wanted_mac
 from trunkline.bridge.tracking import TimeoutPolicies
 from trunkline.bridge.tunnels import TunnelInterfaces
 from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.clients import BUNDLE_IDLE
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.primaries import ControllerSettings
 from trunkline.ofproto.tunnels import Shared
@@ -174,6 +175,7 @@ class Switch:
         config = self._routes.root.other_config if self._routes.root is not None else {}
         lane.datapath.holding = self.interfaces.holding
         lane.datapath.max_idle = number(config, "max-idle", 10_000, 500) / 1000
+        lane.datapath.fabric.bundle_idle = float(number(config, "bundle-idle-timeout", 0) or BUNDLE_IDLE)
         lane.datapath.flow_limit = number(config, "flow-limit", 200_000)
         lane.provider.vlan_limit = number(config, "vlan-limit", 1) or 2
 

@@ -40,7 +40,8 @@ SETTINGS: Final = (
     Settings("Open_vSwitch", _H, "bridges ssl next_cfg manager_options"),
     Settings("Open_vSwitch", _H, "datapaths"),
     Settings("Open_vSwitch", _H, "other_config:stats-update-interval other_config:flow-restore-wait "
-             "other_config:flow-limit other_config:max-idle other_config:vlan-limit"),
+             "other_config:flow-limit other_config:max-idle other_config:vlan-limit "
+             "other_config:bundle-idle-timeout"),
     Settings("Open_vSwitch", _D, "external_ids external_ids:system-id external_ids:hostname external_ids:rundir "
              "other_config system_type system_version"),
     Settings("Open_vSwitch", _R, "cur_cfg dpdk_initialized dpdk_version datapath_types iface_types"),
@@ -61,7 +62,6 @@ SETTINGS: Final = (
              "large segments and unfinished checksums always pass as they are"),
     Settings("Open_vSwitch", _Y, "other_config:max-revalidator other_config:min-revalidate-pps",
              "every megaflow is looked at in each round"),
-    Settings("Open_vSwitch", _Y, "other_config:bundle-idle-timeout", "an open bundle is kept while it lasts"),
     Settings("Open_vSwitch", _H, "other_config:enable-statistics"),
     Settings("Open_vSwitch", _R, "statistics:cpu statistics:load_average statistics:memory "
              "statistics:process_NAME statistics:file_systems"),

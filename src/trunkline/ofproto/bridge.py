@@ -104,7 +104,7 @@ class Bridge:
         self._set_snooping(config.multicast)
         self.flows = Flows(config.name, fabric, clock)
         self.groups = self.flows.groups
-        self.clients = Clients(clock)
+        self.clients = Clients(clock, lambda: fabric.bundle_idle)
         self.primaries: dict[str, Primary] = {}  # active connections to controllers, by target
         self.fail_open = FailOpen()
         self.fail_open_changed: Callable[[Conclusion, int], None] = lambda conclusion, seconds: None

@@ -25,8 +25,11 @@ _FLAGS: Final = of.OFPBF_ATOMIC | of.OFPBF_ORDERED
 _ADD_HEADER: Final = 16  # bytes of an add before the message that it carries
 
 
-def control(bridge: Bridge, client: Client, message: m.BundleControl, step: Step) -> m.BundleControl:
+def control(
+    bridge: Bridge, client: Client, received: Received, message: m.BundleControl, step: Step
+) -> m.BundleControl:
     """Opens, closes, commits or discards.  Raises Refused."""
+    now = bridge.clock.monotonic()
     bundles = client.bundles
     bundle = bundles.get(message.bundle)
     match message.type:
@@ -34,7 +37,7 @@ def control(bridge: Bridge, client: Client, message: m.BundleControl, step: Step
             if bundle is not None:
                 del bundles[message.bundle]
                 raise Refused("OFPBFC_BAD_ID")
-            bundles[message.bundle] = Bundle(message.flags)
+            bundles[message.bundle] = Bundle(message.flags, received, now)
         case of.OFPBCT_CLOSE_REQUEST:
             if bundle is None:
                 raise Refused("OFPBFC_BAD_ID")
@@ -42,6 +45,7 @@ def control(bridge: Bridge, client: Client, message: m.BundleControl, step: Step
                 del bundles[message.bundle]
                 raise Refused("OFPBFC_BUNDLE_CLOSED" if bundle.closed else "OFPBFC_BAD_FLAGS")
             bundle.closed = True
+            bundle.used = now
         case of.OFPBCT_COMMIT_REQUEST:
             if bundle is None:
                 raise Refused("OFPBFC_BAD_ID")
@@ -62,7 +66,7 @@ def add(bridge: Bridge, client: Client, received: Received, message: m.BundleAdd
     """Takes a message up; a bundle that was not opened comes to be.  Raises Refused."""
     bundle = client.bundles.get(message.bundle)
     if bundle is None:
-        bundle = client.bundles[message.bundle] = Bundle(message.flags)
+        bundle = client.bundles[message.bundle] = Bundle(message.flags, received, bridge.clock.monotonic())
     elif bundle.closed:
         del client.bundles[message.bundle]
         raise Refused("OFPBFC_BUNDLE_CLOSED")
@@ -73,6 +77,7 @@ def add(bridge: Bridge, client: Client, received: Received, message: m.BundleAdd
         raise Refused("OFPBFC_MSG_UNSUP")
     if isinstance(message.message, m.FlowMod):
         bridge.flows.check(message.message, bundled=True)
+    bundle.used = bridge.clock.monotonic()
     bundle.messages.append(Received(message.xid, message.message, received.raw[_ADD_HEADER:]))
 
 

@@ -32,16 +32,22 @@ NOTHING_UNASKED: Final = AsyncConfig((0, 0), (0, 0), (0, 0), (0, 0))
 _REASON_PRIMARY_REQUEST: Final = 0
 _MISSES: Final = (of.OFPR_NO_MATCH, of.OFPR_EXPLICIT_MISS, of.OFPR_IMPLICIT_MISS)
 _MISS: Final = PacketIn(b"", Match(), of.OFPR_IMPLICIT_MISS)
+BUNDLE_IDLE: Final = 10.0  # seconds that a bundle may lie idle (other_config:bundle-idle-timeout)
 UNASKED: Final = 0  # the xid of messages that answer none
 
 
 class Bundle:
-    """Messages that are to be carried out together; `flags` are OFPBF_*."""
+    """Messages that are to be carried out together; `flags` are OFPBF_*.
 
-    __slots__ = ("closed", "flags", "messages")
+    `opened` is the message that opened it; `used` is Clock.monotonic() when it was opened, filled or closed.
+    """
 
-    def __init__(self, flags: int) -> None:
+    __slots__ = ("closed", "flags", "messages", "opened", "used")
+
+    def __init__(self, flags: int, opened: Received, now: float) -> None:
         self.flags = flags
+        self.opened = opened
+        self.used = now
         self.closed = False
         self.messages: list[Received] = []
 
@@ -133,10 +139,12 @@ class Client:
 class Clients:
     """The connections of one bridge."""
 
-    __slots__ = ("_clock", "_generation", "all")
+    __slots__ = ("_bundle_idle", "_clock", "_generation", "all")
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, bundle_idle: Callable[[], float] = lambda: BUNDLE_IDLE) -> None:
+        """`bundle_idle`: the seconds that a bundle may lie idle."""
         self._clock = clock
+        self._bundle_idle = bundle_idle
         self.all: list[Client] = []
         self._generation: int | None = None
 
@@ -185,13 +193,20 @@ class Clients:
         return any(client.connection.version and client.wants(_MISS) for client in self.all)
 
     def send_waiting(self, now: float) -> None:
-        """Sends the packets whose turn has come at connections with a limited rate."""
+        """Sends the packets whose turn has come at connections with a limited rate; and bundles that lie idle
+        for too long are given up, of which their clients are told."""
         for client in self.all:
+            for number, bundle in list(client.bundles.items()):
+                if bundle.used + self._bundle_idle() <= now:
+                    del client.bundles[number]
+                    client.connection.refuse(bundle.opened, "OFPBFC_TIMEOUT")
             for message in client.limiter.ready(now) if client.limiter is not None else ():
                 client.connection.send(message, xid=UNASKED)
 
     def next_timer(self, now: float) -> float | None:
         timers = [client.limiter.next_timer(now) for client in self.all if client.limiter is not None]
+        for client in self.all:
+            timers += [bundle.used + self._bundle_idle() for bundle in client.bundles.values()]
         return min((when for when in timers if when is not None), default=None)
 
     def request_role(self, client: Client, role: int, generation: int | None) -> str | None:

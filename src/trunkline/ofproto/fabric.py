@@ -130,6 +130,7 @@ class Fabric:
 
     __slots__ = (
         "bridges",
+        "bundle_idle",
         "by_datapath_port",
         "changes",
         "conntrack",
@@ -150,6 +151,7 @@ class Fabric:
         """`shared`: the host's routes and neighbours, if other datapaths use them too."""
         self.host = host
         self.bridges: dict[str, Bridge] = {}
+        self.bundle_idle = 10.0  # seconds that a bundle of OpenFlow messages may lie idle
         self.by_datapath_port: dict[int, Place] = {}
         self.patches: dict[str, Place] = {}
         self.changes: list[Change] = []

@@ -115,17 +115,19 @@ def _carry_out(bridge: Bridge, client: Client, received: Received) -> Answer:
     message = received.message
     kind = type(message)
     handler = _HANDLERS.get(kind)
-    if handler is None and kind is not m.BundleAdd:
+    if handler is None and kind not in (m.BundleAdd, m.BundleControl):
         raise Refused(_unknown(message))
     if client.role == of.OFPCR_ROLE_SECONDARY and kind in _CHANGES:
         raise Refused("OFPBRC_IS_SECONDARY" if client.connection.version >= _OPENFLOW12 else "OFPBRC_EPERM")
-    if handler is None:
-        assert isinstance(message, m.BundleAdd)
+    if isinstance(message, m.BundleAdd):
         bundles.add(bridge, client, received, message)
         return None
     flows = bridge.flows
     flows.author = client, received.xid
     try:
+        if isinstance(message, m.BundleControl):
+            return bundles.control(bridge, client, received, message, _bundle_step)
+        assert handler is not None
         answer = handler(bridge, client, message)
         if flows.journal is not None and kind in _KEPT:
             flows.journal.message(received.raw, client.connection.flow_mod_table_id, bridge.clock.monotonic())
@@ -296,10 +298,6 @@ def _bundle_step(bridge: Bridge, client: Client, message: m.Message) -> list[m.F
         case m.PacketOut():
             _packet_out(bridge, client, message)
     return []
-
-
-def _bundle_control(bridge: Bridge, client: Client, message: m.BundleControl) -> m.Message:
-    return bundles.control(bridge, client, message, _bundle_step)
 
 
 def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
@@ -599,7 +597,6 @@ _HANDLERS: Final[dict[type, Handler]] = {
     TableFeaturesRequest: _table_features,
     m.TableDescriptionRequest: _table_descriptions,
     m.TableMod: _table_mod,
-    m.BundleControl: _bundle_control,
     CtFlushZone: _flush_zone,
     CtFlush: _flush_tuple,
     TlvTableMod: _change_options,
