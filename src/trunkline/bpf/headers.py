@@ -97,7 +97,7 @@ class Headers:
 
     def add(self, number: int, tunnel: TunnelPort) -> None:
         """Packets to that port, and from it, are the program's affair, if it knows the type."""
-        if (tunnel.type, tunnel.extensions) not in _KINDS:
+        if tunnel.protected or (tunnel.type, tunnel.extensions) not in _KINDS:
             return
         self._by_port[number] = tunnel
         self._tell()

@@ -135,6 +135,13 @@ class HostTunnel(Protocol):
     def start(self, receive: Callable[[Sequence[Popped]], None]) -> None:
         """From now on hands over what comes out of the tunnel."""
 
+    def guard(self, name: str, local: int, remote: int, secret: str) -> None:
+        """Of a protected tunnel (TunnelPort.protected): packets of this interface to and from that host are
+        encrypted by the secret.  `local` 0: from whatever address the host sends.  Raises DeviceError."""
+
+    def unguard(self, name: str, remote: int) -> None:
+        """The interface goes."""
+
     def close(self) -> None: ...
 
 

@@ -35,11 +35,13 @@ class TunnelPort(NamedTuple):
 
     `type` as in model/tunnels.py; `destination` the UDP port (of stt that of TCP), 0 where there is none;
     `extensions` as in options:exts ("gbp", "gpe"), or what bareudp carries but IP ("mpls", "0x8847").
+    `protected`: all packets of these tunnels are to be encrypted.
     """
 
     type: str
     destination: int = 0
     extensions: frozenset[str] = frozenset()
+    protected: bool = False
 
 
 class DatapathPort(NamedTuple):

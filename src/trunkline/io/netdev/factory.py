@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, Literal
 
 from trunkline.base.clock import Clock
@@ -23,8 +24,10 @@ from trunkline.io.netdev.kernel import (
 from trunkline.io.netdev.tap import TapDevice
 from trunkline.io.netlink import LinkEvents, NetlinkError
 from trunkline.io.routes import HostRoutes
+from trunkline.io.xfrm import Associations, reqid
 from trunkline.jsonrpc.unixctl import Command
 
+_PROTECTION: Final = "ipsec"  # a file of the run directory
 _KERNEL: Final = ("internal", "system", "tap")
 _MADE: Final = ("internal", "tap")  # devices that this process makes
 
@@ -65,6 +68,7 @@ class MachineDevices:
         self._events: LinkEvents | None = None
         self._changed: Callable[[str], None] = lambda name: None
         self._serial = 0
+        self._protects = False
         self._names: dict[int, str] = {}  # names by ifindex, to notice renames
 
     # ---- opening
@@ -118,12 +122,40 @@ class MachineDevices:
         """Raises DeviceError."""
         if self._dummy == "override" or not self._follow_routes:
             return None
+        if tunnel.protected:
+            from trunkline.io.netdev.protected_tunnel import ProtectedTunnel  # seldom needed
+
+            self._end_protection()
+            self._mark_protection()
+            return ProtectedTunnel(tunnel, self._readers, reqid(self._run_directory))
         return HostTunnel(tunnel, self._readers)
+
+    # ---- protected tunnels
+
+    def _mark_protection(self) -> None:
+        """There are associations of ours in the kernel from now on: a later process takes them away."""
+        self._protects = True
+        with suppress(OSError), open(f"{self._run_directory}/{_PROTECTION}", "x"):
+            pass
+
+    def _end_protection(self) -> None:
+        """Takes away the associations that an earlier process has left; ours are made anew."""
+        path = f"{self._run_directory}/{_PROTECTION}"
+        if self._protects or not os.path.exists(path):
+            return
+        try:
+            associations = Associations(reqid(self._run_directory))
+            associations.flush()
+            associations.close()
+            os.unlink(path)
+        except OSError as error:
+            self._log.module("tunnel").warn("associations of an earlier process: %s", error.strerror)
 
     # ---- news
 
     def watch_routes(self, changed: HostChanged) -> None:
         self._host_changed = changed
+        self._end_protection()
         if self._routes is None and self._follow_routes:
             try:
                 self._routes = HostRoutes()

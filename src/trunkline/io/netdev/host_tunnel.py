@@ -126,21 +126,23 @@ class HostTunnel:
         if not destination:
             destination = MAPPED | get(key, "tun_dst")
             source = MAPPED | get(key, "tun_src")
-        family, text = _text(destination)
+        family, text = text_of(destination)
         usual, room = self._path(family, text)
         if source in (0, MAPPED):
             source = usual
-        kind = Kind(
-            self._tunnel.type, self._tunnel.destination, bool(get(key, "tunnel_flags") & TUN_SEQ),
-            self._tunnel.extensions, key >> _PACKET_TYPE & 0xFFFF,
-        )  # fmt: skip
-        head = header(kind, Outer(0, 0, source, destination), key)
+        head = header(self._kind(key), Outer(0, 0, source, destination), key)
         out, mark = self._out[family], get(key, "pkt_mark")
         if mark != self._marks.get(family, 0):
             out.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
             self._marks[family] = mark
         for packet in push_all(head, frame, source_port, sequence, room):
             out.sendto(packet[_ETHERNET:], (text, 0))
+
+    def _kind(self, key: int) -> Kind:
+        return Kind(
+            self._tunnel.type, self._tunnel.destination, bool(get(key, "tunnel_flags") & TUN_SEQ),
+            self._tunnel.extensions, key >> _PACKET_TYPE & 0xFFFF,
+        )  # fmt: skip
 
     def _path(self, family: int, text: str) -> tuple[int, int]:
         """The address that the kernel would send from, and how long IP packets may be."""
@@ -212,6 +214,12 @@ class HostTunnel:
             data = ports + bytes(4) + data
         return pop_payload(self._tunnel.type, data, (peer, own), key, self._tunnel.extensions, self._pieces)
 
+    def guard(self, name: str, local: int, remote: int, secret: str) -> None:
+        raise DeviceError("these sockets are not protected")
+
+    def unguard(self, name: str, remote: int) -> None:
+        pass
+
     def close(self) -> None:
         for _, one in self._in:
             if self._readers is not None:
@@ -263,7 +271,8 @@ def _guard(family: int, protocol: int, port: int) -> socket.socket:
     return one
 
 
-def _text(address: int) -> tuple[int, str]:
+def text_of(address: int) -> tuple[int, str]:
+    """Family and text of an address."""
     if is_mapped(address):
         return socket.AF_INET, socket.inet_ntop(socket.AF_INET, (address & 0xFFFFFFFF).to_bytes(4, "big"))
     return socket.AF_INET6, socket.inet_ntop(socket.AF_INET6, address.to_bytes(16, "big"))

@@ -1,0 +1,200 @@
+"""Tunnels whose packets are secret: through the host's own sockets, which send and take ESP alone.
+
+A tunnel with options:psk leaves by no other way than these sockets, and the kernel keeps them from sending or
+receiving anything in clear (io/xfrm.py).  So there is no moment at which a packet of the tunnel could pass
+unprotected, whatever is configured first, and whoever ends this process: with it goes the socket.
+
+The associations of a tunnel are made when it comes (`guard`) and go with it.  Where options:local_ip does not
+name this host's address, the one that the kernel would send from is taken, and looked at again from time to time.
+"""
+
+import socket
+import struct
+import time
+from typing import Final, NamedTuple
+
+from trunkline.base.addresses import MAPPED, is_mapped
+from trunkline.bridge.devices import DeviceError
+from trunkline.dpif.provider import TunnelPort
+from trunkline.flow.key import get
+from trunkline.io.netdev.host_tunnel import UDP, HostTunnel, text_of
+from trunkline.io.netdev.kernel import Readers
+from trunkline.io.xfrm import Associations, XfrmError, protect
+from trunkline.packet.tunnels import Outer, header, push
+from trunkline.proto.preshared import association
+
+_PATIENCE: Final = 1.0  # seconds between two looks at the address that the kernel would send from
+_UDP_HEADER: Final = 8
+_IP_TOS, _IP_TTL, _IP_PKTINFO, _IP_MTU_DISCOVER = 1, 2, 8, 10
+_IPV6_MTU_DISCOVER: Final = 23
+_FRAGMENT: Final = 0  # IP_PMTUDISC_DONT
+_INT: Final = struct.Struct("=i")
+_INFO: Final = struct.Struct("=I4s4s")
+
+
+class Guard(NamedTuple):
+    """A host at the other end.  `local` 0: as the kernel chooses; `source`: what that is now."""
+
+    secret: str
+    local: int
+    source: int
+    users: frozenset[str]  # the interfaces
+
+
+class ProtectedTunnel(HostTunnel):
+    """Raises DeviceError if the host cannot protect such a tunnel."""
+
+    def __init__(self, tunnel: TunnelPort, readers: Readers, number: int) -> None:
+        self._guards: dict[int, Guard] = {}
+        self._looked: dict[int, float] = {}
+        self._senders: dict[int, socket.socket] = {}
+        try:
+            self._associations = Associations(number)
+        except XfrmError as error:
+            raise DeviceError(error.strerror) from None
+        try:
+            super().__init__(tunnel, readers)
+        except DeviceError:
+            self._associations.close()
+            raise
+
+    def _open(self) -> None:
+        """There is one socket for both directions."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                one = self._listen(family)
+            except OSError:
+                if family == socket.AF_INET6:
+                    continue  # a host without IPv6
+                raise
+            self._in.append((family, one))
+            self._senders[family] = one
+            protect(one, self._associations.number)
+            if family == socket.AF_INET:
+                one.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _FRAGMENT)
+            else:
+                one.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _FRAGMENT)
+
+    # ---- who is at the other end
+
+    def guard(self, name: str, local: int, remote: int, secret: str) -> None:
+        """Packets to and from that host go by the secret from now on.  Raises DeviceError."""
+        there = self._guards.get(remote)
+        if there is not None and there.users - {name} and (there.secret, there.local) != (secret, local):
+            others = ", ".join(sorted(there.users - {name}))
+            raise DeviceError(
+                f"another secret or local_ip than that of {others}, which goes to the same host"
+            )
+        users = frozenset((name,)) | (there.users if there is not None else frozenset())
+        self._unmake(remote)
+        source = local or self._chosen(remote)
+        self._guards[remote] = guard = Guard(secret, local, source, users)
+        try:
+            self._make(remote, guard)
+        except XfrmError as error:
+            self._unmake(remote)
+            del self._guards[remote]
+            raise DeviceError(error.strerror) from None
+
+    def unguard(self, name: str, remote: int) -> None:
+        """An interface goes; with the last one to a host the associations go."""
+        there = self._guards.get(remote)
+        if there is None or name not in there.users:
+            return
+        users = there.users - {name}
+        if users:
+            self._guards[remote] = there._replace(users=users)
+            return
+        self._unmake(remote)
+        del self._guards[remote]
+
+    def _pair(self, remote: int, guard: Guard) -> tuple[tuple[int, int], tuple[int, int]]:
+        return (guard.source, remote), (remote, guard.source)
+
+    def _make(self, remote: int, guard: Guard) -> None:
+        """Raises XfrmError."""
+        if not guard.source:
+            return  # no way there yet
+        for sender, receiver in self._pair(remote, guard):
+            keys = association(guard.secret, self._protocol, self._tunnel.destination, sender, receiver)
+            self._associations.add(sender, receiver, keys)
+
+    def _unmake(self, remote: int) -> None:
+        guard = self._guards.get(remote)
+        if guard is None or not guard.source:
+            return
+        for sender, receiver in self._pair(remote, guard):
+            keys = association(guard.secret, self._protocol, self._tunnel.destination, sender, receiver)
+            try:
+                self._associations.delete(receiver, keys.spi)
+            except XfrmError:
+                pass  # the kernel cannot, or there is none
+
+    def _chosen(self, remote: int) -> int:
+        try:
+            return self._source(*text_of(remote))
+        except OSError:
+            return 0
+
+    def look(self, now: float) -> None:
+        """Follows the addresses that the kernel would send from."""
+        for remote, guard in list(self._guards.items()):
+            if guard.local or now < self._looked.get(remote, 0.0):
+                continue
+            self._looked[remote] = now + _PATIENCE
+            source = self._chosen(remote)
+            if source != guard.source:
+                self._unmake(remote)
+                self._guards[remote] = fresh = guard._replace(source=source)
+                try:
+                    self._make(remote, fresh)
+                except XfrmError:
+                    self._guards[remote] = fresh._replace(source=0)  # it is tried again
+
+    # ---- out
+
+    def _send(self, frame: bytes, key: int, source_port: int) -> None:
+        destination = get(key, "tun_ipv6_dst") or MAPPED | get(key, "tun_dst")
+        self.look(time.monotonic())
+        guard = self._guards.get(destination)
+        family, text = text_of(destination)
+        one = self._senders.get(family)
+        if guard is None or not guard.source or one is None:
+            self.dropped += 1
+            return
+        kind = self._kind(key)
+        packet = push(
+            header(kind, Outer(0, 0, guard.source, destination), key), frame, source_port, self._sequence
+        )
+        self._sequence += 1
+        at = 14 + (20 if family == socket.AF_INET else 40)
+        if self._protocol == UDP:
+            at += _UDP_HEADER  # the kernel writes that one
+        mark = get(key, "pkt_mark")
+        if mark != self._marks.get(family, 0):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+            self._marks[family] = mark
+        beside = _beside(guard.source, get(key, "tun_tos"), get(key, "tun_ttl") or 64)
+        one.sendmsg((packet[at:],), beside, 0, (text, self._tunnel.destination))
+
+    def close(self) -> None:
+        """The associations stay: they serve nobody, and the next process takes them up or away."""
+        super().close()
+        self._senders.clear()
+        self._associations.close()
+
+
+def _beside(source: int, tos: int, ttl: int) -> list[tuple[int, int, bytes]]:
+    """What the IP header is to have."""
+    if is_mapped(source):
+        info = _INFO.pack(0, (source & 0xFFFFFFFF).to_bytes(4, "big"), bytes(4))
+        return [
+            (socket.IPPROTO_IP, _IP_PKTINFO, info),
+            (socket.IPPROTO_IP, _IP_TTL, _INT.pack(ttl)),
+            (socket.IPPROTO_IP, _IP_TOS, _INT.pack(tos)),
+        ]
+    return [
+        (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, source.to_bytes(16, "big") + bytes(4)),
+        (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, _INT.pack(ttl)),
+        (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _INT.pack(tos)),
+    ]
