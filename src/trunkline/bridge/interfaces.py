@@ -17,6 +17,7 @@ from trunkline.bridge.settling import Settling, openflow_port, wanted_mac
 from trunkline.bridge.tunnels import BadTunnel, TunnelInterfaces
 from trunkline.dpif.provider import DatapathError
 from trunkline.ofproto.ports import PortError
+from trunkline.ofproto.tunnel_settings import TunnelSettings
 from trunkline.ovsdb.atoms import Uuid
 from trunkline.packet.packet import Packet
 
@@ -99,6 +100,8 @@ class Interfaces:
         except _Refusal as refusal:
             self._fail(part, str(refusal), refusal.log)
         except BadTunnel as error:
+            if part.is_there:
+                self._take_number_back(part)
             self._fail(part, str(error), error.log)
 
     def _open_tunnel(self, part: InterfacePart) -> None:
@@ -267,7 +270,7 @@ class Interfaces:
             self.close(part, remove=True, forget=True)
             part.error = str(error)
             return
-        if old is None or (new.destination, new.extensions) != (old.destination, old.extensions):
+        if old is None or _needs_another_port(old, new):
             ofport = part.ofport
             self.close(part, remove=True)
             self.open(part, ofport, again=True)
@@ -389,3 +392,11 @@ class _Refusal(Exception):
     def __init__(self, text: str, *, log: bool = True) -> None:
         super().__init__(text)
         self.log = log
+
+
+def _needs_another_port(old: TunnelSettings, new: TunnelSettings) -> bool:
+    """Whether the tunnel cannot stay at its datapath port, or other hosts' packets are to be encrypted."""
+    if (new.destination, new.extensions) != (old.destination, old.extensions):
+        return True
+    ends = [(one.secret, one.local, one.remote) for one in (old, new)]
+    return bool(old.secret or new.secret) and ends[0] != ends[1]

@@ -35,6 +35,7 @@ class TunnelInterfaces:
         self.shared = shared
         self._devices = devices
         self._log = log
+        self._unprotected = ""  # why the host cannot protect a tunnel
         self._hosts: dict[tuple[str, int], HostTunnel] = {}  # by type of datapath and datapath port
 
     def read(self, part: InterfacePart, *, quiet: bool = False) -> TunnelSettings:
@@ -58,6 +59,8 @@ class TunnelInterfaces:
         entry = Entry(
             part.settings.name, tunnel, part.datapath_port or 0, part.port.bridge.bridge, part.ofport
         )
+        if mixed := tunnels.mixed(entry):
+            raise BadTunnel(mixed, log=True)
         problem = tunnels.duplicate(entry)
         if problem is not None:
             name = part.settings.name
@@ -74,22 +77,45 @@ class TunnelInterfaces:
         destination = tunnel.destination if row.port is not None else 0
 
         def add(name: str) -> int:
-            port = TunnelPort(tunnel.type, destination, tunnel.extensions)
             return lane.provider.port_add(name, tunnel.type, None, port)
 
+        port = TunnelPort(tunnel.type, destination, tunnel.extensions, bool(tunnel.secret))
         part.datapath_port = lane.datapath.fabric.tunnels.use_vport(tunnel, add)
-        self._open_host(lane, tunnel.type, destination, tunnel.extensions, part.datapath_port)
+        self._open_host(lane, port, part.datapath_port)
+        if tunnel.secret:
+            self._guard(part, tunnel)
 
-    def _open_host(
-        self, lane: Lane, type: str, destination: int, extensions: frozenset[str], number: int
-    ) -> None:
+    def _guard(self, part: InterfacePart, tunnel: TunnelSettings) -> None:
+        """Has the packets of a tunnel encrypted.  Raises BadTunnel if they cannot be."""
+        name = part.settings.name
+        host = self._hosts.get((part.port.bridge.lane.type, part.datapath_port or 0))
+        problem = self._unprotected
+        if host is not None:
+            try:
+                host.guard(name, tunnel.local or 0, tunnel.remote or 0, tunnel.secret)
+                return
+            except DeviceError as error:
+                problem = str(error)
+        raise BadTunnel(f"{name}: options:psk: its packets cannot be encrypted: {problem}", log=True)
+
+    def _unguard(self, part: InterfacePart, tunnel: TunnelSettings) -> None:
+        host = self._hosts.get((part.port.bridge.lane.type, part.datapath_port or 0))
+        if host is not None and tunnel.secret:
+            host.unguard(part.settings.name, tunnel.remote or 0)
+
+    def _open_host(self, lane: Lane, port: TunnelPort, number: int) -> None:
         key = lane.type, number
+        type = port.type
+        self._unprotected = "this switch does not use the host's network"
         carried = lane.provider.capabilities().tunnels
         if key in self._hosts or lane.in_memory or type in carried:
             return
         try:
-            host = self._devices.host_tunnel(TunnelPort(type, destination, extensions))
+            host = self._devices.host_tunnel(port)
         except DeviceError as error:
+            self._unprotected = str(error)
+            if port.protected:
+                return
             self._log.module("tunnel").warn(
                 "%s tunnels: the host's own network is not used, only bridges (%s)", type, error
             )
@@ -109,6 +135,7 @@ class TunnelInterfaces:
 
     def unplug(self, part: InterfacePart, tunnel: TunnelSettings) -> None:
         lane = part.port.bridge.lane
+        self._unguard(part, tunnel)
         number = lane.datapath.fabric.tunnels.leave_vport(tunnel)
         part.datapath_port = None
         if number is None:

@@ -1,10 +1,9 @@
 """Security associations in the kernel (xfrm), and sockets that send and take nothing without one.
 
 Two things make a tunnel's packets secret.  A *security association* says how packets from one address to
-another under a number (SPI) are encrypted: ESP in transport mode (RFC 4303).  A *policy on a socket* says that
-whatever it sends has to go by such an association, and whatever does not come by one it does not receive: the
-kernel drops it.  No policy of the host is touched, so traffic of others is not either; who is not protected by
-a policy on a socket cannot be reached through this one.
+another under a number (SPI) are encrypted: ESP in transport mode (RFC 4303).  A *policy on a socket* says
+that whatever it sends has to go by such an association, and whatever does not come by one it does not
+receive: the kernel drops it.  No policy of the host is touched, so traffic of others is not either.
 
 Ours are known by a number of the switch's run directory (`reqid`): those of others are left alone.
 

@@ -66,7 +66,7 @@ SETTINGS: Final = (
     Settings("Open_vSwitch", _R, "statistics:cpu statistics:load_average statistics:memory "
              "statistics:process_NAME statistics:file_systems"),
     Settings("Open_vSwitch", _Y, "other_config:private_key other_config:certificate other_config:ca_cert "
-             "other_config:ipsec_skb_mark", "there are no IPsec tunnels"),
+             "other_config:ipsec_skb_mark", "tunnels with certificates are refused; those with a psk never send in clear"),
 
     Settings("Bridge", _H, "name ports fail_mode datapath_type flood_vlans other_config:datapath-id "
              "other_config:dp-desc other_config:dp-sn protocols other_config:hwaddr other_config:forward-bpdu "
@@ -127,7 +127,9 @@ SETTINGS: Final = (
              "options:key options:tos options:ttl options:df_default options:egress_pkt_mark options:packet_type "
              "options:exts options:csum options:erspan_idx options:erspan_ver options:erspan_dir "
              "options:erspan_hwid options:payload_type options:seq"),
-    Settings("Interface", _Y, "options:psk options:remote_cert options:remote_name",
+    Settings("Interface", _H, "options:psk",
+             "keys are derived, not negotiated: both ends have to be Trunkline (docs/design/ipsec.md)"),
+    Settings("Interface", _Y, "options:remote_cert options:remote_name",
              "such a tunnel is refused, for its packets would go in clear"),
     Settings("Interface", _N, "options:n_rxq options:dpdk-devargs other_config:pmd-rxq-affinity options:xdp-mode "
              "options:use-need-wakeup options:vhost-server-path options:tx-retries-max options:n_rxq_desc "

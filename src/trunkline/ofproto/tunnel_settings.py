@@ -15,7 +15,8 @@ from trunkline.model.tunnels import DEFAULT_TTL, LEGACY_L3, PTAP, TUNNEL_TYPES, 
 INHERIT: Final = -1  # as tos or ttl: what the packet inside has
 _FLOW: Final = "flow"
 _GPE: Final = "gpe"
-_SECRET: Final = ("psk", "remote_cert", "remote_name")  # any of which asks for encryption
+_CERTIFIED: Final = ("remote_cert", "remote_name")  # encryption by keys that somebody negotiates
+_PROTECTED: Final = ("gre", "geneve", "vxlan")  # types that options:psk is for
 _IKE: Final = ("psk", "remote_cert", "remote_name", "certificate", "private_key", "use_ssl_cert", "peer_cert")
 
 
@@ -51,6 +52,7 @@ class TunnelSettings(NamedTuple):
     erspan_index: int | None = 0
     erspan_direction: int | None = 0
     erspan_hardware: int | None = 0
+    secret: str = ""  # options:psk: all packets are encrypted by it
 
 
 Warn = Callable[[str, str], None]
@@ -100,11 +102,11 @@ class _Reader:
             self.found["destination"] = row.port
 
     def read(self) -> TunnelSettings:
-        secret = [key for key in _SECRET if key in self.options]
-        if secret:
+        certified = [key for key in _CERTIFIED if key in self.options]
+        if certified:
             raise TunnelError(
-                f"{self.name}: options:{secret[0]} asks for IPsec, which is not there yet, "
-                "and packets would go in clear"
+                f"{self.name}: options:{certified[0]} asks for IPsec with certificates, which is not there: "
+                "packets would go in clear (options:psk is there)"
             )
         for key, text in sorted(self.options.items()):
             reader = _READERS.get(key)
@@ -116,6 +118,7 @@ class _Reader:
         self._erspan()
         self._mode()
         self._addresses()
+        self._secret()
         if self.problems:
             self.warn("netdev_vport", "\n".join(self.problems))
         return TunnelSettings(**self.found)
@@ -137,6 +140,23 @@ class _Reader:
         whole = "\n".join(self.problems)
         self.warn("netdev_vport", whole)
         return TunnelError(whole)
+
+    def _secret(self) -> None:
+        """Raises TunnelError: without encryption nothing may go."""
+        secret = self.options.get("psk")
+        if secret is None:
+            return
+        if self.row.name not in _PROTECTED:
+            raise self.fail(
+                f"options:psk is not for tunnels of type {self.row.name}: they cannot be encrypted"
+            )
+        if not secret:
+            raise self.fail("options:psk is empty")
+        if not self.found["remote"]:
+            raise self.fail("options:psk needs the remote_ip of one host")
+        if self.found.get("local", 0) is None:
+            raise self.fail("options:psk cannot be with local_ip=flow")
+        self.found["secret"] = secret
 
     # ---- the options
 

@@ -80,6 +80,7 @@ class Vport(NamedTuple):
     protocol: int
     destination: int
     tunnels: int
+    protected: bool = False
 
 
 class Entry(NamedTuple):
@@ -160,6 +161,20 @@ class Tunnels:
         text = describe_tunnel(other.settings, other.datapath_port).split(": ", 1)[1].split(", ttl=")[0]
         return f"{entry.name}: attempting to add tunnel port with same config as port '{other.name}' ({text})"
 
+    def mixed(self, entry: Entry) -> str | None:
+        """What is wrong if only some of the tunnels at a datapath port would be protected."""
+        own = bool(entry.settings.secret)
+        name = datapath_port_name(entry.settings.type, entry.settings.destination)
+        for other in self.entries.values():
+            same = name == datapath_port_name(other.settings.type, other.settings.destination)
+            if same and bool(other.settings.secret) != own and other.name != entry.name:
+                has = "has" if not own else "has no"
+                return (
+                    f"{entry.name}: '{other.name}' {has} options:psk: tunnels of one type and port are all "
+                    "encrypted, or none is"
+                )
+        return None
+
     def remove(self, bridge: str, ofport: int) -> None:
         entry = self.entries.pop((bridge, ofport), None)
         if entry is not None:
@@ -182,7 +197,7 @@ class Tunnels:
             vport = Vport(
                 name, add(name), row.protocol, settings.destination if row.port is not None else 0, 0
             )
-        self.vports[name] = vport._replace(tunnels=vport.tunnels + 1)
+        self.vports[name] = vport._replace(tunnels=vport.tunnels + 1, protected=bool(settings.secret))
         self._journal(tunnels_token())
         return vport.number
 
@@ -226,7 +241,7 @@ class Tunnels:
     def listener(self, protocol: int, destination: int) -> Vport | None:
         """The datapath port for packets to the host of that protocol and UDP port (0: it has none)."""
         for vport in self.vports.values():
-            if (vport.protocol, vport.destination) == (protocol, destination):
+            if (vport.protocol, vport.destination) == (protocol, destination) and not vport.protected:
                 return vport
         return None
 

@@ -1,9 +1,9 @@
 """Keys of a tunnel out of a pre-shared secret, without anybody to negotiate them with.
 
-Both ends know the secret, and which addresses packets go between.  From that each derives, for each direction,
-the number of a security association (SPI) and its keys: PBKDF2 (RFC 8018) makes guessing the secret dear, HKDF
-(RFC 5869) gives each direction, each pair of addresses and each kind of tunnel keys of its own.  The direction
-is in the order of the addresses, so that no key is used by two senders.
+Both ends know the secret, and which addresses packets go between.  From that each derives, for each
+direction, the number of a security association (SPI) and its keys: PBKDF2 (RFC 8018) makes guessing the
+secret dear, HKDF (RFC 5869) gives each direction, each pair of addresses and each kind of tunnel keys of its
+own.  The direction is in the order of the addresses, so that no key is used by two senders.
 
 These keys are the same at every start.  What that allows and what it forbids is in docs/design/ipsec.md: the
 cipher has to be one whose safety does not hang on a counter that never comes twice (AES-CBC with random

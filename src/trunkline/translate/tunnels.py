@@ -82,7 +82,7 @@ def send_tunneled(x: Walk, port: int, interface: OfPort, settings: TunnelSetting
         return
     x.effects.append(CountSent(x.bridge.patch_counters[port]))
     tunnels = x.bridge.fabric.tunnels
-    if not tunnels.pushes or not _push(x, interface, settings):
+    if not tunnels.pushes or settings.secret or not _push(x, interface, settings):
         _set(x, interface, settings)
     x.key = x.key & ~TUNNEL | before
 

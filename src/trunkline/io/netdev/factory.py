@@ -149,7 +149,8 @@ class MachineDevices:
             associations.close()
             os.unlink(path)
         except OSError as error:
-            self._log.module("tunnel").warn("associations of an earlier process: %s", error.strerror)
+            if self._log is not None:
+                self._log.module("tunnel").warn("associations of an earlier process: %s", error.strerror)
 
     # ---- news
 

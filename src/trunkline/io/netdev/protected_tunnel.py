@@ -4,26 +4,26 @@ A tunnel with options:psk leaves by no other way than these sockets, and the ker
 receiving anything in clear (io/xfrm.py).  So there is no moment at which a packet of the tunnel could pass
 unprotected, whatever is configured first, and whoever ends this process: with it goes the socket.
 
-The associations of a tunnel are made when it comes (`guard`) and go with it.  Where options:local_ip does not
-name this host's address, the one that the kernel would send from is taken, and looked at again from time to time.
+The associations of a tunnel are made when it comes (`guard`) and go with it.  Where options:local_ip does
+not name this host's address, the one that the kernel would send from is taken, and looked at again from time
+to time.
 """
 
 import socket
 import struct
-import time
 from typing import Final, NamedTuple
 
 from trunkline.base.addresses import MAPPED, is_mapped
 from trunkline.bridge.devices import DeviceError
 from trunkline.dpif.provider import TunnelPort
 from trunkline.flow.key import get
-from trunkline.io.netdev.host_tunnel import UDP, HostTunnel, text_of
+from trunkline.io.netdev.host_tunnel import HostTunnel, text_of
 from trunkline.io.netdev.kernel import Readers
 from trunkline.io.xfrm import Associations, XfrmError, protect
-from trunkline.packet.tunnels import Outer, header, push
+from trunkline.packet.tunnels import UDP, Outer, header, push
 from trunkline.proto.preshared import association
 
-_PATIENCE: Final = 1.0  # seconds between two looks at the address that the kernel would send from
+_ETHERNET: Final = 14
 _UDP_HEADER: Final = 8
 _IP_TOS, _IP_TTL, _IP_PKTINFO, _IP_MTU_DISCOVER = 1, 2, 8, 10
 _IPV6_MTU_DISCOVER: Final = 23
@@ -32,8 +32,8 @@ _INT: Final = struct.Struct("=i")
 _INFO: Final = struct.Struct("=I4s4s")
 
 
-class Guard(NamedTuple):
-    """A host at the other end.  `local` 0: as the kernel chooses; `source`: what that is now."""
+class End(NamedTuple):
+    """A host at the other end.  `local` 0: as the kernel chooses; `source`: what that is now, or 0."""
 
     secret: str
     local: int
@@ -45,18 +45,14 @@ class ProtectedTunnel(HostTunnel):
     """Raises DeviceError if the host cannot protect such a tunnel."""
 
     def __init__(self, tunnel: TunnelPort, readers: Readers, number: int) -> None:
-        self._guards: dict[int, Guard] = {}
-        self._looked: dict[int, float] = {}
+        """`number`: by which the switch's associations go."""
+        self._ends: dict[int, End] = {}
         self._senders: dict[int, socket.socket] = {}
         try:
             self._associations = Associations(number)
         except XfrmError as error:
             raise DeviceError(error.strerror) from None
-        try:
-            super().__init__(tunnel, readers)
-        except DeviceError:
-            self._associations.close()
-            raise
+        super().__init__(tunnel, readers)
 
     def _open(self) -> None:
         """There is one socket for both directions."""
@@ -70,7 +66,7 @@ class ProtectedTunnel(HostTunnel):
             self._in.append((family, one))
             self._senders[family] = one
             protect(one, self._associations.number)
-            if family == socket.AF_INET:
+            if family == socket.AF_INET:  # ESP makes packets longer, and would be dropped without a word
                 one.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _FRAGMENT)
             else:
                 one.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _FRAGMENT)
@@ -79,107 +75,99 @@ class ProtectedTunnel(HostTunnel):
 
     def guard(self, name: str, local: int, remote: int, secret: str) -> None:
         """Packets to and from that host go by the secret from now on.  Raises DeviceError."""
-        there = self._guards.get(remote)
-        if there is not None and there.users - {name} and (there.secret, there.local) != (secret, local):
-            others = ", ".join(sorted(there.users - {name}))
+        there = self._ends.get(remote)
+        others = there.users - {name} if there is not None else frozenset[str]()
+        if there is not None and others and (there.secret, there.local) != (secret, local):
             raise DeviceError(
-                f"another secret or local_ip than that of {others}, which goes to the same host"
+                f"{', '.join(sorted(others))} goes to the same host by another secret or local_ip"
             )
-        users = frozenset((name,)) | (there.users if there is not None else frozenset())
         self._unmake(remote)
         source = local or self._chosen(remote)
-        self._guards[remote] = guard = Guard(secret, local, source, users)
+        self._ends[remote] = end = End(secret, local, source, others | {name})
         try:
-            self._make(remote, guard)
+            self._make(remote, end)
         except XfrmError as error:
             self._unmake(remote)
-            del self._guards[remote]
+            del self._ends[remote]
             raise DeviceError(error.strerror) from None
 
     def unguard(self, name: str, remote: int) -> None:
         """An interface goes; with the last one to a host the associations go."""
-        there = self._guards.get(remote)
+        there = self._ends.get(remote)
         if there is None or name not in there.users:
             return
         users = there.users - {name}
         if users:
-            self._guards[remote] = there._replace(users=users)
+            self._ends[remote] = there._replace(users=users)
             return
         self._unmake(remote)
-        del self._guards[remote]
+        del self._ends[remote]
 
-    def _pair(self, remote: int, guard: Guard) -> tuple[tuple[int, int], tuple[int, int]]:
-        return (guard.source, remote), (remote, guard.source)
-
-    def _make(self, remote: int, guard: Guard) -> None:
+    def _make(self, remote: int, end: End) -> None:
         """Raises XfrmError."""
-        if not guard.source:
+        if not end.source:
             return  # no way there yet
-        for sender, receiver in self._pair(remote, guard):
-            keys = association(guard.secret, self._protocol, self._tunnel.destination, sender, receiver)
+        for sender, receiver in ((end.source, remote), (remote, end.source)):
+            keys = association(end.secret, self._protocol, self._tunnel.destination, sender, receiver)
             self._associations.add(sender, receiver, keys)
 
     def _unmake(self, remote: int) -> None:
-        guard = self._guards.get(remote)
-        if guard is None or not guard.source:
+        end = self._ends.get(remote)
+        if end is None or not end.source:
             return
-        for sender, receiver in self._pair(remote, guard):
-            keys = association(guard.secret, self._protocol, self._tunnel.destination, sender, receiver)
+        for sender, receiver in ((end.source, remote), (remote, end.source)):
+            keys = association(end.secret, self._protocol, self._tunnel.destination, sender, receiver)
             try:
                 self._associations.delete(receiver, keys.spi)
             except XfrmError:
-                pass  # the kernel cannot, or there is none
+                pass  # a kernel that cannot do it has none
 
     def _chosen(self, remote: int) -> int:
         try:
-            return self._source(*text_of(remote))
+            return self._path(*text_of(remote))[0]
         except OSError:
             return 0
 
-    def look(self, now: float) -> None:
-        """Follows the addresses that the kernel would send from."""
-        for remote, guard in list(self._guards.items()):
-            if guard.local or now < self._looked.get(remote, 0.0):
-                continue
-            self._looked[remote] = now + _PATIENCE
-            source = self._chosen(remote)
-            if source != guard.source:
-                self._unmake(remote)
-                self._guards[remote] = fresh = guard._replace(source=source)
-                try:
-                    self._make(remote, fresh)
-                except XfrmError:
-                    self._guards[remote] = fresh._replace(source=0)  # it is tried again
+    def _follow(self, remote: int, end: End) -> End:
+        """The kernel may choose another address to send from than it did before."""
+        if end.local or (source := self._chosen(remote)) == end.source:
+            return end
+        self._unmake(remote)
+        self._ends[remote] = end = end._replace(source=source)
+        try:
+            self._make(remote, end)
+        except XfrmError:
+            self._ends[remote] = end = end._replace(source=0)  # it is tried again
+        return end
 
     # ---- out
 
-    def _send(self, frame: bytes, key: int, source_port: int) -> None:
+    def _send(self, frame: bytes, key: int, source_port: int, sequence: int) -> None:
         destination = get(key, "tun_ipv6_dst") or MAPPED | get(key, "tun_dst")
-        self.look(time.monotonic())
-        guard = self._guards.get(destination)
         family, text = text_of(destination)
-        one = self._senders.get(family)
-        if guard is None or not guard.source or one is None:
+        end, one = self._ends.get(destination), self._senders.get(family)
+        if end is not None:
+            end = self._follow(destination, end)
+        if end is None or not end.source or one is None:
             self.dropped += 1
             return
-        kind = self._kind(key)
-        packet = push(
-            header(kind, Outer(0, 0, guard.source, destination), key), frame, source_port, self._sequence
-        )
-        self._sequence += 1
-        at = 14 + (20 if family == socket.AF_INET else 40)
+        head = header(self._kind(key), Outer(0, 0, end.source, destination), key)
+        packet = push(head, frame, source_port, sequence)
+        at = _ETHERNET + (20 if family == socket.AF_INET else 40)
         if self._protocol == UDP:
             at += _UDP_HEADER  # the kernel writes that one
         mark = get(key, "pkt_mark")
         if mark != self._marks.get(family, 0):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
             self._marks[family] = mark
-        beside = _beside(guard.source, get(key, "tun_tos"), get(key, "tun_ttl") or 64)
-        one.sendmsg((packet[at:],), beside, 0, (text, self._tunnel.destination))
+        beside = _beside(end.source, get(key, "tun_tos"), get(key, "tun_ttl") or 64)
+        one.sendmsg((packet[at:],), beside, 0, (text, self._tunnel.destination if not self._is_raw else 0))
 
     def close(self) -> None:
-        """The associations stay: they serve nobody, and the next process takes them up or away."""
         super().close()
+        for remote in self._ends:
+            self._unmake(remote)
+        self._ends.clear()
         self._senders.clear()
         self._associations.close()
 
