@@ -198,9 +198,11 @@ def test_between_the_hosts_everything_is_encrypted(
         states = left("ip", "xfrm", "state")
         assert states.count("src ") == 1
         assert "reqid 7" in states, "a stranger's"
+        assert left("ip", "xfrm", "policy").count("dir in action block") == 0
         other.run("ovs-appctl", "exit")
         other.switch.wait(_DEADLINE)
         assert right("ip", "xfrm", "state") == ""
+        assert "action block" not in right("ip", "xfrm", "policy")
         assert capture.counts()[1:] == (5, 0)
     finally:
         for host in hosts:

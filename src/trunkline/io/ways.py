@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from trunkline.base.addresses import MAPPED, is_mapped
 from trunkline.io.netlink import DUMP, Link, Netlink, NetlinkError, attribute, attributes
+from trunkline.io.xfrm import GET_POLICY, is_for_all
 
 _GETADDR, _GETROUTE = 22, 26
 _GROUPS: Final = 1 | 0x10 | 0x40 | 0x100 | 0x400  # links, addresses and routes of both families
@@ -29,7 +30,6 @@ _UNICAST: Final = 1
 _ETHERNET: Final = 1  # ARPHRD_ETHER
 _LINK_SCOPE: Final = 253
 _XFRM: Final = 6  # NETLINK_XFRM
-_GETPOLICY: Final = 0x15
 _POLICY_GROUP: Final = 8
 _HEADER: Final = struct.Struct("=IHHII")
 _POLICY_ID: Final = 64  # bytes of struct xfrm_userpolicy_id
@@ -74,14 +74,24 @@ class HostNetwork:
         return found
 
     def encrypts(self) -> bool:
-        """Whether there is any policy of encryption (xfrm): then only the IP layer knows what to do."""
+        """Whether there is any policy of encryption (xfrm): then only the IP layer knows what to do.
+
+        Those of sockets and the blocks of protected tunnels (io/xfrm.py) concern nobody else.
+        """
         if len(self._events) < 2:
             return False
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _XFRM) as asked:
             body = bytes(_POLICY_ID)
-            asked.send(_HEADER.pack(_HEADER.size + len(body), _GETPOLICY, DUMP | 1, 1, 0) + body)
-            kind = _HEADER.unpack_from(asked.recv(1 << 16))[1]
-        return kind not in (_DONE, _ERROR)
+            asked.send(_HEADER.pack(_HEADER.size + len(body), GET_POLICY, DUMP | 1, 1, 0) + body)
+            while True:
+                data, at = memoryview(asked.recv(1 << 16)), 0
+                while at + _HEADER.size <= len(data):
+                    length, kind = _HEADER.unpack_from(data, at)[:2]
+                    if kind in (_DONE, _ERROR):
+                        return False
+                    if is_for_all(data[at + _HEADER.size :]):
+                        return True
+                    at += length + 3 & ~3
 
     def links(self) -> dict[int, Link]:
         """Those that could be an underlay: Ethernet, up."""

@@ -3,7 +3,11 @@
 Two things make a tunnel's packets secret.  A *security association* says how packets from one address to
 another under a number (SPI) are encrypted: ESP in transport mode (RFC 4303).  A *policy on a socket* says
 that whatever it sends has to go by such an association, and whatever does not come by one it does not
-receive: the kernel drops it.  No policy of the host is touched, so traffic of others is not either.
+receive: the kernel drops it.
+
+What comes by an association while no socket is there is another matter: the kernel would answer that nobody
+listens, and quote the packet, decrypted.  So there is a third thing, a policy of the host that *blocks*
+packets of the tunnel from the other end, as far as they come to no socket.  Those of others are not touched.
 
 Ours are known by a number of the switch's run directory (`reqid`): those of others are left alone.
 
@@ -24,6 +28,7 @@ from trunkline.proto.preshared import Association
 
 _XFRM: Final = 6  # NETLINK_XFRM
 _NEW, _DELETE, _GET = 0x10, 0x11, 0x12
+_NEW_POLICY, _DELETE_POLICY, GET_POLICY = 0x13, 0x14, 0x15
 _REQUEST: Final = 1
 _ERROR, _DONE = 2, 3
 _HEADER: Final = struct.Struct("=IHHII")
@@ -33,6 +38,10 @@ _SELECTOR: Final = struct.Struct("=16s16sHHHHHBBB3xiI")
 _LIFETIME: Final = struct.pack("=8Q", *(((1 << 64) - 1,) * 4), 0, 0, 0, 0)  # no limits
 _STATE: Final = struct.Struct("=56s16s4sB3x16s64s32s12sIIHBBB7x")
 _STATE_ID: Final = struct.Struct("=16s4sHBx")
+_BLOCK: Final = 1
+_SOCKETS: Final = 3  # from this direction on policies are those of sockets
+_OURS: Final = 1 << 30  # of priorities: no IKE daemon has such
+_POLICY_ID: Final = struct.Struct("=56sIB3x")
 _POLICY: Final = struct.Struct("=56s64s32sIIBBBB4x")
 _TEMPLATE: Final = struct.Struct("=16s4sB3xHxx16sIBBBxIII")
 _ALG_CRYPT, _ALG_AUTH_TRUNC, _EXTRA_FLAGS = 2, 20, 24
@@ -56,11 +65,26 @@ class Installed(NamedTuple):
     family: int
 
 
+class Block(NamedTuple):
+    """A policy of ours that blocks packets, as the kernel has it."""
+
+    selector: bytes
+    number: int
+
+
 def reqid(run_directory: str) -> int:
     """The number that the associations of a switch go by."""
     path = os.path.realpath(run_directory)
     digest = hashlib.blake2b(path.encode(errors="surrogateescape"), digest_size=4, person=b"xfrm").digest()
-    return int.from_bytes(digest, "big") >> 1 | 1 << 30
+    return int.from_bytes(digest, "big") >> 2 | _OURS
+
+
+def is_for_all(policy: bytes | memoryview) -> bool:
+    """Whether a struct xfrm_userpolicy_info concerns packets that others than its owner send or receive: it
+    is neither a socket's nor a block that a switch has made."""
+    fields: tuple[int, ...] = _POLICY.unpack_from(policy)[3:]
+    priority, _, direction, action = fields[:4]
+    return direction < _SOCKETS and not (direction == _IN and action == _BLOCK and priority >> 30 == 1)
 
 
 class Associations:
@@ -108,6 +132,35 @@ class Associations:
         """Takes all of this switch's away.  Raises XfrmError."""
         for one in list(self._ours()):
             self._delete(one)
+        for block in self._blocks():
+            self._unblock(block)
+
+    def block(self, remote: int, protocol: int, port: int) -> None:
+        """Packets from that host, of that protocol and to that UDP port (0: it has none), come to nothing but
+        protected sockets.  Raises XfrmError."""
+        selector = _blocked(remote, protocol, port)
+        if any(block.selector == selector for block in self._blocks()):
+            return
+        policy = _POLICY.pack(selector, _LIFETIME, bytes(32), self.number, 0, _IN, _BLOCK, 0, 0)
+        self._ask(_NEW_POLICY, ACK, policy)
+
+    def unblock(self, remote: int, protocol: int, port: int) -> None:
+        """Raises XfrmError."""
+        selector = _blocked(remote, protocol, port)
+        for block in self._blocks():
+            if block.selector == selector:
+                self._unblock(block)
+
+    def _unblock(self, block: Block) -> None:
+        self._ask(_DELETE_POLICY, ACK, _POLICY_ID.pack(block.selector, block.number, _IN))
+
+    def _blocks(self) -> list[Block]:
+        found = []
+        for body in self._ask(GET_POLICY, DUMP, bytes(_POLICY_ID.size)):
+            selector, _, _, priority, index, *_ = _POLICY.unpack_from(body)
+            if priority == self.number and not is_for_all(body):
+                found.append(Block(selector, index))
+        return found
 
     def _ours(self) -> Iterator[Installed]:
         for body in self._ask(_GET, DUMP, b""):
@@ -173,6 +226,16 @@ def protect(one: socket.socket, number: int) -> None:
             raise XfrmError(
                 error.errno, f"the kernel takes no policy for a socket: {error.strerror}"
             ) from None
+
+
+def _blocked(remote: int, protocol: int, port: int) -> bytes:
+    """The selector of packets from a host."""
+    family, there = _octets(remote)
+    bits = 32 if family == socket.AF_INET else 128
+    wire = int.from_bytes(port.to_bytes(2, "big"), "little")
+    return _SELECTOR.pack(
+        bytes(16), there, wire, 0xFFFF if port else 0, 0, 0, family, 0, bits, protocol, 0, 0
+    )
 
 
 def _octets(address: int) -> tuple[int, bytes]:

@@ -88,6 +88,7 @@ class ProtectedTunnel(HostTunnel):
             self._make(remote, end)
         except XfrmError as error:
             self._unmake(remote)
+            self._unblock(remote)
             del self._ends[remote]
             raise DeviceError(error.strerror) from None
 
@@ -101,14 +102,27 @@ class ProtectedTunnel(HostTunnel):
             self._ends[remote] = there._replace(users=users)
             return
         self._unmake(remote)
+        self._unblock(remote)
         del self._ends[remote]
+
+    @property
+    def _packets(self) -> tuple[int, int]:
+        """Protocol and UDP port."""
+        return self._protocol, self._tunnel.destination
+
+    def _unblock(self, remote: int) -> None:
+        try:
+            self._associations.unblock(remote, *self._packets)
+        except XfrmError:
+            pass  # a kernel that cannot do it has none
 
     def _make(self, remote: int, end: End) -> None:
         """Raises XfrmError."""
+        self._associations.block(remote, *self._packets)
         if not end.source:
             return  # no way there yet
         for sender, receiver in ((end.source, remote), (remote, end.source)):
-            keys = association(end.secret, self._protocol, self._tunnel.destination, sender, receiver)
+            keys = association(end.secret, *self._packets, sender, receiver)
             self._associations.add(sender, receiver, keys)
 
     def _unmake(self, remote: int) -> None:
@@ -116,7 +130,7 @@ class ProtectedTunnel(HostTunnel):
         if end is None or not end.source:
             return
         for sender, receiver in ((end.source, remote), (remote, end.source)):
-            keys = association(end.secret, self._protocol, self._tunnel.destination, sender, receiver)
+            keys = association(end.secret, *self._packets, sender, receiver)
             try:
                 self._associations.delete(receiver, keys.spi)
             except XfrmError:
@@ -167,6 +181,7 @@ class ProtectedTunnel(HostTunnel):
         super().close()
         for remote in self._ends:
             self._unmake(remote)
+            self._unblock(remote)
         self._ends.clear()
         self._senders.clear()
         self._associations.close()
