@@ -6,7 +6,8 @@ from itertools import islice
 import pytest
 
 from trunkline.flow import key as layout
-from trunkline.flow.classifier import FOREVER, Classifier, Entry, _Sorted
+from trunkline.flow.classifier import FOREVER, Classifier, Entry
+from trunkline.flow.proofs import Sorted
 
 FIELDS = ("nw_dst", "nw_src", "tp_dst", "dl_dst", "reg0", "in_port", "nw_proto")
 
@@ -176,7 +177,7 @@ def test_sorted_blocks_stay_sorted_and_find_the_nearest(steps: tuple[int, ...]) 
     """Whether the values come one by one (1), or so many at once."""
     rnd = random.Random(3)
     values = rnd.sample(range(1 << 30), 5000)
-    sorted_blocks = _Sorted()
+    sorted_blocks = Sorted()
     if steps == (1,):
         for value in values:
             sorted_blocks.insert(value)
