@@ -1,5 +1,6 @@
 """Configurations that only a mistake makes, beside the original: what comes of them, what is logged."""
 
+import difflib
 import re
 import time
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ NEW = "add-br {0} -- set bridge {0} datapath_type=dummy"
 CLAIM_PORT = "--id=@p get port p1 -- add bridge {0} ports @p"
 CLAIM_INTERFACE = "--id=@i get interface p1 -- --id=@p create port name={1} interfaces=@i"
 CLAIM_INTERFACE += " -- add bridge {0} ports @p"
+P1 = "set interface p1 type=dummy ofport_request=1"
 
 # A mistake, how it is mended, and what there is then.
 MENDED = (
@@ -68,6 +70,116 @@ def test_what_two_have(pair: Pair) -> None:
                 bridge: sorted([*others[bridge], *(["p1"] if has else [])]) for bridge, has in wanted.items()
             }
             wait_until(switch, names, (mistake, mending))
-    said = re.findall(r"bridge\|WARN\|(p1: .*)", pair.ours.log())
-    assert "p1: port is in multiple bridges (br0 and h9), and only br0 has it" in said
-    assert "p1: interface is in multiple ports (p1 and other), and only p1 has it" in said
+    for switch in pair.both:  # as it was
+        switch.vsctl("del-br", "h9", "--", "add-port", "br0", "p1", "--", *P1.split())
+    told = re.findall(r"bridge\|WARN\|(p1: .*)", pair.ours.log())
+    assert "p1: port is in multiple bridges (br0 and h9), and only br0 has it" in told
+    assert "p1: interface is in multiple ports (p1 and other), and only p1 has it" in told
+
+
+RECORD = re.compile(r"^[^|\n]+Z\|\d+\|(\w+)(?:\(\w+\))?\|(\w+)\|", re.M)
+MODULES = ("ofproto_dpif_xlate", "ofproto_dpif_upcall")
+
+
+def said(switch: Switch, start: int) -> list[str]:
+    """What the log says of packets, from `start` on."""
+    text = switch.log()[start:]
+    found = list(RECORD.finditer(text))
+    ends = [*[one.start() for one in found[1:]], len(text)]
+    return [
+        f"{one[1]} {one[2]} {text[one.end() : end].rstrip()}"
+        for one, end in zip(found, ends, strict=False)
+        if one[1] in MODULES and one[2] in ("WARN", "INFO") and "thread" not in text[one.end() : end]
+    ]
+
+
+def packet(port: int, vlan: int | None = None, type: str = "0x0800") -> str:
+    ip = f"eth_type({type})"
+    if type == "0x0800":
+        ip += ",ipv4(src=1.1.1.1,dst=2.2.2.2,proto=6,tos=0,ttl=64,frag=no),tcp(src=1,dst=2)"
+    if vlan is not None:
+        ip = f"eth_type(0x8100),vlan(vid={vlan},pcp=0),encap({ip})"
+    return f"in_port({port}),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:01),{ip}"
+
+
+CUT_SHORT = "50540000000150540000000581000005"
+NORMAL = ("actions=normal",)
+EXPANDING = tuple(f"table={i},actions=resubmit(,{i + 1}),resubmit(,{i + 1})" for i in range(13))
+LABELS = "actions=" + "push_mpls:0x8847," * 5 + "output:1"
+VLANS = "tag=5 -- set port p3 trunks=7 -- set port p4 vlan_mode=dot1q-tunnel tag=9 cvlans=3"
+PACKETS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("p1", packet(1, 8), NORMAL),
+    ("p3", packet(3, 8), NORMAL),
+    ("p3", packet(3), NORMAL),
+    ("p4", packet(4, 8), NORMAL),
+    ("p3", CUT_SHORT + "81000007", NORMAL),
+    ("p3", CUT_SHORT, NORMAL),
+    ("p2", packet(2), ("in_port=2,actions=resubmit:2",)),
+    ("p2", packet(2), ("actions=mod_dl_src:00:00:00:00:00:07,output:1,resubmit(,0)",)),
+    ("p2", packet(2, 8), ("actions=output:1,resubmit(,2)", "table=2,actions=resubmit(,2)")),
+    ("p2", packet(2), EXPANDING),
+    ("p2", packet(2), ("actions=mod_dl_src:00:00:00:00:00:07,pop:reg1",)),
+    ("p2", packet(2), ("actions=output:2,output:1",)),
+    ("p2", packet(2), ("actions=move:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15],output:NXM_NX_REG0[]",)),
+    ("p2", packet(2), (LABELS,)),
+    ("p2", packet(2), ("actions=output(port=99,max_len=100)",)),
+)
+SILENT = (
+    ("p2", packet(2), ("actions=output:99",)),
+    ("p2", packet(2), ("actions=drop",)),
+    ("p2", packet(2, type="0x1234"), ("dl_type=0x1234,actions=normal",)),
+)
+
+
+def test_what_the_log_says_of_packets(pair: Pair) -> None:
+    """A packet that is dropped for its VLAN, or because its flows never end, is told of."""
+    for switch in pair.both:
+        switch.vsctl("set", "port", "p1", *VLANS.split())
+        for module in MODULES:
+            switch.control("vlog/disable-rate-limit", module)
+    for port, what, flows in (*PACKETS, *SILENT):
+        starts = {}
+        for switch in pair.both:
+            assert switch.ofctl("del-flows", "br0").returncode == 0
+            done = switch.ofctl("add-flows", "br0", "-", input="\n".join(flows))
+            assert done.returncode == 0, done.stderr
+            switch.control("revalidator/purge")
+            starts[switch] = len(switch.log())
+            assert not switch.control("netdev-dummy/receive", port, what).strip()
+        deadline = time.monotonic() + 20
+        while True:
+            theirs, ours = (said(switch, starts[switch]) for switch in pair.both)
+            if ours == theirs and (ours or flows[0] in [silent[0] for _, _, silent in SILENT]):
+                break
+            both = ("\n".join(lines).splitlines() for lines in (theirs, ours))
+            shown = "\n".join(list(difflib.unified_diff(*both, "original", "ours", n=0))[:20])
+            assert time.monotonic() < deadline, f"{port} {what} {flows[0]}\n{shown}"
+            time.sleep(0.05)
+    for switch in pair.both:
+        for port in ("p1", "p3", "p4"):
+            switch.vsctl(*f"clear port {port} tag trunks cvlans vlan_mode".split())
+        switch.ofctl("del-flows", "br0")
+
+
+CHAINS = (
+    [f"table={i},actions=resubmit(,{i + 1})" for i in range(200)],
+    [f"table={i},actions=resubmit(,{i + 1}),output:1" for i in range(200)],
+    ["actions=resubmit(,60)", *(f"table={i},actions=resubmit(,{i - 1})" for i in range(1, 61))],
+    ["actions=resubmit(,90)", *(f"table={i},actions=resubmit(,{i - 1})" for i in range(1, 91))],
+    ["actions=resubmit(,2)", "table=2,actions=resubmit(,5)", "table=5,actions=resubmit(,3)"]
+    + ["table=3,actions=resubmit(,2)"],
+)
+
+
+def test_long_ways(pair: Pair) -> None:
+    """Only tables that lead back count: a pipeline may have any number of tables, one after the other."""
+    for flows in CHAINS:
+        traces = []
+        for switch in pair.both:
+            assert switch.ofctl("del-flows", "br0").returncode == 0
+            done = switch.ofctl("add-flows", "br0", "-", input="\n".join(flows))
+            assert done.returncode == 0, done.stderr
+            traces.append(switch.control("ofproto/trace", "br0", "in_port=2"))
+        assert traces[0] == traces[1], flows[:5]
+    for switch in pair.both:
+        switch.ofctl("del-flows", "br0")

@@ -8,6 +8,7 @@ database server is away it goes on with what it knows.
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -48,6 +49,7 @@ from trunkline.ovsdb.rows import Transaction
 from trunkline.ovsdb.schema import Schema
 from trunkline.proto.routes import Address, Route
 from trunkline.sim.datapath import Sim
+from trunkline.upcall.complaints import ComplaintLog
 from trunkline.upcall.control import every_command
 from trunkline.upcall.datapath import Datapath
 from trunkline.upcall.tunnel_commands import tunnel_commands
@@ -72,6 +74,8 @@ _ON_SIM: Final = (
     "there is no kernel datapath: %s; packets are forwarded by this process (sim), dpif/show says so too"
 )
 _SLICE: Final = 0.004  # seconds of work for a datapath, before others have their turn
+_FRAMES: Final = 40_000
+"""Calls within calls: each of the 4,096 lookups of a translation may be made within the one before."""
 _NOTE: Final = "runs on sim, the datapath in this process, for there is no kernel datapath: %s"
 
 
@@ -125,6 +129,7 @@ class Switchd:
         self._next_system = 0.0
         self._look_at_controllers = False  # their status has changed
         self._keys = env.tls
+        self._complaints = ComplaintLog(env.log)
         self._refusals = RateLimit()  # of what the database says to what the switch writes
         self._stirred = False  # `_send` is to be called in this turn
         self._wake: asyncio.Handle | asyncio.TimerHandle | None = None
@@ -188,6 +193,7 @@ class Switchd:
     def _drive(self, datapath: Datapath) -> None:
         datapath.counted = self._write_kept
         datapath.stirred = self._datapath_stirred
+        datapath.complain = self._complaints.complain
         self.datapaths[datapath.type_name] = datapath
 
     def _clear_kernel(self) -> None:
@@ -527,6 +533,7 @@ async def serve(
 
     `keep`: its flows outlive it, in the run directory.
     """
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _FRAMES))
     if is_passive(database):
         raise Fatal(f"{database}: the switch connects to its database, it does not listen for it")
     daemon = Switchd(env, database, devices, interface_types, datapath_types, keep)

@@ -45,7 +45,7 @@ def push(x: Walk, kind: int, _: object) -> bool:
 
 def _too_many(x: Walk, what: str) -> bool:
     text = f"dropping packet on which an MPLS {what} more MPLS LSEs than the {_MOST} supported."
-    return x.fail("Too many MPLS labels", text if x.telling else "")
+    return x.fail("Too many MPLS labels", text if x.telling or x.why is None else "")
 
 
 def _first_label(x: Walk) -> int:

@@ -31,7 +31,7 @@ def in_port_of(x: Walk) -> int:
 def output(x: Walk, port: int, _: object = None) -> None:
     """Output to an ordinary port, which is not the one that the packet came from."""
     if port == in_port_of(x):
-        x.warn("skipping output to input port")
+        x.inform("skipping output to input port")
         return
     send(x, port)
 
@@ -152,10 +152,11 @@ def resubmit(x: Walk, port: int, table: int, *, misses: bool = False) -> bool | 
     if x.lookups >= MAX_LOOKUPS:
         return x.fail("Too many resubmits", f"over {MAX_LOOKUPS} resubmit actions")
     saved = x.table, x.rule, x.cookie
-    x.depth += 1
+    deeper = table <= x.table  # only what does not go forward can go round in circles
+    x.depth += deeper
     x.misses = misses
     x.visit(x, table, x.key if port == of.OFPP_IN_PORT else x.key & ~IN_PORT | port << _IN_PORT_SHIFT)
-    x.depth -= 1
+    x.depth -= deeper
     x.table, x.rule, x.cookie = saved
     return x.exit or (CAREFUL if x.was_mpls else False)
 

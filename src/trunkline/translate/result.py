@@ -107,6 +107,18 @@ class Dropped(NamedTuple):
     counter: Counter
 
 
+class Complaint(NamedTuple):
+    """What the log is to say of a packet: `text`, on this bridge, while it looked like `key`.
+
+    `grave`: it is a warning; else somebody might like to know.
+    """
+
+    text: str
+    bridge: Bridge
+    key: int
+    grave: bool = True
+
+
 class FinTimeout(NamedTuple):
     """The end of a connection shortens the timeouts of the rule that its packets met; 0: leaves it."""
 
@@ -201,6 +213,7 @@ class Result(NamedTuple):
     recirculations: tuple[Recirculation, ...] = ()  # only with an explanation
     slow: int = 0  # why the slow path is to do it, in the original: SLOW_*
     failure: str = ""  # why the translation has failed, if so: then there are no actions
+    complaints: tuple[Complaint, ...] = ()  # what the log is to say of the packet; without an explanation
 
 
 # ---- the explanation: what nodes are about, and their kinds

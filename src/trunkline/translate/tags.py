@@ -39,6 +39,7 @@ def pop(x: Walk, _: object, __: object) -> None:
 def push(x: Walk, tpid: int, _: object) -> bool:
     tags = tags_of(x.key)
     if len(tags) == MAX_TAGS:
-        return x.fail("Too many VLAN tags", f"more than {MAX_TAGS} VLAN tags" if x.telling else "")
+        said = x.telling or x.why is None
+        return x.fail("Too many VLAN tags", f"more than {MAX_TAGS} VLAN tags" if said else "")
     x.set_tags(((tpid, VLAN_CFI), *tags))
     return False

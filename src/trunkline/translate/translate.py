@@ -65,6 +65,7 @@ def translate(
         return _resume(bridge, key, bridge.fabric.recirculations.get(number), why, telling, frame)
     x = _start(bridge, key, why)
     x.telling, x.frame = telling, frame
+    x.lookups = -1  # the first one is no resubmit
     receive(x)
     _within_table(x)
     return _finish(x)
@@ -170,6 +171,7 @@ def _finish(x: Walk) -> Result:
         tuple(x.followed),
         slow,
         x.failure,
+        x.complaints,
     )
 
 
@@ -217,8 +219,10 @@ def visit(x: Walk, table: int, key: int) -> None:
             break
         if first is None:
             first = table, rule, rule.cookie
+        before = table
         table, key = x.onward
-        x.depth += 1
+        if table <= before:
+            x.depth += 1
     if first is not None:
         x.depth = depth
         x.table, x.rule, x.cookie = first

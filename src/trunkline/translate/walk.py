@@ -17,7 +17,17 @@ from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow.actions import Action, Controller
 from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.commit import DEEPER, VLANS, Pending, commit, tag_bits, tags_of
-from trunkline.translate.result import DETAIL, ERROR, WARNING, Effect, Node, Recirculation, TableRead, Unroll
+from trunkline.translate.result import (
+    DETAIL,
+    ERROR,
+    WARNING,
+    Complaint,
+    Effect,
+    Node,
+    Recirculation,
+    TableRead,
+    Unroll,
+)
 
 PACKET: Final = layout.PACKET
 OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
@@ -53,6 +63,7 @@ class Walk:
         "base",
         "bridge",
         "compile",
+        "complaints",
         "conntracked",
         "cookie",
         "depth",
@@ -107,6 +118,7 @@ class Walk:
         self.fresh = PACKET
         self.wild = ALWAYS
         self.out: list[Any] = []
+        self.complaints: tuple[Complaint, ...] = ()  # for the log, when nothing is explained
         self.effects: list[Effect] = []
         self.reads: list[Hashable] = []
         self.looked_up: list[TableRead] = []
@@ -159,9 +171,19 @@ class Walk:
         if self.why is not None:
             self.why.append(Node(WARNING, text))
 
+    def inform(self, text: str) -> None:
+        """A warning that is also logged, as a word of information."""
+        if self.why is not None:
+            self.why.append(Node(WARNING, text))
+        else:
+            self.complaints += (Complaint(text, self.bridge, self.base, False),)
+
     def error(self, text: str) -> None:
+        """What is wrong with a packet: said in the explanation, or else logged."""
         if self.why is not None:
             self.why.append(Node(ERROR, text))
+        else:
+            self.complaints += (Complaint(text, self.bridge, self.base),)
 
     def fail(self, why: str, text: str = "") -> bool:
         """Ends the whole translation: its packets are dropped."""

@@ -70,6 +70,10 @@ _FETCH: Final = 0.5  # seconds between two fetches of statistics
 _EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
 
 
+Complain = Callable[[Bridge | None, int, Result], None]
+"""Logs a result's complaints; with the bridge and the key, of a packet that came in, also why it failed."""
+
+
 def _exact(key: int) -> int:
     """The bits of a packet that can tell it from others."""
     extension = _EXTENSION if key & _NEIGHBOUR else 0  # which nobody prints
@@ -134,6 +138,7 @@ class Datapath:
         self._taking_up: TakingUp | None = None
         self.counted: Callable[[], None] = lambda: None  # before somebody is told what rules have counted
         self.stirred: Callable[[], None] = lambda: None  # told by `attend`
+        self.complain: Complain = lambda bridge, key, result: None  # told what is wrong with packets
         fabric.execute = self._packet_out
         fabric.resume = self._resume
         fabric.refresh = self.fetch_statistics
@@ -297,6 +302,8 @@ class Datapath:
         else:
             result = translate(bridge, key)
             self._translations.total += 1
+            if result.complaints:
+                self.complain(bridge, key, result)
         apply(sort(result.effects), 1, octets, now)
         if result.slow:
             apply_snooping(result.effects, upcall.packet.frame, now)
@@ -311,6 +318,8 @@ class Datapath:
 
     def carry_out(self, packet: Packet, key: int, result: Result) -> None:
         """Does for one packet what its translation says; leaves no megaflow."""
+        if result.complaints:
+            self.complain(None, key, result)
         apply(sort(result.effects), 1, len(packet.frame), self.clock.monotonic())
         if result.slow:
             apply_snooping(result.effects, packet.frame, self.clock.monotonic())
@@ -341,6 +350,8 @@ class Datapath:
             return
         bridge, key = found
         result = translate(bridge, key)
+        if result.complaints:
+            self.complain(None, key, result)
         apply_snooping(result.effects, upcall.packet.frame, self.clock.monotonic())
         self._translations.total += 1
         self._executions.total += 1

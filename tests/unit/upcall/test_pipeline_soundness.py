@@ -51,7 +51,7 @@ def test_an_explanation_changes_nothing() -> None:
         for key in (key_of(ours, maker) for _ in range(PACKETS)):
             plain = translate(bridge, key)
             explained = translate(bridge, key, [], telling=True)
-            assert plain == explained._replace(recirculations=()), seed
+            assert plain._replace(complaints=()) == explained._replace(recirculations=()), seed
             deep += len(plain.lookups) > 2
     assert deep > PIPELINES * PACKETS / 10
 
