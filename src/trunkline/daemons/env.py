@@ -26,6 +26,12 @@ from trunkline.model.log_modules import modules
 __all__ = ["Directories", "Env", "embedded"]
 
 
+class Uuids(Protocol):
+    def __call__(self, *, early: bool = False) -> str:
+        """A uuid.  `early`: one that the original draws before it listens."""
+        ...
+
+
 def _nothing() -> None:
     return None
 
@@ -60,7 +66,7 @@ class Env:
     tls: TlsFiles = TlsFiles()  # noqa: RUF009 - immutable
     set_tls: Callable[[TlsFiles], None] = _ignore
     confined: bool = True
-    new_uuid: Callable[[], str] | None = None
+    new_uuid: Uuids | None = None
 
 
 class Network(Protocol):

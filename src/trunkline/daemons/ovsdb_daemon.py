@@ -8,7 +8,7 @@ once, and only then replies and updates go out.  What else a server does is in p
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from trunkline.base.json import loads
@@ -26,7 +26,7 @@ from trunkline.io.loop import Loop
 from trunkline.io.ovsdb_file import DatabaseFile, LockError
 from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
-from trunkline.io.uuids import uuid_texts
+from trunkline.io.uuids import hashed_uuid, uuid_texts
 from trunkline.model.schemas import schema_text
 from trunkline.ovsdb.database import Changes, Database
 from trunkline.ovsdb.errors import ClusteredError, FileError, OvsdbError
@@ -51,7 +51,11 @@ class Daemon:
         for name in ("lockfile_error", "lockfile_lock", "pstream_open", "stream_open"):
             env.counters.counter(name)
         self._uuids: list[str] = []
-        self.server = Server(env.clock, self._uuid, Database(Schema.from_json(loads(schema_text("_Server")))))
+        self._served: Session | None = None  # last, where that is recorded
+        self._transactions = 0  # that have an id
+        self._seed = ""  # of those ids, where uuids are recorded
+        own = Database(Schema.from_json(loads(schema_text("_Server"))))
+        self.server = Server(env.clock, self._uuid, own, self._transaction_id)
         self.compactor = Compactor(self, self._is_converting)
         self.converter = Converter(self, self.compactor, self._replaced)
         self.server.convert = self.converter.start
@@ -88,10 +92,23 @@ class Daemon:
     def _uuid(self) -> str:
         """A new random uuid.  Random bits are drawn for many at once: each time is a call of the system."""
         if self.env.new_uuid is not None:
-            return self.env.new_uuid()
+            drawn = self.env.new_uuid(early=not self._seed)
+            self._seed = self._seed or drawn
+            return drawn
         if not self._uuids:
             self._uuids = uuid_texts(self.env.random.getrandbits(128 * 64), 64)
         return self._uuids.pop()
+
+    def _loading_uuid(self) -> str:
+        """For the version of a row that comes out of a file."""
+        return self._uuid() if self.env.new_uuid is None else self.env.new_uuid(early=not self.connections)
+
+    def _transaction_id(self) -> str:
+        """An id that no other run has.  The original draws none, so a recording has none."""
+        if self.env.new_uuid is None:
+            return self._uuid()
+        self._transactions += 1
+        return hashed_uuid(f"{self._seed} {self._transactions}")
 
     # -- databases ------------------------------------------------------------------------------------------
 
@@ -106,7 +123,7 @@ class Daemon:
             if file.path == path or same_file(file.path, path):
                 raise OvsdbError("ovsdb error", f"{name}: already open")
         try:
-            file = DatabaseFile.open(path, self._uuid, name)
+            file = DatabaseFile.open(path, self._loading_uuid, name, each=self.env.new_uuid is not None)
             self.env.counters.counter("lockfile_lock").add()
         except ClusteredError:
             text = (
@@ -200,6 +217,7 @@ class Daemon:
         if self.env.new_uuid is None:
             self.schedule()
         else:
+            self._served = connection.session
             self.turn()  # a recording has each request and what came of it
 
     def _trim_later(self) -> None:
@@ -256,7 +274,10 @@ class Daemon:
             self.server.tick()
         self._check()
         self._sync()
-        for session, data in self.server.take_output():
+        output = self.server.take_output()
+        if self.env.new_uuid is not None:
+            output = self._in_turn(output)
+        for session, data in output:
             self._send(session, data)
         for session in self.server.take_closed():
             self._close(session)
@@ -266,6 +287,14 @@ class Daemon:
             self.remotes.database_changed(changed)
             self.compactor.consider()
         self._set_timer()
+
+    def _in_turn(self, output: Iterable[tuple[Session, bytes]]) -> list[tuple[Session, bytes]]:
+        """In the order in which the original gets to its clients after a request: whose it was, the later
+        ones, those before it.  In no other order could the original replay a recording."""
+        order = {session: number for number, session in enumerate(self.connections)}
+        first = order.get(self._served, 0) if self._served is not None else 0
+        count = len(order)
+        return sorted(output, key=lambda one: (order.get(one[0], 0) - first) % max(1, count))
 
     def _send(self, session: Session, data: bytes) -> None:
         connection = self.connections.get(session)

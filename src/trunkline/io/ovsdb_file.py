@@ -146,7 +146,7 @@ def read_file(path: str, name: str = "") -> bytes:
 
 
 def load_file(
-    path: str, new_uuid: Callable[[], Uuid] = random_uuid, name: str = ""
+    path: str, new_uuid: Callable[[], Uuid] = random_uuid, name: str = "", *, each: bool = False
 ) -> tuple[Database, int, OvsdbError | None]:
     """`log.load` of a file.  The cyclic collector rests meanwhile: it would take half of the time and find
     nothing.
@@ -157,7 +157,7 @@ def load_file(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return load(data, name or path, new_uuid)
+        return load(data, name or path, new_uuid, each=each)
     finally:
         if collecting:
             gc.enable()
@@ -313,8 +313,12 @@ class DatabaseFile:
         )
 
     @classmethod
-    def open(cls, path: str, new_uuid: Callable[[], Uuid] = random_uuid, name: str = "") -> "DatabaseFile":
-        """Raises OvsdbError: no such file, locked by another process (LockError), no database.
+    def open(
+        cls, path: str, new_uuid: Callable[[], Uuid] = random_uuid, name: str = "", *, each: bool = False
+    ) -> "DatabaseFile":
+        """`new_uuid` makes versions, of each row or of each record.
+
+        Raises OvsdbError: no such file, locked by another process (LockError), no database.
 
         Its text has `name` for the file when one is given: what the user called it.
         """
@@ -328,7 +332,7 @@ class DatabaseFile:
                 raise io_error(name, "open failed", number)
         lock = Lock(path, name)
         try:
-            database, size, damage = load_file(path, new_uuid, name)
+            database, size, damage = load_file(path, new_uuid, name, each=each)
             return cls(path, lock, database, size, damage, name)
         except OvsdbError:
             lock.release()

@@ -13,10 +13,11 @@ import asyncio
 import errno
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 
-from trunkline.base.json import JsonError, JsonStream
+from trunkline.base.json import Json, JsonError, JsonStream, dumps, loads
 from trunkline.base.log import DBG, OFF, Log
 from trunkline.base.targets import OVSDB_PORT
 from trunkline.io.loop import settle
@@ -33,15 +34,22 @@ from trunkline.io.recording import (
 )
 from trunkline.io.streams import Accept, Listener, Sockets, Stream
 from trunkline.io.uuids import random_uuid
-from trunkline.jsonrpc.message import MessageError, described, message
+from trunkline.jsonrpc.message import MessageError, Notification, Reply, Request, described, message
 
 WAITING: Final = 0.01  # seconds between two looks at whether the daemon has said something by itself
+PATIENCE: Final = 100  # such looks until it is taken for granted that it has said all
 _UUID_FILE: Final = file_name(UUIDS) + "_0"
+_MONITORS: Final = ("monitor", "monitor_cond", "monitor_cond_since")
+RING: Final = 4096
 LOW: Final = 1 << 16  # bytes of backlog with which `drain` is content
 
 
 class ReplayError(Exception):
     """The recording cannot be written or read; the text follows the program's name."""
+
+
+def listed(json: Json) -> list[Json]:
+    return json if isinstance(json, list) else [json]
 
 
 def _failed(log: Log, path: str, error: OSError) -> ReplayError:
@@ -59,21 +67,35 @@ class Recorder:
         self._sockets = sockets
         self._recording = Recording(directory)
         self._control: list[Callable[[], None]] = []
+        self._late: list[str] | None = []
         try:
             self._uuids = self._recording.open(UUIDS)
         except OSError as error:
             raise _failed(log, f"{directory}/{_UUID_FILE}", error) from None
 
-    def new_uuid(self) -> str:
+    def new_uuid(self, *, early: bool = False) -> str:
+        """A random one.  While the daemon starts, `early` ones come before what it opens, others after it: in
+        the order of the originals."""
         made = random_uuid()
-        self._uuids.heard(uuid_words(made))
+        if early or self._late is None:
+            self._uuids.heard(uuid_words(made))
+        else:
+            self._late.append(made)
         return made
+
+    def unused(self, count: int) -> None:
+        """Uuids that the original would draw here, and that nobody sees."""
+        for _ in range(count):
+            self._uuids.heard(uuid_words(random_uuid()))
 
     def begin(self) -> None:
         """The daemon serves."""
         for late in self._control:
             late()
         self._control.clear()
+        for made in self._late or ():
+            self._uuids.heard(uuid_words(made))
+        self._late = None
 
     async def listen(self, target: str, accept: Accept, *, port: int = OVSDB_PORT) -> Listener:
         return await self._listen(target, accept, port)
@@ -108,7 +130,7 @@ class Recorder:
         track.heard(stream.name.encode())
         own = self._recording.open(stream.name)
         own.heard(b"")
-        accept(_Recorded(stream, own))
+        accept(_Recorded(stream, own, self.unused))
 
     async def dial(self, target: str, *, port: int = OVSDB_PORT) -> Stream:
         track = self._recording.open(target)
@@ -118,15 +140,19 @@ class Recorder:
             track.failed(error.errno or errno.EIO)
             raise
         track.heard(b"")
-        return _Recorded(stream, track)
+        return _Recorded(stream, track, self.unused)
 
 
 class _Recorded:
     """A Stream that writes down what comes, and how much of what is sent has left."""
 
-    def __init__(self, stream: Stream, track: Track) -> None:
+    def __init__(self, stream: Stream, track: Track, unused: Callable[[int], None]) -> None:
         self._stream = stream
         self._track = track
+        self._unused = unused
+        self._count = 0  # bytes that came
+        self._monitors: dict[str, bool] = {}  # by ids of requests, as JSON: whether of everything
+        self._whole: set[str] = set()  # the names of those
         self._lengths: deque[int] = deque()  # of messages that have not wholly left
         self._heard_cut, self._sent_cut = Cutter(), Cutter()
 
@@ -152,13 +178,25 @@ class _Recorded:
 
     def receive(self, receiver: Callable[[bytes], None]) -> None:
         def received(data: bytes) -> None:
-            self._heard(data)
-            for piece in self._heard_cut.cut(data):  # one by one: so the originals work
-                receiver(piece)
+            for part in self._parts(data):
+                self._heard(part)
+                for piece in self._heard_cut.cut(part):  # one by one: so the originals work
+                    if b'"monitor' in piece:
+                        self._note(piece)
+                    receiver(piece)
             if not data:
+                self._heard(data)
                 receiver(data)
 
         self._stream.receive(received)
+
+    def _parts(self, data: bytes) -> Iterator[bytes]:
+        """As the originals can take them: they read into a ring of 4,096 bytes."""
+        while data:
+            room = RING - self._count % RING
+            yield data[:room]
+            self._count += len(data[:room])
+            data = data[room:]
 
     def _heard(self, data: bytes) -> None:
         self._left()
@@ -177,9 +215,34 @@ class _Recorded:
 
     def write(self, data: bytes) -> None:
         self._left()
-        self._lengths.extend(map(len, self._sent_cut.cut(data)))
+        for piece in self._sent_cut.cut(data):
+            if self._monitors or self._whole:
+                self._draw(piece)
+            self._lengths.append(len(piece))
         self._stream.write(data)
         self._left()
+
+    def _note(self, piece: bytes) -> None:
+        """A request for a monitor, perhaps."""
+        with suppress(JsonError, MessageError, ValueError, AttributeError, TypeError):
+            item = message(loads(piece))
+            if isinstance(item, Request) and item.method in _MONITORS:
+                _, name, tables = item.params[:3]
+                requests = [one for table in tables.values() for one in listed(table)]
+                everything = all(one.get("where") in (None, [], [True]) for one in requests)
+                self._monitors[dumps(item.id)] = everything
+                if everything:
+                    self._whole.add(dumps(name))
+
+    def _draw(self, piece: bytes) -> None:
+        """What the original draws for its monitors: a uuid for each new one, and one for each set of changes
+        that it keeps for those without conditions."""
+        with suppress(JsonError, MessageError):
+            item = message(loads(piece))
+            if isinstance(item, Reply) and dumps(item.id) in self._monitors:
+                self._unused(1 + self._monitors.pop(dumps(item.id)))
+            elif isinstance(item, Notification) and item.method.startswith("update"):
+                self._unused(int(dumps(item.params[0]) in self._whole))
 
     def _left(self) -> None:
         """Writes down what has left since the last look, a message at a time, as the originals send."""
@@ -227,9 +290,16 @@ class Player:
         self._streams: dict[str, _Played] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def new_uuid(self) -> str:
+    def new_uuid(self, *, early: bool = False) -> str:
         """The next one that was drawn before something else happened; one of our own if there is none."""
-        for place in range(self._last + 1, len(self._events)):
+        start, end = self._last + 1, len(self._events)
+        if self._task is None:
+            opened = (
+                n for n, one in enumerate(self._events) if one.kind == "open" and one.file != _UUID_FILE
+            )
+            first = next(opened, end)
+            start, end = (start, first) if early else (first, end)
+        for place in range(start, end):
             event = self._events[place]
             if self._taken[place] or event.kind == "open":
                 continue
@@ -300,9 +370,13 @@ class Player:
             return
         tries = 0
         while stream.backlog < event.result and not stream.closed:
-            if not stream.advance():
-                await (settle() if tries < 4 else asyncio.sleep(WAITING))
-                tries += 1
+            if stream.advance():
+                continue
+            await (settle() if tries < 4 else asyncio.sleep(WAITING))
+            tries += 1
+            if stream.backlog and tries > PATIENCE:  # how long a wait took, say, is shorter now
+                self._log.warn("%s: shorter than recorded", stream.name)
+                break
         stream.leave(event.result)
 
     async def _heard(self, place: int, event: Event) -> None:

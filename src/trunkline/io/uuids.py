@@ -16,6 +16,13 @@ def uuid_text(bits: int) -> Uuid:
     return uuid_texts(bits, 1)[0]
 
 
+def hashed_uuid(seed: str) -> Uuid:
+    """A uuid that looks random and is always the same for the same `seed`."""
+    import hashlib
+
+    return uuid_text(int.from_bytes(hashlib.sha1(seed.encode(), usedforsecurity=False).digest()[:16], "big"))
+
+
 def uuid_texts(bits: int, count: int) -> list[Uuid]:
     """`count` uuids of 128 random bits each, which costs half as much as one at a time."""
     text = f"{bits:0{32 * count}x}"

@@ -85,7 +85,7 @@ ENTRIES: Final = (
     Entry(_SERVER, Kind.OPTION, f"{_DAEMON} {_LOG} {_TLS} --peer-ca-cert"),
     Entry(_SERVER, Kind.OPTION, "--no-self-confinement", State.DIFFERS, _CONFINED),
     Entry(_SERVER, Kind.OPTION, "--record --replay", State.DIFFERS,
-          "a replay ends where the recording does; the original cannot replay ours (docs/design/recordings.md)"),
+          "a replay ends where the recording does; who can replay what: docs/design/recordings.md"),
     Entry(_SERVER, Kind.OPTION, "--service --service-monitor", State.REFUSED, _WINDOWS),
     Entry(_SERVER, Kind.OPTION, "--cid --force", State.REFUSED, "named in the manual page, of other programs"),
 

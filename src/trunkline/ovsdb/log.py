@@ -290,13 +290,16 @@ class Transcript(NamedTuple):
     milliseconds: int | None
 
 
-def changes_of(database: Database, record: dict[str, Json], new_uuid: Callable[[], Uuid]) -> Transcript:
-    """What applying `record` to `database` changes; references and indexes are taken on trust.
+def changes_of(
+    database: Database, record: dict[str, Json], new_uuid: Callable[[], Uuid], *, each: bool = False
+) -> Transcript:
+    """What applying `record` to `database` changes; references and indexes are taken on trust.  All rows get
+    one version, unless `each` is to have its own.
 
     Raises OvsdbError.
     """
     as_difference = record.get("_is_diff") is True
-    version = new_uuid()
+    version = "" if each else new_uuid()
     comment, date = record.get("_comment"), record.get("_date")
     special = {"_comment"}  # whatever it is
     if as_difference:
@@ -321,6 +324,8 @@ def changes_of(database: Database, record: dict[str, Json], new_uuid: Callable[[
                 raise syntax_error(rows, f'"{uuid}" is not a valid UUID')
             uuid = uuid.lower()
             old = state.rows.get(uuid)
+            if each and json is not None:
+                reader.version = new_uuid()
             new = None if json is None else reader.row(uuid, old, json)
             if new is None and old is None:
                 raise OvsdbError(SYNTAX, f"transaction deletes row {uuid} that does not exist")
@@ -365,9 +370,11 @@ class _Reader:
         return Row(layout, uuid, self.version, tuple(values))
 
 
-def load(data: bytes, name: str, new_uuid: Callable[[], Uuid]) -> tuple[Database, int, OvsdbError | None]:
+def load(
+    data: bytes, name: str, new_uuid: Callable[[], Uuid], *, each: bool = False
+) -> tuple[Database, int, OvsdbError | None]:
     """The database that a file holds, how many bytes of it are good, and what is wrong with the rest, if
-    anything.
+    anything.  `each`: as for `changes_of`.
 
     Raises OvsdbError when there is not even a schema, or the file is not a standalone database.
     """
@@ -379,7 +386,7 @@ def load(data: bytes, name: str, new_uuid: Callable[[], Uuid]) -> tuple[Database
     good = first.end
     try:
         for record in records:
-            database.apply(changes_of(database, record.value, new_uuid).changes)
+            database.apply(changes_of(database, record.value, new_uuid, each=each).changes)
             good = record.end
     except OvsdbError as error:
         return database, good, error

@@ -36,16 +36,24 @@ Converted = Callable[[Database | OvsdbError], None]
 
 
 class Server:
-    """All databases, sessions and locks of one server.  `new_uuid` makes random uuids.
+    """All databases, sessions and locks of one server.  `new_uuid` makes random uuids, `new_id` those of
+    transactions.
 
     `convert` is the driver's: it makes the converted database, durably, and tells the function that it is
     given, at once or later.  `store`, too: it writes what a transaction changed, its comment and whether it
     must be durable, or raises FileError.
     """
 
-    def __init__(self, clock: Clock, new_uuid: Callable[[], str], server_database: Database) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        new_uuid: Callable[[], str],
+        server_database: Database,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
         self.clock = clock
         self.new_uuid = new_uuid
+        self._new_id = new_id or new_uuid
         self.id = new_uuid()
         self.databases: dict[str, Hosted] = {}
         self.sessions: dict[Session, None] = {}
@@ -66,7 +74,7 @@ class Server:
         self._unread: dict[Session, None] = {}  # with requests that wait until their answers have room
         self._deadline: float | None = None  # nothing is to be done by itself before; it may be too early
         self._changed: dict[str, set[str]] = {}
-        self.own = Hosted(server_database, new_uuid, logged=False, read_only=True)
+        self.own = Hosted(server_database, self._new_id, logged=False, read_only=True)
         self._server_rows: dict[str, str] = {}
         self.databases[SERVER] = self.own
         self._describe(self.own)
@@ -78,7 +86,7 @@ class Server:
 
         Sessions that are not aware of such changes are closed.
         """
-        hosted = Hosted(database, self.new_uuid, logged=logged and forward is None, read_only=False)
+        hosted = Hosted(database, self._new_id, logged=logged and forward is None, read_only=False)
         hosted.forward = forward
         hosted.available = hosted.connected = forward is None
         self.databases[hosted.name] = hosted
