@@ -13,6 +13,8 @@ from support.switches import Control
 
 _HEADER = struct.Struct("!BBHI")
 OURS = Path(sys.executable).parent
+HUNG_UP = "failed to open socket (Broken pipe)"
+"""What the original's switch does to a tool now and then, before anything has been asked."""
 
 
 class Peer:
@@ -110,14 +112,18 @@ class Switch:
     ) -> subprocess.CompletedProcess[str]:
         """ovs-ofctl of either side on this switch."""
         program = str(OURS / "ovs-ofctl") if ours else "/usr/bin/ovs-ofctl"
-        return subprocess.run(
-            [program, *arguments],
-            env=environment(self.directory),
-            capture_output=True,
-            text=True,
-            input=input,
-            timeout=60,
-        )
+        for _ in range(9):
+            done = subprocess.run(
+                [program, *arguments],
+                env=environment(self.directory),
+                capture_output=True,
+                text=True,
+                input=input,
+                timeout=60,
+            )
+            if self.ours or HUNG_UP not in done.stderr:
+                break
+        return done
 
     def peer(self, version: int, bridge: str = "br0") -> Peer:
         path = self.directory / f"{bridge}.mgmt"
