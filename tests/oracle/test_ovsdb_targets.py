@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -317,3 +318,51 @@ def test_a_database_is_added_once() -> None:
             server.remove()
     assert said[1] == said[0]
     assert {status for status, _ in said[0]} == {2}
+
+
+def test_a_socket_takes_the_place_of_a_socket_only(original: Originals) -> None:
+    """What stands where a control socket or a passive remote is to be: the original removes files, too."""
+    directory = original.directory
+    _fill(directory)
+
+    def run(program: str, *options: str) -> tuple[int, str]:
+        words = [program, *options, "--run=true", "db"]
+        done = subprocess.run(
+            words, cwd=directory, env=environment(directory), capture_output=True, text=True, timeout=60
+        )
+        said = re.sub(r"\S+Z\|", "TIME|", done.stderr).replace("/usr/sbin/", "")
+        return done.returncode, said.replace(str(directory), "DIR")
+
+    with _working_in(directory):
+        for name, kind in (("one", "text"), ("two", "link to a text")):
+            THINGS[kind](Path(name))
+            before = _look(directory)
+            status, said = run(OURS_SERVER, f"--unixctl={name}")
+            assert (status, _look(directory)) == (1, before)
+            assert said.endswith(
+                f"ovsdb-server: DIR/{name}: could not initialize control socket (File exists)\n"
+            )
+            assert f"|WARN|DIR/{name}: in the way of a socket, and none itself: not removed\n" in said
+        status, said = run(OURS_SERVER, "--unixctl=none", "--remote=punix:one")
+        assert (status, _look(directory)) == (0, before)
+        assert said.endswith("|ERR|punix:one: listen failed: File exists\n")
+        for name in ("directory", "dangling"):
+            THINGS[name](Path(name))
+            theirs = run(ORIGINAL, f"--unixctl={name}")
+            if name == "dangling":
+                THINGS[name](Path(name))  # which it has removed
+            assert run(OURS_SERVER, f"--unixctl={name}") == theirs, name
+        for option in ("--unixctl=", "--pidfile=", "--log-file="):
+            theirs = run(ORIGINAL, option)
+            assert run(OURS_SERVER, option) == theirs, option
+            assert theirs[0] == 1
+
+
+@contextmanager
+def _working_in(directory: Path) -> Iterator[None]:
+    before = os.getcwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)

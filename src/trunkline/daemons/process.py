@@ -213,8 +213,9 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
     given = dict(options)
     pidfile = ""
     if "pidfile" in given:
-        pidfile = absolute(given["pidfile"] or f"{program}.pid", directories.run)
-    unixctl = given.get("unixctl") or ""
+        name = given["pidfile"]
+        pidfile = absolute(f"{program}.pid" if name is None else name, directories.run)
+    unixctl = given.get("unixctl")
     return _Settings(
         Daemonize(
             log,
@@ -224,7 +225,7 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
             pidfile=pidfile,
             overwrite="overwrite-pidfile" in given,
         ),
-        None if unixctl == "none" else absolute(unixctl, directories.run) if unixctl else "",
+        "" if unixctl is None else None if unixctl == "none" else absolute(unixctl, directories.run),
         given.get("user") or "",
         tls_options.files_from(options),
         "no-self-confinement" not in given,

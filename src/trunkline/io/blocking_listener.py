@@ -4,14 +4,13 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 
 from trunkline.base.log import Log
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.addresses import by_name
 from trunkline.io.blocking import BlockingStream
 from trunkline.io.files import socket_path
-from trunkline.io.target_log import report_unbound
+from trunkline.io.target_log import clear_socket, report_unbound
 from trunkline.io.tls import TlsFiles, handshake_error, prepare
 
 
@@ -54,10 +53,9 @@ def _bound(where: Target, text: str, log: Log) -> socket.socket:
 
 
 def _bound_unix(path: str, log: Log) -> socket.socket:
-    with suppress(OSError):
-        os.unlink(path)  # left over
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        clear_socket(path, log)
         with socket_path(path, log) as short:
             bound.bind(short)
     except OSError as error:

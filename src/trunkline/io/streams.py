@@ -17,7 +17,7 @@ from trunkline.base.log import WARN, Log, RateLimit
 from trunkline.base.targets import OVSDB_PORT, PASSIVE, Target, TargetError, parse_target
 from trunkline.io.addresses import Address, ScopeError, by_name, numeric
 from trunkline.io.files import error_text, socket_path
-from trunkline.io.target_log import explain, report_unbound, report_unreachable
+from trunkline.io.target_log import clear_socket, explain, holds_data, report_unbound, report_unreachable
 from trunkline.io.tls import (
     NEEDED,
     Line,
@@ -312,7 +312,8 @@ class SocketListener:
         self._server.close()
         if self._path:
             try:
-                os.unlink(self._path)
+                if not holds_data(self._path):
+                    os.unlink(self._path)
             except OSError:
                 pass  # somebody else was quicker, or the directory has gone
             self._path = ""
@@ -559,15 +560,9 @@ class Sockets:
         return f"{method}:{bracketed(str(address[0]))}:{address[1]}"
 
     def _bind_unix(self, path: str) -> socket.socket:
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            text = error_text(error)
-            self._log.module("socket_util_unix").warn('unlinking "%s": %s', path, text)
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
+            clear_socket(path, self._log)
             os.fchmod(bound.fileno(), 0o770)  # before it has a name: nobody slips in
             with socket_path(path, self._log) as short:
                 bound.bind(short)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from typing import Final
 
 from trunkline.base.log import Log
@@ -51,10 +52,39 @@ def report_unreachable(target: str, number: int, log: Log, port: int = OVSDB_POR
         logger.err("%s: connect: %s", with_port(target, port), os.strerror(number))
 
 
+def holds_data(path: str) -> bool:
+    """Whether a name is of a file, pipe or device: a slip of somebody who meant a socket, and not ours to
+    remove.  What else is there says for itself why it cannot be removed."""
+    try:
+        kind = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISSOCK(kind) or stat.S_ISDIR(kind))
+
+
+def clear_socket(path: str, log: Log) -> None:
+    """Removes the unix socket that an earlier process left at `path`, and logs why it cannot.
+
+    Raises OSError: something else is there (FileExistsError if it is a file).
+    """
+    if holds_data(path):
+        log.module("socket_util_unix").warn("%s: in the way of a socket, and none itself: not removed", path)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        reason = os.strerror(error.errno or errno.EIO)
+        log.module("socket_util_unix").warn('unlinking "%s": %s', path, reason)
+        raise
+
+
 def report_unbound(path: str, error: OSError, log: Log) -> None:
     """Logs that there can be no unix socket at `path`, nor is anything to be removed there."""
     try:
-        os.unlink(path)
+        if not holds_data(path):
+            os.unlink(path)
     except OSError as other:
         reason = os.strerror(other.errno or errno.EIO)
         log.module("fatal_signal").warn('could not unlink "%s" (%s)', path, reason)

@@ -78,9 +78,10 @@ class Context(NamedTuple):
         """The database's schema as the server gives it."""
         return self.call("get_schema", [self.database])
 
-    def transact(self, operations: list[Json]) -> Json:
+    def transact(self, operations: list[Json], database: str = "") -> Json:
+        """The results of operations on the command's database or another.  Raises Failure."""
         try:
-            return self.client.call("transact", [self.database, *operations])
+            return self.client.call("transact", [database or self.database, *operations])
         except RpcError as error:
             raise Failure(f"transaction returned error: {dumps(error.error, sort_keys=True)}") from None
 

@@ -45,25 +45,35 @@ def _without_uuid(row: dict[str, Json]) -> dict[str, Json]:
 
 
 def restore(context: Context) -> None:
+    """Puts the contents of a backup, from standard input, in the place of those of its database."""
     try:
         database, _, damage = load(sys.stdin.buffer.read(), "/dev/stdin", _no_uuid)
         if damage is not None:
             raise damage
     except OvsdbError as error:
         raise Failure(str(error)) from None
-    present = Schema.from_json(context.schema())
-    if not context.force and database.schema.to_json() != present.to_json():
-        raise Failure(
-            "backup schema and database schema differ (use --force to restore anyway, "
-            "ovsdb-client convert to change the schema first)"
-        )
+    difference = _difference(database.schema, Schema.from_json(context.schema()))
+    if difference and not context.force:
+        advice = 'use --force to override differences, or "ovsdb-client convert" to change the schema'
+        raise Failure(f"{difference} ({advice})")
+    if difference:
+        context.log.module("ovsdb_client").info("%s", difference)
     operations: list[Json] = [{"op": "delete", "table": name, "where": []} for name in database.tables]
     for name in database.tables:
         operations += _inserts(database, name)
-    results = context.transact([*operations, {"op": "comment", "comment": "ovsdb-client restore"}])
-    for result in results:
+    # Into the database that was backed up, whatever the command names: so do the originals.
+    for result in context.transact(operations, database.schema.name):
         if type(result) is dict and "error" in result:
-            raise Failure(f"restore failed: {dumps(result, sort_keys=True)}")
+            raise Failure(f"server returned error reply: {dumps(result, sort_keys=True)}")
+
+
+def _difference(backup: Schema, present: Schema) -> str:
+    """How the schema of a backup differs from the one that is there; "" if it does not."""
+    if backup.to_json() == present.to_json():
+        return ""
+    if backup.version == present.version:
+        return f"backup schema and database schema are both version {present.version} but still differ"
+    return f'backup schema has version "{backup.version}" but database schema has version "{present.version}"'
 
 
 def _no_uuid() -> str:
@@ -102,4 +112,5 @@ def _renamed(type_: ColumnType, datum: Datum, database: Database) -> Json:
     if type_.value is not None:
         value_type = type_.value
         return ["map", [[atom(type_.key, key), atom(value_type, item)] for key, item in datum]]
-    return ["set", [atom(type_.key, item) for item in datum]]
+    atoms = [atom(type_.key, item) for item in datum]
+    return atoms[0] if len(atoms) == 1 else ["set", atoms]
