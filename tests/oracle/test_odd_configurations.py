@@ -183,3 +183,22 @@ def test_long_ways(pair: Pair) -> None:
         assert traces[0] == traces[1], flows[:5]
     for switch in pair.both:
         switch.ofctl("del-flows", "br0")
+
+
+def test_a_native_vlan_0(pair: Pair) -> None:
+    """Where trunks leave VLAN 0 out, that it would be the native one does not let it out."""
+    frames = ("", ",vlan_tci=0x6000/0xf000", ",dl_vlan=9", ",dl_vlan=5")
+    for mode in ("native-tagged", "native-untagged"):
+        for tag in ("tag=0", "tag=[]", "tag=5"):
+            for trunks in ("9", "5", "0", "[]"):
+                for switch in pair.both:
+                    switch.vsctl("set", "port", "p3", f"vlan_mode={mode}", tag, f"trunks={trunks}")
+                    switch.ofctl("add-flow", "br0", "actions=normal")
+                for port, frame in ((port, frame) for port in ("p2", "p3") for frame in frames):
+                    what = f"in_port={port},dl_src=50:54:00:00:00:01,dl_dst=50:54:00:00:00:99{frame}"
+                    shown = pair.control("ofproto/trace", "--names", "br0", what)
+                    ends = [one.partition("Datapath actions: ")[2].strip().split(",") for one in shown]
+                    assert sorted(ends[0]) == sorted(ends[1]), (mode, tag, trunks, what, shown)
+    for switch in pair.both:
+        switch.vsctl("clear", "port", "p3", "tag", "trunks", "vlan_mode")
+        switch.ofctl("del-flows", "br0")

@@ -85,7 +85,7 @@ def _trunks(port: PortConfig, vid: int) -> bool:
     if port.vlan_mode == TRUNK:
         return bool(port.trunks >> vid & 1)
     if vid == port.tag:
-        return True
+        return bool(vid) or bool(port.trunks & 1)  # VLAN 0 is native only where it is not excluded
     return bool(vid) and bool(port.trunks >> vid & 1)  # VLAN 0 would pass for the native one on the wire
 
 
