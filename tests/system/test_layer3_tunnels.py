@@ -1,4 +1,4 @@
-"""Tunnels of types gtpu, lisp, bareudp and stt between two hosts of ours on the kernel datapath.
+"""Tunnels of types gtpu, lisp, bareudp and stt between two hosts of ours, by the kernel datapath.
 
 Those that carry packets without an Ethernet header lose it on the way: a flow gives them another.  STT looks
 like TCP, so nobody may answer its segments with resets.
