@@ -202,3 +202,17 @@ def test_a_native_vlan_0(pair: Pair) -> None:
     for switch in pair.both:
         switch.vsctl("clear", "port", "p3", "tag", "trunks", "vlan_mode")
         switch.ofctl("del-flows", "br0")
+
+
+def test_how_large_the_table_of_addresses_may_be(pair: Pair) -> None:
+    for text in ("0", "-1", "-5", "1", "15", "3600", "1000001", "4294967295", "x", "", "10x", " 20", "7"):
+        sizes = []
+        for switch in pair.both:
+            switch.vsctl("set", "bridge", "br0", f'other_config:mac-table-size="{text}"')
+            sizes += re.findall(
+                r"maximum MAC entries in the table: \S+", switch.control("fdb/stats-show", "br0")
+            )
+        assert len(sizes) == 2
+        assert sizes[0] == sizes[1], text
+    for switch in pair.both:
+        switch.vsctl("remove", "bridge", "br0", "other_config", "mac-table-size")

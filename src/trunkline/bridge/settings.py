@@ -124,14 +124,22 @@ def bridge_config(
         fail_mode,
         has_controllers,
         versions or frozenset(_WIRE_VERSIONS.values()),
-        float(min(max(number(config, "mac-aging-time", 300), 15), 3600)),
-        min(max(number(config, "mac-table-size", 8192), 10), 1_000_000),
+        float(_limited(config, "mac-aging-time", 300, 15, 3600)),
+        _limited(config, "mac-table-size", 8192, 10, 1_000_000),
         vlan_bits(row.flood_vlans),
         flag(config, "forward-bpdu"),
         in_band=InBand(remotes, mac if remotes else 0, _in_band_queue(config)),
         multicast=_snooping(config) if row.mcast_snooping_enable else None,
         **described,
     )
+
+
+def _limited(config: Mapping[str, str], key: str, default: int, least: int, most: int) -> int:
+    """A number between two limits; 0 and what 32 bits do not hold: the default; less than 0: the most."""
+    value = number(config, key, 0, least=-1)
+    if not value or value >= 1 << 31:
+        return default
+    return min(max(value, least), most) if value > 0 else most
 
 
 def _snooping(config: Mapping[str, str]) -> Snooping:
