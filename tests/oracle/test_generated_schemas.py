@@ -354,7 +354,7 @@ def test_what_ovsdb_tool_makes_of_the_files(filled: Lab) -> None:
                 theirs, ours = (
                     run("ovsdb-tool", "query", path, select) for run in (filled.original, filled.ours)
                 )
-                if "are present" in theirs.errors and side == 0:
+                if side == 0 and ("are present" in theirs.errors or has_treacherous_columns(world, table)):
                     break  # the original does not read what it wrote (ovsdb/log.py)
                 assert rows_of(ours) == rows_of(theirs)
         path, copies = filled.paths[1][number], [str(filled.directory / f"copy{side}") for side in range(2)]
@@ -388,6 +388,14 @@ def test_what_ovsdb_tool_makes_of_the_files(filled: Lab) -> None:
         else:
             assert not difference(ours_all[4:], theirs_all[4:]), world
     assert lost <= WORLDS // 2
+
+
+def has_treacherous_columns(world: World, table: str) -> bool:
+    """Whether the original loses differences from a default: it is not empty, and there may be more."""
+    types = [column["type"] for column in world.schema["tables"][table]["columns"].values()]
+    return any(
+        isinstance(type_, dict) and type_.get("min", 1) == 1 and type_.get("max", 1) != 1 for type_ in types
+    )
 
 
 def rows_of(done: forked.Done) -> Any:

@@ -118,7 +118,8 @@ def test_commands(original: Originals, monkeypatch: pytest.MonkeyPatch) -> None:
         assert mine == theirs
 
 
-OURS = str(Path(sys.executable).parent / "ovsdb-tool")
+BIN = str(Path(sys.executable).parent)
+OURS = f"{BIN}/ovsdb-tool"
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o007, 0o022, 0o077])
@@ -357,3 +358,30 @@ def test_a_server_refuses_a_clustered_file(original: Originals) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("ovsdb-server: ovsdb error: c.db: clustered databases are not implemented")
+
+
+def test_what_differs_from_a_default_that_is_not_empty(tmp_path: Path) -> None:
+    """Both programs read what ours writes; the original reads what it writes itself as something else."""
+    column = {"key": {"type": "string"}, "max": 2}
+    schema = {
+        "name": "Z",
+        "version": "1.0.0",
+        "tables": {"T": {"isRoot": True, "columns": {"b": {"type": column}}}},
+    }
+    (tmp_path / "schema").write_text(json.dumps(schema))
+    select = json.dumps(["Z", {"op": "select", "table": "T", "where": [], "columns": ["b"]}])
+    found = {}
+    for writer in ("/usr/bin", BIN):
+        file = f"{tmp_path}/{writer.replace('/', '_')}"
+        subprocess.run(["ovsdb-tool", "create", file, tmp_path / "schema"], check=True)
+        for operation in ({"op": "insert", "row": {}}, {"op": "update", "where": [], "row": {"b": "q"}}):
+            transaction = json.dumps(["Z", {"table": "T", **operation}])
+            subprocess.run(
+                [f"{writer}/ovsdb-tool", "transact", file, transaction], check=True, capture_output=True
+            )
+        for reader in ("/usr/bin", BIN):
+            words = [f"{reader}/ovsdb-tool", "query", file, select]
+            found[writer, reader] = json.loads(subprocess.check_output(words))[0]["rows"]
+    right, wrong = [{"b": "q"}], [{"b": ["set", ["", "q"]]}]
+    assert found.pop(("/usr/bin", "/usr/bin")) == wrong
+    assert all(rows == right for rows in found.values()), found

@@ -16,6 +16,11 @@ elements show the *difference* between old and new value:
 - anything that holds at most one element shows its new value, as without ``_is_diff``.
 
 So reading a difference is the same operation as writing it.
+
+The originals write two kinds of differences that they cannot read.  One has more elements than its column may
+hold.  The other is from a default that is not empty, in a column of several elements: they take it for the
+new value, and so lose what they wrote over a restart.  Ours reads both as they were meant, and writes
+whole values instead.
 """
 
 import hashlib
@@ -27,7 +32,14 @@ from trunkline.base.json import Json, JsonError, dumps, loads
 from trunkline.ovsdb.atoms import UUID_PATTERN, Uuid
 from trunkline.ovsdb.conditions import column_type
 from trunkline.ovsdb.database import Change, Changes, Database, Layout, Row
-from trunkline.ovsdb.datum import apply_difference, datum_from_json, datum_to_json, difference
+from trunkline.ovsdb.datum import (
+    Datum,
+    apply_difference,
+    datum_from_json,
+    datum_to_json,
+    difference,
+    is_default,
+)
 from trunkline.ovsdb.errors import (
     INTERNAL,
     SYNTAX,
@@ -38,7 +50,7 @@ from trunkline.ovsdb.errors import (
     syntax_error,
 )
 from trunkline.ovsdb.schema import Schema
-from trunkline.ovsdb.types import UNLIMITED
+from trunkline.ovsdb.types import UNLIMITED, ColumnType
 
 STANDALONE: Final = "JSON"
 CLUSTERED: Final = "CLUSTER"
@@ -142,8 +154,8 @@ def format_record(value: Json, magic: str = STANDALONE) -> bytes:
 # -- records out of changes --------------------------------------------------------------------------------
 
 
-class _TooLarge(Exception):
-    """A difference has more elements than its column may hold."""
+class _Unreadable(Exception):
+    """A difference is one that the originals do not read as it is meant."""
 
 
 def change_record(
@@ -151,14 +163,14 @@ def change_record(
 ) -> dict[str, Json] | None:
     """The record of a transaction, committed `milliseconds` after 1970; None when there is nothing to keep.
 
-    It holds differences, unless one of them would have more elements than its column may hold: the originals
-    cannot read those, though they write them.  Then, and without `as_difference`, it holds whole values.
+    It holds differences, unless one of them could not be read by the originals.  Then, and without
+    `as_difference`, it holds whole values.
     """
     if not as_difference:
         return _change_record(database, changes, comment, milliseconds, False)
     try:
         return _change_record(database, changes, comment, milliseconds, True)
-    except _TooLarge:
+    except _Unreadable:
         return _change_record(database, changes, comment, milliseconds, False)
 
 
@@ -273,10 +285,14 @@ def _changed_row(layout: Layout, old: Row, new: Row, as_difference: bool) -> dic
     ):
         if keep and before != after:
             shown = difference(type_, before, after) if as_difference else after
-            if len(shown) > type_.max:
-                raise _TooLarge
+            if as_difference and type_.max > 1 and not _is_readable(type_, before, shown):
+                raise _Unreadable
             columns[name] = datum_to_json(type_, shown)
     return columns or None
+
+
+def _is_readable(type_: ColumnType, before: Datum, shown: Datum) -> bool:
+    return len(shown) <= type_.max and not (before and is_default(type_, before))
 
 
 # -- changes out of records --------------------------------------------------------------------------------
