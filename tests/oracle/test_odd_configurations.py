@@ -216,3 +216,35 @@ def test_how_large_the_table_of_addresses_may_be(pair: Pair) -> None:
         assert sizes[0] == sizes[1], text
     for switch in pair.both:
         switch.vsctl("remove", "bridge", "br0", "other_config", "mac-table-size")
+
+
+IGNORED = ("tag=5 trunks=7,9", "tag=0 trunks=0")
+HEEDED = (
+    *(
+        "tag=5 trunks=7,9 vlan_mode=access",
+        "tag=5 trunks=9 vlan_mode=trunk",
+        "trunks=9 vlan_mode=native-tagged",
+    ),
+    *("trunks=9 vlan_mode=access", "trunks=8", "tag=2 cvlans=9 vlan_mode=access"),
+)
+
+
+def test_trunks_that_have_no_effect_are_told_of(pair: Pair) -> None:
+    for settings in IGNORED + HEEDED:
+        starts = []
+        for switch in pair.both:
+            switch.vsctl("clear", "port", "p2", "trunks", "cvlans", "vlan_mode", "tag")
+            starts.append(len(switch.log()))
+            switch.vsctl("set", "port", "p2", *settings.split())
+        deadline = time.monotonic() + 20
+        while True:
+            told = [
+                set(re.findall(r"bridge\|WARN\|.*", switch.log()[start:]))
+                for switch, start in zip(pair.both, starts, strict=True)
+            ]
+            if told[0] == told[1] and bool(told[0]) == (settings in IGNORED):
+                break
+            assert time.monotonic() < deadline, (settings, told)
+            time.sleep(0.05)
+    for switch in pair.both:
+        switch.vsctl("clear", "port", "p2", "trunks", "cvlans", "vlan_mode", "tag")

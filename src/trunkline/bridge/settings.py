@@ -101,6 +101,11 @@ def port_config(row: Row, ofports: tuple[int, ...]) -> PortConfig:
     )
 
 
+def ignores_trunks(row: Row) -> bool:
+    """Whether the tag of a port makes it an access port, though it has trunks."""
+    return not row.vlan_mode and row.tag is not None and bool(row.trunks)
+
+
 def datapath_id(config: Mapping[str, str], mac: int) -> int:
     """other_config:datapath-id if it is one, else the bridge's address."""
     found = _DATAPATH_ID.fullmatch(config.get("datapath-id", ""))

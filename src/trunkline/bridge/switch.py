@@ -42,6 +42,7 @@ from trunkline.bridge.settings import (
     InterfaceSettings,
     bridge_config,
     flag,
+    ignores_trunks,
     interface_settings,
     number,
     port_config,
@@ -522,6 +523,8 @@ class Switch:
             ofports = tuple(part.ofport for part in port.interfaces.values() if part.is_there)
             if ofports and len(port.row.interfaces) == 1:
                 port.bridge.bridge.set_port(port_config(port.row, ofports))
+                if ignores_trunks(port.row):
+                    self._log.warn("port %s: ignoring trunks in favor of implicit vlan", port.name)
             elif port.name in port.bridge.bridge.ports:
                 port.bridge.bridge.remove_port(port.name)
         self._routes.ports.clear()
