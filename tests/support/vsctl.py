@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,7 +85,10 @@ def same_form(text: str) -> str:
 def transact(target: Path, *operations: object, database: str = "Open_vSwitch") -> Any:
     """The results of one transaction, by a client that shares no code with the tools."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(target))
+        deadline = time.monotonic() + 20
+        while connection.connect_ex(str(target)):  # it has a name before it listens
+            assert time.monotonic() < deadline, f"nobody listens at {target}"
+            time.sleep(0.02)
         request = {"method": "transact", "params": [database, *operations], "id": 1}
         connection.sendall(json.dumps(request).encode())
         data = b""
