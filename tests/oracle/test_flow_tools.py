@@ -643,3 +643,31 @@ def test_random_actions_read_and_written(pair: Pair) -> None:
     ]
     assert differences(pair, list(cases)) == []
     assert sum("error" not in pair.original.control(*case) for case in cases) > 1000
+
+
+ODD_WORDS = """
+dpctl/ct-bkts
+dpctl/ct-bkts gt=3
+dpctl/dump-flows -more
+dpctl/dump-flows -zork
+dpctl/show -more
+dpctl/show -s -zork
+dpctl/add-flow -zork x y
+dpctl/add-flow --zork x y
+dpctl/dump-conntrack -zork
+dpctl/ct-get-nconns -m
+dpctl/del-flow ofproto:dbg
+dpctl/del-flow in_port(1
+dpctl/get-flow ofproto:dbg
+dpctl/add-flow ofproto:dbg drop
+dpctl/mod-flow zz drop
+dpctl/ct-set-limits foo(1)
+dpctl/ct-set-limits zone(1),limit
+dpctl/ct-set-limits foo=1
+dpctl/ct-set-limits zone=1,limit=2,x=3
+dpctl/ct-del-limits zone=x
+"""
+
+
+def test_odd_words(pair: Pair) -> None:
+    assert differences(pair, [tuple(line.split()) for line in ODD_WORDS.strip().splitlines()]) == []

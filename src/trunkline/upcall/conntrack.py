@@ -181,6 +181,8 @@ def _buckets(call: _Call) -> str:
         least = int(found[1])
         call.words.pop()
     count = len(call.tracker().store)
+    if not count:
+        return "Total Buckets: 1\nCurrent Connections: 0\n\n"
     shown = f"{count:6d}" if count > least else "     ."
     return (
         f"Total Buckets: 1\nCurrent Connections: {count}\n\n"
@@ -237,7 +239,7 @@ def _zone_limit(call: _Call, text: str) -> tuple[int, int]:
     for word in re.split(r"[, \t\r\n]+", text):
         if not word:
             continue
-        name, _, value = word.partition("=")
+        name, _, value = re.sub(r"\((.*)\)$", r"=\1", word).partition("=")
         if not value:
             raise call.error(f"field {name} missing value")
         if name not in ("zone", "limit"):

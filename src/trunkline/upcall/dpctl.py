@@ -101,9 +101,12 @@ def _options(arguments: Sequence[str]) -> tuple[set[str], list[str]]:
         if word in _OPTIONS:
             options.add(word)
         elif word.startswith("-") and word != "-":
-            if word.startswith("--") or set(word[1:]) - set(_LETTERS):
+            if word.startswith("--"):
                 raise CommandError(f"Unrecognized option {word}")
-            options.update(_LETTERS[letter] for letter in word[1:])
+            for letter in word[1:]:
+                if letter not in _LETTERS:
+                    raise CommandError(f"Unrecognized option -{letter}")
+                options.add(_LETTERS[letter])
         else:
             rest.append(word)
     return options, rest

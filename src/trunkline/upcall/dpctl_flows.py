@@ -58,14 +58,14 @@ def take_ufid(text: str) -> tuple[int | None, str]:
     return int(digits, 16), text[at:].lstrip(", ")
 
 
-def _named(datapath: Datapath, text: str) -> _Named:
-    """Raises Failure."""
+def _named(datapath: Datapath, text: str, wrong: str = "parsing flow key ({})") -> _Named:
+    """Raises Failure, in whose text `wrong` is what is wrong with the text."""
     ufid, rest = take_ufid(text)
     ports = {port.name: port.number for port in datapath.provider.ports()}
     try:
         key, mask = parse_key(rest, ports)
     except TextError as error:
-        raise Failure(f"parsing flow key ({error}) (Invalid argument)") from None
+        raise Failure(f"{wrong.format(error)} (Invalid argument)") from None
     ports_whole = mask & layout.MASK["dp_in_port"] == layout.MASK["dp_in_port"]
     if "eth(" not in rest and layout.get(key, "dl_type"):
         key = layout.put(key, "packet_type", 1 << 16 | layout.get(key, "dl_type"))
@@ -124,7 +124,7 @@ def put(
 
 def delete(datapath: Datapath, flow: str) -> Statistics:
     """Takes a flow out; what it has counted.  Raises Failure."""
-    named = _named(datapath, flow)
+    named = _named(datapath, flow, "{}")
     outcome = datapath.delete_by_hand(named.ufid if named.ufid is not None else ufid_of(named.key))
     if outcome is None:
         raise Failure("deleting flow (No such file or directory)\nPerhaps you need to specify a UFID?")

@@ -55,7 +55,7 @@ def ofp_parse(tool: Tool, arguments: Sequence[str]) -> int:
     if framer.broken:
         raise Failure(f"{path}: length under 8 in the message at byte {taken}")
     if taken != len(data):
-        raise Failure(f"{path}: unexpected end of file")
+        raise Failure(f"{path}: unexpected end of file mid-message")
     return 0
 
 
