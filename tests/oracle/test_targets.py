@@ -80,7 +80,7 @@ def test_listening_at_a_name_and_at_a_scope(tmp_path: Path, server: str) -> None
             assert time.monotonic() < deadline, (ports, process.poll())
             time.sleep(0.05)
             log = (tmp_path / "log").read_text() if (tmp_path / "log").exists() else ""
-            ports = dict(re.findall(r"0:(\S+): listening on port (\d+)\n", log))
+            ports = dict(re.findall(r"INFO\|0:(\S+): listening on port (\d+)\n", log))
         for client in ("/usr/bin/ovsdb-client", str(OURS / "ovsdb-client")):
             for host, port in ports.items():
                 answer = said(tmp_path, (client, "list-dbs", "TARGET"), f"tcp:{host}:{port}")
