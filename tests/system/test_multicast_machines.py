@@ -33,8 +33,9 @@ while True:
     print(wanted.recv(100).decode(), flush=True)
 """
 SENDER = """
-import socket, sys, time
+import errno, socket, sys, time
 group, words = sys.argv[1], sys.argv[2]
+deadline = time.monotonic() + 30
 family = socket.AF_INET6 if ":" in group else socket.AF_INET
 with socket.socket(family, socket.SOCK_DGRAM) as out:
     device = socket.if_nametoindex("eth0")
@@ -43,7 +44,14 @@ with socket.socket(family, socket.SOCK_DGRAM) as out:
     else:
         where = bytes(8) + device.to_bytes(4, sys.byteorder)
         out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, where)
-    out.sendto(words.encode(), (group, 5001))
+    while True:
+        try:
+            out.sendto(words.encode(), (group, 5001))
+            break
+        except OSError as error:  # its address is still looked for on the link (RFC 4862, section 5.4)
+            if error.errno != errno.EADDRNOTAVAIL or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 """
 WATCHER = """
 import socket, sys
