@@ -8,7 +8,7 @@ Messages of IGMP and MLD have to be read, which no datapath does: their packets 
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from trunkline.base.addresses import format_address
 from trunkline.flow import key as layout
@@ -80,9 +80,9 @@ def snoop(
         flood()
         return
     if group is None:
-        ports = [*_routers(x, table, came, vlan), *_flooded(x, came)]
+        ports = [*_routers(x, table, came, vlan), *_told(x, _ALL_MULTICAST, came)]
     else:
-        ports = [*_members(x, group, came), *_flooded(x, came), *_routers(x, table, came, vlan)]
+        ports = [*_members(x, group, came), *_told(x, _ALL_MULTICAST, came), *_routers(x, table, came, vlan)]
     for port in ports:  # one that is named twice gets two, as in the original
         out(port)
 
@@ -109,7 +109,7 @@ def _message(
                 _tell(x, table, came, vlan, message)
         x.effects.append(Snoop(x.bridge, vlan, came.name))
     if x.key >> _KIND & 0xFFFF in reports:
-        for port in [*_routers(x, table, came, vlan), *_told_of_reports(x, came)]:
+        for port in [*_routers(x, table, came, vlan), *_told(x, _ALL_REPORTS, came)]:
             out(port)
         return
     x.note(otherwise)
@@ -155,23 +155,32 @@ def _routers(x: Walk, table: MulticastTable, came: PortConfig, vlan: int) -> Ite
             yield x.bridge.ports[router.port]
 
 
-def _flooded(x: Walk, came: PortConfig) -> Iterator[PortConfig]:
-    """The ports that are to get all multicast."""
-    x.reads.append(ports_token(x.bridge.name))
-    for port in x.bridge.multicast_ports.values():
-        if port.multicast_flood and port is came:
-            x.note("mcast flood port is input port, dropping")
-        elif port.multicast_flood:
-            x.note("forwarding to mcast flood port")
-            yield port
+class _Marked(NamedTuple):
+    """Ports that an operator has marked, and what is said of one that is, or is not, sent to."""
+
+    marks: Callable[[PortConfig], bool]
+    came_in: str
+    sent: str
 
 
-def _told_of_reports(x: Walk, came: PortConfig) -> Iterator[PortConfig]:
-    """The ports that are to get all reports."""
+_ALL_MULTICAST: Final = _Marked(
+    lambda port: port.multicast_flood,
+    "mcast flood port is input port, dropping",
+    "forwarding to mcast flood port",
+)
+_ALL_REPORTS: Final = _Marked(
+    lambda port: port.report_flood,
+    "mcast port is input port, dropping the Report",
+    "forwarding report to mcast flagged port",
+)
+
+
+def _told(x: Walk, marked: _Marked, came: PortConfig) -> Iterator[PortConfig]:
+    """The ports that are to get all multicast, or all reports."""
     x.reads.append(ports_token(x.bridge.name))
-    for port in x.bridge.multicast_ports.values():
-        if port.report_flood and port is came:
-            x.note("mcast port is input port, dropping the Report")
-        elif port.report_flood:
-            x.note("forwarding report to mcast flagged port")
+    for port in filter(marked.marks, x.bridge.multicast_ports.values()):
+        if port is came:
+            x.note(marked.came_in)
+        else:
+            x.note(marked.sent)
             yield port
