@@ -32,8 +32,8 @@ def punt(x: Walk, max_length: int, reason: int, controller_id: int = 0, userdata
 
 
 def output_controller(x: Walk, max_length: int, _: object) -> None:
-    """output:CONTROLLER; in a table that a bucket goes on to it counts as any other."""
-    grouped = x.depth == x.group_depth and x.reason != OFPR_PACKET_OUT
+    """output:CONTROLLER; in a table that a bucket goes on to, which is another or deeper, as in any other."""
+    grouped = (x.depth, x.table) == x.bucket_at and x.reason != OFPR_PACKET_OUT
     punt(x, max_length, OFPR_GROUP if grouped else x.reason)
 
 

@@ -108,7 +108,7 @@ def _bucket(x: Walk, found: Group, number: int, counted: Effect | None = None) -
         actions = ordered(found.buckets[number].actions)
         steps = found.steps[number] = (x.compile(actions), actions)
     x.effects.append(counted or CountGroup(found, number))
-    saved = x.key, x.fresh, x.why, x.was_mpls, x.group_depth, x.conntracked
+    saved = x.key, x.fresh, x.why, x.was_mpls, x.bucket_at, x.conntracked
     if x.why is not None:
         node = Node(BUCKET, f"bucket {number}", Chosen(found, number))
         x.why.append(node)
@@ -116,13 +116,13 @@ def _bucket(x: Walk, found: Group, number: int, counted: Effect | None = None) -
     start, base, pending = len(x.out), x.base, x.pending
     x.depth += 1
     x.lookups += 1  # buckets count towards the limit, or groups that go on to groups take for ever
-    x.group_depth = x.depth
+    x.bucket_at = x.depth, x.table
     if not x.failure:  # beyond the limits all ends
         run(x, *steps)
         finish(x)
     isolate(x, start, base, pending)
     x.depth -= 1
-    x.key, x.fresh, x.why, x.was_mpls, x.group_depth, x.conntracked = saved
+    x.key, x.fresh, x.why, x.was_mpls, x.bucket_at, x.conntracked = saved
     if x.failure not in RECURSION:
         x.failure = ""
         x.exit = False

@@ -151,14 +151,13 @@ def resubmit(x: Walk, port: int, table: int, *, misses: bool = False) -> bool | 
         return x.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
     if x.lookups >= MAX_LOOKUPS:
         return x.fail("Too many resubmits", f"over {MAX_LOOKUPS} resubmit actions")
-    saved = x.table, x.rule, x.cookie, x.group_depth
+    saved = x.table, x.rule, x.cookie
     deeper = table <= x.table  # only what does not go forward can go round in circles
     x.depth += deeper
-    x.group_depth = -1  # a table that a bucket goes on to is as any other
     x.misses = misses
     x.visit(x, table, x.key if port == of.OFPP_IN_PORT else x.key & ~IN_PORT | port << _IN_PORT_SHIFT)
     x.depth -= deeper
-    x.table, x.rule, x.cookie, x.group_depth = saved
+    x.table, x.rule, x.cookie = saved
     return x.exit or (CAREFUL if x.was_mpls else False)
 
 

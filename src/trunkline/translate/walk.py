@@ -62,6 +62,7 @@ class Walk:
         "arrived",
         "base",
         "bridge",
+        "bucket_at",
         "compile",
         "complaints",
         "conntracked",
@@ -76,7 +77,6 @@ class Walk:
         "frame",
         "freezing",
         "fresh",
-        "group_depth",
         "key",
         "left",
         "left_of",
@@ -135,7 +135,7 @@ class Walk:
         self.conntracked = False
         self.tracked = False  # the packet came back from connection tracking, and no ct has followed
         self.reason = OFPR_ACTION  # why controllers get what is output to them
-        self.group_depth = -1  # of the bucket that is being done
+        self.bucket_at = (-1, 0)  # depth and table of the bucket that is being done
         self.slow = 0  # why the slow path is to handle such packets: bits of result.SLOW_*
         self.failure = ""  # why the whole translation has failed
         self.was_mpls = False  # the last label is off, and what is under it is not known
