@@ -1,6 +1,7 @@
 """Relay databases: ours of the original, the original of ours, ours of ours, and the original of itself."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -252,3 +253,20 @@ def test_an_answer_that_is_lost_is_canceled(tmp_path: Path) -> None:
         assert (answer["id"], answer["error"]) == (number, "canceled")
     finally:
         relay.remove()
+
+
+def test_a_server_that_does_not_start_looks_for_no_source(tmp_path: Path) -> None:
+    variables = {**os.environ, "OVS_LOGDIR": str(tmp_path), "OVS_RUNDIR": str(tmp_path)}
+    relay = "relay:Zoo:tcp:127.0.0.1:1"
+    for words in (
+        [relay, f"{relay}1"],
+        [relay, f"{tmp_path}/nosuch.db"],
+        ["--remote=db:Pen,Animal,keys", relay],
+        [f"--remote=punix:{tmp_path}/s", "--remote=db:Pen,Animal,keys", relay],
+    ):
+        want, got = (
+            subprocess.run([program, *words], capture_output=True, text=True, env=variables, timeout=60)
+            for program in ("/usr/sbin/ovsdb-server", str(BIN / "ovsdb-server"))
+        )
+        assert want.returncode == 1
+        assert (got.returncode, got.stderr) == (1, want.stderr.replace("/usr/sbin/", ""))

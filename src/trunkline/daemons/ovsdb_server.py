@@ -56,23 +56,12 @@ async def serve(
     daemon = Daemon(env)
     daemon.column_diff = column_diff
     daemon.replication = Replication(daemon, sync.server, sync.excluded)
-    for path in dict.fromkeys(files):
-        try:
-            daemon.open(path)
-        except OvsdbError as error:
-            raise Fatal(str(error)) from None
-    Collector.freeze()
-    env.commands.add(*commands(daemon))
-    env.counters.report_memory(lambda: memory_usage(daemon))
-    for wrong in (daemon.remotes.problems(remotes), daemon.tls.problems()):
-        if wrong:
-            raise Fatal("".join(f"{line}\n" for line in wrong))
-    for remote in remotes:
-        problem = await daemon.remotes.add(remote)
-        if problem:
-            raise Fatal(problem)
-    daemon.tls.begin()
-    daemon.turn()
+    try:
+        await _begin(daemon, files, remotes)
+    except BaseException:
+        daemon.close()  # before a relay that was opened has begun to look for its source
+        await daemon.remotes.close()
+        raise
     if sync.server and not sync.active:
         daemon.replication.start()
     env.ready()
@@ -93,6 +82,27 @@ async def serve(
         daemon.close()
     if daemon.failure is not None:
         raise daemon.failure
+
+
+async def _begin(daemon: Daemon, files: Sequence[str], remotes: Sequence[str]) -> None:
+    """Opens the databases and listens.  Raises Fatal."""
+    for path in dict.fromkeys(files):
+        try:
+            daemon.open(path)
+        except OvsdbError as error:
+            raise Fatal(str(error)) from None
+    Collector.freeze()
+    daemon.env.commands.add(*commands(daemon))
+    daemon.env.counters.report_memory(lambda: memory_usage(daemon))
+    for wrong in (daemon.remotes.problems(remotes), daemon.tls.problems()):
+        if wrong:
+            raise Fatal("".join(f"{line}\n" for line in wrong))
+    for remote in remotes:
+        problem = await daemon.remotes.add(remote)
+        if problem:
+            raise Fatal(problem)
+    daemon.tls.begin()
+    daemon.turn()
 
 
 async def _run_command(command: str) -> None:
