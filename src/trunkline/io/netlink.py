@@ -1,7 +1,8 @@
-"""Network interfaces of the kernel, by rtnetlink (RFC 3549; rtnetlink(7)).
+"""Conversations with the kernel by netlink (RFC 3549, netlink(7)), and its network interfaces (rtnetlink(7)).
 
-Only what the switch needs: look at links, set them up, make and remove veth pairs, and hear of changes.  A
-request goes to the kernel and its answer is there when `send` returns, so these calls do not block.
+Of these only what the switch needs: look at links, set them up, make and remove veth pairs, and hear of
+changes.  A request goes to the kernel and its answer is there when `send` returns, so these calls do not
+block.
 (pyroute2 does far more, and takes 250 ms to import; the switch must be up before that.)
 """
 
@@ -144,15 +145,31 @@ def _link(body: memoryview) -> Link:
     return Link(index, name, flags, mtu, mac, carrier, changes, kind, peer, elsewhere, statistics, hardware)
 
 
-class Netlink:
-    """A socket for requests about links of the process's network namespace."""
+class Message(NamedTuple):
+    """One of those that come from the kernel; `serial` is that of the request which it answers, or 0."""
 
-    def __init__(self, counters: Counters | None = None) -> None:
+    kind: int
+    serial: int
+    body: memoryview
+
+
+def _messages(data: memoryview) -> Iterator[Message]:
+    """Those of a datagram."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        length, kind, _, serial, _ = _HEADER.unpack_from(data, at)
+        yield Message(kind, serial, data[at + _HEADER.size : at + length])
+        at += length + 3 & ~3
+
+
+class Conversation:
+    """A socket for requests to a part of the kernel (NETLINK_*, netlink(7)) in the process's network
+    namespace.  Raises OSError where the kernel has no such part."""
+
+    def __init__(self, protocol: int, counters: Counters | None = None) -> None:
         counters = counters or Counters()
         self._sent, self._received = counters.counter("netlink_sent"), counters.counter("netlink_received")
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-        )
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket.bind((0, 0))
         self._serial = 0
 
@@ -170,11 +187,7 @@ class Netlink:
         while True:
             data = memoryview(self._socket.recv(1 << 18))
             self._received.total += 1
-            at = 0
-            while at + _HEADER.size <= len(data):
-                length, answer, _, serial, _ = _HEADER.unpack_from(data, at)
-                content = data[at + _HEADER.size : at + length]
-                at += length + 3 & ~3
+            for answer, serial, content in _messages(data):
                 if serial != self._serial:
                     continue
                 if answer == _DONE:
@@ -187,6 +200,28 @@ class Netlink:
                 answers.append(content)
                 if not flags & (ACK | DUMP):
                     return answers
+
+
+def listener(protocol: int, groups: int) -> socket.socket:
+    """A socket that hears what a part of the kernel tells everybody: a bit for each group; it never blocks.
+
+    Raises OSError where the kernel has no such part.
+    """
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    one = socket.socket(socket.AF_NETLINK, kind, protocol)
+    try:
+        one.bind((0, groups))
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+class Netlink(Conversation):
+    """Requests about links of the process's network namespace."""
+
+    def __init__(self, counters: Counters | None = None) -> None:
+        super().__init__(socket.NETLINK_ROUTE, counters)
 
     # ---- looking
 
@@ -271,10 +306,8 @@ class LinkEvents:
         counters = counters or Counters()
         self._received = counters.counter("netlink_received")
         self._overflow = counters.counter("netlink_overflow")
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        self._socket = listener(socket.NETLINK_ROUTE, _MULTICAST_LINK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind((0, _MULTICAST_LINK))
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -294,11 +327,7 @@ class LinkEvents:
                 self._overflow.total += 1  # ENOBUFS
                 return None
             self._received.total += 1
-            at = 0
-            while at + _HEADER.size <= len(data):
-                length, kind, _, _, _ = _HEADER.unpack_from(data, at)
-                body = data[at + _HEADER.size : at + length]
-                at += length + 3 & ~3
+            for kind, _, body in _messages(data):
                 if kind in (_NEWLINK, _DELLINK) and len(body) >= _LINK.size:
                     link = _link(body)
                     if link.name and body[0] == 0:  # AF_UNSPEC; bridges and IPv6 send news of their own

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from trunkline.base.addresses import MAPPED, is_mapped, prefix_mask
-from trunkline.io.netlink import DUMP, Netlink, NetlinkError, attributes
+from trunkline.io.netlink import DUMP, Netlink, NetlinkError, attributes, listener
 from trunkline.proto.routes import Address, Route
 
 _GETADDR, _GETROUTE = 22, 26
@@ -39,9 +39,7 @@ class HostRoutes:
 
     def __init__(self) -> None:
         self._netlink = Netlink()
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._events = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-        self._events.bind((0, _GROUPS))
+        self._events = listener(socket.NETLINK_ROUTE, _GROUPS)
 
     def fileno(self) -> int:
         return self._events.fileno()

@@ -14,8 +14,17 @@ import struct
 from typing import Final, NamedTuple
 
 from trunkline.base.addresses import MAPPED, is_mapped
-from trunkline.io.netlink import DUMP, Link, Netlink, NetlinkError, attribute, attributes
-from trunkline.io.xfrm import GET_POLICY, is_for_all
+from trunkline.io.netlink import (
+    DUMP,
+    Conversation,
+    Link,
+    Netlink,
+    NetlinkError,
+    attribute,
+    attributes,
+    listener,
+)
+from trunkline.io.xfrm import ALL_POLICIES, XFRM, is_for_all
 
 _GETADDR, _GETROUTE = 22, 26
 _GROUPS: Final = 1 | 0x10 | 0x40 | 0x100 | 0x400  # links, addresses and routes of both families
@@ -29,11 +38,7 @@ _RTAX_MTU: Final = 2
 _UNICAST: Final = 1
 _ETHERNET: Final = 1  # ARPHRD_ETHER
 _LINK_SCOPE: Final = 253
-_XFRM: Final = 6  # NETLINK_XFRM
 _POLICY_GROUP: Final = 8
-_HEADER: Final = struct.Struct("=IHHII")
-_POLICY_ID: Final = 64  # bytes of struct xfrm_userpolicy_id
-_DONE, _ERROR = 3, 2
 
 
 class Way(NamedTuple):
@@ -49,9 +54,11 @@ class Way(NamedTuple):
 class HostNetwork:
     def __init__(self) -> None:
         self._netlink = Netlink()
-        self._events = [_listener(socket.NETLINK_ROUTE, _GROUPS | _RULES)]
+        self._events = [listener(socket.NETLINK_ROUTE, _GROUPS | _RULES)]
+        self._policies: Conversation | None = None
         try:
-            self._events.append(_listener(_XFRM, _POLICY_GROUP))
+            self._events.append(listener(XFRM, _POLICY_GROUP))
+            self._policies = Conversation(XFRM)
         except OSError:
             pass  # a kernel that knows no policies of encryption has none
 
@@ -78,20 +85,12 @@ class HostNetwork:
 
         Those of sockets and the blocks of protected tunnels (io/xfrm.py) concern nobody else.
         """
-        if len(self._events) < 2:
+        if self._policies is None:
             return False
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _XFRM) as asked:
-            body = bytes(_POLICY_ID)
-            asked.send(_HEADER.pack(_HEADER.size + len(body), GET_POLICY, DUMP | 1, 1, 0) + body)
-            while True:
-                data, at = memoryview(asked.recv(1 << 16)), 0
-                while at + _HEADER.size <= len(data):
-                    length, kind = _HEADER.unpack_from(data, at)[:2]
-                    if kind in (_DONE, _ERROR):
-                        return False
-                    if is_for_all(data[at + _HEADER.size :]):
-                        return True
-                    at += length + 3 & ~3
+        try:
+            return any(map(is_for_all, self._policies.request(*ALL_POLICIES)))
+        except NetlinkError:
+            return False
 
     def links(self) -> dict[int, Link]:
         """Those that could be an underlay: Ethernet, up."""
@@ -147,19 +146,10 @@ class HostNetwork:
 
     def close(self) -> None:
         self._netlink.close()
+        if self._policies is not None:
+            self._policies.close()
         for one in self._events:
             one.close()
-
-
-def _listener(protocol: int, groups: int) -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-    one = socket.socket(socket.AF_NETLINK, kind, protocol)
-    try:
-        one.bind((0, groups))
-    except OSError:
-        one.close()
-        raise
-    return one
 
 
 def _whole(data: memoryview) -> int:

@@ -23,15 +23,12 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from trunkline.base.addresses import MAPPED, is_mapped
-from trunkline.io.netlink import ACK, DUMP, NetlinkError, attribute
+from trunkline.io.netlink import ACK, DUMP, Conversation, attribute
 from trunkline.proto.preshared import Association
 
-_XFRM: Final = 6  # NETLINK_XFRM
+XFRM: Final = 6  # NETLINK_XFRM
 _NEW, _DELETE, _GET = 0x10, 0x11, 0x12
-_NEW_POLICY, _DELETE_POLICY, GET_POLICY = 0x13, 0x14, 0x15
-_REQUEST: Final = 1
-_ERROR, _DONE = 2, 3
-_HEADER: Final = struct.Struct("=IHHII")
+_NEW_POLICY, _DELETE_POLICY, _GET_POLICY = 0x13, 0x14, 0x15
 _ESP: Final = 50
 _TRANSPORT: Final = 0
 _SELECTOR: Final = struct.Struct("=16s16sHHHHHBBB3xiI")
@@ -42,6 +39,7 @@ _BLOCK: Final = 1
 _SOCKETS: Final = 3  # from this direction on policies are those of sockets
 _OURS: Final = 1 << 30  # of priorities: no IKE daemon has such
 _POLICY_ID: Final = struct.Struct("=56sIB3x")
+ALL_POLICIES: Final = _GET_POLICY, DUMP, bytes(_POLICY_ID.size)  # a request
 _POLICY: Final = struct.Struct("=56s64s32sIIBBBB4x")
 _TEMPLATE: Final = struct.Struct("=16s4sB3xHxx16sIBBBxIII")
 _ALG_CRYPT, _ALG_AUTH_TRUNC, _EXTRA_FLAGS = 2, 20, 24
@@ -92,10 +90,8 @@ class Associations:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._serial = 0
         try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _XFRM)
-            self._socket.bind((0, 0))
+            self._conversation = Conversation(XFRM)
         except OSError as error:
             raise XfrmError(error.errno, "this kernel has no IPsec (xfrm)") from None
 
@@ -156,7 +152,7 @@ class Associations:
 
     def _blocks(self) -> list[Block]:
         found = []
-        for body in self._ask(GET_POLICY, DUMP, bytes(_POLICY_ID.size)):
+        for body in self._ask(*ALL_POLICIES):
             selector, _, _, priority, index, *_ = _POLICY.unpack_from(body)
             if priority == self.number and not is_for_all(body):
                 found.append(Block(selector, index))
@@ -168,33 +164,14 @@ class Associations:
             if number == self.number and protocol == _ESP:
                 yield Installed(there, spi, family)
 
-    def _ask(self, kind: int, flags: int, body: bytes) -> list[bytes]:
-        self._serial += 1
-        head = _HEADER.pack(_HEADER.size + len(body), kind, flags | _REQUEST, self._serial, 0)
-        answers: list[bytes] = []
+    def _ask(self, kind: int, flags: int, body: bytes) -> list[memoryview]:
         try:
-            self._socket.send(head + body)
-            while True:
-                data, at = self._socket.recv(1 << 18), 0
-                while at + _HEADER.size <= len(data):
-                    length, answer, _, serial, _ = _HEADER.unpack_from(data, at)
-                    content = data[at + _HEADER.size : at + length]
-                    at += length + 3 & ~3
-                    if serial != self._serial:
-                        continue
-                    if answer == _DONE:
-                        return answers
-                    if answer == _ERROR:
-                        code = -int.from_bytes(content[:4], "little", signed=True)
-                        if code:
-                            raise NetlinkError(code, os.strerror(code))
-                        return answers
-                    answers.append(content)
+            return self._conversation.request(kind, flags, body)
         except OSError as error:
             raise XfrmError(error.errno, _reason(error)) from None
 
     def close(self) -> None:
-        self._socket.close()
+        self._conversation.close()
 
 
 def _reason(error: OSError) -> str:
