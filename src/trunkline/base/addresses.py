@@ -150,6 +150,17 @@ def is_mapped(address: int) -> bool:
     return address >> 32 == 0xFFFF
 
 
+def octets_of(address: int) -> bytes:
+    """4 or 16, in network order."""
+    return (address & ~MAPPED).to_bytes(4, "big") if is_mapped(address) else address.to_bytes(16, "big")
+
+
+def from_octets(data: bytes | memoryview) -> int:
+    """The address of either family that 4 or 16 octets are."""
+    value = int.from_bytes(data, "big")
+    return MAPPED | value if len(data) == 4 else value
+
+
 def format_address(address: int) -> str:
     return format_ipv4(address & 0xFFFFFFFF) if is_mapped(address) else format_ipv6(address)
 

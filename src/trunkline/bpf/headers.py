@@ -15,7 +15,7 @@ does.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from trunkline.base.addresses import MAPPED, is_mapped
+from trunkline.base.addresses import is_mapped
 from trunkline.base.log import Logger
 from trunkline.bpf import layout as program
 from trunkline.bpf.keeper import Keeper
@@ -28,7 +28,7 @@ from trunkline.io.netdev.kernel import Readers
 from trunkline.io.netlink import Link
 from trunkline.io.ways import HostNetwork, Way
 from trunkline.model.tunnels import TUNNEL_TYPES
-from trunkline.packet.tunnels import Kind, Outer, header
+from trunkline.packet.tunnels import Kind, Outer, header, outer_ends
 
 _KINDS: Final = {
     ("geneve", frozenset[str]()): "GENEVE",
@@ -223,8 +223,7 @@ class Headers:
         """The header of a port for the fields of a tunnel, as the program has it."""
         port, fields = argument
         tunnel = self._by_port.get(port)
-        destination = _end(fields, "tun_dst", "tun_ipv6_dst")
-        source = _end(fields, "tun_src", "tun_ipv6_src")
+        source, destination = outer_ends(fields)
         way = self._way(destination, source, layout.get(fields, "pkt_mark")) if tunnel is not None else None
         if tunnel is None or way is None:
             return bytes(program.HEADER.packed.size)
@@ -261,8 +260,3 @@ class Headers:
         self._listen_no_more()
         self._network.close()
         self._network = None
-
-
-def _end(key: int, four: str, six: str) -> int:
-    value = layout.get(key, four)
-    return MAPPED | value if value else layout.get(key, six)

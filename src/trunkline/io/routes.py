@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from trunkline.base.addresses import MAPPED, is_mapped, prefix_mask
+from trunkline.base.addresses import MAPPED, from_octets, is_mapped, prefix_mask
 from trunkline.io.netlink import DUMP, Netlink, NetlinkError, attributes, listener
 from trunkline.proto.routes import Address, Route
 
@@ -23,11 +23,6 @@ _UNICAST, _LOCAL = 1, 2
 _MAIN, _LOCAL_TABLE = 254, 255
 _CLONED: Final = 0x200
 _BITS: Final = 128
-
-
-def _whole(data: memoryview) -> int:
-    value = int.from_bytes(data, "big")
-    return MAPPED | value if len(data) == 4 else value
 
 
 def _length(family: int, length: int) -> int:
@@ -69,7 +64,7 @@ class HostRoutes:
             values = dict(attributes(body[_ADDRESS.size :]))
             value = values.get(_IFA_LOCAL, values.get(_IFA_ADDRESS))
             if value is not None and index in names and family in (socket.AF_INET, socket.AF_INET6):
-                address = Address(_whole(value), _length(family, length))
+                address = Address(from_octets(value), _length(family, length))
                 found[names[index]] = (*found.get(names[index], ()), address)
         return found
 
@@ -91,9 +86,9 @@ class HostRoutes:
             if device is None:
                 continue
             empty = MAPPED if family == socket.AF_INET else 0
-            prefix = _whole(values[_RTA_DST]) if _RTA_DST in values else empty
-            gateway = _whole(values[_RTA_GATEWAY]) if _RTA_GATEWAY in values else 0
-            source = _whole(values[_RTA_PREFSRC]) if _RTA_PREFSRC in values else None
+            prefix = from_octets(values[_RTA_DST]) if _RTA_DST in values else empty
+            gateway = from_octets(values[_RTA_GATEWAY]) if _RTA_GATEWAY in values else 0
+            source = from_octets(values[_RTA_PREFSRC]) if _RTA_PREFSRC in values else None
             if source is None:
                 source = _source(gateway or prefix, addresses.get(device, ()))
             if source is None:

@@ -13,7 +13,7 @@ import socket
 import struct
 from typing import Final, NamedTuple
 
-from trunkline.base.addresses import MAPPED, is_mapped
+from trunkline.base.addresses import from_octets, is_mapped, octets_of
 from trunkline.io.netlink import (
     DUMP,
     Conversation,
@@ -108,16 +108,16 @@ class HostNetwork:
             values = dict(attributes(body[_ADDRESS.size :]))
             value = values.get(_IFA_LOCAL, values.get(_IFA_ADDRESS))
             if value is not None:
-                found.setdefault(index, []).append(_whole(value))
+                found.setdefault(index, []).append(from_octets(value))
         return found
 
     def way(self, destination: int, source: int, mark: int, links: dict[int, Link]) -> Way | None:
         """`source` 0: as the kernel chooses."""
         four = is_mapped(destination)
         family, bits = (socket.AF_INET, 32) if four else (socket.AF_INET6, 128)
-        fields = attribute(_RTA_DST, _octets(destination))
+        fields = attribute(_RTA_DST, octets_of(destination))
         if source:
-            fields += attribute(_RTA_SRC, _octets(source))
+            fields += attribute(_RTA_SRC, octets_of(source))
         if mark:
             fields += attribute(_RTA_MARK, struct.pack("=I", mark))
         request = _ROUTE.pack(family, bits, bits if source else 0, 0, 0, 0, 0, 0, 0)
@@ -130,14 +130,14 @@ class HostNetwork:
         if kind != _UNICAST or _RTA_OIF not in values or _RTA_ENCAP in values:
             return None
         link = links.get(int.from_bytes(values[_RTA_OIF], "little"))
-        source = source or (_whole(values[_RTA_PREFSRC]) if _RTA_PREFSRC in values else 0)
+        source = source or (from_octets(values[_RTA_PREFSRC]) if _RTA_PREFSRC in values else 0)
         if link is None or not source:
             return None
         hop = destination
         if _RTA_GATEWAY in values:
-            hop = _whole(values[_RTA_GATEWAY])
+            hop = from_octets(values[_RTA_GATEWAY])
         elif _RTA_VIA in values:
-            hop = _whole(values[_RTA_VIA][2:])
+            hop = from_octets(values[_RTA_VIA][2:])
         mtu = link.mtu
         for name, value in attributes(values[_RTA_METRICS]) if _RTA_METRICS in values else ():
             if name == _RTAX_MTU:
@@ -150,14 +150,3 @@ class HostNetwork:
             self._policies.close()
         for one in self._events:
             one.close()
-
-
-def _whole(data: memoryview) -> int:
-    value = int.from_bytes(data, "big")
-    return MAPPED | value if len(data) == 4 else value
-
-
-def _octets(address: int) -> bytes:
-    if is_mapped(address):
-        return (address & 0xFFFFFFFF).to_bytes(4, "big")
-    return address.to_bytes(16, "big")

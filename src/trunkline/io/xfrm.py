@@ -22,7 +22,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from trunkline.base.addresses import MAPPED, is_mapped
+from trunkline.base.addresses import is_mapped, octets_of
 from trunkline.io.netlink import ACK, DUMP, Conversation, attribute
 from trunkline.proto.preshared import Association
 
@@ -217,9 +217,8 @@ def _blocked(remote: int, protocol: int, port: int) -> bytes:
 
 def _octets(address: int) -> tuple[int, bytes]:
     """Family, and the address as the kernel has it: 16 bytes."""
-    if is_mapped(address):
-        return socket.AF_INET, (address & ~MAPPED).to_bytes(4, "big").ljust(16, b"\0")
-    return socket.AF_INET6, address.to_bytes(16, "big")
+    family = socket.AF_INET if is_mapped(address) else socket.AF_INET6
+    return family, octets_of(address).ljust(16, b"\0")
 
 
 def _spi(number: int) -> bytes:

@@ -1,11 +1,10 @@
 """OpenFlow's messages that make the datapath forget connections."""
 
+from trunkline.base.addresses import octets_of
 from trunkline.conntrack.flushing import Direction, Filter, NotThere, flush
 from trunkline.conntrack.tuples import REVERSED_TYPE
 from trunkline.ofproto.bridge import Bridge
 from trunkline.openflow.flushes import CtFlush, CtFlushZone, CtTuple
-
-_MAPPED = 0xFFFF << 32  # IPv4 in IPv6 (RFC 4291, 2.5.5.2)
 
 
 def flush_zone(bridge: Bridge, message: CtFlushZone) -> None:
@@ -40,8 +39,4 @@ def _direction(found: CtTuple, protocol: int) -> Direction:
 
 
 def _address(number: int) -> bytes | None:
-    if not number:
-        return None
-    if number & ~0xFFFFFFFF == _MAPPED:
-        return (number & 0xFFFFFFFF).to_bytes(4, "big")
-    return number.to_bytes(16, "big")
+    return octets_of(number) if number else None

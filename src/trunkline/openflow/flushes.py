@@ -8,7 +8,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
-from trunkline.base.addresses import format_ipv4, format_ipv6
+from trunkline.base.addresses import format_address, is_mapped
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.properties import pack_property, properties
 from trunkline.openflow.style import Style
@@ -46,7 +46,6 @@ _SIZES: Final = {0: 16, 1: 16, 2: 2, 3: 2, 4: 2, 5: 1, 6: 1}
 _ICMP: Final = (1, 58)
 _HEAD: Final = Struct("!B7x")
 _NESTED: Final = 4  # bytes of padding before what is nested
-_MAPPED: Final = 0xFFFF
 
 
 def _decode(envelope: Envelope) -> CtFlush:
@@ -75,7 +74,7 @@ def _decode_tuple(data: bytes, families: set[bool]) -> CtTuple:
             raise DecodeError("OFPBPC_BAD_LEN")
         number = int.from_bytes(value[:size], "big")
         if kind in (_SOURCE, _DESTINATION) and number:
-            families.add(number >> 32 == _MAPPED)
+            families.add(is_mapped(number))
             if len(families) > 1:
                 raise DecodeError("OFPBPC_BAD_VALUE", "addresses of two families")
         if kind == _SOURCE:
@@ -126,8 +125,8 @@ def _encode_tuple(found: CtTuple, protocol: int) -> bytes:
 def tuple_text(found: CtTuple, protocol: int, ipv4: bool) -> str:
     family = "nw" if ipv4 else "ipv6"
     words = [
-        f"ct_{family}_src={_address_text(found.source)}",
-        f"ct_{family}_dst={_address_text(found.destination)}",
+        f"ct_{family}_src={format_address(found.source)}",
+        f"ct_{family}_dst={format_address(found.destination)}",
     ]
     if protocol in _ICMP:
         words.append(f"icmp_id={found.source_port},icmp_type={found.destination_port & 0xFF}")
@@ -137,12 +136,8 @@ def tuple_text(found: CtTuple, protocol: int, ipv4: bool) -> str:
     return ",".join(words)
 
 
-def _address_text(address: int) -> str:
-    return format_ipv4(address & 0xFFFFFFFF) if address >> 32 == _MAPPED else format_ipv6(address)
-
-
 def _text(flush: CtFlush, version: int, style: Style) -> str:
-    ipv4 = any(address >> 32 == _MAPPED for address in (*flush.original[:2], *flush.reply[:2]))
+    ipv4 = any(is_mapped(address) for address in (*flush.original[:2], *flush.reply[:2]))
     original = tuple_text(flush.original, flush.protocol, ipv4)
     reply = tuple_text(flush.reply, flush.protocol, ipv4)
     return f" zone={flush.zone or 0} '{original},ct_nw_proto={flush.protocol}' '{reply}'"

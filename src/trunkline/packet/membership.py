@@ -7,6 +7,7 @@ are not told apart: who wants a group from some sources wants it.  A *query* com
 
 from typing import Final, NamedTuple
 
+from trunkline.base.addresses import MAPPED, from_octets
 from trunkline.flow.key import FRAG_LATER
 from trunkline.packet.checksum import checksum, pseudo_header
 from trunkline.packet.parse import ICMPV6, IGMP, extension_headers
@@ -26,7 +27,6 @@ REPORTS: Final = frozenset((REPORT_V1, REPORT_V2, LEAVE, REPORT_V3))
 MLD_REPORTS: Final = frozenset((MLD_REPORT, MLD_DONE, MLD_REPORT_V2))
 
 _TAGS: Final = (b"\x81\x00", b"\x88\xa8")
-_MAPPED: Final = 0xFFFF << 32
 _HEADER: Final = 8
 _RECORD: Final = 4  # of a record, before its group
 _INCLUDING: Final = (1, 3)  # MODE_IS_INCLUDE, CHANGE_TO_INCLUDE_MODE: without a source, nothing is wanted
@@ -77,10 +77,10 @@ def _igmp(packet: bytes) -> Message | None:
         return None
     if checksum(message):
         return Message("IGMP", intact=False)
-    group = _MAPPED | int.from_bytes(message[4:8], "big")
+    group = from_octets(message[4:8])
     if kind == QUERY:
         source = int.from_bytes(packet[12:16], "big")
-        return Message("IGMP", _MAPPED | source if source else 0)
+        return Message("IGMP", MAPPED | source if source else 0)
     if kind == REPORT_V3:
         return Message("IGMP", changes=_records(message, 4), listed=True)
     return Message("IGMP", changes=(Change(group, kind != LEAVE),))
@@ -116,9 +116,9 @@ def _records(message: bytes, size: int) -> tuple[Change, ...]:
         if at + _RECORD + size > len(message):
             break
         sources = int.from_bytes(message[at + 2 : at + 4], "big")
-        group = int.from_bytes(message[at + _RECORD : at + _RECORD + size], "big")
+        group = from_octets(message[at + _RECORD : at + _RECORD + size])
         if message[at] in _KINDS:
             wanted = bool(sources) or message[at] not in _INCLUDING
-            found.append(Change(group | (_MAPPED if size == 4 else 0), wanted))
+            found.append(Change(group, wanted))
         at += _RECORD + size + sources * size + message[at + 1] * 4
     return tuple(found)

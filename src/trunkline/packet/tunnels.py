@@ -52,6 +52,15 @@ class Outer(NamedTuple):
     destination: int
 
 
+def outer_ends(key: int) -> tuple[int, int]:
+    """Source and destination that a key's fields of a tunnel name, 0 where they name none."""
+    source, destination = get(key, "tun_src"), get(key, "tun_dst")
+    return (
+        MAPPED | source if source else get(key, "tun_ipv6_src"),
+        MAPPED | destination if destination else get(key, "tun_ipv6_dst"),
+    )
+
+
 class Kind(NamedTuple):
     """What else decides how a header looks: the type's name, the UDP port (of stt that of TCP), whether GRE
     counts packets, and extensions.  `carries` is the Ethernet type of packets without an Ethernet header, 0

@@ -10,7 +10,7 @@ Messages of IGMP and MLD have to be read, which no datapath does: their packets 
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from trunkline.base.addresses import format_address
+from trunkline.base.addresses import MAPPED, format_address
 from trunkline.flow import key as layout
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import multicast_token, ports_token, routers_token
@@ -32,7 +32,6 @@ _TO_IPV6: Final = layout.MASK["net_dst"]
 _TO_ALL: Final = (1 << 128) - 1
 _MULTICAST: Final = 1 << 40
 _BROADCAST: Final = (1 << 48) - 1
-_MAPPED: Final = 0xFFFF << 32
 _ALL_NODES: Final = 0xFF020000000000000000000000000001
 
 
@@ -57,8 +56,8 @@ def snoop(
             _message(x, table, came, vlan, REPORTS, "multicast traffic, flooding", flood, out)
             return
         x.look(_TO_IPV4)
-        address = _MAPPED | (x.key & _TO_IPV4) >> _TO
-        everybody = address >> 8 == _MAPPED >> 8 | 0xE00000
+        address = MAPPED | (x.key & _TO_IPV4) >> _TO
+        everybody = address >> 8 == MAPPED >> 8 | 0xE00000
     else:
         if protocol == ICMPV6:
             x.look(layout.bits("tp_src"))

@@ -25,7 +25,7 @@ from trunkline.ofproto.ports import OfPort
 from trunkline.ofproto.tunnel_options import FIELDS, RAW
 from trunkline.ofproto.tunnel_settings import INHERIT, TunnelSettings
 from trunkline.ofproto.tunnels import neighbour_token, routes_token, tunnels_token
-from trunkline.packet.tunnels import TUNNEL, Kind, Outer, header, may_carry, outer_of
+from trunkline.packet.tunnels import TUNNEL, Kind, Outer, header, may_carry, outer_ends, outer_of
 from trunkline.proto.routes import Route
 from trunkline.translate.action_set import UNSET, end
 from trunkline.translate.commit import flat
@@ -177,11 +177,10 @@ def _set(x: Walk, interface: OfPort, settings: TunnelSettings) -> None:
 def _push(x: Walk, interface: OfPort, settings: TunnelSettings) -> bool:
     """The switch writes the headers.  False: the way is not through a bridge, but the datapath knows one."""
     tunnels = x.bridge.fabric.tunnels
-    destination = _end(x.key, "tun_dst", "tun_ipv6_dst")
+    local, destination = outer_ends(x.key)
     x.reads.append(routes_token())
     routes = tunnels.shared.routes
     route = routes.lookup(destination, (x.key & _MARK) >> _MARK_AT)
-    local = _end(x.key, "tun_src", "tun_ipv6_src")
     bridge = x.bridge.fabric.bridges.get(route.device) if route is not None else None
     own = bridge.interfaces.get(of.OFPP_LOCAL) if bridge is not None else None
     if route is None or bridge is None or own is None or not _may_send_from(x, route, local):
@@ -213,11 +212,6 @@ def _push(x: Walk, interface: OfPort, settings: TunnelSettings) -> bool:
     )
     _push_header(x, interface, settings, bridge, own, Outer(own.mac, mac, source, destination))
     return True
-
-
-def _end(key: int, four: str, six: str) -> int:
-    value = layout.get(key, four)
-    return MAPPED | value if value else layout.get(key, six)
 
 
 def _may_send_from(x: Walk, route: Route, local: int) -> bool:
