@@ -14,8 +14,9 @@ from struct import Struct
 from typing import Final
 
 from trunkline.bpf import layout as program
-from trunkline.bpf.flows import NOTHING, key_of, summed
+from trunkline.bpf.flows import NOTHING, summed
 from trunkline.bpf.maps import Map, possible_cpus
+from trunkline.bpf.masks import masks_in, number_in
 from trunkline.dpif.provider import Statistics
 from trunkline.flow import key as layout
 from trunkline.upcall.taking_up import Left
@@ -28,8 +29,6 @@ _ACTION: Final = program.ACTION.packed
 _RECIRCULATE: Final = program.ACTIONS.index("RECIRCULATE")
 _END: Final = program.ACTIONS.index("END")
 _LONGEST: Final = 64  # elements of a list of actions
-
-_Mask = tuple[tuple[int, ...], tuple[int, ...]]  # all its words, and the places of those that are in the key
 
 
 def with_port(key: int, number: int) -> int:
@@ -70,49 +69,29 @@ def flows(maps: Mapping[str, Map], numbers: Mapping[int, int], since: float) -> 
 
     Raises BpfError.
     """
-    masks = _masks(maps["masks"])
+    masks = masks_in(maps["masks"])
     lists: dict[int, tuple[int, ...]] = {}
     counted, passed = statistics(maps), credits(maps)
     for name in ("flows", "wide_flows"):
         for key, value in maps[name].items():
             actions, place = _FLOW.unpack(value)
-            (number,) = Struct("=I").unpack_from(key, len(key) - 8)
+            mask = masks.get(number_in(key))
             total = counted.get(place, NOTHING)
             last = since if total.used is None else total.used
             packets, octets, *beside = passed.get(place, (0, 0, 0, 0))
             total = total._replace(packets=total.packets + beside[0], bytes=total.bytes + beside[1])
-            if number not in masks or (last < since and total.packets <= packets):
+            if mask is None or (last < since and total.packets <= packets):
                 continue
-            words, places = masks[number]
-            whole = [0] * program.ALL_WORDS
-            for at, word in zip(places, Struct(f"={len(places)}Q").unpack_from(key), strict=True):
-                whole[at] = word
-            found = key_of(tuple(whole))
+            found = mask.key_named(key)
             port = numbers.get((found & _PORT_MASK) >> _PORT)
             if port is None:
                 continue
             if actions not in lists:
                 lists[actions] = _recirculations(maps["actions"], actions)
             yield Left(
-                with_port(found, port), key_of(words), lists[actions], last, place, total, (packets, octets),
+                with_port(found, port), mask.whole(), lists[actions], last, place, total, (packets, octets),
                 last < since,
             )  # fmt: skip
-
-
-def _masks(one: Map) -> dict[int, _Mask]:
-    """Masks by number."""
-    found: dict[int, _Mask] = {}
-    record = program.MASK.packed
-    for number, value in enumerate(record.iter_unpack(one.range(0, one.entries))):
-        words, index, count = value[: program.KEY_WORDS], value[-3], value[-1]
-        whole = [0] * program.ALL_WORDS
-        if not count:
-            continue
-        places = tuple(index[:count])
-        for place, word in zip(places, words, strict=False):
-            whole[place] = word
-        found[number] = tuple(whole), places
-    return found
 
 
 def statistics(maps: Mapping[str, Map]) -> dict[int, Statistics]:

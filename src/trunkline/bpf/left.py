@@ -18,9 +18,11 @@ from trunkline.bpf import actions as encoding
 from trunkline.bpf import adopt, attach, inherit, meanings
 from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
-from trunkline.bpf.flows import Flows, FullError, beyond, key_of
+from trunkline.bpf.flows import Flows, totals
 from trunkline.bpf.loader import Program
-from trunkline.bpf.maps import Map, possible_cpus
+from trunkline.bpf.maps import Map
+from trunkline.bpf.masks import beyond
+from trunkline.bpf.numbers import FullError
 from trunkline.bpf.ports import Ports
 from trunkline.bpf.provider import CAPABILITIES, layout_digest
 from trunkline.bpf.system_calls import BpfError
@@ -82,11 +84,9 @@ class LeftDatapath(Sim):
     def _read(self) -> None:
         self._kernel.take_up(self._maps)
         for ufid, flow in self._kernel.flows.items():
-            whole = flow.mask.words + (0,) * (program.ALL_WORDS - len(flow.mask.words))
-            mask = key_of(whole) | _PACKET_TYPE
             self._found[ufid] = (
-                flow.mask.whole(flow.key),
-                mask,
+                flow.mask.key_named(flow.key),
+                flow.mask.whole() | _PACKET_TYPE,
                 self._kernel.meanings.actions(flow.statistics),
             )
 
@@ -113,11 +113,7 @@ class LeftDatapath(Sim):
         return counted._replace(packets=counted.packets + packets, bytes=counted.bytes + octets)
 
     def statistics(self) -> DatapathStatistics:
-        scratches = self._maps["scratches"]
-        values = scratches.range(0, scratches.entries)
-        size = scratches.stride // possible_cpus()
-        each = [program.TOTALS.packed.unpack_from(values, at) for at in range(0, len(values), size)]
-        hits, misses, lost, _ = (sum(column) for column in zip(*each, strict=True))
+        hits, misses, lost = totals(self._maps["scratches"])
         return DatapathStatistics(hits, misses, lost, len(self._found), self._kernel.config.masks)
 
     def drops(self, number: int) -> dict[str, int]:

@@ -28,12 +28,13 @@ from trunkline.bpf import actions as encoding
 from trunkline.bpf import adopt, attach, inherit, loader, meanings, probe
 from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
-from trunkline.bpf.flows import NOTHING, OPTIONS, Flows, FullError, beyond, fits
+from trunkline.bpf.flows import NOTHING, Flows, totals
 from trunkline.bpf.headers import Headers
 from trunkline.bpf.keeper import Keeper
-from trunkline.bpf.maps import possible_cpus
+from trunkline.bpf.masks import OPTIONS, beyond, fits
 from trunkline.bpf.meters import KernelMeters
 from trunkline.bpf.numbered import Numbered
+from trunkline.bpf.numbers import FullError
 from trunkline.bpf.pending import Pending
 from trunkline.bpf.ports import Ports
 from trunkline.bpf.ring import RingBuffer
@@ -559,10 +560,7 @@ class BpfDatapath:
         return flow._replace(statistics=_together(flow.statistics, self._flows.statistics(ufid)))
 
     def statistics(self) -> DatapathStatistics:
-        values = self._scratches.range(0, self._scratches.entries)  # each begins with its totals
-        size = self._scratches.stride // possible_cpus()
-        each = [program.TOTALS.packed.unpack_from(values, at) for at in range(0, len(values), size)]
-        hits, _, lost, _ = (sum(column) for column in zip(*each, strict=True))
+        hits, _, lost = totals(self._scratches)
         python = self._sim.statistics()
         return DatapathStatistics(
             hits - self._slow_packets + python.hits,
