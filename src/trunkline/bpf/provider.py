@@ -9,8 +9,8 @@ can carry it out.  What comes up from the kernel goes through the flows of the S
   says so; the Sim carries it out whole, recirculation, connection tracking and all.
 
 So correctness never hangs on what the program can do: an action, a field or a packet that is beyond it costs
-time, nothing else.  What goes up is decided in one place, `Kernel._orders`, from the capabilities and by
-bpf/actions.py.  Counters are the sum of the kernel's and the Sim's.
+time, nothing else.  What goes up is decided in one place, `Orders.of` (bpf/orders.py), by bpf/actions.py.
+Counters are the sum of the kernel's and the Sim's.
 
 The kernel forwards whether this process runs or not.
 """
@@ -24,17 +24,17 @@ from typing import Any, Final, Protocol
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
 from trunkline.base.log import Log
-from trunkline.bpf import actions as encoding
 from trunkline.bpf import adopt, attach, inherit, loader, meanings, probe
 from trunkline.bpf import layout as program
 from trunkline.bpf.connections import KernelStore
 from trunkline.bpf.flows import NOTHING, Flows, totals
 from trunkline.bpf.headers import Headers
 from trunkline.bpf.keeper import Keeper
-from trunkline.bpf.masks import OPTIONS, beyond, fits
+from trunkline.bpf.masks import OPTIONS, fits
 from trunkline.bpf.meters import KernelMeters
 from trunkline.bpf.numbered import Numbered
 from trunkline.bpf.numbers import FullError
+from trunkline.bpf.orders import Orders
 from trunkline.bpf.pending import Pending
 from trunkline.bpf.ports import Ports
 from trunkline.bpf.ring import RingBuffer
@@ -71,8 +71,6 @@ _ROOM: Final = 32 << 20  # bytes of records in this process; more stay in the ri
 _SORT: Final = 1.0  # seconds
 _HANDED_ON: Final = ("directions", "connections")
 """Maps that go from one process to the next as they are; all others are made anew."""
-_PLAIN: Final = 4096  # lists of actions whose orders are remembered
-_REST: Final = 2.0  # seconds that a cookie is known after its last flow has gone
 CAPABILITIES: Final = Capabilities(
     "ovs-system",
     layout.DATAPATH,
@@ -143,32 +141,16 @@ class BpfDatapath:
         self._queues = Queues()
         self._pending = Pending()
         self._heirs: dict[int, int] = {}  # flows that go on where an earlier process's stop
-        self._cookies: dict[int, dp.Userspace] = {}
-        self._next_cookie = 1
-        self._old_cookies: list[tuple[float, list[int]]] = []
-        self._questions = encoding.Questions(
-            self._cookie,
-            self._ports.devices.__contains__,
-            self.meters.is_inside,
-            lambda value: self._number("SET_TUNNEL", value),
-            self._headers.__contains__,
-            lambda port, fields: self._number("ENCAPSULATE", (port, fields)),
-            self._headers.is_layer3,
-            lambda actions: self._number("CONNTRACK", actions),
-        )
         self._connections = self.conntrack.store = KernelStore(maps, self.conntrack)
         self._trackings = Numbered[tuple[Any, ...]](maps["trackings"], self._tracking_record)
-        self._outers = Numbered[int](maps["outers"], outer_record)
-        self._numbered: dict[str, Numbered[Any]] = {
+        records: dict[str, Numbered[Any]] = {
             "CONNTRACK": self._trackings,
-            "SET_TUNNEL": self._outers,
+            "SET_TUNNEL": Numbered[int](maps["outers"], outer_record),
             "ENCAPSULATE": self._headers.numbered,
         }
-        self._fresh: list[int] = []  # cookies given out by the encoding under way,
-        self._fresh_numbers: list[tuple[str, int]] = []  # and numbers of arguments
+        self._orders = Orders(clock, self._ports, self.meters, self._headers, records)
         self._slow_packets = 0
         self._next_sort = 0.0
-        self._plain: dict[tuple[Any, ...], tuple[bytes, ...]] = {}  # orders of lists that only send
         self._full = ""  # what there was no room for, as it was last said
         self._readers = readers
         if readers is not None:
@@ -332,7 +314,7 @@ class BpfDatapath:
 
     def _plug(self, number: int, index: int, name: str, *, egress: bool) -> None:
         """Packets of a device are a port's, and the port's go to the device.  Raises DatapathError."""
-        self._plain.clear()
+        self._orders.ports_changed()
         try:
             self._headers.plug(index)
             self._ports.add(number, index, egress=egress)
@@ -348,7 +330,7 @@ class BpfDatapath:
         device = self._ports.devices.get(number)
         if device is not None:
             index, egress = device
-            self._plain.clear()
+            self._orders.ports_changed()
             self._ports.stop(number)
             self._keeper.remove(index, egress=egress)
             self._ports.remove(number)
@@ -396,7 +378,7 @@ class BpfDatapath:
             elif record.reason != _ACTION:
                 self._slow_packets += record.reason == _SLOW
                 sim.enter(record.packet, record.key)
-            elif (action := self._cookies.get(record.argument)) is not None:
+            elif (action := self._orders.action(record.argument)) is not None:
                 sim.upcall(record.packet, record.key, action)
         return sim.upcalls(limit)
 
@@ -406,8 +388,7 @@ class BpfDatapath:
 
     def run(self, now: float) -> None:
         self._sim.run(now)
-        for numbered in self._numbered.values():
-            numbered.run(now)
+        self._orders.run(now)
         self._headers.run(now)
         if now >= self._next_sort:
             self._next_sort = now + _SORT
@@ -415,9 +396,6 @@ class BpfDatapath:
             for name, count in self._ports.all_drops().items():
                 self._drop_counters[name].total = count
             self._flows.masks.sort()
-            while self._old_cookies and self._old_cookies[0][0] <= now:
-                for cookie in self._old_cookies.pop(0)[1]:
-                    del self._cookies[cookie]
 
     def next_timer(self) -> float | None:
         return self._sim.next_timer()
@@ -435,7 +413,7 @@ class BpfDatapath:
         if isinstance(change, FlowDelete):
             self._pending.delete(change.ufid)
             counted, dropped = self._flows.remove(change.ufid, now)
-            self._forget(dropped, now)
+            self._orders.forget(dropped, now)
             return _together(outcome, counted)
         if change.ufid in self._flows.flows or not self._is_late(change):
             self._install(change, now)
@@ -453,7 +431,10 @@ class BpfDatapath:
         layer3 = self._headers.is_layer3(layout.get(flow.key, "dp_in_port"))
         if flow.key & _PACKET_TYPE and not layer3:
             return  # no packet of the kernel's is like that
-        orders, slow = self._orders(flow)
+        orders, problem = self._orders.of(flow)
+        if problem is not None:
+            self._log.dbg("%s: flow %032x goes the slow path: %s", self.name, flow.ufid, problem)
+        slow = problem is not None
         mask = flow.mask if layer3 else flow.mask & ~_PACKET_TYPE
         if mask & OPTIONS and not fits(mask):
             mask &= ~OPTIONS
@@ -463,7 +444,7 @@ class BpfDatapath:
                 changed = self._flows.change(
                     flow.ufid, orders, now, slow=slow, actions=flow.actions, key=flow.key
                 )
-                self._forget(changed, now)
+                self._orders.forget(changed, now)
             else:
                 self._flows.add(flow.ufid, flow.key, mask, orders, now, slow=slow, actions=flow.actions)
         except (FullError, BpfError) as error:
@@ -472,68 +453,13 @@ class BpfDatapath:
                 self._full = str(error)
                 self._log.warn("%s: %s; packets are forwarded by this process", self.name, error)
             if flow.ufid in self._flows.flows:  # its actions there are old
-                self._forget(self._flows.remove(flow.ufid, now)[1], now)
+                self._orders.forget(self._flows.remove(flow.ufid, now)[1], now)
         if shared:
-            self._release(now)
-
-    def _release(self, now: float) -> None:
-        """Gives back the numbers of the encoding that has ended."""
-        for kind, number in self._fresh_numbers:
-            self._numbered[kind].release(number, now)
-        self._fresh_numbers.clear()
-
-    def _orders(self, flow: FlowPut) -> tuple[tuple[bytes, ...], bool]:
-        """What the kernel is to do with the flow's packets, and whether that is to send them up."""
-        self._fresh.clear()
-        self._fresh_numbers.clear()
-        problem = beyond(flow.key, flow.mask)
-        if problem is None:
-            plain = self._plain.get(flow.actions)
-            if plain is not None:
-                return plain, False
-            try:
-                orders = encoding.encode(self._questions, flow.key, flow.mask, flow.actions)
-                if len(self._plain) < _PLAIN and all(type(action) is dp.Output for action in flow.actions):
-                    self._plain[flow.actions] = orders
-                return orders, False
-            except encoding.Slow as error:
-                problem = str(error)
-                self._retire(list(self._fresh), self.clock.monotonic())
-                self._release(self.clock.monotonic())
-        self._log.dbg("%s: flow %032x goes the slow path: %s", self.name, flow.ufid, problem)
-        return encoding.slow_orders(), True
-
-    # ---- userspace actions
-
-    def _cookie(self, action: dp.Userspace) -> int:
-        """The number that stands for a userspace action in the kernel."""
-        number = self._next_cookie
-        self._next_cookie = number % 0xFFFFFFFF + 1
-        self._cookies[number] = action
-        self._fresh.append(number)
-        return number
-
-    def _number(self, kind: str, argument: Any) -> int | None:
-        number = self._numbered[kind].take(argument)
-        if number is not None:
-            self._fresh_numbers.append((kind, number))
-        return number
+            self._orders.release(now)
 
     def _tracking_record(self, actions: tuple[Any, ...]) -> bytes:
         action: dp.Conntrack = actions[0]
         return tracking_record(action, self._connections.policy(action.timeout or None))
-
-    def _forget(self, orders: tuple[bytes, ...] | None, now: float) -> None:
-        """A list of orders is not used any more."""
-        if orders:
-            found = map(encoding.userspace_cookie, orders)
-            self._retire([number for number in found if number is not None], now)
-            for kind, number in encoding.numbers(orders):
-                self._numbered[kind].release(number, now)
-
-    def _retire(self, cookies: list[int], now: float) -> None:
-        if cookies:
-            self._old_cookies.append((now + _REST, cookies))
 
     # ---- statistics
 
