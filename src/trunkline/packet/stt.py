@@ -30,6 +30,7 @@ _HAS_TAG: Final = 0x1000
 _VLAN: Final = b"\x81\0"
 _CSUM_OF_TCP, _CSUM_OF_UDP = 16, 6  # where they lie in these headers
 _MOST: Final = 0xFFFF
+_LEAST: Final = 16  # bytes of a frame in a segment
 _FRAMES: Final = 256  # that may be incomplete at once, of one tunnel port
 _BYTES: Final = 4 << 20
 
@@ -69,7 +70,8 @@ def segments(
 ) -> list[bytes]:
     """The segments of a frame around `inner`, which is complete; `header` is what the two above have made.
 
-    None longer than `room`, and none at all if `inner` is too long for a frame.
+    None longer than `room`, as far as IP allows one so small (68 bytes with its header: RFC 791), and none at
+    all if `inner` is too long for a frame.
     """
     port = _PORTS.unpack_from(header)[1]
     tag = 0
@@ -80,7 +82,7 @@ def segments(
     whole = _FRAME.pack(0, 0, 0, 0, 0, tag, context, 0) + inner
     if len(whole) > _MOST:
         return []
-    step = max(room - _PORTS.size, 64)
+    step = max(room - _PORTS.size, _LEAST)
     made = []
     for at in range(0, len(whole), step):
         part = whole[at : at + step]
