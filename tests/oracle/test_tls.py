@@ -175,6 +175,10 @@ def test_peers_that_speak_something_else(keys: Path) -> None:
                 b"",
             ):
                 said.append((speak(server.port, data), server.news(3 if data[:1] == b"{" else 2)))
+            for data in (b"{", b'{"', b'{"a', b'{ "id":1', b"{{{{{{", b"[[[[[["):  # and no more
+                with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                    connection.sendall(data)
+                said.append((data, server.news(3 if data[:2] == b'{"' else 2)))
             for newest in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
                 for certificate in ("", "x", "c"):
                     answer = handshake(server.port, keys, certificate, newest)

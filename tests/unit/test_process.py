@@ -17,6 +17,7 @@ import trunkline
 from support.control import Control
 from trunkline.daemons.preload import PACKAGES
 from trunkline.io.pidfile import read_pidfile
+from trunkline.io.privileges import PrivilegeError, find_user
 from trunkline.model.schemas import schema_path
 
 DAEMON = Path(__file__).parents[1] / "support" / "daemon.py"
@@ -200,14 +201,17 @@ def test_failures_reach_the_shell(daemons: Daemons) -> None:
     assert daemons.names() == set()
 
 
+_NOT_ROOT = "only root can use --user option" if os.geteuid() else ""
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         (["--nosuch"], "unrecognized option '--nosuch'"),
         (["-vnosuch"], 'processing "nosuch": no destination, level, or module "nosuch"'),
         (["--syslog-method=foo"], "unsupported syslog method 'foo'"),
-        (["--user=nosuchuser"], "user nosuchuser not found, aborting."),
-        (["--user=root:nosuchgroup"], "group nosuchgroup not found, aborting."),
+        (["--user=nosuchuser"], _NOT_ROOT or "user nosuchuser not found, aborting."),
+        (["--user=root:nosuchgroup"], _NOT_ROOT or "group nosuchgroup not found, aborting."),
         (["--pidfile=/nosuch/x"], "/nosuch/x.tmp: create failed (No such file or directory)"),
         (["argument"], "at most zero non-option arguments accepted; use --help for usage"),
     ],
@@ -215,6 +219,12 @@ def test_failures_reach_the_shell(daemons: Daemons) -> None:
 def test_wrong_command_lines(daemons: Daemons, options: list[str], text: str) -> None:
     refused = daemons.run(*options)
     assert (refused.returncode, refused.stderr) == (1, f"test-daemon: {text}\n")
+
+
+def test_only_root_becomes_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.io.privileges.os.geteuid", lambda: 1)
+    with pytest.raises(PrivilegeError, match=r"^only root can use --user option$"):
+        find_user("nosuch")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT")

@@ -199,6 +199,7 @@ class Log:
         self._target_sink: Sink | None = None
         self._reopen: Callable[[], str] | None = None
         self._close: Callable[[], None] | None = None
+        self._give: Callable[[int, int], None] | None = None
         self._loggers: dict[str, Logger] = {}
         for name in names:
             self.module(name)
@@ -221,9 +222,15 @@ class Log:
         self._target_sink = sink
         self._refresh_all()
 
-    def attach_file(self, sink: Sink, reopen: Callable[[], str], close: Callable[[], None]) -> None:
-        """The log file, with what ``vlog/reopen`` and ``vlog/close`` do to it."""
-        self._reopen, self._close = reopen, close
+    def attach_file(
+        self,
+        sink: Sink,
+        reopen: Callable[[], str],
+        close: Callable[[], None],
+        give: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """The log file, with what ``vlog/reopen``, ``vlog/close`` and ``--user`` do to it."""
+        self._reopen, self._close, self._give = reopen, close, give
         self.attach("file", sink)
 
     @property
@@ -238,6 +245,11 @@ class Log:
     def close_file(self) -> None:
         if self._close is not None:
             self._close()
+
+    def give_file(self, uid: int, gid: int) -> None:
+        """Makes the log file another user's.  Raises OSError."""
+        if self._give is not None:
+            self._give(uid, gid)
 
     # -- messages ---------------------------------------------------------------------------------------
 

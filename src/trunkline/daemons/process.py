@@ -104,7 +104,7 @@ class _Settings(NamedTuple):
 
     daemonize: Daemonize
     unixctl: str | None  # a path, "" for the default, None for no control socket
-    user: str
+    user: str | None
     tls: TlsFiles
     confined: bool
     accept_module: str = "stream"
@@ -133,11 +133,11 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
         settings = _settings(program.name, log, parsed.options, directories)
         settings = settings._replace(accept_module=program.accept_module)
         run = program.configure(Parsed(own, parsed.arguments), directories)
-        if settings.user:
+        if settings.user is not None:
             from trunkline.daemons.preload import preload
 
             preload()
-            become(settings.user, datapath=program.datapath)
+            become(settings.user, log, datapath=program.datapath)
         daemonize = settings.daemonize
         daemonize.start()
         log.pid = os.getpid()
@@ -226,7 +226,7 @@ def _settings(program: str, log: Log, options: Found, directories: Directories) 
             overwrite="overwrite-pidfile" in given,
         ),
         "" if unixctl is None else None if unixctl == "none" else absolute(unixctl, directories.run),
-        given.get("user") or "",
+        given.get("user"),
         tls_options.files_from(options),
         "no-self-confinement" not in given,
         recording=_recording(options, directories),

@@ -48,7 +48,7 @@ class LogFile:
             logger.info("closing log file")
             os.close(self._descriptor)
         self._descriptor = descriptor
-        self._log.attach_file(self.write, self.open, self.close)
+        self._log.attach_file(self.write, self.open, self.close, self.give)
         logger.info("opened log file %s", self.path)
         return ""
 
@@ -57,6 +57,10 @@ class LogFile:
             os.write(self._descriptor, f"{line}\n".encode("utf-8", "surrogateescape"))
         except OSError:
             pass  # a full disk must not stop a switch
+
+    def give(self, uid: int, gid: int) -> None:
+        if self._descriptor >= 0:
+            os.fchown(self._descriptor, uid, gid)
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -7,6 +7,8 @@ import pwd
 import struct
 from typing import Final
 
+from trunkline.base.log import Log
+
 # Numbers of capabilities (capabilities(7)).
 _NET_BIND_SERVICE, _NET_BROADCAST, _NET_ADMIN, _NET_RAW, _IPC_LOCK = 10, 11, 12, 13, 14
 _PR_SET_KEEPCAPS: Final = 8
@@ -20,44 +22,44 @@ class PrivilegeError(Exception):
 
 
 def find_user(text: str) -> tuple[int, int]:
-    """User and group ids of ``USER[:GROUP]`` or ``:GROUP``.  Raises PrivilegeError."""
-    user, colon, group = text.partition(":")
-    uid, gid = os.getuid(), os.getgid()
-    if user:
-        try:
-            entry = pwd.getpwnam(user)
-        except KeyError:
-            raise PrivilegeError(f"user {user} not found, aborting.") from None
-        uid, gid = entry.pw_uid, entry.pw_gid
-    if colon and group:
-        try:
-            gid = grp.getgrnam(group).gr_gid
-        except KeyError:
-            raise PrivilegeError(f"group {group} not found, aborting.") from None
-    return uid, gid
+    """User and group ids of ``USER[:GROUP]`` or ``:GROUP``; what is left out is this process's, or the user's
+    own group.  Raises PrivilegeError: there is none, the user is not of that group, or we may not."""
+    if os.geteuid() != 0:
+        raise PrivilegeError("only root can use --user option")
+    name, _, group = text.partition(":")
+    try:
+        user = pwd.getpwnam(name) if name else pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise PrivilegeError(f"user {name} not found, aborting.") from None
+    if not group:
+        return user.pw_uid, user.pw_gid if name else os.getgid()
+    try:
+        found = grp.getgrnam(group)
+    except KeyError:
+        raise PrivilegeError(f"group {group} not found, aborting.") from None
+    if found.gr_gid != user.pw_gid and user.pw_name not in found.gr_mem:
+        wrong = f"user {user.pw_name} is not in group {group}"
+        raise PrivilegeError(f"Invalid --user option {text} ({wrong}), aborting.")
+    return user.pw_uid, found.gr_gid
 
 
-def become(text: str, *, datapath: bool) -> None:
-    """Changes this process to ``USER[:GROUP]``, keeping the capabilities that a daemon needs.
+def become(text: str, log: Log, *, datapath: bool) -> None:
+    """Changes this process to ``USER[:GROUP]``, keeping the capabilities that a daemon needs and no other
+    groups; the file of `log` goes to that user, who has to open it again.
 
     `datapath` daemons keep those for devices as well.  Raises PrivilegeError.
     """
     uid, gid = find_user(text)
-    if os.geteuid() != 0:
-        raise PrivilegeError("--user option requires root privileges, aborting.")
     kept = [_IPC_LOCK, _NET_BIND_SERVICE]
     if datapath:
         kept += [_NET_ADMIN, _NET_BROADCAST, _NET_RAW]
     library = ctypes.CDLL(None, use_errno=True)
-    user = text.partition(":")[0]
     try:
         if library.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_KEEPCAPS)")
+        log.give_file(uid, gid)
         os.setgid(gid)
-        if user:
-            os.initgroups(user, gid)
-        else:
-            os.setgroups([gid])
+        os.setgroups([])
         os.setuid(uid)
         mask = sum(1 << number for number in kept)
         header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)

@@ -359,7 +359,7 @@ class Sockets:
         self._contexts: dict[bool, ssl.SSLContext] = {}  # the last good ones, of a server and of a client
         # What was said of the settings: not once more with every connection.
         self._said: set[Line] = set(complaints(tls)) if _given(tls) else set()
-        self._limits = [RateLimit(10, 25) for _ in range(3)]
+        self._limits = RateLimit(10, 25), RateLimit(10, 25), RateLimit()
 
     def close(self) -> None:
         """Closes every listener."""
@@ -531,7 +531,7 @@ class Sockets:
             error = handshake_error(refused.error, "SSL_accept")
             lines = error.lines if isinstance(error, TlsError) else ()
             say(self._log, lines, self._limits[0])
-            if refused.first[:1] == b"{":
+            if refused.first[:2] == b'{"':
                 text = f"{name}: received JSON-RPC data on SSL channel"
                 say(self._log, [(WARN, text)], self._limits[1])
             reason = error_text(error)

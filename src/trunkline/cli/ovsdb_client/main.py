@@ -127,7 +127,7 @@ def main() -> None:
         fail(f"unknown command '{parsed.arguments[0]}'; use --help for help")
     function = _function(command)  # before another user, who may not read the library, is taken on
     if "user" in options:
-        _become(options["user"] or "")
+        _become(options["user"] or "", log)
     try:
         serving: Callable[[], None] = _nothing
         end: Callable[[], None] = _nothing
@@ -205,10 +205,21 @@ def _take(options: Found, directories: Directories) -> Log:
             _inform(name, directories)
         if name == "timeout":
             _timeout(argument)
+        if name == "user":
+            _find_user(argument or "")
         style_from_options([(name, argument)])
         log_options.apply_option(log, name, argument, directories)
         tls_options.mind(log, name, argument)
     return log
+
+
+def _find_user(text: str) -> None:
+    from trunkline.io.privileges import PrivilegeError, find_user
+
+    try:
+        find_user(text)
+    except PrivilegeError as error:
+        raise Failure(str(error)) from None
 
 
 def _inform(name: str, directories: Directories) -> NoReturn:
@@ -230,7 +241,7 @@ def _function(command: Command) -> Callable[[Context], None]:
     return function
 
 
-def _become(user: str) -> None:
+def _become(user: str, log: Log) -> None:
     from importlib import import_module
 
     from trunkline.io.privileges import PrivilegeError, become
@@ -244,7 +255,7 @@ def _become(user: str) -> None:
     ):
         import_module(f"trunkline.{name}")
     try:
-        become(user, datapath=False)
+        become(user, log, datapath=False)
     except PrivilegeError as error:
         fail(str(error))
 
