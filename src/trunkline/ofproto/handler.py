@@ -4,19 +4,26 @@ One function a kind of message, in a table.  What is in no table is refused with
 Hello, echo and messages that cannot be decoded are the connection's business and do not come here.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
-from trunkline.ofproto import bundles, connections, deletions, flow_monitors, group_mods, meter_mods
+from trunkline.ofproto import (
+    bundles,
+    connections,
+    deletions,
+    flow_monitors,
+    group_mods,
+    meter_mods,
+    statistics,
+)
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
 from trunkline.ofproto.flow_mods import Refused
-from trunkline.ofproto.rules import TABLES, Rule, age_nanoseconds, age_seconds
-from trunkline.ofproto.selection import Selection
-from trunkline.ofproto.table_features import ACTIONS12, GOTO_TABLE, INSTRUCTIONS, rename, table_features
+from trunkline.ofproto.rules import TABLES
+from trunkline.ofproto.table_features import rename, table_features
 from trunkline.ofproto.tunnel_options import OptionError
 from trunkline.openflow import groups as groups_wire
 from trunkline.openflow import messages as m
@@ -43,7 +50,6 @@ _CAPABILITIES: Final = (
 _ACTIONS10: Final = 0xFFF
 _OPENFLOW12: Final = 3
 _OPENFLOW13: Final = 4
-_FLOWS_AT_ONCE: Final = 150
 _CHANGES: Final = frozenset(
     (
         m.FlowMod,
@@ -317,119 +323,6 @@ def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
     execute(bridge, message.metadata.value, Packet(message.data), actions)
 
 
-def _flow_stats(bridge: Bridge, client: Client, message: m.FlowStatsRequest) -> Iterator[m.Message | None]:
-    message = message._replace(match=bridge.flows.placed(message.match))
-    bridge.fabric.refresh()
-    return _flow_replies(bridge.flows.snapshot(Selection(*message)), bridge.clock.monotonic())
-
-
-def _flow_replies(tables: Iterable[Iterator[Rule | None]], now: float) -> Iterator[m.Message | None]:
-    """Flows by table and falling priority, so many at a time that a step stays short."""
-    waiting: list[m.FlowStats] = []
-    for rules in tables:
-        by_priority: dict[int, list[Rule]] = {}
-        for rule in rules:
-            if rule is None:
-                yield None
-            else:
-                by_priority.setdefault(rule.priority, []).append(rule)
-        for priority in sorted(by_priority, reverse=True):
-            for rule in by_priority[priority]:
-                if len(waiting) == _FLOWS_AT_ONCE:
-                    yield m.FlowStatsReply(tuple(waiting), True)
-                    waiting.clear()
-                waiting.append(_flow(rule, now))
-    yield m.FlowStatsReply(tuple(waiting))
-
-
-def _flow(rule: Rule, now: float) -> m.FlowStats:
-    return m.FlowStats(
-        rule.match,
-        rule.priority,
-        rule.table,
-        rule.actions,
-        rule.cookie,
-        age_nanoseconds(now, rule.created),
-        rule.idle_timeout,
-        rule.hard_timeout,
-        age_seconds(now, rule.counters.used),
-        age_seconds(now, rule.modified),
-        rule.counters.packets,
-        rule.counters.bytes,
-        rule.importance,
-        rule.flags,
-    )
-
-
-def _aggregate(bridge: Bridge, client: Client, message: m.AggregateStatsRequest) -> m.Message:
-    message = message._replace(match=bridge.flows.placed(message.match))
-    bridge.fabric.refresh()
-    packets = octets = flows = 0
-    for rule in bridge.flows.select(Selection(*message)):
-        flows += 1
-        packets += rule.counters.packets
-        octets += rule.counters.bytes
-    return m.AggregateStatsReply(packets, octets, flows)
-
-
-def _table_stats(bridge: Bridge, client: Client, message: m.TableStatsRequest) -> m.Message:
-    bridge.fabric.refresh()
-    tables = []
-    limits = bridge.flows.limits
-    for number in range(TABLES):
-        counters = bridge.flows.tables.counters.get(number)
-        hidden = bridge.hidden if number == 0 else 0
-        stats = m.TableStats(
-            number,
-            max(bridge.flows.size(number) - hidden, 0),
-            counters.lookups if counters else 0,
-            counters.matched if counters else 0,
-            name=limits.name(number),
-            max_entries=limits.limit(number),
-            miss_config=bridge.table_miss.get(number, of.OFPTC11_TABLE_MISS_CONTROLLER),
-        )
-        tables.append(stats._replace(**_table_abilities(client.connection.version, number)))
-    return m.TableStatsReply(tuple(tables))
-
-
-# What the statistics of tables say of them in 1.0 to 1.2, as bits of these versions: fields of 1.0's match
-# and of 1.1's, OXM fields of 1.2 by number, actions and instructions by number.
-_WILDCARDS10: Final = 0x3FFFFF
-_MATCH11: Final = 0xFBFF
-_MATCH12: Final = 0x101FFFFFFFFD
-_ACTIONS11: Final = sum(1 << number for number in range(25) if number not in (11, 12))
-_SET12: Final = 0xFFFFFFBDD
-_EVERY_BIT: Final = (1 << 64) - 1
-
-
-def _table_abilities(version: int, number: int) -> dict[str, Any]:
-    """The part of a table's statistics that says what it can do; nothing from 1.3 on (table features)."""
-    if version == 1:
-        return {"wildcards": _WILDCARDS10}
-    instructions = INSTRUCTIONS | (GOTO_TABLE if number < TABLES - 1 else 0)
-    if version == 2:
-        return {
-            "wildcards": _MATCH11,
-            "match": _MATCH11,
-            "instructions": instructions,
-            "write_actions": _ACTIONS11,
-            "apply_actions": _ACTIONS11,
-        }
-    if version == 3:
-        return {
-            "wildcards": _MATCH12,
-            "match": _MATCH12,
-            "instructions": instructions,
-            "write_actions": ACTIONS12,
-            "apply_actions": ACTIONS12,
-            "write_set_fields": _SET12,
-            "apply_set_fields": _SET12,
-            "metadata_match": _EVERY_BIT,
-            "metadata_write": _EVERY_BIT,
-        }
-    return {}
-
-
 def _description(bridge: Bridge, client: Client, message: m.DescriptionRequest) -> m.Message:
     config = bridge.config
     return m.DescriptionReply(
@@ -439,27 +332,8 @@ def _description(bridge: Bridge, client: Client, message: m.DescriptionRequest) 
 
 def _port_descriptions(bridge: Bridge, client: Client, message: m.PortDescriptionRequest) -> m.Message:
     return m.PortDescriptionReply(
-        tuple(describe(bridge.interfaces[n]) for n in _asked_ports(bridge, message.port))
+        tuple(describe(bridge.interfaces[n]) for n in statistics.asked_ports(bridge, message.port))
     )
-
-
-def _port_stats(bridge: Bridge, client: Client, message: m.PortStatsRequest) -> m.Message:
-    bridge.fabric.refresh()
-    now = bridge.clock.monotonic()
-    return m.PortStatsReply(
-        tuple(
-            m.PortStats(
-                n, *bridge.port_statistics(n).reported, duration=age_nanoseconds(now, bridge.plugged_at[n])
-            )
-            for n in _asked_ports(bridge, message.port)
-        )
-    )
-
-
-def _asked_ports(bridge: Bridge, port: int) -> list[int]:
-    if port == of.OFPP_ANY:
-        return sorted(bridge.interfaces)
-    return [port] if port in bridge.interfaces else []
 
 
 def _port_mod(bridge: Bridge, client: Client, message: m.PortMod) -> None:
@@ -469,19 +343,6 @@ def _port_mod(bridge: Bridge, client: Client, message: m.PortMod) -> None:
     if port.mac != message.hardware_address:
         raise Refused("OFPPMFC_BAD_HW_ADDR")
     bridge.set_port_bits(message.port, message.config, message.mask)
-
-
-def _queue_stats(bridge: Bridge, client: Client, message: m.QueueStatsRequest) -> m.Message:
-    """Each port has queue 0, of which nothing is counted: there is no quality of service yet."""
-    if message.port in (of.OFPP_ALL, of.OFPP_ANY):
-        ports = sorted(bridge.interfaces)
-    elif message.port in bridge.interfaces:
-        ports = [message.port]
-    else:
-        raise Refused("OFPQOFC_BAD_PORT")
-    if message.queue not in (of.OFPQ_ALL, 0):
-        raise Refused("OFPQOFC_BAD_QUEUE")
-    return m.QueueStatsReply(tuple(m.QueueStats(port, 0, None, None, None) for port in ports))
 
 
 def _table_features(bridge: Bridge, client: Client, message: TableFeaturesRequest) -> Iterator[Any] | None:
@@ -501,14 +362,7 @@ def _table_features(bridge: Bridge, client: Client, message: TableFeaturesReques
 
 
 def _queue_config(bridge: Bridge, client: Client, message: m.QueueConfigRequest) -> m.Message:
-    if message.port == of.OFPP_ANY:
-        ports = sorted(bridge.interfaces)
-    elif message.port in bridge.interfaces:
-        ports = [message.port]
-    else:
-        raise Refused("OFPQOFC_BAD_PORT")
-    if message.queue not in (of.OFPQ_ALL, 0):
-        raise Refused("OFPQOFC_BAD_QUEUE")
+    ports = statistics.queue_ports(bridge, message.port, message.queue, (of.OFPP_ANY,))
     return m.QueueConfigReply(message.port, tuple(m.QueueConfig(port, 0) for port in ports))
 
 
@@ -585,14 +439,14 @@ _HANDLERS: Final[dict[type, Handler]] = {
     meters_wire.MeterConfigRequest: _meter_config,
     meters_wire.MeterFeaturesRequest: _meter_features,
     m.PacketOut: _packet_out,
-    m.FlowStatsRequest: _flow_stats,
-    m.AggregateStatsRequest: _aggregate,
-    m.TableStatsRequest: _table_stats,
+    m.FlowStatsRequest: statistics.flows,
+    m.AggregateStatsRequest: statistics.aggregate,
+    m.TableStatsRequest: statistics.tables,
     m.DescriptionRequest: _description,
     m.PortDescriptionRequest: _port_descriptions,
-    m.PortStatsRequest: _port_stats,
+    m.PortStatsRequest: statistics.ports,
     m.PortMod: _port_mod,
-    m.QueueStatsRequest: _queue_stats,
+    m.QueueStatsRequest: statistics.queues,
     m.QueueConfigRequest: _queue_config,
     TableFeaturesRequest: _table_features,
     m.TableDescriptionRequest: _table_descriptions,
