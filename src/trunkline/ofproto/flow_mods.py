@@ -9,7 +9,6 @@ an add over an existing flow keeps its counters unless told otherwise (always to
 that meets nothing adds in 1.0 and 1.1.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Any, Final, NamedTuple
@@ -23,6 +22,7 @@ from trunkline.ofproto.fabric import Fabric, RuleChange
 from trunkline.ofproto.groups import Group
 from trunkline.ofproto.journal import Journal
 from trunkline.ofproto.limits import Limits, TableSettings, Vacancy
+from trunkline.ofproto.mentions import Mentions
 from trunkline.ofproto.meters import Meter
 from trunkline.ofproto.rules import (
     MAX_PRIORITY,
@@ -31,13 +31,11 @@ from trunkline.ofproto.rules import (
     FlowTables,
     Rule,
     age_nanoseconds,
-    references,
 )
 from trunkline.ofproto.selection import DELETES, Selection, among, chosen
 from trunkline.ofproto.tunnel_options import OptionError, Options, number_of
 from trunkline.ofproto.tunnels import tunnels_token
 from trunkline.openflow import actions
-from trunkline.openflow.actions import Learn
 from trunkline.openflow.messages import FlowMod, FlowRemoved, Message
 from trunkline.openflow.monitors import OFPFME_ADDED, OFPFME_MODIFIED, OFPFME_REMOVED
 from trunkline.openflow.notices import TableStatus
@@ -101,10 +99,9 @@ class Flows:
         "_bridge",
         "_done",
         "_fabric",
+        "_mentions",
         "_serial",
-        "_teachers",
         "_timers",
-        "_users",
         "_vacancies",
         "author",
         "changes",
@@ -128,10 +125,7 @@ class Flows:
         self._vacancies: dict[int, Vacancy] = {}  # as they were at `begin`
         self.groups: dict[int, Group] = {}
         self.meters: dict[int, Meter] = {}
-        self._users: dict[tuple[type, int], dict[Rule, int]] = {}  # who names a group or meter
-        self._teachers: Counter[tuple[int, int]] = (
-            Counter()
-        )  # flows that learn and take back, by table, cookie
+        self._mentions = Mentions()
         self._bridge = bridge
         self._fabric = fabric
         self.clock = clock
@@ -384,12 +378,12 @@ class Flows:
     def users(self, kind: type, number: int) -> int:
         """How often flows name a group (actions.Group) or a meter (actions.Meter)."""
         self.settle()
-        return sum(self._users.get((kind, number), {}).values())
+        return self._mentions.count(kind, number)
 
     def delete_users(self, kind: type, number: int) -> list[FlowRemoved]:
         """A group or meter goes, and with it the flows that name it; returns what controllers are told."""
         self.settle()
-        rules = sorted(self._users.get((kind, number), ()), key=lambda rule: (rule.table, -rule.priority))
+        rules = self._mentions.users(kind, number)
         if not rules:
             return []
         return self._delete(rules, of.OFPRR_GROUP_DELETE if kind is actions.Group else of.OFPRR_METER_DELETE)
@@ -459,20 +453,9 @@ class Flows:
 
     def _taught(self, old: Sequence[Rule], new: Sequence[Rule]) -> None:
         """Takes back what was learned by flows that are gone, where they have said so (delete_learned)."""
-        gone = set()
-        for rules, by in ((new, 1), (old, -1)):
-            for rule in rules:
-                for action in () if rule.plain else rule.actions:
-                    if isinstance(action, Learn) and action.delete_learned:
-                        name = action.table, action.cookie
-                        self._teachers[name] += by
-                        if not self._teachers[name]:
-                            del self._teachers[name]
-                            gone.add(name)
-        for table, cookie in gone:
-            if (table, cookie) not in self._teachers:
-                gone_too = [rule for rule in self.tables.rules(table) if rule.cookie == cookie]
-                self._delete(gone_too, of.OFPRR_DELETE)
+        for table, cookie in self._mentions.untaught(old, new):
+            gone_too = [rule for rule in self.tables.rules(table) if rule.cookie == cookie]
+            self._delete(gone_too, of.OFPRR_DELETE)
 
     def install(self, rule: Rule) -> None:
         """A flow of the switch's own."""
@@ -501,16 +484,14 @@ class Flows:
             tables.retire(rule)
             self.limits.remove(rule)
             if not rule.plain:
-                self._forget_user(rule)
+                self._mentions.remove(rule)
         for rule in new:
             tables.insert(rule)
             if rule.hard_timeout or rule.idle_timeout:
                 self._watch(rule)
             self.limits.add(rule)
             if not rule.plain:
-                for name in references(rule.actions):
-                    users = self._users.setdefault(name, {})
-                    users[rule] = users.get(rule, 0) + 1
+                self._mentions.add(rule)
         tables.version += 1
         for rule in old:
             tables.discard(rule)  # nobody holds on to an older version yet
@@ -549,19 +530,12 @@ class Flows:
                 tell(self._removed(rule, of.OFPRR_DELETE))
             self.limits.remove(rule)
             if not rule.plain:
-                self._forget_user(rule)
+                self._mentions.remove(rule)
             self.tables.discard(rule)
         self.tables.leaving[rules[0].table] -= len(rules)
         self._fabric.changes += [RuleChange(self._bridge, one.table, one.value, one.mask) for one in rules]
         self._look_at_room(rules)
         self._taught(rules, ())
-
-    def _forget_user(self, rule: Rule) -> None:
-        for name in dict.fromkeys(references(rule.actions)):
-            users = self._users[name]
-            del users[rule]
-            if not users:
-                del self._users[name]
 
     # ---- time
 
