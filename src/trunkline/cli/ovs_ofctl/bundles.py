@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trunkline.cli.ovs_ofctl import Failure
+from trunkline.cli.ovs_ofctl.connection import AnyMessage, Switch
+from trunkline.cli.ovs_ofctl.names import reading
 from trunkline.cli.ovs_ofctl.packets import parse_packet_out
-from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, reading
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.flow.values import TextError
 from trunkline.io.files import lines_of_text
 from trunkline.model import openflow as of

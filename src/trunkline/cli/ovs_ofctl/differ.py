@@ -5,8 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from trunkline.cli.ovs_ofctl.connection import Switch, listed_flows, with_format
 from trunkline.cli.ovs_ofctl.flows import read_flows, send_flow_mods
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, listed_flows, reading, with_format, writing
+from trunkline.cli.ovs_ofctl.names import reading, writing
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.flow.match import Match
 from trunkline.flow.text import format_match
 from trunkline.model import openflow as of

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain
+from trunkline.cli.ovs_ofctl.connection import Switch, complain
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.openflow import messages as m
 from trunkline.openflow.style import integer
 

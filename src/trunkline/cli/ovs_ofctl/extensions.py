@@ -6,8 +6,9 @@ from typing import Final
 
 from trunkline.base.addresses import parse_ipv4, parse_ipv6
 from trunkline.cli.ovs_ofctl import Failure
+from trunkline.cli.ovs_ofctl.connection import AnyMessage, Switch, complain, with_format
 from trunkline.cli.ovs_ofctl.inspect import print_replies
-from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, complain, with_format
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.flow.text import key_values
 from trunkline.openflow.flushes import CtFlush, CtFlushZone, CtTuple
 from trunkline.openflow.formats import NXM

@@ -5,15 +5,9 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import (
-    Switch,
-    Tool,
-    complain,
-    listed_flows,
-    reading,
-    with_format,
-    writing,
-)
+from trunkline.cli.ovs_ofctl.connection import Switch, complain, listed_flows, with_format
+from trunkline.cli.ovs_ofctl.names import reading, writing
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.flow.match import Match
 from trunkline.flow.values import TextError
 from trunkline.io.files import lines_of_text

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.bundles import read_lines, send_bundle
+from trunkline.cli.ovs_ofctl.connection import Switch, complain
 from trunkline.cli.ovs_ofctl.flows import usable_formats
 from trunkline.cli.ovs_ofctl.inspect import print_replies
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, reading
+from trunkline.cli.ovs_ofctl.names import reading
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.flow.values import TextError
 from trunkline.model.openflow import OFPG_ALL, OFPG_ANY
 from trunkline.openflow import groups as g

@@ -4,7 +4,9 @@ import sys
 from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, complain, port_called, port_list
+from trunkline.cli.ovs_ofctl.connection import AnyMessage, Switch, complain
+from trunkline.cli.ovs_ofctl.names import port_called, port_list
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.style import Style, integer, version_suffix

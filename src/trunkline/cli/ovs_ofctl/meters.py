@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from trunkline.cli.ovs_ofctl.connection import AnyMessage, Switch, complain, with_format
 from trunkline.cli.ovs_ofctl.flows import usable_formats
 from trunkline.cli.ovs_ofctl.inspect import print_replies
-from trunkline.cli.ovs_ofctl.tool import AnyMessage, Switch, Tool, complain, with_format
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.openflow import meters as o
 from trunkline.openflow.meters_text import FORMATS, parse_meter
 

@@ -14,8 +14,10 @@ from typing import IO, Any
 from trunkline.base.counters import Counters
 from trunkline.base.targets import absolute
 from trunkline.cli.ovs_ofctl import PROGRAM, Failure
+from trunkline.cli.ovs_ofctl.connection import Switch
+from trunkline.cli.ovs_ofctl.names import reading, writing
 from trunkline.cli.ovs_ofctl.packets import parse_packet_out
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, reading, writing
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.cli.ovs_ofctl.watching import parse_watch
 from trunkline.daemons.commands import common_commands
 from trunkline.flow.values import TextError

@@ -6,7 +6,8 @@ from typing import Any
 
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.flows import note, read_flows
-from trunkline.cli.ovs_ofctl.tool import Tool, reading
+from trunkline.cli.ovs_ofctl.names import reading
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.model.openflow import OFPFC_ADD, VERSION_NAMES
 from trunkline.model.openflow_errors import ERRORS
 from trunkline.openflow import messages as m

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, reading
+from trunkline.cli.ovs_ofctl.connection import Switch, complain
+from trunkline.cli.ovs_ofctl.names import reading
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.flow.match import match
 from trunkline.flow.text import Draft, finish, key_values, set_word
 from trunkline.flow.values import TextError, parse_port

@@ -4,8 +4,10 @@ import sys
 from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
+from trunkline.cli.ovs_ofctl.connection import Switch, complain
 from trunkline.cli.ovs_ofctl.inspect import print_replies
-from trunkline.cli.ovs_ofctl.tool import Switch, Tool, complain, port_called, reading_tables
+from trunkline.cli.ovs_ofctl.names import port_called, reading_tables
+from trunkline.cli.ovs_ofctl.tool import Tool
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import parse_table

@@ -1,7 +1,7 @@
 """What ``monitor SWITCH watch:...`` asks for: which flows, and which of their changes."""
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.tool import Switch
+from trunkline.cli.ovs_ofctl.connection import Switch
 from trunkline.flow.shape import SHORTHANDS
 from trunkline.flow.text import Draft, finish, key_values, set_word
 from trunkline.flow.values import TextError, parse_port
