@@ -27,11 +27,11 @@ from trunkline.bridge.controllers import controllers_of, remotes_in_band
 from trunkline.bridge.devices import Devices
 from trunkline.bridge.flow_tables import FlowTableRows
 from trunkline.bridge.interfaces import Interfaces
+from trunkline.bridge.lanes import Lanes, MakeLane
 from trunkline.bridge.numbers import Numbers
 from trunkline.bridge.parts import (
     BridgePart,
     InterfacePart,
-    Lane,
     PortPart,
     Surroundings,
     UnknownDatapathError,
@@ -41,10 +41,8 @@ from trunkline.bridge.samples import CollectorSets
 from trunkline.bridge.settings import (
     InterfaceSettings,
     bridge_config,
-    flag,
     ignores_trunks,
     interface_settings,
-    number,
     port_config,
     random_mac,
     usable_mac,
@@ -53,7 +51,6 @@ from trunkline.bridge.settling import Settling, wanted_mac
 from trunkline.bridge.tracking import TimeoutPolicies
 from trunkline.bridge.tunnels import TunnelInterfaces
 from trunkline.ofproto.bridge import Bridge
-from trunkline.ofproto.clients import BUNDLE_IDLE
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.primaries import ControllerSettings
 from trunkline.ofproto.tunnels import Shared
@@ -62,7 +59,6 @@ from trunkline.ovsdb.replica import Replica
 from trunkline.ovsdb.rows import Row
 from trunkline.proto.routes import Address, Route
 
-MakeLane = Callable[[str], Lane]
 _Waiting = tuple[int, str, Uuid]  # turn, name and uuid of an interface that is to be added
 
 
@@ -74,11 +70,7 @@ class _Luggage(NamedTuple):
 
 
 class Switch:
-    """All bridges.
-
-    `make_lane` makes the datapath of a type ("system", ...) when a bridge wants it, or raises
-    UnknownDatapathError; `drop_lane` is told of a type that no bridge uses any more.
-    """
+    """All bridges; `make_lane` and `drop_lane` as Lanes has them."""
 
     def __init__(
         self,
@@ -95,8 +87,7 @@ class Switch:
         shared: Shared | None = None,
     ) -> None:
         self.bridges: dict[Uuid, BridgePart] = {}
-        self.lanes: dict[str, Lane] = {}
-        self._new_lanes: list[Lane] = []  # whose first ports are being added
+        self._lanes = Lanes(make_lane, drop_lane, clock)
         self.unwritten: set[Uuid] = set()  # interfaces whose status may differ from what was written
         self._settling = Settling(log, self.unwritten)
         self.tunnels = TunnelInterfaces(devices, shared or Shared(), log)
@@ -122,8 +113,6 @@ class Switch:
         self._whole_log = log
         self._log = log.module("bridge")
         self._ofproto_log = log.module("ofproto")
-        self._make_lane = make_lane
-        self._drop_lane = drop_lane
         self._surroundings = surroundings
         self._clock = clock
         self._random_bits = random_bits
@@ -143,7 +132,7 @@ class Switch:
         self._replica = replica
         self._tell_contested()
         if self._routes.root is not root:
-            self._configure_all()
+            self._configure_lanes()
         self._inherit()
         self._remove()
         self._configure_bridges()
@@ -154,31 +143,17 @@ class Switch:
         self._add_interfaces()
         self._set_ports()
         self._settling.settle()
-        self._drop_lanes()
-        self._timeout_policies.apply(replica, self._routes.root, self.lanes)
+        self._lanes.drop_unused()
+        self._timeout_policies.apply(replica, self._routes.root, self._lanes.all)
 
     def settle_lanes(self) -> None:
         """What is configured is there, flows too: new datapaths hear of it, unless packets are to wait."""
-        if self.interfaces.holding:
-            return
-        for lane in self._new_lanes:
-            since = self._clock.monotonic() - lane.datapath.max_idle
-            lane.datapath.take_up(lane.provider.left(since), lane.provider.settled)
-        self._new_lanes.clear()
+        self._lanes.settle()
 
-    def _configure_all(self) -> None:
+    def _configure_lanes(self) -> None:
         if self._routes.root is not None:
-            self.interfaces.holding = flag(self._routes.root.other_config, "flow-restore-wait")
-            for lane in self.lanes.values():
-                self._configure_lane(lane)
-
-    def _configure_lane(self, lane: Lane) -> None:
-        config = self._routes.root.other_config if self._routes.root is not None else {}
-        lane.datapath.holding = self.interfaces.holding
-        lane.datapath.max_idle = number(config, "max-idle", 10_000, 500) / 1000
-        lane.datapath.fabric.bundle_idle = float(number(config, "bundle-idle-timeout", 0) or BUNDLE_IDLE)
-        lane.datapath.flow_limit = number(config, "flow-limit", 200_000)
-        lane.provider.vlan_limit = number(config, "vlan-limit", 1) or 2
+            self._lanes.configure(self._routes.root.other_config)
+            self.interfaces.holding = self._lanes.holding
 
     def _tell_contested(self) -> None:
         """A port that two bridges have can only be in one of them, and so it is with interfaces and ports."""
@@ -358,7 +333,7 @@ class Switch:
             self._log.warn('ignoring bridge with invalid name "%s"', row.name)
             return None
         try:
-            lane = self._lane(type)
+            lane = self._lanes.get(type)
         except UnknownDatapathError:
             self._ofproto_log.warn("unknown datapath type %s", type)
             self._ofproto_log.warn("could not create datapath %s of unknown type %s", row.name, type)
@@ -385,20 +360,6 @@ class Switch:
         self._surroundings.bridge_came(bridge.bridge)
         self._surroundings.set_controllers(bridge.bridge, controllers.values())
         return bridge
-
-    def _lane(self, type: str) -> Lane:
-        lane = self.lanes.get(type)
-        if lane is None:
-            lane = self.lanes[type] = self._make_lane(type)
-            self._new_lanes.append(lane)
-            self._configure_lane(lane)
-        return lane
-
-    def _drop_lanes(self) -> None:
-        for type, lane in [(type, lane) for type, lane in self.lanes.items() if not lane.bridges]:
-            del self.lanes[type]
-            self._drop_lane(type)
-            lane.provider.close()
 
     def _find_controllers(self, row: Row) -> Mapping[Uuid, ControllerSettings]:
         rows = (self._replica.row("Controller", uuid) for uuid in row.controller)
@@ -585,8 +546,7 @@ class Switch:
         """Lets go of every device.  `remove`, of ``exit --cleanup``, also takes internal ports out of the
         system, and ends forwarding in the kernel; without it that goes on."""
         if remove:
-            for lane in self.lanes.values():
-                lane.provider.close()
+            self._lanes.close()
         self.interfaces.close_all(remove=remove)
         for bridge in self.bridges.values():
             self._surroundings.bridge_went(bridge.name)
