@@ -49,6 +49,7 @@ from trunkline.ovsdb.rows import Transaction
 from trunkline.ovsdb.schema import Schema
 from trunkline.proto.routes import Address, Route
 from trunkline.sim.datapath import Sim
+from trunkline.translate.result import Result
 from trunkline.upcall.complaints import ComplaintLog
 from trunkline.upcall.control import every_command
 from trunkline.upcall.datapath import Datapath
@@ -84,7 +85,7 @@ class _NoKernelDatapathError(Exception):
 
 
 class Switchd:
-    """The running daemon."""
+    """The running daemon; the driver of its datapaths (upcall/driver.py)."""
 
     def __init__(
         self,
@@ -151,8 +152,10 @@ class Switchd:
                     self.log.warn(_ON_SIM, error)
                 self._clear_kernel()
         sim = Sim(f"ovs-{type}", self.env.clock, seed=self.env.random.getrandbits(96))
-        datapath = Datapath(type, sim, Fabric(self, self.shared), self.env.clock, note, self.env.counters)
-        self._drive(datapath)
+        datapath = Datapath(
+            type, sim, Fabric(self, self.shared), self.env.clock, note, self.env.counters, self
+        )
+        self.datapaths[type] = datapath
         replaced = isinstance(self.devices, MachineDevices) and self.devices.replaces_system
         in_memory = type == "dummy" or (type == "system" and replaced)
         return Lane(type, datapath, sim, set(), in_memory=in_memory)
@@ -186,15 +189,9 @@ class Switchd:
             if isinstance(error, BpfError):
                 self.log.dbg("the verifier: %s", error.log)
             raise _NoKernelDatapathError(str(error)) from None
-        datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters)
-        self._drive(datapath)
+        datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters, self)
+        self.datapaths["system"] = datapath
         return Lane("system", datapath, kernel, set(), devices.held())
-
-    def _drive(self, datapath: Datapath) -> None:
-        datapath.counted = self._write_kept
-        datapath.stirred = self._datapath_stirred
-        datapath.complain = self._complaints.complain
-        self.datapaths[datapath.type_name] = datapath
 
     def _clear_kernel(self) -> None:
         """Ends what an earlier process has left at work in the kernel, and this one does not go on with."""
@@ -231,11 +228,14 @@ class Switchd:
         self._look_at_controllers = True
         self.client.changed.set()
 
-    def _datapath_stirred(self) -> None:
+    def stirred(self) -> None:
         """Packets have come in: what they made is sent once in a turn of the loop, however many they were."""
         if not self._stirred:
             self._stirred = True
             asyncio.get_running_loop().call_soon(self._send)
+
+    def complain(self, bridge: Bridge | None, key: int, result: Result) -> None:
+        self._complaints.complain(bridge, key, result)
 
     def run_datapaths(self) -> None:
         """Lets every datapath do what is due, sends what waits, and sees to it that this happens again."""
@@ -256,7 +256,7 @@ class Switchd:
             self.kept.write()
         self._schedule()
 
-    def _write_kept(self) -> None:
+    def counted(self) -> None:
         if self.kept is not None:
             self.kept.write()
 

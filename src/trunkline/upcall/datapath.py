@@ -46,6 +46,7 @@ from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
 from trunkline.translate.translate import DROP_REASONS, translate, translate_actions, translate_frozen
 from trunkline.translate.userspace import SLOW, slow_path
+from trunkline.upcall.driver import Driver, Nobody
 from trunkline.upcall.effects import apply, apply_snooping, sort
 from trunkline.upcall.megaflows import Index, Megaflow
 from trunkline.upcall.resuming import continuation, framed, thawed
@@ -70,8 +71,7 @@ _FETCH: Final = 0.5  # seconds between two fetches of statistics
 _EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
 
 
-Complain = Callable[[Bridge | None, int, Result], None]
-"""Logs a result's complaints; with the bridge and the key, of a packet that came in, also why it failed."""
+_NOBODY: Final = Nobody()
 
 
 def _exact(key: int) -> int:
@@ -100,6 +100,7 @@ class Datapath:
         clock: Clock,
         note: str = "",
         counters: Counters | None = None,
+        driver: Driver = _NOBODY,
     ) -> None:
         counters = counters if counters is not None else Counters()
         self._translations = counters.counter("xlate_actions")
@@ -136,9 +137,7 @@ class Datapath:
         self._round: Iterator[tuple[int, Statistics]] | None = None  # statistics that are being pushed
         self._ages: dict[int, None] = {}  # all ufids, those first that have not been used for longest
         self._taking_up: TakingUp | None = None
-        self.counted: Callable[[], None] = lambda: None  # before somebody is told what rules have counted
-        self.stirred: Callable[[], None] = lambda: None  # told by `attend`
-        self.complain: Complain = lambda bridge, key, result: None  # told what is wrong with packets
+        self._driver = driver
         fabric.execute = self._packet_out
         fabric.resume = self._resume
         fabric.refresh = self.fetch_statistics
@@ -195,10 +194,9 @@ class Datapath:
             self.revalidate()
 
     def attend(self) -> None:
-        """Deals with packets as they come in, and tells whoever drives the datapath (`stirred`): messages to
-        controllers may wait now, and `next_timer()` may be another."""
+        """Deals with packets as they come in, and tells the driver."""
         self.run()
-        self.stirred()
+        self._driver.stirred()
 
     def _take_up_some(self, taking_up: TakingUp, now: float) -> None:
         """One step: megaflows, then what the addresses that they have taught change about them, then the
@@ -303,7 +301,7 @@ class Datapath:
             result = translate(bridge, key)
             self._translations.total += 1
             if result.complaints:
-                self.complain(bridge, key, result)
+                self._driver.complain(bridge, key, result)
         apply(sort(result.effects), 1, octets, now)
         if result.slow:
             apply_snooping(result.effects, upcall.packet.frame, now)
@@ -319,7 +317,7 @@ class Datapath:
     def carry_out(self, packet: Packet, key: int, result: Result) -> None:
         """Does for one packet what its translation says; leaves no megaflow."""
         if result.complaints:
-            self.complain(None, key, result)
+            self._driver.complain(None, key, result)
         apply(sort(result.effects), 1, len(packet.frame), self.clock.monotonic())
         if result.slow:
             apply_snooping(result.effects, packet.frame, self.clock.monotonic())
@@ -351,7 +349,7 @@ class Datapath:
         bridge, key = found
         result = translate(bridge, key)
         if result.complaints:
-            self.complain(None, key, result)
+            self._driver.complain(None, key, result)
         apply_snooping(result.effects, upcall.packet.frame, self.clock.monotonic())
         self._translations.total += 1
         self._executions.total += 1
@@ -499,7 +497,7 @@ class Datapath:
         self._round = self._begin_round()
         while self._round is not None:
             self._push_some(now)
-        self.counted()
+        self._driver.counted()
 
     def _begin_round(self) -> Iterator[tuple[int, Statistics]]:
         self._round_began = self.clock.monotonic()
