@@ -39,22 +39,18 @@ from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import Fabric
 from trunkline.openflow.actions import Action
 from trunkline.openflow.continuations import Continuation
-from trunkline.openflow.messages import PacketIn
 from trunkline.packet.packet import Packet
-from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.frozen import recirculations_in
 from trunkline.translate.result import Result, SendToController
-from trunkline.translate.translate import DROP_REASONS, translate, translate_actions, translate_frozen
+from trunkline.translate.translate import DROP_REASONS, translate
 from trunkline.translate.userspace import SLOW, slow_path
+from trunkline.upcall.controllers import FromController, packet_in, resumed, sent_out
 from trunkline.upcall.driver import Driver, Nobody
 from trunkline.upcall.effects import apply, apply_snooping, sort
 from trunkline.upcall.megaflows import Index, Megaflow
-from trunkline.upcall.resuming import continuation, framed, thawed
 from trunkline.upcall.taking_up import Left, TakingUp
-from trunkline.upcall.tracked import RESUMED, pipeline_fields
 
 _DP_PORT: Final = layout.OFFSET["dp_in_port"]
-_PACKET_TYPE: Final = layout.MASK["packet_type"]
 _IN_PORT: Final = layout.OFFSET["in_port"]
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 _IN_PORT_MASK: Final = layout.MASK["in_port"]
@@ -125,7 +121,7 @@ class Datapath:
         self.ufid_on = True  # as upcall/show says it
         self.megaflows_on = True  # else each flow is for the very packet that made it
         self._next_fetch = clock.monotonic() + _FETCH
-        self._most = 0
+        self.most_megaflows = 0
         self.average_megaflows = 0
         self.counted_before = DatapathStatistics(0, 0, 0, 0, 0)  # what dpif-netdev/pmd-stats-show leaves out
         self.fetch_seconds = 0.0
@@ -338,7 +334,7 @@ class Datapath:
         self._ages[ufid] = None
         self.fabric.recirculations.hold(recirculations_in(result.actions))
         self._index.add(ufid, result.reads, result.lookups)
-        self._most = max(self._most, len(self.megaflows))
+        self.most_megaflows = max(self.most_megaflows, len(self.megaflows))
         return megaflow
 
     def _slowly(self, upcall: Upcall) -> None:
@@ -356,38 +352,21 @@ class Datapath:
         self.provider.execute(upcall.packet, upcall.key, result.actions, upcall.known)
 
     def _to_controller(self, upcall: Upcall, what: SendToController) -> None:
-        frame = upcall.packet.frame
-        if upcall.key & _PACKET_TYPE:  # what stands in the place of the Ethernet header (packet/headers.py)
-            frame = frame[14:]
-        metadata = pipeline_fields(
-            what.bridge.flows.options, what.metadata, upcall.key, tracked=what.conntracked
-        )
-        message = PacketIn(frame, metadata, what.reason, what.table, what.cookie, len(frame), what.userdata)
-        if what.paused:
-            frozen = self.fabric.recirculations.get(what.frozen)
-            if frozen is None:
-                return  # it has waited too long for somebody to look at it
-            message = message._replace(continuation=continuation(frozen, upcall.key))
-        what.bridge.clients.tell(message, what.controller_id)
+        frozen = self.fabric.recirculations.get(what.frozen) if what.paused else None
+        if what.paused and frozen is None:
+            return  # it has waited too long for somebody to look at it
+        what.bridge.clients.tell(packet_in(upcall, what, frozen), what.controller_id)
 
     def _resume(self, bridge: Bridge, data: bytes, metadata: int, state: Continuation) -> None:
         """A packet goes on where its walk stopped for a controller."""
-        frozen, port = thawed(bridge, metadata, state)
-        packet, kind = framed(Packet(data), metadata)
-        key = self.provider.key_of(packet.frame, port) | kind | metadata & RESUMED
-        result = translate_frozen(bridge, key, frozen)
-        self._translations.total += 1
-        self.carry_out(packet, key, result)
+        self._translated(resumed(self.provider, bridge, data, metadata, state))
 
     def _packet_out(self, bridge: Bridge, metadata: int, packet: Packet, actions: tuple[Action, ...]) -> None:
-        in_port = (metadata & _IN_PORT_MASK) >> _IN_PORT
-        interface = bridge.interfaces.get(in_port)
-        number = interface.datapath_port if interface is not None else None
-        packet, kind = framed(packet, metadata)
-        key = self.provider.key_of(packet.frame, number or 0) | kind
-        result = translate_actions(bridge, key | metadata & (layout.PIPELINE | TUNNEL), actions)
+        self._translated(sent_out(self.provider, bridge, metadata, packet, actions))
+
+    def _translated(self, sent: FromController) -> None:
         self._translations.total += 1
-        self.carry_out(packet, key, result)
+        self.carry_out(*sent)
 
     # ---- changes
 
@@ -609,10 +588,6 @@ class Datapath:
         """Off: every flow is for packets that are alike in all bits.  The flows that there are go."""
         self.megaflows_on = on
         self.purge()
-
-    @property
-    def most_megaflows(self) -> int:
-        return self._most
 
     def close(self) -> None:
         self.purge()
