@@ -131,4 +131,6 @@ def test_headers_go_on_and_off_as_with_the_original(original_switch: OriginalSwi
                     "table=1,priority=2,dl_type=0x0800,actions=output:4",
                 ]
                 sent += compare(original_switch, ours, flows, frame)
+    for beginning in ("encap(mpls)", "encap(mpls_mc)", "encap(mpls),encap(mpls)"):
+        sent += compare(original_switch, ours, [f"actions={beginning},encap(ethernet),output:2"], IP6)
     assert sent > 50

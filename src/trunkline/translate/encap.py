@@ -13,7 +13,7 @@ from trunkline.flow import key as layout
 from trunkline.openflow import actions as a
 from trunkline.translate.commit import LABELS, VLANS, Pending, label_bits, labels_of
 from trunkline.translate.frozen import stop
-from trunkline.translate.mpls import push
+from trunkline.translate.mpls import explicit_null, push
 from trunkline.translate.result import ACTION, Node
 from trunkline.translate.walk import Walk
 
@@ -73,7 +73,7 @@ def encap(x: Walk, action: a.Encap, _: object) -> bool:
         return _push_nsh(x, action)
     x.commit()
     if packet_type(x.key) == _ETHERNET:  # the whole frame becomes what the label is on
-        entry = label_bits([_BOTTOM | _TTL])
+        entry = label_bits([explicit_null(x.key >> _TYPE & 0xFFFF) | _BOTTOM | _TTL])
         _replace(x, _CONTENT, (kind & 0xFFFF) << _TYPE | entry)
     elif push(x, kind & 0xFFFF, None):
         return True

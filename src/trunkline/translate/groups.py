@@ -59,46 +59,51 @@ def group(x: Walk, number: int, _: object) -> bool | int:
 def _every(x: Walk, found: Group) -> None:
     x.effects.append(CountGroup(found, None))
     for i, bucket in enumerate(found.buckets):
-        if bucket_alive(x, i, bucket):
+        if bucket_alive(x, found, bucket):
             _bucket(x, found, i, CountBucket(found, i))
 
 
 def _one(x: Walk, found: Group, number: int | None) -> None:
+    """`number`: a bucket's place in the group; what is told, and hashed, is its name (Bucket.number)."""
     if number is None:
         x.note("no live bucket")
         return
-    x.note(f"using bucket {number}")
+    x.note(f"using bucket {found.buckets[number].number}")
     _bucket(x, found, number)
 
 
 def bucket_alive(
-    x: Walk, number: int, bucket: Bucket, *, told: bool = True, seen: set[int] | None = None
+    x: Walk, found: Group, bucket: Bucket, *, told: bool = True, seen: set[int] | None = None
 ) -> bool:
-    """A bucket that watches nothing is always alive; `told`: the explanation says why one is not.
+    """A bucket that watches nothing is always alive, but that a select group without weight never takes it.
 
+    `told`: the explanation says why one is not alive.
     `seen`: groups that have been looked at on behalf of one that watches them; they are looked at once, for
     groups may watch each other in a circle.
     """
     port, watched = bucket.watch_port, bucket.watch_group
-    if port == of.OFPP_ANY and watched == of.OFPG_ANY:
+    may_live = bucket.weight or found.type != wire.OFPGT_SELECT
+    if may_live and port == of.OFPP_ANY and watched == of.OFPG_ANY:
         return True
-    if port != of.OFPP_ANY and alive(x, port):
+    if may_live and port != of.OFPP_ANY and alive(x, port):
         return True
     seen = set() if seen is None else seen
-    if watched != of.OFPG_ANY and watched not in seen:
+    if may_live and watched != of.OFPG_ANY and watched not in seen:
         seen.add(watched)
         x.reads.append(group_token(x.bridge.name, watched))
         other = x.bridge.groups.get(watched)
-        buckets = other.buckets if other is not None else ()
-        if any(bucket_alive(x, i, one, told=told, seen=seen) for i, one in enumerate(buckets)):
+        if other is not None and any(
+            bucket_alive(x, other, one, told=told, seen=seen) for one in other.buckets
+        ):
             return True
     if told:
-        x.note(f"bucket {number}: not live due to port {port if port != of.OFPP_ANY else watched}")
+        number = port if port != of.OFPP_ANY else watched
+        x.note(f"bucket {bucket.number}: not live due to {f'port {number}' if number != of.OFPG_ANY else ''}")
     return False
 
 
 def _first_alive(x: Walk, found: Group) -> int | None:
-    return next((i for i, bucket in enumerate(found.buckets) if bucket_alive(x, i, bucket)), None)
+    return next((i for i, bucket in enumerate(found.buckets) if bucket_alive(x, found, bucket)), None)
 
 
 def _bucket(x: Walk, found: Group, number: int, counted: Effect | None = None) -> None:
@@ -110,7 +115,7 @@ def _bucket(x: Walk, found: Group, number: int, counted: Effect | None = None) -
     x.effects.append(counted or CountGroup(found, number))
     saved = x.key, x.fresh, x.why, x.was_mpls, x.bucket_at, x.conntracked
     if x.why is not None:
-        node = Node(BUCKET, f"bucket {number}", Chosen(found, number))
+        node = Node(BUCKET, f"bucket {found.buckets[number].number}", Chosen(found, number))
         x.why.append(node)
         x.why = node.children
     start, base, pending = len(x.out), x.base, x.pending
@@ -163,13 +168,10 @@ def _field_hash(x: Walk, found: Group) -> int:
 def _best(x: Walk, found: Group, value: int) -> int | None:
     best, chosen = 0, None
     for i, bucket in enumerate(found.buckets):
-        if not bucket.weight:
-            x.note(f"bucket {i}: not live due to ")
+        if not bucket_alive(x, found, bucket):
             continue
-        if not bucket_alive(x, i, bucket):
-            continue
-        score = (hashes.two_words(i, value) & _LOW) * bucket.weight
-        x.note(f"bucket {i}: score {score}")
+        score = (hashes.two_words(bucket.number, value) & _LOW) * bucket.weight
+        x.note(f"bucket {bucket.number}: score {score}")
         if score >= best:
             best, chosen = score, i
     return chosen
@@ -187,7 +189,7 @@ def _by_datapath_hash(x: Walk, found: Group, slots: tuple[int, ...]) -> bool | i
     x.look(len(slots) - 1 << _HASH.shift)
     for step in range(len(slots)):
         number = slots[(value + step) % len(slots)]
-        if bucket_alive(x, number, found.buckets[number], told=False):
+        if bucket_alive(x, found, found.buckets[number], told=False):
             _one(x, found, number)
             return bool(x.failure)
     _one(x, found, None)

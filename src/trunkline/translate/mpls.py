@@ -48,15 +48,19 @@ def _too_many(x: Walk, what: str) -> bool:
     return x.fail("Too many MPLS labels", text if x.telling or x.why is None else "")
 
 
+def explicit_null(kind: int) -> int:
+    """The label, in its place in an entry, in front of a packet of this EtherType (RFC 3032, 2.1)."""
+    return (2 if kind == _IPV6 else 0) << 12
+
+
 def _first_label(x: Walk) -> int:
     """The label for a packet without: explicit null, with the class and the time to live of its IP header."""
     kind = x.key >> _TYPE & 0xFFFF
     if kind not in (_IPV4, _IPV6):
         return _BOTTOM | _DEFAULT_TTL
     x.look(layout.MASK["ip_dscp"] | layout.MASK["nw_ttl"])
-    label = 2 if kind == _IPV6 else 0
     ttl = layout.get(x.key, "nw_ttl") or _DEFAULT_TTL
-    return label << 12 | (layout.get(x.key, "ip_dscp") & 7) << 9 | _BOTTOM | ttl
+    return explicit_null(kind) | (layout.get(x.key, "ip_dscp") & 7) << 9 | _BOTTOM | ttl
 
 
 def pop(x: Walk, kind: int, _: object) -> int | bool:
