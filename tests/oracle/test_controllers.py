@@ -472,3 +472,90 @@ def test_packets_to_a_controller_are_marked(side: Side) -> None:
         until(lambda: f"tos:{34 << 2:#x}" in subprocess.run(show, capture_output=True, text=True).stdout)
     finally:
         controller.stop()
+
+
+class Reader:
+    """A peer of a bridge that reads only when it is told to."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self.socket = peer
+        self._data = b""
+        peer.settimeout(60)
+
+    def until(self, xid: int) -> list[bytes]:
+        """All messages up to the reply to the barrier with that number."""
+        self.socket.sendall(HEADER.pack(1, BARRIER, 8, xid))
+        found: list[bytes] = []
+        end = HEADER.pack(1, BARRIER + 1, 8, xid)
+        while not found or found[-1] != end:
+            while len(self._data) < 8 or len(self._data) < int.from_bytes(self._data[2:4], "big"):
+                data = self.socket.recv(65536)
+                assert data
+                self._data += data
+            length = int.from_bytes(self._data[2:4], "big")
+            found.append(self._data[:length])
+            self._data = self._data[length:]
+        return found
+
+
+QUEUES = (  # of the bridge, of the controller: how many packets may wait
+    ("", "", 100),
+    ("10", "", 10),
+    ("", "20", 20),
+    ("10", "150", 150),
+    ("513", "", 100),
+    ("0", "", 100),
+    ("many", "", 100),
+)
+
+
+@pytest.mark.parametrize("service", [False, True], ids=("primary", "service"))
+def test_packets_that_wait_for_a_controller_that_does_not_read(sides: Sides, service: bool) -> None:
+    """It gets what the kernel holds, and behind it as many as may wait; those that came first."""
+    counts: list[list[int]] = []
+    for side in sides:
+        add = "add-br br0 -- set Bridge br0 datapath_type=dummy fail_mode=secure -- add-port br0 p1"
+        side.vsctl(*add.split())
+        counts.append([])
+        for of_bridge, of_controller, _ in QUEUES:
+            if service and of_controller:
+                continue
+            side.vsctl("clear", "Bridge", "br0", "other_config")
+            if of_bridge:
+                side.vsctl("set", "Bridge", "br0", f"other_config:controller-queue-size={of_bridge}")
+            counts[-1].append(packets_of_a_silent_reader(side, of_controller, service))
+        side.vsctl("clear", "Open_vSwitch", ".", "bridges")
+    sizes = [size for _, own, size in QUEUES if not (service and own)]
+    for found in counts:
+        assert [count - found[0] for count in found] == [size - 100 for size in sizes]
+
+
+def packets_of_a_silent_reader(side: Side, of_controller: str, service: bool) -> int:
+    listener = socket.socket(socket.AF_UNIX)
+    if service:
+        listener.connect(str(side.directory / "br0.mgmt"))
+        reader = Reader(listener)
+        hello = HEADER.pack(1, 9, 12, 2) + b"\0\0\xff\xff"  # and it wants packets, whole
+    else:
+        path = f"{side.directory}/silent.{time.monotonic_ns()}"
+        listener.bind(path)
+        listener.listen(1)
+        listener.settimeout(60)
+        columns = {"inactivity_probe": "0"}
+        if of_controller:
+            columns["controller_queue_size"] = of_controller
+        set_controller(side, f"unix:{path}", **columns)
+        reader = Reader(listener.accept()[0])
+        hello = b""
+    reader.socket.sendall(HEADER.pack(1, HELLO, 8, 1) + hello)
+    reader.until(3)
+    packet = "505400000007" + "505400000005" + "1234"
+    for i in range(400):
+        side.control("netdev-dummy/receive", "p1", f"{packet}{i:08x}{'00' * 1400}")
+    numbers = [int.from_bytes(one[32:36], "big") for one in reader.until(4) if one[1] == PACKET_IN]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    if not service:
+        side.vsctl("del-controller", "br0")
+    reader.socket.close()
+    listener.close()
+    return len(numbers)

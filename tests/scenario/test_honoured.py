@@ -43,6 +43,7 @@ ELSEWHERE = {
     ("Bridge", "other_config:mac-aging-time"): "scenario/test_site.py",
     ("Bridge", "other_config:disable-in-band"): "oracle/test_in_band.py",
     ("Bridge", "other_config:in-band-queue"): "oracle/test_in_band.py",
+    ("Bridge", "other_config:controller-queue-size"): "oracle/test_controllers.py",
     ("Bridge", "mcast_snooping_enable"): "oracle/test_multicast.py",
     **{("Bridge", f"other_config:mcast-snooping-{name}"): "oracle/test_multicast.py" for name in SNOOPING},
     ("Port", "other_config:mcast-snooping-flood"): "oracle/test_multicast.py",

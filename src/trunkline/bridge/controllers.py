@@ -56,6 +56,7 @@ def _settings(row: Row) -> ControllerSettings:
         row.enable_async_messages is not False,
         rate,
         row.controller_burst_limit or rate // 4,
+        row.controller_queue_size or 0,
         _dscp(row.other_config.get("dscp", "")),
         row.connection_mode != "out-of-band",
     )

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from trunkline.base.addresses import parse_mac
 from trunkline.ofproto.bridge import BridgeConfig, Snooping
+from trunkline.ofproto.clients import QUEUE_SIZE
 from trunkline.ofproto.in_band import InBand, Remote
 from trunkline.ofproto.ports import ACCESS, EVERY_VLAN, TRUNK, PortConfig, vlan_bits
 from trunkline.ovsdb.rows import Row
@@ -135,6 +136,7 @@ def bridge_config(
         flag(config, "forward-bpdu"),
         in_band=InBand(remotes, mac if remotes else 0, _in_band_queue(config)),
         multicast=_snooping(config) if row.mcast_snooping_enable else None,
+        queue_size=_queue_size(config),
         **described,
     )
 
@@ -145,6 +147,11 @@ def _limited(config: Mapping[str, str], key: str, default: int, least: int, most
     if not value or value >= 1 << 31:
         return default
     return min(max(value, least), most) if value > 0 else most
+
+
+def _queue_size(config: Mapping[str, str]) -> int:
+    size = number(config, "controller-queue-size", QUEUE_SIZE)
+    return size if 1 <= size <= _MOST_QUEUED else QUEUE_SIZE
 
 
 def _snooping(config: Mapping[str, str]) -> Snooping:
@@ -161,3 +168,4 @@ def _in_band_queue(config: Mapping[str, str]) -> int | None:
 
 
 _MOST_QUEUE: Final = 0x7FFFFFFF
+_MOST_QUEUED: Final = 512  # packets for one controller

@@ -221,6 +221,7 @@ class OpenFlowServer:
         return client
 
     def _set_limit(self, client: Client, settings: ControllerSettings) -> None:
+        client.queue_size = settings.queue_size
         limiter = client.limiter
         if not settings.rate_limit:
             client.limiter = None

@@ -76,7 +76,7 @@ SETTINGS: Final = (
     Settings("Bridge", _Y, "mirrors", "nothing is mirrored"),
     Settings("Bridge", _Y, "netflow sflow ipfix", "nothing is exported"),
     Settings("Bridge", _Y, "auto_attach", "no LLDP is sent"),
-    Settings("Bridge", _Y, "other_config:controller-queue-size", "packets to a controller wait without limit"),
+    Settings("Bridge", _H, "other_config:controller-queue-size"),
     Settings("Bridge", _H, "other_config:in-band-queue other_config:disable-in-band"),
     Settings("Bridge", _H, "controller"),
     Settings("Bridge", _H, "flow_tables"),
@@ -172,9 +172,8 @@ SETTINGS: Final = (
     Settings("Mirror", _D, "external_ids"),
     Settings("Mirror", _E, "statistics:tx_packets statistics:tx_bytes"),
     Settings("Controller", _H, "type target max_backoff inactivity_probe enable_async_messages "
-             "controller_rate_limit controller_burst_limit other_config:dscp connection_mode"),
+             "controller_rate_limit controller_burst_limit controller_queue_size other_config:dscp connection_mode"),
     Settings("Controller", _Y, "local_ip local_netmask local_gateway", _LOCAL_IP),
-    Settings("Controller", _Y, "controller_queue_size", "packets to a controller wait without limit"),
     Settings("Controller", _D, "external_ids other_config"),
     Settings("Controller", _R, "is_connected status:last_error status:state status:packet-in-TYPE-bypassed "
              "status:packet-in-TYPE-queued status:packet-in-TYPE-dropped status:packet-in-TYPE-backlog role "

@@ -12,7 +12,7 @@ from trunkline.base.clock import Clock
 from trunkline.flow import key as layout
 from trunkline.flow.match import Match
 from trunkline.model import openflow as of
-from trunkline.ofproto.clients import Clients
+from trunkline.ofproto.clients import QUEUE_SIZE, Clients
 from trunkline.ofproto.fabric import (
     Fabric,
     Place,
@@ -72,6 +72,7 @@ class BridgeConfig(NamedTuple):
     description: str = "None"
     in_band: InBand = InBand()
     multicast: Snooping | None = None
+    queue_size: int = QUEUE_SIZE  # packets that wait for a controller that reads slowly
 
 
 class PatchCounters:
@@ -104,7 +105,7 @@ class Bridge:
         self._set_snooping(config.multicast)
         self.flows = Flows(config.name, fabric, clock)
         self.groups = self.flows.groups
-        self.clients = Clients(clock, lambda: fabric.bundle_idle)
+        self.clients = Clients(clock, lambda: fabric.bundle_idle, lambda: self.config.queue_size)
         self.primaries: dict[str, Primary] = {}  # active connections to controllers, by target
         self.fail_open = FailOpen()
         self.fail_open_changed: Callable[[Conclusion, int], None] = lambda conclusion, seconds: None

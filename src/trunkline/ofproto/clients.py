@@ -5,6 +5,7 @@ who came by, such as ovs-ofctl.  A controller has a role among its kind: one tha
 change the switch and is told of ports only.
 """
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -32,6 +33,7 @@ NOTHING_UNASKED: Final = AsyncConfig((0, 0), (0, 0), (0, 0), (0, 0))
 _REASON_PRIMARY_REQUEST: Final = 0
 _MISSES: Final = (of.OFPR_NO_MATCH, of.OFPR_EXPLICIT_MISS, of.OFPR_IMPLICIT_MISS)
 _MISS: Final = PacketIn(b"", Match(), of.OFPR_IMPLICIT_MISS)
+QUEUE_SIZE: Final = 100  # packets that wait for one who reads slowly (controller_queue_size)
 BUNDLE_IDLE: Final = 10.0  # seconds that a bundle may lie idle (other_config:bundle-idle-timeout)
 UNASKED: Final = 0  # the xid of messages that answer none
 
@@ -76,7 +78,9 @@ class Client:
         "listens",
         "monitors",
         "origin",
+        "packets",
         "pause",
+        "queue_size",
         "role",
         "service",
         "tables_told",
@@ -91,6 +95,8 @@ class Client:
         self.listens = not service  # or has said that it wants to be told something
         self.controller_id = 0
         self.limiter: PacketInLimiter | None = None
+        self.queue_size = 0  # packets that may wait for it; 0: as many as the bridge says
+        self.packets: deque[int] = deque()  # where, in all bytes written, the packets end that may still wait
         self.bundles: dict[int, Bundle] = {}
         self.tables_told: list[TableFeatures] = []  # parts of a request to change tables, until it is whole
         self.monitors: dict[int, FlowMonitor] = {}
@@ -139,12 +145,19 @@ class Client:
 class Clients:
     """The connections of one bridge."""
 
-    __slots__ = ("_bundle_idle", "_clock", "_generation", "all")
+    __slots__ = ("_bundle_idle", "_clock", "_generation", "_queue_size", "all")
 
-    def __init__(self, clock: Clock, bundle_idle: Callable[[], float] = lambda: BUNDLE_IDLE) -> None:
-        """`bundle_idle`: the seconds that a bundle may lie idle."""
+    def __init__(
+        self,
+        clock: Clock,
+        bundle_idle: Callable[[], float] = lambda: BUNDLE_IDLE,
+        queue_size: Callable[[], int] = lambda: QUEUE_SIZE,
+    ) -> None:
+        """`bundle_idle`: the seconds that a bundle may lie idle; `queue_size`: how many packets may wait for
+        a client that does not say so itself."""
         self._clock = clock
         self._bundle_idle = bundle_idle
+        self._queue_size = queue_size
         self.all: list[Client] = []
         self._generation: int | None = None
 
@@ -165,8 +178,12 @@ class Clients:
                 continue
             if newest is not None and client.connection.version > newest:
                 continue
-            if wanted and (not isinstance(message, PacketIn) or self._admit(client, message)):
+            if not wanted:
+                continue
+            if not isinstance(message, PacketIn):
                 client.connection.send(message, xid=UNASKED)
+            elif self._admit(client, message):
+                self._send_packet(client, message)
 
     def forward(self, sender: Client, message: GroupMod | MeterMod) -> None:
         """Tells the other controllers what one of them has changed, where they want to know (1.4)."""
@@ -188,6 +205,21 @@ class Clients:
         miss = message.reason in _MISSES
         return client.limiter.admit(message, port, miss=miss, now=self._clock.monotonic())
 
+    def _send_packet(self, client: Client, message: PacketIn) -> None:
+        """Sends a packet, or drops it if as many as may wait do so already, behind one on its way, for a peer
+        that does not read.  What nobody has tried to send yet waits for us, not for the peer.
+        O(1) amortized."""
+        connection, packets = client.connection, client.packets
+        most = client.queue_size or self._queue_size()
+        if len(packets) > most:
+            taken = connection.written - client.backlog()
+            while packets and packets[0] <= taken:
+                packets.popleft()
+            if len(packets) > most and packets[most] <= connection.handed:
+                return
+        connection.send(message, xid=UNASKED)
+        packets.append(connection.written)
+
     def want_misses(self) -> bool:
         """Whether anybody is told of packets that no flow matches: up to 1.2, controllers are by default."""
         return any(client.connection.version and client.wants(_MISS) for client in self.all)
@@ -201,7 +233,7 @@ class Clients:
                     del client.bundles[number]
                     client.connection.refuse(bundle.opened, "OFPBFC_TIMEOUT")
             for message in client.limiter.ready(now) if client.limiter is not None else ():
-                client.connection.send(message, xid=UNASKED)
+                self._send_packet(client, message)
 
     def next_timer(self, now: float) -> float | None:
         timers = [client.limiter.next_timer(now) for client in self.all if client.limiter is not None]

@@ -9,7 +9,7 @@ controller_rate_limit, controller_burst_limit).
 from collections import deque
 from typing import Final
 
-from trunkline.openflow.messages import Message
+from trunkline.openflow.messages import PacketIn
 
 KINDS: Final = ("miss", "action")
 
@@ -20,7 +20,7 @@ class _Bucket:
     def __init__(self, tokens: float, now: float) -> None:
         self.tokens = tokens
         self.since = now
-        self.queues: dict[int, deque[Message]] = {}
+        self.queues: dict[int, deque[PacketIn]] = {}
         self.turns: deque[int] = deque()  # ports in whose queues something waits
         self.bypassed = self.queued = self.dropped = self.backlog = 0
 
@@ -35,7 +35,7 @@ class PacketInLimiter:
         self.burst = burst
         self._buckets = [_Bucket(0.1 * burst, now) for _ in KINDS]
 
-    def admit(self, message: Message, port: int, *, miss: bool, now: float) -> bool:
+    def admit(self, message: PacketIn, port: int, *, miss: bool, now: float) -> bool:
         """Whether `message` is to be sent at once; if not it waits, or pushes out one that waits."""
         bucket = self._buckets[0 if miss else 1]
         self._refill(bucket, now)
@@ -53,7 +53,7 @@ class PacketInLimiter:
         bucket.backlog += 1
         return False
 
-    def ready(self, now: float) -> list[Message]:
+    def ready(self, now: float) -> list[PacketIn]:
         """What has waited long enough."""
         found = []
         for bucket in self._buckets:
@@ -81,7 +81,7 @@ class PacketInLimiter:
         bucket.since = now
 
     @staticmethod
-    def _take(bucket: _Bucket, port: int) -> Message:
+    def _take(bucket: _Bucket, port: int) -> PacketIn:
         queue = bucket.queues[port]
         message = queue.popleft()
         bucket.backlog -= 1

@@ -38,7 +38,8 @@ class ControllerSettings(NamedTuple):
     """One Controller row in the words of the switch.  Seconds; limits in packets a second and packets.
 
     `service`: fail_mode does not look at it.  A `probe_interval` of 0 never probes (and no connection is
-    probed more often than each five seconds), a `rate_limit` of 0 does not limit.  `dscp` marks the
+    probed more often than each five seconds), a `rate_limit` of 0 does not limit.  At most `queue_size`
+    packets wait for a controller that does not read (0: as many as the bridge says).  `dscp` marks the
     packets of the connection.  `in_band`: it goes through the bridge itself (in_band.py).
     """
 
@@ -49,6 +50,7 @@ class ControllerSettings(NamedTuple):
     asynchronous: bool = True
     rate_limit: int = 0
     burst_limit: int = 0
+    queue_size: int = 0
     dscp: int | None = None
     in_band: bool = True
 

@@ -81,6 +81,8 @@ class Connection:
         self.refusals: deque[tuple[str, bytes]] = deque(maxlen=_REFUSALS)  # for a log
         self._framer = Framer()
         self._out: list[bytes] = []
+        self.written = 0  # bytes of all that has ever been queued
+        self.handed = 0  # of these, what `to_send` has returned
         self._next_xid = 1
         self._asked: tuple[int, bool] = (0, False)  # the last flow request's xid, and whether it was Nicira's
         top = versions.bit_length() - 1
@@ -136,15 +138,18 @@ class Connection:
         """What is to be written to the socket now; each byte is returned once."""
         data = b"".join(self._out)
         self._out.clear()
+        self.handed = self.written
         return data
 
     @property
     def queued(self) -> int:
         """How many bytes `to_send` would return."""
-        return sum(map(len, self._out))
+        return self.written - self.handed
 
     def _write(self, protocol: Protocol, message: Message, xid: int) -> None:
-        self._out += encode(protocol, message, xid)
+        parts = encode(protocol, message, xid)
+        self._out += parts
+        self.written += sum(map(len, parts))
 
     def _refuse(self, raw: bytes, xid: int, error: str) -> None:
         self.refusals.append((error, raw))
