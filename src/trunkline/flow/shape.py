@@ -1,12 +1,12 @@
 """How matches are shown: which words, in which order, with which values in which form.
 
-The order of the fields, their names and their forms are the tables below; a row is shown when the match
-constrains it and its group of packets is the one that the match is for.  All that depends on the kind of
-packet and on the mask alone: the *shape* of a match, which is remembered, for tables hold few shapes.  It is
-made of runs of words, each a template and a list of what goes into it.
+The order of the fields is the tables below; their forms are those of model/fields.py, but for a few.  A row
+is shown when the match constrains it and its group of packets is the one that the match is for.  All that
+depends on the kind of packet and on the mask alone: the *shape* of a match, which is remembered, for tables
+hold few shapes.  It is made of runs of words, each a template and a list of what goes into it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -14,23 +14,16 @@ from typing import Final, NamedTuple
 from trunkline.flow.key import OFFSET, VIEW, VLAN_CFI, View
 from trunkline.flow.match import Match, ethernet_type, exact_value
 from trunkline.flow.values import (
+    WRITERS,
     TextContext,
-    write_ct_state,
     write_decimal,
-    write_fragment,
-    write_hex,
-    write_ipv4,
-    write_ipv6,
     write_label,
-    write_mac,
     write_nsh,
     write_octet,
     write_packet_type,
-    write_port,
-    write_tcp_flags,
-    write_tun_flags,
     write_type,
 )
+from trunkline.model.fields import FIELD
 
 _IPV4, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
 _MPLS, _MPLS_MULTICAST, _NSH = 0x8847, 0x8848, 0x894F
@@ -68,110 +61,77 @@ _Form = Callable[[int, int, int, TextContext], str]
 
 class _Row(NamedTuple):
     shown: str
-    field: str  # or slot
+    field: str  # of model/fields.py, or a slot of the key
     view: View
     form: _Form
     group: str = ""  # "" always
 
 
-def _rows(group: str, *rows: tuple[str, str, _Form]) -> tuple[_Row, ...]:
+# How values are written that have a form of their own in a match, and slots that are no fields of OpenFlow's.
+_FORMS: Final[Mapping[str, _Form]] = MappingProxyType(
+    {
+        "ct_zone": write_decimal,
+        "tun_tos": write_decimal,
+        "tun_ttl": write_decimal,
+        "ipv6_label": write_label,
+        "nsh_flags": write_octet,
+        "nsh_spi": write_nsh,
+        **dict.fromkeys(("nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4"), write_nsh),
+        "ip_dscp": lambda value, mask, bits, context: str(value << 2),
+        "mpls1": write_decimal,
+        "mpls2": write_decimal,
+    }
+)
+_SHOWN: Final = MappingProxyType(
+    {
+        "tun_gtpu_flags": "gtpu_flags",
+        "tun_gtpu_msgtype": "gtpu_msgtype",
+        "ip_dscp": "nw_tos",
+        "mpls1": "mpls_lse1",
+        "mpls2": "mpls_lse2",
+    }
+)
+
+
+def _rows(group: str, fields: str) -> tuple[_Row, ...]:
     return tuple(
-        _Row(shown, field or shown, VIEW[field or shown], form, group) for shown, field, form in rows
+        _Row(_SHOWN.get(name, name), name, VIEW[name], _FORMS.get(name) or WRITERS[FIELD[name].format], group)
+        for name in fields.split()
     )
 
 
 METADATA: Final = (
     *_rows(
-        "",
-        ("pkt_mark", "", write_hex),
-        ("recirc_id", "", write_hex),
-        ("dp_hash", "", write_hex),
-        ("conj_id", "", write_decimal),
-        ("skb_priority", "", write_hex),
-        ("actset_output", "", write_port),
-        ("ct_state", "", write_ct_state),
-        ("ct_zone", "", write_decimal),
-        ("ct_mark", "", write_hex),
-        ("ct_label", "", write_hex),
+        "", "pkt_mark recirc_id dp_hash conj_id skb_priority actset_output ct_state ct_zone ct_mark ct_label"
     ),
-    *_rows("ipv4", ("ct_nw_src", "", write_ipv4), ("ct_nw_dst", "", write_ipv4)),
-    *_rows("ipv6", ("ct_ipv6_src", "", write_ipv6), ("ct_ipv6_dst", "", write_ipv6)),
-    *_rows("", ("ct_nw_proto", "", write_decimal)),
-    *_rows(
-        "ct",
-        ("ct_tp_src", "", write_decimal),
-        ("ct_tp_dst", "", write_decimal),
-    ),
+    *_rows("ipv4", "ct_nw_src ct_nw_dst"),
+    *_rows("ipv6", "ct_ipv6_src ct_ipv6_dst"),
+    *_rows("", "ct_nw_proto"),
+    *_rows("ct", "ct_tp_src ct_tp_dst"),
 )
-REGISTERS: Final = _rows("", *((f"reg{i}", "", write_hex) for i in range(16)))
+REGISTERS: Final = _rows("", " ".join(f"reg{i}" for i in range(16)))
 TUNNEL: Final = _rows(
     "",
-    ("tun_id", "", write_hex),
-    ("tun_src", "", write_ipv4),
-    ("tun_dst", "", write_ipv4),
-    ("tun_ipv6_src", "", write_ipv6),
-    ("tun_ipv6_dst", "", write_ipv6),
-    ("tun_gbp_id", "", write_decimal),
-    ("tun_gbp_flags", "", write_hex),
-    ("tun_tos", "", write_decimal),
-    ("tun_ttl", "", write_decimal),
-    ("tun_erspan_ver", "", write_decimal),
-    ("tun_erspan_idx", "", write_hex),
-    ("tun_erspan_dir", "", write_decimal),
-    ("tun_erspan_hwid", "", write_hex),
-    ("gtpu_flags", "tun_gtpu_flags", write_hex),
-    ("gtpu_msgtype", "tun_gtpu_msgtype", write_decimal),
-    ("tun_flags", "", write_tun_flags),
+    "tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags tun_tos tun_ttl "
+    "tun_erspan_ver tun_erspan_idx tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype tun_flags",
 )
 _REGISTERS_AND_TUNNEL: Final = REGISTERS + TUNNEL
-_PORT: Final = _rows("", ("metadata", "", write_hex), ("in_port", "", write_port))
-_ETHERNET: Final = _rows("", ("dl_src", "", write_mac), ("dl_dst", "", write_mac))
+_PORT: Final = _rows("", "metadata in_port")
+_ETHERNET: Final = _rows("", "dl_src dl_dst")
 _NETWORK: Final = (
-    *_rows(
-        "ipv6",
-        ("ipv6_src", "", write_ipv6),
-        ("ipv6_dst", "", write_ipv6),
-        ("ipv6_label", "", write_label),
-    ),
-    *_rows("arp", ("arp_spa", "", write_ipv4), ("arp_tpa", "", write_ipv4)),
-    *_rows("not arp or ipv6", ("nw_src", "", write_ipv4), ("nw_dst", "", write_ipv4)),
-    *_rows("arp", ("arp_op", "", write_decimal)),
-    *_rows(
-        "nsh",
-        ("nsh_flags", "", write_octet),
-        ("nsh_ttl", "", write_decimal),
-        ("nsh_mdtype", "", write_decimal),
-        ("nsh_np", "", write_decimal),
-        ("nsh_spi", "", write_nsh),
-        ("nsh_si", "", write_decimal),
-    ),
-    *_rows("nsh md1", *((f"nsh_c{i}", "", write_nsh) for i in range(1, 5))),
-    *_rows("protocol", ("nw_proto", "", write_decimal)),
-    *_rows("arp", ("arp_sha", "", write_mac), ("arp_tha", "", write_mac)),
-    *_rows(
-        "",
-        ("nw_tos", "ip_dscp", lambda value, mask, bits, context: str(value << 2)),
-        ("nw_ecn", "", write_decimal),
-        ("nw_ttl", "", write_decimal),
-        ("mpls_label", "", write_decimal),
-        ("mpls_tc", "", write_decimal),
-        ("mpls_ttl", "", write_decimal),
-        ("mpls_bos", "", write_decimal),
-        ("mpls_lse1", "mpls1", write_decimal),
-        ("mpls_lse2", "mpls2", write_decimal),
-        ("nw_frag", "", write_fragment),
-    ),
-    *_rows("icmp", ("icmp_type", "", write_decimal), ("icmp_code", "", write_decimal)),
-    *_rows("not icmp", ("tp_src", "", write_decimal), ("tp_dst", "", write_decimal)),
-    *_rows(
-        "nd",
-        ("nd_target", "", write_ipv6),
-        ("nd_sll", "", write_mac),
-        ("nd_tll", "", write_mac),
-        ("nd_reserved", "", write_decimal),
-        ("nd_options_type", "", write_decimal),
-    ),
-    *_rows("tcp", ("tcp_flags", "", write_tcp_flags)),
+    *_rows("ipv6", "ipv6_src ipv6_dst ipv6_label"),
+    *_rows("arp", "arp_spa arp_tpa"),
+    *_rows("not arp or ipv6", "nw_src nw_dst"),
+    *_rows("arp", "arp_op"),
+    *_rows("nsh", "nsh_flags nsh_ttl nsh_mdtype nsh_np nsh_spi nsh_si"),
+    *_rows("nsh md1", "nsh_c1 nsh_c2 nsh_c3 nsh_c4"),
+    *_rows("protocol", "nw_proto"),
+    *_rows("arp", "arp_sha arp_tha"),
+    *_rows("", "ip_dscp nw_ecn nw_ttl mpls_label mpls_tc mpls_ttl mpls_bos mpls1 mpls2 nw_frag"),
+    *_rows("icmp", "icmp_type icmp_code"),
+    *_rows("not icmp", "tp_src tp_dst"),
+    *_rows("nd", "nd_target nd_sll nd_tll nd_reserved nd_options_type"),
+    *_rows("tcp", "tcp_flags"),
 )
 
 

@@ -76,7 +76,7 @@ def format_value(field: Field, value: int, mask: int, context: TextContext = NO_
     """A field's value as text, with `/mask` unless the mask covers the field."""
     if not mask:
         return "ANY"
-    return _WRITERS[field.format](value, mask, field.bits, context)
+    return WRITERS[field.format](value, mask, field.bits, context)
 
 
 def _ones(field: Field) -> int:
@@ -441,7 +441,7 @@ _READERS: Final[Mapping[str, _Reader]] = MappingProxyType(
         "packet type": _read_packet_type,
     }
 )
-_WRITERS: Final[Mapping[str, _Writer]] = MappingProxyType(
+WRITERS: Final[Mapping[str, _Writer]] = MappingProxyType(
     {
         "dec": write_decimal,
         "hex": write_hex,
