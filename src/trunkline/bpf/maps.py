@@ -30,7 +30,6 @@ WITH_TYPES: Final = frozenset((HASH, ARRAY, PERCPU_HASH, PERCPU_ARRAY, LRU_HASH,
 ANY, NO_EXIST, EXIST = 0, 1, 2
 NO_PREALLOC, MMAPABLE, RDONLY_PROG = 1, 0x400, 0x80
 NAME_LIMIT: Final = 15
-_NOT_SUPPORTED: Final = 524  # ENOTSUPP, which has no name in user space
 
 
 @cache

@@ -56,7 +56,6 @@ class Controller:
         self._name = f"{bridge.name}<->{settings.target}"
         self._log = env.log.module("rconn")
         self._over = asyncio.Event()
-        self._ending = ("", "")
         self._task = asyncio.ensure_future(self._run())
 
     def configure(self, settings: ControllerSettings) -> None:

@@ -27,7 +27,6 @@ from trunkline.flow.values import (
 )
 
 _NO_TYPE = 0x05FF
-_TYPES_OF_TAGS = (0x8100, 0x88A8)
 
 
 # ---- forms: how one value is written and read

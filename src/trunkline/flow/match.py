@@ -41,8 +41,6 @@ class SetField(NamedTuple):
         return self.mask == (1 << self.field.bits) - 1
 
 
-MATCH_ALL: Final = Match()
-
 _LATER: Final = FRAG_LATER << OFFSET["nw_frag"]
 _KIND: Final = bits("packet_type", "dl_type", "nw_proto", "ct_state") | 0x1000 << OFFSET["vlan_tci"] | _LATER
 _NEIGHBOUR: Final = bits("icmpv6_type", "icmpv6_code")
@@ -76,13 +74,6 @@ def intersection(a: Match, b: Match) -> Match | None:
     if not overlap(a, b):
         return None
     return Match(a.value | b.value, a.mask | b.mask, a.options or b.options)
-
-
-def with_field(a: Match, name: str, value: int, mask: int | None = None) -> Match:
-    """`a` with a field set to (value, mask); None: exactly `value`."""
-    shift, ones, place = VIEW[name]
-    mask = ones if mask is None else mask
-    return Match(a.value & ~place | (value & mask) << shift, a.mask & ~place | mask << shift, a.options)
 
 
 def without(a: Match, place: int) -> Match:

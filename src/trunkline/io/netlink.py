@@ -289,12 +289,6 @@ class Netlink(Conversation):
         fields = attribute(_IFLA_IFNAME, _name(name)) + attribute(_IFLA_LINKINFO, information)
         self.request(_NEWLINK, ACK | CREATE | EXCLUSIVE, header + fields)
 
-    def add_device(self, name: str, kind: str, settings: bytes) -> None:
-        """A device of a kind of the kernel's (vxlan, ...) with settings of that kind, as attributes."""
-        information = attribute(_INFO_KIND, kind.encode()) + attribute(_INFO_DATA, settings)
-        fields = attribute(_IFLA_IFNAME, _name(name)) + attribute(_IFLA_LINKINFO, information)
-        self.request(_NEWLINK, ACK | CREATE | EXCLUSIVE, _LINK.pack(0, 0, 0, 0, 0) + fields)
-
     def delete(self, index: int) -> None:
         self.request(_DELLINK, ACK, _LINK.pack(0, 0, index, 0, 0))
 

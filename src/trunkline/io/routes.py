@@ -6,7 +6,7 @@ news is seldom.  Of the kernel's tables the main one and that of the host's own 
 
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from trunkline.base.addresses import MAPPED, from_octets, is_mapped, prefix_mask
@@ -110,6 +110,3 @@ def _source(target: int, addresses: tuple[Address, ...]) -> int | None:
     family = [one for one in addresses if is_mapped(one.value) == is_mapped(target)]
     near = [one for one in family if not (one.value ^ target) & prefix_mask(one.length, _BITS)]
     return next((one.value for one in (*near, *family)), None)
-
-
-Tell = Callable[[list[Route], Mapping[str, tuple[Address, ...]]], None]

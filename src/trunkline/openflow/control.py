@@ -25,7 +25,6 @@ _CONFIG: Final = Struct("!HH")
 _ROLE: Final = Struct("!I4xQ")
 _ROLE_STATUS: Final = Struct("!IB3xQ")
 _BUNDLE_CONTROL: Final = Struct("!IHH")
-_BUNDLE_ADD: Final = Struct("!I2xH")
 _UNKNOWN: Final = "(unknown)"
 _NO_GENERATION: Final = 0xFFFFFFFFFFFFFFFF
 

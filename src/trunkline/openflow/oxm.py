@@ -22,7 +22,6 @@ from trunkline.openflow.wire import DecodeError, port_from_wire, port_to_wire
 
 NXM: Final = 0  # the "version" of nx_match of OpenFlow 1.0
 _VERSION_OF: Final = {"1.2": 3, "1.3": 4, "1.4": 5, "1.5": 6}
-_VLAN_CFI: Final = 0x1000
 _VLAN_MASK: Final = 0x1FFF
 
 # How a field's value on the wire differs from its value in the key.

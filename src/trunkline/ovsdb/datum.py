@@ -55,13 +55,6 @@ def datum_from_json(type: ColumnType, json: Json, named: NamedUuids | None = Non
     return (_element(key, json, named),)
 
 
-def unchecked_datum_from_json(type: ColumnType, json: Json, named: NamedUuids | None = None) -> Datum:
-    """Like `datum_from_json`, but any number of elements is right: for conditions and mutations, whose
-    right-hand side may be any set of the column's elements.
-    """
-    return datum_from_json(type._replace(min=0, max=UNLIMITED), json, named)
-
-
 def _element(base: BaseType, json: Json, named: NamedUuids | None) -> Atom:
     atom = atom_from_json(base.type, json, named)
     if base.enum is not None or base.minimum is not None or base.maximum is not None:

@@ -282,21 +282,6 @@ class Transaction:
             rows=[self._values(table, columns)],
         )
 
-    def wait_gone(self, table: str, column: str, value: Any) -> None:
-        """The transaction fails ("try_again") unless no row of `table` has this value in `column`."""
-        where = [[column, "==", to_json(self._column(table, column).type, value)]]
-        self.operations.append(
-            {
-                "op": "wait",
-                "table": table,
-                "where": where,
-                "columns": [column],
-                "until": "==",
-                "rows": [],
-                "timeout": 0,
-            }
-        )
-
     def comment(self, text: str) -> None:
         self.operations.append({"op": "comment", "comment": text})
 

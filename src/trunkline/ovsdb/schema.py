@@ -66,11 +66,6 @@ class Schema(NamedTuple):
         return shown
 
 
-# Columns that every table has beside its own.
-UUID_COLUMN: Final = Column("_uuid", ColumnType(BaseType(AtomicType.UUID)), mutable=False)
-VERSION_COLUMN: Final = UUID_COLUMN._replace(name="_version", ephemeral=True)
-
-
 def _schema(json: Json) -> Schema:
     members = Members(json, "database schema")
     name = members.take("name", ("id",))

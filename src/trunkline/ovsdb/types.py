@@ -51,10 +51,6 @@ class ColumnType(NamedTuple):
         return self.min == 1 and self.max == 1 and self.value is None
 
     @property
-    def is_optional(self) -> bool:
-        return self.min == 0 and self.max == 1
-
-    @property
     def is_map(self) -> bool:
         return self.value is not None
 

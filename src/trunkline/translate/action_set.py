@@ -54,9 +54,6 @@ _EVERY: Final = (
 # Of all these only one, of the first kind that is there.
 _LAST: Final[tuple[type, ...]] = (a.Group, a.Output, a.Resubmit, a.Ct)
 
-ALLOWED: Final = frozenset((*(kind for kinds in _ONCE for kind in kinds), *_EVERY, *_LAST, a.CtClear))
-"""What an action set may hold."""
-
 _OUTPUT: Final = layout.VIEW["actset_output"]
 UNSET: Final = 0xFFF7 << _OUTPUT.shift
 """The key's actset_output while no port is in the action set."""

@@ -31,7 +31,6 @@ from trunkline.translate.result import (
 
 PACKET: Final = layout.PACKET
 OUTER: Final = layout.bits("vlan_tci", "vlan_tpid")
-INNER: Final = layout.bits("vlan1_tci", "vlan1_tpid")
 IN_PORT: Final = layout.MASK["in_port"]
 FRAGMENT: Final = layout.MASK["nw_frag"]
 EVERY: Final = (1 << layout.BITS) - 1 | DEEPER

@@ -7,7 +7,6 @@ NAT is supposed to take the first address and the first port of its ranges.
 """
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from trunkline.base.addresses import format_ipv4, format_ipv6
@@ -19,23 +18,6 @@ from trunkline.jsonrpc.unixctl import CommandError
 
 DEFAULT: Final = CT_TRK | CT_NEW
 _NAMED: Final = {name: 1 << bit for bit, name in enumerate(CT_STATE_FLAGS)}
-
-
-def take_states(arguments: Sequence[str]) -> tuple[list[int], list[str]]:
-    """The ct_states of all --ct-next options, and the other words.  Raises CommandError."""
-    states, rest = [], []
-    words = iter(arguments)
-    for word in words:
-        if word == "--ct-next":
-            value = next(words, None)
-            if value is None:
-                raise CommandError("Missing argument for option --ct-next")
-            states.append(parse_state(value))
-        elif word.startswith(("--ct-next", "-ct-next")):
-            raise CommandError(f"{word}: unknown option")
-        else:
-            rest.append(word)
-    return states, rest
 
 
 def parse_state(text: str) -> int:

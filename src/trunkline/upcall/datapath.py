@@ -376,10 +376,6 @@ class Datapath:
             self._note_changes()
             self._translate_some()
 
-    def revalidate_all(self) -> None:
-        self._concerned.update(dict.fromkeys(self.megaflows))
-        self.revalidate()
-
     def _note_changes(self) -> None:
         """Which megaflows the journal concerns."""
         changes, self.fabric.changes = self.fabric.changes, []

@@ -35,7 +35,6 @@ from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import DecodeError
 
 _ALL = 0xFFFF
-_PACKET_OUT_USAGE = '"in_port=<port> packet=<hex data> actions=..."'
 ENDED_BY = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
