@@ -7,27 +7,19 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA, Client, variables
+from support.waiting import until
 from trunkline.io.pidfile import read_pidfile
 
 pytestmark = pytest.mark.oracle
 
 CLIENTS = ("/usr/bin/ovsdb-client", str(BIN / "ovsdb-client"))
 APPCTL = "/usr/bin/ovs-appctl"
-
-
-def until(condition: Callable[[], object], shown: Callable[[], object] = str) -> None:
-    """`shown` says more, should it not come true."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, shown()
-        time.sleep(0.02)
 
 
 def listens(path: str) -> bool:

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 
 from support.outcomes import Side
 from support.ovsdb_peer import Peer
+from support.waiting import until
 
 pytestmark = pytest.mark.oracle
 
@@ -92,15 +93,6 @@ class Controller:
                     pass
                 one.close()
         self._thread.join(10)
-
-
-def until(true: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """What `true` gives once it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,14 @@ import socket
 import ssl
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.certificates import make_certificates
 from support.outcomes import Side
+from support.waiting import until
 
 pytestmark = pytest.mark.oracle
 
@@ -28,13 +28,6 @@ def side(request: pytest.FixtureRequest) -> Iterator[Side]:
             yield one
         finally:
             one.stop()
-
-
-def until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
 
 
 def serve(listener: socket.socket, context: ssl.SSLContext, replies: list[int]) -> None:

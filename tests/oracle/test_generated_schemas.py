@@ -22,6 +22,7 @@ from support import forked
 from support.database_servers import ORIGINAL, OURS, Client, Running
 from support.schemas import Schemas
 from support.transactions import UUID, Transactions, comparable, several_errors
+from support.waiting import until
 from trunkline.cli.ovsdb_client import main as client_main
 from trunkline.cli.ovsdb_tool import main as tool_main
 
@@ -236,13 +237,6 @@ class Watching:
         self.process.kill()
         self.process.wait(20)
         return self.text()
-
-
-def until(true: Any, what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def test_monitors_in_every_format(filled: Lab) -> None:

@@ -14,14 +14,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.switch_pair import Pair, Switch
+from support.waiting import until
 
 pytestmark = pytest.mark.oracle
 pytest.importorskip("os_ken", reason="os-ken is not installed: pip install os-ken")
@@ -83,14 +83,6 @@ class OsKen:
             self._process.kill()
             self._process.wait()
         self._thread.join(10)
-
-
-def until(true: Callable[[], Any], seconds: float = 30.0, shown: Callable[[], Any] = lambda: "") -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline, shown()
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.database_servers import DB, ORIGINAL, OURS, SCHEMA, Client, Running
+from support.waiting import until
 
 pytestmark = [
     pytest.mark.oracle,
@@ -38,13 +38,6 @@ def ours() -> Iterator[Running]:
     made = Running(OURS)
     yield made
     made.remove()
-
-
-def until(true: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def insert(number: int) -> dict[str, Any]:

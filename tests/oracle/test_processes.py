@@ -6,23 +6,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.database_servers import ORIGINAL, OURS, SCHEMA
+from support.waiting import until
 from trunkline.io.pidfile import read_pidfile
 
 pytestmark = pytest.mark.oracle
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def holder(path: str) -> int:

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA, Client, Running
+from support.waiting import until
 
 pytestmark = [
     pytest.mark.oracle,
@@ -65,13 +66,6 @@ class RelayServer:
             self.process.kill()
             self.process.wait(10)
         self.source.remove()
-
-
-def until(true: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def described(client: Client) -> dict[str, Any]:

@@ -4,26 +4,18 @@ and what each says of it is the same."""
 # ruff: noqa: E501
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.database_servers import DB, ORIGINAL, OURS, SCHEMA, Client, Running
+from support.waiting import until
 
 pytestmark = pytest.mark.oracle
 PAIRS = [(ORIGINAL, ORIGINAL), (ORIGINAL, OURS), (OURS, ORIGINAL), (OURS, OURS)]
 IDS = ["theirs-of-theirs", "ours-of-theirs", "theirs-of-ours", "ours-of-ours"]  # BACKUP-of-ACTIVE
-
-
-def until(found: Callable[[], Any], seconds: float = 15) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return value
 
 
 def contents(server: Running) -> Any:

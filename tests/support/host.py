@@ -77,9 +77,14 @@ class Host:
 
 
 def kernel_host(directory: Path) -> Iterator[Host]:
-    """One with a bridge br0 on the kernel datapath, in a namespace of its own, while a fixture lasts."""
+    """As `bridged_host`, on the kernel datapath."""
     needs_kernel()
     compiled()
+    yield from bridged_host(directory)
+
+
+def bridged_host(directory: Path) -> Iterator[Host]:
+    """One with a bridge br0, in a namespace of its own, while a fixture lasts."""
     with namespaces() as namespace:
         made = Host(namespace, directory)
         try:

@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from support.waiting import PATIENCE
+
 _SERIAL = itertools.count()
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
-"""How many times longer than elsewhere things may take: in an emulated machine (make test-debian-kernel)."""
 
 
 def sh(*command: str, check: bool = True, timeout: float = 30) -> str:
@@ -54,6 +54,22 @@ class Namespace:
 
     def delete(self) -> None:
         sh("ip", "netns", "del", self.name, check=False)
+
+
+@contextmanager
+def running(machine: Namespace, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """A program that says "ready", and can be written to; what it does lasts as long as the block."""
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", machine.name, *command],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from support.waiting import PATIENCE
+
 VSWITCH_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 PROGRAMS = {
     name: path
@@ -120,10 +122,6 @@ class Originals:
                 daemon.kill()
                 daemon.wait()
         self._daemons.clear()
-
-
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
-"""How many times longer than elsewhere things may take: in an emulated machine (make test-debian-kernel)."""
 
 
 def wait_for(path: Path, seconds: float = 20) -> None:

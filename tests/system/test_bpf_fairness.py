@@ -4,17 +4,15 @@ Nothing here is about time: counted is what arrives, and what was dropped at who
 """
 
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from support.host import Host, kernel_host
-from support.namespaces import Namespace
+from support.namespaces import running
 from support.originals import PATIENCE
 
 pytestmark = pytest.mark.system
@@ -28,22 +26,6 @@ _EACH_ITS_OWN = "move:NXM_OF_IP_SRC[]->NXM_NX_REG0[],move:NXM_OF_UDP_SRC[]->NXM_
 @pytest.fixture
 def host(short_directory: Path) -> Iterator[Host]:
     yield from kernel_host(short_directory)
-
-
-@contextmanager
-def running(machine: Namespace, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """A program that says "ready"; what it does lasts as long as the block."""
-    process = subprocess.Popen(
-        ["ip", "netns", "exec", machine.name, sys.executable, *command],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def unheard(host: Host, port: str) -> int:
@@ -64,9 +46,9 @@ def test_others_get_what_they_are_due(host: Host) -> None:
     assert other.pings("10.0.0.3")
     host.run("ovs-ofctl", "add-flow", "br0", f"priority=9,udp,tp_dst=7,actions={_EACH_ITS_OWN},output:3")
     with (
-        running(third, _FLOOD, "answer"),
-        running(third, _STREAM, "receive") as received,
-        running(flooding, _FLOOD, "flood"),
+        running(third, sys.executable, _FLOOD, "answer"),
+        running(third, sys.executable, _STREAM, "receive") as received,
+        running(flooding, sys.executable, _FLOOD, "flood"),
     ):
         sender = other.start(sys.executable, _STREAM, "send", "10.0.0.3", "200")
         try:

@@ -15,6 +15,7 @@ import pytest
 from support.host import Host, kernel_host
 from support.namespaces import Namespace
 from support.originals import PATIENCE
+from support.waiting import until
 
 pytestmark = pytest.mark.system
 STREAM = str(Path(__file__).parents[1] / "support" / "stream.py")
@@ -24,13 +25,6 @@ _DEADLINE = 30.0 * PATIENCE
 @pytest.fixture
 def host(short_directory: Path) -> Iterator[Host]:
     yield from kernel_host(short_directory)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + _DEADLINE
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 ATTACHED = """

@@ -8,21 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from support.host import Host
-from support.namespaces import namespaces
+from support.host import Host, bridged_host
 
 pytestmark = pytest.mark.system
 
 
 @pytest.fixture
 def host(short_directory: Path) -> Iterator[Host]:
-    with namespaces() as namespace:
-        made = Host(namespace, short_directory)
-        try:
-            made.vsctl("add-br", "br0")
-            yield made
-        finally:
-            made.stop()
+    yield from bridged_host(short_directory)
 
 
 def veth(host: Host, name: str, peer: str) -> None:

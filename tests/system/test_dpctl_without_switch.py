@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from support.host import Host, kernel_host
 from support.namespaces import Namespace
 from support.originals import PATIENCE
+from support.waiting import until
 
 pytestmark = pytest.mark.system
 _DEADLINE = 30.0 * PATIENCE
@@ -60,13 +61,6 @@ def _held(namespace: Namespace, program: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def host(short_directory: Path) -> Iterator[Host]:
     yield from kernel_host(short_directory)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + _DEADLINE
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
 
 
 def asked(host: Host, *arguments: str) -> list[str]:

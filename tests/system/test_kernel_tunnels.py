@@ -19,6 +19,7 @@ import pytest
 from support.host import Host
 from support.kernel_program import compiled, needs_kernel
 from support.namespaces import PATIENCE, Namespace, namespaces
+from support.transfer import transfer
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("kernel tunnels")]
 ENDS = {4: ("192.168.9.1", "192.168.9.2"), 6: ("fd00:9::1", "fd00:9::2")}
@@ -121,23 +122,6 @@ def configure(side: Side, case: Case) -> None:
         host.run("ovs-ofctl", "add-flow", "br0", flow)
 
 
-def transfer(sides: list[Side], family: int) -> None:
-    """Some data over TCP, from the first machine to the second."""
-    server = sides[1].machine.start("iperf3", "-s", "-1")
-    try:
-        deadline = time.monotonic() + 20 * PATIENCE
-        while "receiver" not in (
-            text := sides[0].machine("iperf3", "-c", MACHINES[family][1], "-n", "2M", check=False, timeout=20)
-        ):
-            assert time.monotonic() < deadline, text
-            time.sleep(0.05)
-    finally:
-        server.kill()
-        server.wait()
-        assert server.stdout is not None
-        server.stdout.close()
-
-
 @contextmanager
 def stopped(sides: list[Side]) -> Iterator[None]:
     """While both switches are stopped."""
@@ -171,10 +155,10 @@ def test_traffic_goes_on_while_the_switches_are_stopped(sides: list[Side], case:
         configure(side, case)
         side.machine("ethtool", "-K", "eth0", "tso", "off" if alone else "on")
     reach(sides, case.inside)
-    transfer(sides, case.inside)
+    transfer(sides[0].machine, sides[1].machine, MACHINES[case.inside][1], "2M")
     with stopped(sides):
         ping(sides, case.inside)
-        transfer(sides, case.inside)
+        transfer(sides[0].machine, sides[1].machine, MACHINES[case.inside][1], "2M")
 
 
 def test_a_packet_for_several_tunnels(sides: list[Side]) -> None:
@@ -227,7 +211,7 @@ def test_out_of_one_tunnel_into_another(sides: list[Side]) -> None:
                 side.host.run("ovs-ofctl", "add-flow", "br0", f"in_port={one},actions=output:{other}")
                 side.host.run("ovs-ofctl", "add-flow", "br0", f"in_port={other},actions=output:{one}")
         reach(sides)
-        transfer(sides, 4)
+        transfer(sides[0].machine, sides[1].machine, MACHINES[4][1], "2M")
         with stopped(sides):
             ping(sides)
     finally:

@@ -16,6 +16,7 @@ import pytest
 from support.host import Host
 from support.kernel_program import compiled, needs_kernel
 from support.namespaces import PATIENCE, Namespace, namespaces
+from support.transfer import transfer
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("layer 3 tunnels")]
 ENDS = {4: ("192.168.9.1", "192.168.9.2"), 6: ("fd00:9::1", "fd00:9::2")}
@@ -116,23 +117,6 @@ def configure(side: Side, case: Case) -> None:
         host.run("ovs-ofctl", "-O", "OpenFlow13", "add-flow", "br0", flow)
 
 
-def transfer(sides: list[Side], family: int) -> None:
-    """Some data over TCP, from the first machine to the second."""
-    server = sides[1].machine.start("iperf3", "-s", "-1")
-    try:
-        deadline = time.monotonic() + 20 * PATIENCE
-        while "receiver" not in (
-            text := sides[0].machine("iperf3", "-c", MACHINES[family][1], "-n", "1M", check=False, timeout=20)
-        ):
-            assert time.monotonic() < deadline, text
-            time.sleep(0.05)
-    finally:
-        server.kill()
-        server.wait()
-        assert server.stdout is not None
-        server.stdout.close()
-
-
 def resets(side: Side) -> int:
     """How many TCP segments with RST the host's own network has sent."""
     lines = [line.split() for line in side.host.namespace("cat", "/proc/net/snmp").splitlines()]
@@ -148,5 +132,5 @@ def test_machines_reach_each_other(sides: list[Side], case: Case) -> None:
     deadline = time.monotonic() + 20 * PATIENCE
     while not all(side.machine.pings(MACHINES[case.inside][1 - side.number]) for side in sides):
         assert time.monotonic() < deadline
-    transfer(sides, case.inside)
+    transfer(sides[0].machine, sides[1].machine, MACHINES[case.inside][1], "1M")
     assert [resets(side) for side in sides] == before

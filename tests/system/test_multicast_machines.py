@@ -1,17 +1,14 @@
 """Multicast between machines whose own kernels report what they want, over a bridge that snoops."""
 
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.host import Host, kernel_host
-from support.namespaces import Namespace
-from support.originals import PATIENCE
+from support.namespaces import Namespace, running
+from support.waiting import until
 
 pytestmark = pytest.mark.system
 MEMBER = """
@@ -70,25 +67,6 @@ def host(short_directory: Path) -> Iterator[Host]:
     yield from kernel_host(short_directory)
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 30 * PATIENCE
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-
-
-@contextmanager
-def running(machine: Namespace, script: str, *words: str) -> Iterator["subprocess.Popen[str]"]:
-    process = machine.start(sys.executable, "-c", script, *words)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_a_group_is_for_those_who_joined_it(host: Host) -> None:
     sender = host.namespace.machine("p1", "10.0.0.1/24")
     member = host.namespace.machine("p2", "10.0.0.2/24")
@@ -117,8 +95,8 @@ def only_members_get_it(
     def send(words: str) -> None:
         sender(sys.executable, "-c", SENDER, group, words)
 
-    with running(other, WATCHER) as watcher:
-        with running(member, MEMBER, group) as joined:
+    with running(other, sys.executable, "-c", WATCHER) as watcher:
+        with running(member, sys.executable, "-c", MEMBER, group) as joined:
             until(wanted, "the report is not heard")
             send("secret")
             assert joined.stdout is not None

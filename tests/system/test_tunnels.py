@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from support.namespaces import Namespace, sh
 from support.originals import PROGRAMS, VSWITCH_SCHEMA, environment, installed
+from support.waiting import until
 
 pytestmark = [
     pytest.mark.system,
@@ -115,15 +115,6 @@ class Host:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
-
-
-def until(holds: object, seconds: float = 30) -> None:
-    """Waits until `holds()` is true."""
-    assert callable(holds)
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, holds
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -7,14 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import trunkline
 from support.control import Control
+from support.waiting import until
 from trunkline.daemons.preload import PACKAGES
 from trunkline.io.pidfile import read_pidfile
 from trunkline.io.privileges import PrivilegeError, find_user
@@ -68,13 +68,6 @@ def daemons(short_directory: Path) -> Iterator[Daemons]:
         os.kill(them.pid(), signal.SIGTERM)
     except OSError:
         pass
-
-
-def until(condition: Callable[[], object], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def gone(pid: int) -> bool:

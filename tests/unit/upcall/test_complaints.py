@@ -26,15 +26,20 @@ def made(clock: Clock) -> Bridge:
     return Bridge(BridgeConfig("b0", 1), Fabric(NoHost()), clock)
 
 
+def kept(clock: Clock) -> tuple[ComplaintLog, list[str]]:
+    """A log of complaints, and the lines that it writes."""
+    log = Log("test", clock)
+    lines: list[str] = []
+    log.attach("file", lambda level, line: lines.append(line))
+    return ComplaintLog(log), lines
+
+
 NOTHING = Result((), 0, (), (), (), 0)
 
 
 def test_so_many_a_minute() -> None:
     clock = ManualClock()
-    log = Log("test", clock)
-    lines: list[str] = []
-    log.attach("file", lambda level, line: lines.append(line))
-    complaints = ComplaintLog(log)
+    complaints, lines = kept(clock)
     bridge = made(clock)
     grave = NOTHING._replace(complaints=(Complaint("dropping it", bridge, KEY),))
     slight = NOTHING._replace(complaints=(Complaint("skipping it", bridge, KEY, False),))
@@ -51,10 +56,7 @@ def test_so_many_a_minute() -> None:
 def test_the_way_of_a_packet_whose_flows_never_end() -> None:
     """Only of one that came in, and once a minute."""
     clock = ManualClock()
-    log = Log("test", clock)
-    lines: list[str] = []
-    log.attach("file", lambda level, line: lines.append(line))
-    complaints = ComplaintLog(log)
+    complaints, lines = kept(clock)
     failed = NOTHING._replace(failure="Recursion too deep")
     complaints.complain(None, KEY, failed)
     assert not lines
