@@ -19,7 +19,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
@@ -56,6 +56,7 @@ from trunkline.dpif.provider import (
     Upcall,
 )
 from trunkline.flow import key as layout
+from trunkline.io.netdev.kernel import Readers
 from trunkline.packet.packet import Packet
 from trunkline.packet.tunnels import TUNNEL as TUNNEL_FIELDS
 from trunkline.packet.tunnels import Popped
@@ -79,12 +80,6 @@ CAPABILITIES: Final = Capabilities(
     2,
 )  # fmt: skip
 """What the program does by itself; flows that match other fields, or have other actions, go up."""
-
-
-class Readers(Protocol):
-    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> object: ...
-
-    def remove_reader(self, descriptor: int) -> object: ...
 
 
 def layout_digest() -> int:

@@ -107,6 +107,19 @@ class PortStatistics(NamedTuple):
         """Those that OpenFlow and the database carry: the last two only `dpctl/show -s` shows."""
         return self[:-2]
 
+    def of_other_end(self) -> "PortStatistics":
+        """What the other end counts: what this one has sent, that has received."""
+        return PortStatistics(
+            rx_packets=self.tx_packets,
+            tx_packets=self.rx_packets,
+            rx_bytes=self.tx_bytes,
+            tx_bytes=self.rx_bytes,
+            rx_dropped=self.tx_dropped,
+            tx_dropped=self.rx_dropped,
+            rx_errors=self.tx_errors,
+            tx_errors=self.rx_errors,
+        )
+
 
 class PortError(DatapathError):
     """A port's configuration cannot be carried out; the text says why, with the port's name."""

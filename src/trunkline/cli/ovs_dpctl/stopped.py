@@ -61,13 +61,10 @@ class _LeftDatapath(Datapath):
         index, egress = self._left.counters.device(number)
         if not index:
             return None
-        found = counters(Netlink().statistics(index))
-        if not egress:
-            return found
-        return PortStatistics(
-            found.tx_packets, found.rx_packets, found.tx_bytes, found.rx_bytes, found.tx_dropped,
-            found.rx_dropped, found.tx_errors, found.rx_errors,
-        )  # fmt: skip
+        netlink = Netlink()
+        found = counters(netlink.statistics(index))
+        netlink.close()
+        return found.of_other_end() if egress else found
 
 
 def answer(command: str, arguments: Sequence[str], directories: Directories, log: Log) -> str:

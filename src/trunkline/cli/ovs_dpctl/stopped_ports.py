@@ -15,7 +15,7 @@ from trunkline.bpf import adopt, attach, left, probe
 from trunkline.bpf.elf import ElfError
 from trunkline.bpf.loader import LoadError, Program
 from trunkline.bpf.provider import CAPABILITIES, BpfDatapath
-from trunkline.bpf.system_calls import BpfError, program_descriptor
+from trunkline.bpf.system_calls import program_descriptor
 from trunkline.bpf.type_format import TypeFormatError
 from trunkline.bridge.devices import Device, DeviceError
 from trunkline.dpif.provider import DatapathError, DatapathPort
@@ -201,6 +201,3 @@ def change(command: str, arguments: Sequence[str], directories: Directories, log
     if command == "del-dp":
         return ports.delete_all()
     return ports.each(words, {"add-if": ports.add, "set-if": ports.set, "del-if": ports.delete}[command])
-
-
-__all__ = ["BpfError", "PortError", "change"]

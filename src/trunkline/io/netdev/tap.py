@@ -85,17 +85,7 @@ class TapDevice(SystemDevice):
 
     def statistics(self) -> PortStatistics:
         """What the kernel calls sent came into the switch."""
-        own = super().statistics()
-        return PortStatistics(
-            rx_packets=own.tx_packets,
-            tx_packets=own.rx_packets,
-            rx_bytes=own.tx_bytes,
-            tx_bytes=own.rx_bytes,
-            rx_dropped=own.tx_dropped,
-            tx_dropped=own.rx_dropped,
-            rx_errors=own.tx_errors,
-            tx_errors=own.rx_errors,
-        )
+        return super().statistics().of_other_end()
 
     def _open(self, index: int) -> PacketSocket:
         return self._channel  # type: ignore[return-value]  # the same calls
