@@ -9,7 +9,7 @@ from trunkline.base.log import Log
 from trunkline.base.targets import OVSDB_PORT, Target, TargetError, parse_target
 from trunkline.io.addresses import by_name
 from trunkline.io.blocking import BlockingStream
-from trunkline.io.files import socket_path
+from trunkline.io.files import error_text, socket_path
 from trunkline.io.target_log import clear_socket, report_unbound
 from trunkline.io.tls import TlsFiles, handshake_error, prepare
 
@@ -74,7 +74,7 @@ def _bound_ip(where: Target, text: str, log: Log) -> socket.socket:
         bound.bind(address.place)
     except OSError as error:
         bound.close()
-        logger.err("%s: bind: %s", text, os.strerror(error.errno or errno.EIO))
+        logger.err("%s: bind: %s", text, error_text(error))
         raise
     if not where.port:
         logger.info("%s: listening on port %d", text, bound.getsockname()[1])

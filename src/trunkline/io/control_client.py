@@ -8,6 +8,7 @@ from typing import Final
 from trunkline.base.json import JsonError, JsonStream
 from trunkline.base.log import Log
 from trunkline.io.blocking import BlockingStream, dial
+from trunkline.io.files import error_text
 from trunkline.io.pidfile import read_pidfile
 from trunkline.jsonrpc.message import ErrorReply, MessageError, Reply, Request, described, encode, message
 
@@ -31,7 +32,7 @@ def socket_of(target: str, run_directory: str, log: Log) -> str:
     try:
         pid = read_pidfile(path)
     except OSError as error:
-        text = os.strerror(error.errno or errno.EIO)
+        text = error_text(error)
         if error.errno not in (errno.ESRCH, errno.EINVAL):
             log.module("daemon_unix").warn("%s: open: %s", path, text)
         raise ControlError(f'cannot read pidfile "{path}" ({text})') from None

@@ -20,6 +20,7 @@ from typing import Final
 from trunkline.base.json import Json, JsonError, JsonStream, dumps, loads
 from trunkline.base.log import DBG, OFF, Log
 from trunkline.base.targets import OVSDB_PORT
+from trunkline.io.files import error_text
 from trunkline.io.loop import settle
 from trunkline.io.recording import (
     UUIDS,
@@ -53,7 +54,7 @@ def listed(json: Json) -> list[Json]:
 
 
 def _failed(log: Log, path: str, error: OSError) -> ReplayError:
-    reason = os.strerror(error.errno or errno.EIO)
+    reason = error_text(error)
     log.module("ovs_replay").err("%s: fopen failed: %s", path, reason)
     log.set_level("uuid", "console", OFF)  # standard error hears it anyhow
     log.module("uuid").emer("failed to open uuid replay file: %s.", reason)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from trunkline.base.log import Log
 from trunkline.io.blocking import BlockingStream, Conversation, Dialler, dialling
+from trunkline.io.files import error_text
 from trunkline.io.recording import Cutter, Event, Recording, Track, file_name, read_recording
 
 
@@ -60,7 +61,7 @@ def player(directory: str, log: Log) -> Dialler:
 
 
 def _report(log: Log, path: str, error: OSError) -> None:
-    log.module("ovs_replay").err("%s: fopen failed: %s", path, os.strerror(error.errno or errno.EIO))
+    log.module("ovs_replay").err("%s: fopen failed: %s", path, error_text(error))
 
 
 class _Recorded:

@@ -15,6 +15,7 @@ from trunkline.base.targets import (
     port_moved,
     with_port,
 )
+from trunkline.io.files import error_text
 
 # What connect(2) finds by itself, before anything is sent: the target cannot be meant as it stands.
 _AT_ONCE: Final = (errno.EAFNOSUPPORT, errno.EINVAL, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EACCES)
@@ -75,7 +76,7 @@ def clear_socket(path: str, log: Log) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        reason = os.strerror(error.errno or errno.EIO)
+        reason = error_text(error)
         log.module("socket_util_unix").warn('unlinking "%s": %s', path, reason)
         raise
 
@@ -86,6 +87,6 @@ def report_unbound(path: str, error: OSError, log: Log) -> None:
         if not holds_data(path):
             os.unlink(path)
     except OSError as other:
-        reason = os.strerror(other.errno or errno.EIO)
+        reason = error_text(other)
         log.module("fatal_signal").warn('could not unlink "%s" (%s)', path, reason)
-    log.module("stream_unix").err("%s: binding failed: %s", path, os.strerror(error.errno or errno.EIO))
+    log.module("stream_unix").err("%s: binding failed: %s", path, error_text(error))
