@@ -10,15 +10,15 @@ from types import MappingProxyType
 from typing import Final
 
 from trunkline.dpif.text import NESTED, format_key, parse_key, split
-from trunkline.flow.key import VIEW, get
+from trunkline.flow.key import FRAG_LATER, VIEW, get
 
 _METADATA: Final = frozenset(
     ("skb_priority", "skb_mark", "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_tuple4", "ct_tuple6",
      "recirc_id", "dp_hash", "tunnel", "packet_type")
 )  # fmt: skip
 _NO_TYPE: Final = 0x05FF
-_TAGS: Final = frozenset((0x8100, 0x88A8))
-NETWORK: Final = {
+TAGS: Final = frozenset((0x8100, 0x88A8))
+_NETWORK: Final = {
     0x0800: "ipv4",
     0x86DD: "ipv6",
     0x0806: "arp",
@@ -28,7 +28,6 @@ NETWORK: Final = {
     0x894F: "nsh",
 }
 _TRANSPORT: Final = {6: "tcp", 17: "udp", 132: "sctp"}
-_LATER: Final = 2
 _SOLICITATIONS: Final = (135, 136)
 
 
@@ -52,17 +51,17 @@ def _within(names: Sequence[str], bodies: dict[str, str], key: int, depth: int) 
         inner = {name: body for name, body, _ in split(bodies["encap"])}
         return _within([name for name, _, _ in split(bodies["encap"])], inner, key, depth + 1)
     kind = get(key, "dl_type")
-    if kind in (0, _NO_TYPE) or kind in _TAGS:
+    if kind in (0, _NO_TYPE) or kind in TAGS:
         return False
     return set(names) == {"eth_type", *expected(key, kind)} | (set(names) & _optional(key))
 
 
 def expected(key: int, kind: int) -> list[str]:
     """The attributes behind the type of a packet."""
-    network = NETWORK.get(kind)
+    network = _NETWORK.get(kind)
     if network is None:
         return []
-    if network not in ("ipv4", "ipv6") or get(key, "nw_frag") & _LATER:
+    if network not in ("ipv4", "ipv6") or get(key, "nw_frag") & FRAG_LATER:
         return [network]
     protocol = get(key, "nw_proto")
     if protocol in _TRANSPORT:

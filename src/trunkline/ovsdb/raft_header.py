@@ -1,7 +1,7 @@
 """The first record of a clustered database file: who the server is and which cluster it belongs to.
 
 A server that was told to join has `remote_addresses` to ask; one that made the cluster, or has compacted its
-A server that was told to join has `remote_addresses` to ask; one that made the cluster, or compacted its
+file, has `prev_servers`, and with an index what the file stood at then.  Of all this only the facts
 about the server are kept here (ovsdb-tool(1): db-cid, db-sid, db-local-address), but the whole record is
 checked, in the originals' order and words.
 """

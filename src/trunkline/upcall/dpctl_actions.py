@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from trunkline.dpif.action_text import format_actions, parse_actions, pieces_of
-from trunkline.dpif.fit import NETWORK, as_given
+from trunkline.dpif.fit import TAGS, as_given, expected
 from trunkline.dpif.normalize import normalized
 from trunkline.dpif.text import parse_key, split
-from trunkline.flow.key import FRAG_LATER, get, pack
+from trunkline.flow.key import get, pack
 from trunkline.flow.values import TextError
 from trunkline.jsonrpc.unixctl import CommandError
 
@@ -63,42 +63,19 @@ _HEADERS: Final = {
 }
 
 
-_FOLLOWS: Final = {**NETWORK, 0x8100: "encap", 0x88A8: "encap"}
-_TRANSPORT: Final = {
-    ("ipv4", 1): "icmp",
-    ("ipv6", 58): "icmpv6",
-    **{
-        (ip, number): name
-        for ip in ("ipv4", "ipv6")
-        for number, name in ((6, "tcp"), (17, "udp"), (132, "sctp"))
-    },
-}
-
-
 def lacks_header(flow: str) -> bool:
     """Whether a flow has a type of packet without the attribute that goes with it.  Raises TextError."""
     bodies = {name: body for name, body, _ in split(flow)}
     if "eth_type" not in bodies:
         return False
-    follows = _FOLLOWS.get(get(parse_key(f"eth_type({bodies['eth_type']})")[0], "dl_type"))
-    if follows is None:
-        return False
-    if follows not in bodies:
-        return True
-    if follows == "encap":
-        return bool(bodies["encap"]) and lacks_header(bodies["encap"])
-    if follows not in ("ipv4", "ipv6"):
-        return False
-    key = parse_key(f"{follows}({bodies[follows]})")[0]
-    transport = _TRANSPORT.get((follows, get(key, "nw_proto")))
-    if transport is None or get(key, "nw_frag") & FRAG_LATER:
-        return False
-    if transport not in bodies:
-        return True
-    if transport != "icmpv6" or "nd" in bodies:
-        return False
-    message = parse_key(f"icmpv6({bodies['icmpv6']})")[0]
-    return get(message, "tp_src") in (135, 136) and not get(message, "tp_dst")
+    kind = get(parse_key(f"eth_type({bodies['eth_type']})")[0], "dl_type")
+    if kind in TAGS:
+        inner = bodies.get("encap")
+        return inner is None or (bool(inner) and lacks_header(inner))
+    behind = [f"{name}({bodies[name]})" for name in (*expected(0, kind), "icmpv6") if name in bodies]
+    key = parse_key(",".join(behind))[0]
+    missing = [name for name in expected(key, kind) if name not in bodies]
+    return bool(missing) and (missing != ["nd"] or not get(key, "tp_dst"))
 
 
 def normalize_text(words: Sequence[str]) -> tuple[str, str]:
