@@ -20,7 +20,8 @@ TCP: Final = 6  # stt only looks like it
 
 class TunnelType(NamedTuple):
     """`prefix` begins the name of the datapath port; `protocol` is the outer IP protocol; `port` the usual
-    UDP port, None where there are no ports; `number` stands in the text of tnl_push actions; `modes` are the packet types that it can carry, the usual one first.
+    UDP port (of stt that of TCP), None where there are no ports; `number` stands in the text of tnl_push
+    actions; `modes` are the packet types that it can carry, the usual one first.
     `sequenced`: the option seq; `extensions`: what options:exts may name.
     """
 

@@ -14,10 +14,10 @@ Source: draft-davie-stt-08.
 from struct import Struct
 from typing import Final, NamedTuple
 
+from trunkline.model.tunnels import TCP
 from trunkline.packet.checksum import checksum, pseudo_header
 from trunkline.packet.packet import GSO_NONE, GSO_TCPV4, GSO_TCPV6, NEEDS_CHECKSUM, Offload
 
-TCP: Final = 6
 ROOM: Final = 1500
 """Bytes of IP packets that are let through where nobody says how many are."""
 _ETHERNET: Final = 14

@@ -18,15 +18,13 @@ from typing import Final, NamedTuple
 
 from trunkline.base.addresses import MAPPED, is_mapped
 from trunkline.flow.key import OFFSET, TUN_CSUM, TUN_DF, TUN_KEY, TUN_OAM, WIDTH, bits, get
+from trunkline.model.tunnels import GRE, TCP, TUNNEL_TYPES, UDP
 from trunkline.packet import stt
 from trunkline.packet.checksum import checksum, pseudo_header
 from trunkline.packet.packet import Offload
 from trunkline.packet.parse import IPV4, IPV6, MPLS, MPLS_MULTICAST
 
 ETHERNET: Final = 14
-UDP: Final = 17
-GRE: Final = 47
-TCP: Final = 6
 TUNNEL: Final = bits(*(name for name in WIDTH if name.startswith(("tun_", "tunnel_"))))
 """The bits of a key that tell of a tunnel."""
 
@@ -353,7 +351,7 @@ def pop_payload(
     """`payload` is what IP carries, `ends` the outer addresses, `key` what has been found out so far."""
     if type == "stt":
         return _pop_stt(payload, ends, key, pieces if pieces is not None else stt.Pieces())
-    if type in _OVER_UDP:
+    if TUNNEL_TYPES[type].protocol == UDP:
         if len(payload) < 8:
             return None
         if payload[6:8] != b"\0\0":
@@ -509,7 +507,6 @@ _POPPERS: Final[dict[str, Callable[[bytes, int, frozenset[str]], Popped | None]]
     "lisp": _pop_lisp,
     "bareudp": _pop_bareudp,
 }
-_OVER_UDP: Final = frozenset(("vxlan", "geneve", "gtpu", "lisp", "bareudp"))
 
 
 def outer_of(header: bytes) -> Outer:

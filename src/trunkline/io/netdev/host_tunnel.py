@@ -23,9 +23,9 @@ from trunkline.dpif.provider import TunnelPort
 from trunkline.flow.key import OFFSET, TUN_SEQ, get
 from trunkline.io.files import error_text
 from trunkline.io.netdev.kernel import Readers
-from trunkline.model.tunnels import TUNNEL_TYPES
+from trunkline.model.tunnels import GRE, TCP, TUNNEL_TYPES, UDP
 from trunkline.packet.stt import Pieces
-from trunkline.packet.tunnels import GRE, KEPT, TCP, UDP, Kind, Outer, Popped, header, pop_payload, push_all
+from trunkline.packet.tunnels import KEPT, Kind, Outer, Popped, header, pop_payload, push_all
 
 _BATCH: Final = 64
 _ROOM: Final = 1 << 16

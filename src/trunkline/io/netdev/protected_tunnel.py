@@ -20,7 +20,8 @@ from trunkline.flow.key import get
 from trunkline.io.netdev.host_tunnel import HostTunnel, text_of
 from trunkline.io.netdev.kernel import Readers
 from trunkline.io.xfrm import Associations, XfrmError, protect
-from trunkline.packet.tunnels import UDP, Outer, header, push
+from trunkline.model.tunnels import UDP
+from trunkline.packet.tunnels import Outer, header, push
 from trunkline.proto.preshared import association
 
 _ETHERNET: Final = 14
