@@ -7,7 +7,7 @@ errors.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 Takes = Literal["no", "required", "optional"]
 Found = list[tuple[str, str | None]]  # (long name, argument), in the order given
@@ -19,6 +19,15 @@ class Option(NamedTuple):
     name: str
     takes: Takes = "no"
     short: str = ""
+
+
+LOGGING: Final = (
+    Option("verbose", "optional", "v"),
+    Option("log-file", "optional"),
+    Option("syslog-method", "required"),
+    Option("syslog-target", "required"),
+)
+"""The options for the log that tools and daemons have (io/log_options.py)."""
 
 
 class OptionError(Exception):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.json import Json, dumps, loads
 from trunkline.base.log import DBG, INFO, OFF, WARN, Log
-from trunkline.base.options import Found, Option, OptionError, parse_options
+from trunkline.base.options import LOGGING, Found, Option, OptionError, parse_options
 from trunkline.base.targets import is_passive
 from trunkline.dbctl import tables
 from trunkline.dbctl.grammar import Command, Parsed, UsageError, listing, local_options, parse_commands
@@ -41,7 +41,7 @@ GLOBAL: Final = (
     Option("shuffle-remotes"),
     Option("no-shuffle-remotes"),
     Option("version", short="V"),
-    *log_options.OPTIONS,
+    *LOGGING,
     *tables.OPTIONS,
     *tls_options.KEYS,
     *tls_options.CHOICES,

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from trunkline.base.counters import SAMPLE_SECONDS, Counters
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.log import INFO, WARN, Log, RateLimit
-from trunkline.base.options import Found, Option, OptionError, Parsed, parse_options
+from trunkline.base.options import LOGGING, Found, Option, OptionError, Parsed, parse_options
 from trunkline.base.targets import absolute
 from trunkline.base.version import version_text
 from trunkline.daemons.commands import common_commands
@@ -59,7 +59,7 @@ TLS_OPTIONS: Final = (
     *tls_options.CHOICES,
 )
 REPLAY_OPTIONS: Final = (Option("record", "optional"), Option("replay", "optional"))
-COMMON_OPTIONS: Final = (*DAEMON_OPTIONS, *log_options.OPTIONS, *TLS_OPTIONS)
+COMMON_OPTIONS: Final = (*DAEMON_OPTIONS, *LOGGING, *TLS_OPTIONS)
 _COMMON_NAMES: Final = frozenset(option.name for option in COMMON_OPTIONS)
 MEMORY_SECONDS: Final = 10  # between looks at how much memory the daemon needs
 STOP_SECONDS: Final = 5  # that a daemon has to stop after a signal

@@ -1,27 +1,19 @@
 """The logging options that every tool and daemon has, applied to its `Log`; no asyncio here.
 
-A tool does ``log = tool_log("ovs-appctl")``, then gives each option that `OPTIONS` names to `apply_option`.
+A tool does ``log = tool_log("ovs-appctl")``, then gives each option of LOGGING (base/options.py) to
+`apply_option`.
 """
 
 import os
 import socket
 import time
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.log import INFO, Log, LogError
-from trunkline.base.options import Option
 from trunkline.io.log_sinks import SinkError, open_file, to_stderr, use_syslog, use_syslog_target
 from trunkline.io.tls_options import mind
 from trunkline.model.log_modules import modules
-
-OPTIONS: Final = (
-    Option("verbose", "optional", "v"),
-    Option("log-file", "optional"),
-    Option("syslog-method", "required"),
-    Option("syslog-target", "required"),
-)
 
 
 class LogOptionError(Exception):

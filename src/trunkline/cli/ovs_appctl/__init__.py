@@ -3,7 +3,7 @@
 import sys
 from typing import Final
 
-from trunkline.base.options import Found, Option, OptionError, Parsed, option_listing, parse_options
+from trunkline.base.options import LOGGING, Found, Option, OptionError, Parsed, option_listing, parse_options
 from trunkline.io import standard_streams
 
 PROGRAM: Final = "ovs-appctl"
@@ -15,12 +15,8 @@ OPTIONS: Final = (
     Option("option", short="o"),
     Option("version", short="V"),
     Option("timeout", "required", "T"),
-    Option("verbose", "optional", "v"),
-    Option("log-file", "optional"),
-    Option("syslog-method", "required"),
-    Option("syslog-target", "required"),
+    *LOGGING,
 )
-_LOGGING: Final = ("verbose", "log-file", "syslog-method", "syslog-target")
 _HELP: Final = """\
 ovs-appctl, for querying and controlling Open vSwitch daemon
 usage: ovs-appctl [TARGET] COMMAND [ARG...]
@@ -74,7 +70,7 @@ def _fail(text: str) -> int:
 def _informed(options: Found) -> bool:
     """Whether an option asks for information, and has been answered; those before it are minded."""
     text = _information(options)
-    if any(name in _LOGGING for name, _ in options):
+    if {option.name for option in LOGGING}.intersection(name for name, _ in options):
         from trunkline.io.log_options import LogOptionError, apply_before
 
         try:

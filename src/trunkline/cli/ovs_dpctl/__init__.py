@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from trunkline.base.options import Found, Option, OptionError, Parsed, option_listing, parse_options
+from trunkline.base.options import LOGGING, Found, Option, OptionError, Parsed, option_listing, parse_options
 from trunkline.io import standard_streams
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ OPTIONS: Final = (
     Option("help", short="h"),
     Option("option", short="o"),
     Option("version", short="V"),
-    Option("verbose", "optional", "v"),
-    Option("log-file", "optional"),
-    Option("syslog-method", "required"),
-    Option("syslog-target", "required"),
+    *LOGGING,
 )
 _PASSED_ON: Final = ("statistics", "clear", "may-create", "more", "names", "no-names")
 

@@ -7,7 +7,7 @@ commands runs, so that ``--version`` costs next to nothing.
 import sys
 from typing import Final, NamedTuple
 
-from trunkline.base.options import Found, Option, OptionError, option_listing, parse_options
+from trunkline.base.options import LOGGING, Found, Option, OptionError, option_listing, parse_options
 from trunkline.io import standard_streams
 
 PROGRAM: Final = "ovs-ofctl"
@@ -40,10 +40,7 @@ OPTIONS: Final = (  # in the original's order, which --option shows
     Option("user", "required"),
     Option("version", short="V"),
     Option("protocols", "required", "O"),
-    Option("verbose", "optional", "v"),
-    Option("log-file", "optional"),
-    Option("syslog-method", "required"),
-    Option("syslog-target", "required"),
+    *LOGGING,
     Option("private-key", "required", "p"),
     Option("certificate", "required", "c"),
     Option("ca-cert", "required", "C"),

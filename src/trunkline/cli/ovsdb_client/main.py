@@ -14,7 +14,7 @@ from trunkline.base import usage
 from trunkline.base.directories import Directories, from_environment
 from trunkline.base.json import Json
 from trunkline.base.log import INFO, Log
-from trunkline.base.options import Found, Option, OptionError, parse_options
+from trunkline.base.options import LOGGING, Found, Option, OptionError, parse_options
 from trunkline.base.targets import absolute, is_passive
 from trunkline.base.version import version_text
 from trunkline.cli.ovsdb_client.context import Context, Failure, fail
@@ -43,7 +43,7 @@ OPTIONS: Final = (  # in the original's order, which it shows for an ambiguous a
     Option("overwrite-pidfile"),
     Option("user", "required"),
     Option("monitor"),
-    *log_options.OPTIONS,
+    *LOGGING,
     tls_options.BOOTSTRAP,
     *tls_options.KEYS,
     *tls_options.CHOICES,

@@ -128,7 +128,7 @@ def _minded(options: Found) -> int | None:
 
 def _logs(options: Found) -> bool:
     """Whether what `options` say about the log is right; else it is said what is wrong."""
-    if any(name in ("verbose", "log-file", "syslog-method", "syslog-target") for name, _ in options):
+    if any(name == "verbose" for name, _ in options):
         from trunkline.io.log_options import LogOptionError, apply_before
 
         try:
