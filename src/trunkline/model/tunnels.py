@@ -36,19 +36,34 @@ class TunnelType(NamedTuple):
     erspan: bool = False
     payload: bool = False
     family: int = 0  # 6: over IPv6 alone
+    protected: bool = False  # options:psk may encrypt it
+
+    @property
+    def numbered(self) -> bool:
+        """Whether each packet has a number, whatever the options say."""
+        return self.erspan or self.protocol == TCP
 
 
 def _rows() -> Mapping[str, TunnelType]:
     """The numbers are those of the original's virtual ports."""
     rows = (
-        TunnelType("gre", "gre_sys", GRE, None, 3, (LEGACY_L2, LEGACY_L3, PTAP), sequenced=True),
+        TunnelType(
+            "gre", "gre_sys", GRE, None, 3, (LEGACY_L2, LEGACY_L3, PTAP), sequenced=True, protected=True
+        ),
         TunnelType(
             "ip6gre", "ip6gre_sys", GRE, None, 109, (LEGACY_L2, LEGACY_L3, PTAP), sequenced=True, family=6
         ),
         TunnelType(
-            "vxlan", "vxlan_sys", UDP, 4789, 4, (LEGACY_L2, LEGACY_L3, PTAP), frozenset(("gbp", "gpe"))
+            "vxlan",
+            "vxlan_sys",
+            UDP,
+            4789,
+            4,
+            (LEGACY_L2, LEGACY_L3, PTAP),
+            frozenset(("gbp", "gpe")),
+            protected=True,
         ),
-        TunnelType("geneve", "genev_sys", UDP, 6081, 5, (LEGACY_L2, LEGACY_L3, PTAP)),
+        TunnelType("geneve", "genev_sys", UDP, 6081, 5, (LEGACY_L2, LEGACY_L3, PTAP), protected=True),
         TunnelType("lisp", "lisp_sys", UDP, 4341, 105, (LEGACY_L3, PTAP)),
         TunnelType("stt", "stt_sys", TCP, 7471, 106, (LEGACY_L2,)),
         TunnelType("erspan", "erspan_sys", GRE, None, 107, (LEGACY_L2,), sequenced=True, erspan=True),

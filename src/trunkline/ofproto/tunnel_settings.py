@@ -16,7 +16,6 @@ INHERIT: Final = -1  # as tos or ttl: what the packet inside has
 _FLOW: Final = "flow"
 _GPE: Final = "gpe"
 _CERTIFIED: Final = ("remote_cert", "remote_name")  # encryption by keys that somebody negotiates
-_PROTECTED: Final = ("gre", "geneve", "vxlan")  # types that options:psk is for
 _IKE: Final = ("psk", "remote_cert", "remote_name", "certificate", "private_key", "use_ssl_cert", "peer_cert")
 
 
@@ -146,7 +145,7 @@ class _Reader:
         secret = self.options.get("psk")
         if secret is None:
             return
-        if self.row.name not in _PROTECTED:
+        if not self.row.protected:
             raise self.fail(
                 f"options:psk is not for tunnels of type {self.row.name}: they cannot be encrypted"
             )

@@ -11,6 +11,7 @@ from typing import Final
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.flow.hashes import five_tuple
+from trunkline.model.tunnels import TUNNEL_TYPES
 from trunkline.packet import tunnels as outer
 from trunkline.packet.packet import Packet
 from trunkline.packet.segment import complete
@@ -23,7 +24,6 @@ _OUTSIDE: Final = _BESIDE | layout.bits("dp_in_port", "recirc_id", "dp_hash")
 _PACKET_TYPE: Final = layout.OFFSET["packet_type"]
 _PACKET_TYPE_MASK: Final = layout.MASK["packet_type"]
 _ETHERNET: Final = 14
-_COUNTED: Final = frozenset(("erspan", "ip6erspan", "stt"))  # each of their packets has a number
 
 
 def source_port(sim: Owner, key: int) -> int:
@@ -84,7 +84,7 @@ def send(sim: Owner, port: SimPort, packet: Packet, key: int) -> None:
         port.dropped += 1
         return
     number = source_port(sim, key)
-    counted = port.tunnel is not None and port.tunnel.type in _COUNTED
+    counted = port.tunnel is not None and TUNNEL_TYPES[port.tunnel.type].numbered
     counted |= bool(layout.get(key, "tunnel_flags") & layout.TUN_SEQ)
     for frame in _inner(packet, key):
         port.packets_out += 1
