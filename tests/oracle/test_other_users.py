@@ -6,13 +6,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.database_servers import BIN, variables
+from support.waiting import until
 
 pytestmark = [
     pytest.mark.oracle,
@@ -37,13 +37,6 @@ def directory() -> Iterator[str]:
     os.chmod(path, 0o777)
     yield path
     shutil.rmtree(path)
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["ovsdb-server", "ovsdb-client"])

@@ -4,6 +4,8 @@ and what each says of it is the same."""
 # ruff: noqa: E501
 
 import json
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,6 +186,7 @@ TALK = [
     ["memory-trim-on-compaction", "on"], ["memory-trim-on-compaction", "off"], ["memory-trim-on-compaction", "x"],
     ["memory-trim-on-compaction"], ["get-db-storage-status"], ["get-db-storage-status", "x"],
     ["get-db-storage-status", DB], ["get-db-storage-status", "_Server"], ["compact"], ["compact", DB], ["compact", "x"],
+    *(words for text in (":b", "a::b:c") for words in (["set-sync-exclude-tables", text], ["get-sync-exclude-tables"])),
     ["list-dbs"], ["remove-db", "_Server"], ["remove-db", "x"], ["remove-remote", "x"], ["add-remote", "x"],
 ]  # fmt: skip
 
@@ -304,3 +307,56 @@ def test_conversions_of_either_side(servers: list[Running], active: str, backup:
         "INFO|Column bbb not present in the local db schema table Queue.",
         "WARN|Nothing to replicate.",
     ]
+
+
+def names_of_switches(server: Running) -> Any:
+    client = Client(server)
+    select = {"op": "select", "table": "Logical_Switch", "where": [], "columns": ["name"]}
+    (answer,) = client.call("transact", ["hardware_vtep", select])
+    client.close()
+    return answer["result"] and sorted(row["name"] for row in answer["result"][0].get("rows", ()))
+
+
+@pytest.mark.parametrize("program", [ORIGINAL, OURS], ids=["theirs", "ours"])
+def test_databases_that_come_and_go_on_a_backup(servers: list[Running], program: str, tmp_path: Any) -> None:
+    """One that the active server has is copied as soon as the backup has it; the others go on."""
+    paths = [str(tmp_path / name) for name in ("active", "backup")]
+    for path in paths:
+        tool = ["ovsdb-tool", "create", path, "/usr/share/openvswitch/vtep.ovsschema"]
+        subprocess.run(tool, check=True, timeout=60)
+    active = start(servers, program)
+    transact(active, ROOT)
+    assert active.control("ovsdb-server/add-db", paths[0]) == (0, "")
+    backup = start(servers, program, f"--sync-from=unix:{active.directory}/db.sock")
+
+    def replicating() -> set[str]:
+        return set(
+            backup.control("ovsdb-server/sync-status")[1].partition("database: ")[2].strip().split(", ")
+        )
+
+    until(lambda: replicating() == {DB})
+    client = Client(active)
+    for name in ("one", "two"):
+        switch = {"op": "insert", "table": "Logical_Switch", "row": {"name": name}}
+        assert client.call("transact", ["hardware_vtep", switch])
+        assert backup.control("ovsdb-server/add-db", paths[1]) == (0, "")
+        until(lambda: replicating() == {DB, "hardware_vtep"})
+        until(lambda: names_of_switches(backup) == names_of_switches(active))
+        assert backup.control("ovsdb-server/remove-db", "hardware_vtep") == (0, "")
+        until(lambda: replicating() == {DB})
+        transact(active, {"op": "insert", "table": "Queue", "row": {"dscp": len(name)}})
+        until(lambda: contents(backup) == contents(active))
+    client.close()
+
+
+@pytest.mark.parametrize("program", [ORIGINAL, OURS], ids=["theirs", "ours"])
+def test_a_shorter_probe_interval_counts_at_once(servers: list[Running], program: str) -> None:
+    active = start(servers, program)
+    backup = start(servers, program, f"--sync-from=unix:{active.directory}/db.sock")
+    until(lambda: "replicating" in backup.control("ovsdb-server/sync-status")[1])
+    active.process.send_signal(signal.SIGSTOP)
+    try:
+        backup.control("ovsdb-server/set-active-ovsdb-server-probe-interval", "1000")
+        until(lambda: "connecting" in backup.control("ovsdb-server/sync-status")[1])  # not 60
+    finally:
+        active.process.send_signal(signal.SIGCONT)

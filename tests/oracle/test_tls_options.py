@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.certificates import make_certificates
-from support.database_servers import BIN, ORIGINAL, OURS, Running, variables
+from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA, Running, variables
 
 pytestmark = [
     pytest.mark.oracle,
@@ -119,6 +119,25 @@ def served(program: str, options: str, keys: Path) -> list[str]:
 def test_servers_take_key_and_certificate_together(keys: Path) -> None:
     for options in (KEY[1], f"{CERTIFICATE[2]} {AUTHORITY[2]}", f"{KEY[2]} {CERTIFICATE[1]}"):
         assert (options, served(OURS, options, keys)) == (options, served(ORIGINAL, options, keys))
+
+
+def test_columns_that_hold_no_names_of_files(tmp_path: Path) -> None:
+    subprocess.run(["ovsdb-tool", "create", tmp_path / "x.db", SCHEMA], check=True, timeout=60)
+    columns = ("name", "fail_mode", "protocols", "stp_enable", "flood_vlans", "ports", "other_config", "")
+    refused = 0
+    for number, column in enumerate(columns):
+        option = ("private-key", "certificate", "ca-cert", "bootstrap-ca-cert")[number % 4]
+        name = f"db:{DB},Bridge,{column}"
+        words = [str(tmp_path / "x.db"), f"--{option}={name}", "--unixctl=none", "--run=true"]
+        want, got = (
+            subprocess.run([program, *words], capture_output=True, text=True, timeout=60)
+            for program in (ORIGINAL, OURS)
+        )
+        assert (column, got.returncode) == (column, want.returncode)
+        refused += want.returncode
+        if want.returncode:
+            assert got.stderr == want.stderr.replace("/usr/sbin/", "")
+    assert refused == 5
 
 
 def test_a_controller_looks_at_files_when_it_meets_the_options(keys: Path) -> None:

@@ -149,7 +149,9 @@ class Daemon:
             raise OvsdbError("ovsdb error", f'{name}: names beginning with "_" are reserved')
         self.files[name] = file
         self.compactor.opened(name)
-        return self.server.add(file.database)
+        hosted = self.server.add(file.database)
+        self._replaced()
+        return hosted
 
     def _open_relay(self, text: str) -> Hosted:
         parsed = parse_relay(text)
@@ -176,12 +178,13 @@ class Daemon:
         file = self.files.pop(name)
         self.server.remove(name)
         file.close()
+        self._replaced()
 
     def _is_converting(self, name: str) -> bool:
         return self.converter.is_running(name)
 
     def _replaced(self) -> None:
-        """A database has become another; a backup has to copy into that."""
+        """A database has come, gone or become another; a backup has to copy into those that there are."""
         if self.replication.is_backup:
             self.replication.start()
 

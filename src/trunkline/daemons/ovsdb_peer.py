@@ -7,6 +7,7 @@ connect, to ask for a sign of life and to give up is the state machine's (jsonrp
 import asyncio
 import errno
 import os
+from asyncio import FIRST_COMPLETED
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -48,6 +49,7 @@ class Peer:
         self._stream: Stream | None = None
         self._conversation: Conversation | None = None
         self._log = env.log.module("reconnect")
+        self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """For ever."""
@@ -59,6 +61,10 @@ class Peer:
                 await asyncio.sleep(max(0.0, deadline - self.env.clock.monotonic()))
             await self._connect(self.targets[attempt % len(self.targets)])
             attempt += 1
+
+    def timing_changed(self) -> None:
+        """What `timing` gives is to count for the connection that there is, too."""
+        self._changed.set()
 
     def flush(self) -> None:
         """Sends what the conversation has to say."""
@@ -99,13 +105,17 @@ class Peer:
         conversation = self._conversation = self._begin()
         stream.write(conversation.take_output())
         reading = asyncio.ensure_future(stream.read())
+        changing = asyncio.ensure_future(self._changed.wait())
         try:
             while True:
+                if changing.done():
+                    self._changed.clear()
+                    changing = asyncio.ensure_future(self._changed.wait())
                 deadline = self._state.deadline(self._timing())
                 now = self.env.clock.monotonic()
                 wait = None if deadline is None else max(0.0, deadline - now)
-                done, _ = await asyncio.wait((reading,), timeout=wait)
-                if not done:
+                done, _ = await asyncio.wait((reading, changing), timeout=wait, return_when=FIRST_COMPLETED)
+                if reading not in done:
                     action = self._state.due(self._timing(), self.env.clock.monotonic())
                     if action == "disconnect":
                         return "no response to inactivity probe"
@@ -127,3 +137,4 @@ class Peer:
             return str(error)
         finally:
             reading.cancel()
+            changing.cancel()

@@ -19,6 +19,7 @@ from trunkline.io.streams import Listener, Stream
 from trunkline.io.tls import TlsFiles
 from trunkline.jsonrpc.reconnect import Reconnect, Timing
 from trunkline.jsonrpc.reconnect_log import tell_connecting, tell_ended, tell_failed, tell_waiting
+from trunkline.ovsdb.atoms import AtomicType
 from trunkline.ovsdb.database import Row, TableState
 from trunkline.ovsdb.locks import Locks
 from trunkline.ovsdb.rbac import Access
@@ -38,7 +39,7 @@ class Reference(NamedTuple):
 def parse_reference(daemon: Hosting, text: str) -> Reference | str:
     """The reference that ``db:DB,TABLE,COLUMN`` makes, or what is wrong with it."""
     words = text.removeprefix("db:").split(",")
-    if len(words) != 3:
+    if len(words) != 3 or not words[2]:
         return f'"{text}": invalid syntax'
     name, table, column = words
     hosted = daemon.server.databases.get(name)
@@ -124,8 +125,21 @@ class TlsReferences:
 
     def problems(self) -> list[str]:
         """What is wrong with the references."""
-        found = [parse_reference(self.daemon, text) for text in self.given if text and _is_reference(text)]
-        return [problem for problem in found if isinstance(problem, str)]
+        found = (self._problem(text) for text in self.given if text and _is_reference(text))
+        return [problem for problem in found if problem]
+
+    def _problem(self, text: str) -> str:
+        reference = parse_reference(self.daemon, text)
+        if isinstance(reference, str):
+            return reference
+        table = self.daemon.server.databases[reference.database].database.tables.get(reference.table)
+        if table is None:
+            return ""  # of a relay that has not met its source
+        kind = table.layout.types[table.layout.places[reference.column]]
+        if kind.key.type is AtomicType.STRING and kind.value is None:
+            return ""
+        where = f'table "{reference.table}" column "{reference.column}"'
+        return f'"{text}": {where} is not string or set of strings'
 
     def begin(self) -> None:
         """Takes the settings up, and says what is wrong with them."""

@@ -35,6 +35,7 @@ class Replication:
         self._follower: Follower | None = None
         self._server = ""  # that is followed now
         self._task: asyncio.Task[None] | None = None
+        self._peer: Peer | None = None
         self._log = daemon.env.log.module("replication")
         self._error_log = daemon.env.log.module("ovsdb_error")
 
@@ -71,6 +72,8 @@ class Replication:
         self.timing = self.timing._replace(
             probe_interval=max(1.0, milliseconds / 1000) if milliseconds else 0
         )
+        if self._peer is not None:
+            self._peer.timing_changed()
 
     def status(self) -> str:
         """What ``ovsdb-server/sync-status`` prints."""
@@ -88,6 +91,7 @@ class Replication:
 
     async def _run(self) -> None:
         peer = Peer(self.daemon.env, [self._server], lambda: self.timing, self._begin, self._ended)
+        self._peer = peer
         try:
             await peer.run()
         except ReplicationError as error:

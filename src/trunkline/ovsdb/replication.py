@@ -42,10 +42,11 @@ class BrokenConversation(Exception):
 
 
 def parse_excluded(text: str) -> dict[str, frozenset[str]]:
-    """``db:table,db:table`` as --sync-exclude-tables has it; a database without a table excludes nothing."""
+    """``db:table,db:table`` as --sync-exclude-tables has it; a database without a table excludes nothing, and
+    what begins with a colon is all database."""
     found: dict[str, set[str]] = {}
     for word in text.replace(",", " ").split():
-        database, _, table = word.partition(":")
+        database, _, table = (word, "", "") if word[0] == ":" else word.partition(":")
         found.setdefault(database, set()).add(table)
     return {database: frozenset(tables) for database, tables in found.items()}
 
