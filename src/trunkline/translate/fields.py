@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from trunkline.flow import key as layout
 from trunkline.flow.values import format_value
+from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD, PREREQUISITES, Field
 from trunkline.openflow.action_words import subfield_text
 from trunkline.openflow.actions import Subfield
@@ -16,7 +17,9 @@ _SEEN: Final = PACKET & ~TUNNEL
 _TYPE: Final = layout.OFFSET["dl_type"]
 _PROTOCOL: Final = layout.OFFSET["nw_proto"]
 _FRAGMENT: Final = layout.OFFSET["nw_frag"]
-_IP: Final = frozenset((0x0800, 0x86DD))
+_IPV6: Final = 0x86DD
+_IP: Final = frozenset((0x0800, _IPV6))
+_ADDRESSES: Final = ("net_src", "net_dst")  # slots of either kind of address
 _TRANSPORT: Final = frozenset((6, 17, 132))
 _PROTOCOL_MASK: Final = layout.MASK["nw_proto"]
 _LATER: Final = layout.FRAG_LATER << _FRAGMENT
@@ -133,8 +136,11 @@ def write_checked(x: Walk, bits: tuple[int, int], checked: Checked) -> None:
 
 
 class Part(NamedTuple):
-    """A part of a field for steps to read or write; `title` as the original names it in a trace; `offset` is
-    its lowest bit within the field."""
+    """A part of a field for steps to read or write: `bits` of them from `offset` on.
+
+    `mask` are those of the key, where the field has no more than its bits there; `title` as the original
+    names it in a trace.  `is_port`: the field is a port in 32 bits, which the key has in 16 (`wide_port`).
+    """
 
     mask: int
     shift: int
@@ -142,13 +148,33 @@ class Part(NamedTuple):
     whole: bool
     title: str
     offset: int
+    bits: int
+    is_port: bool
 
 
 def part(name: str, offset: int, bits: int) -> Part:
-    field = FIELD[name]
-    shift = layout.VIEW[name].shift + offset
+    field, view = FIELD[name], layout.VIEW[name]
+    shift = view.shift + offset
+    is_port = field.format == "port" and field.octets == 4
+    mask = ((1 << bits) - 1) << shift & view.mask
+    if field.matched is not None:  # the rest of its octet is another field's
+        mask &= field.matched << view.shift
     title = subfield_text(name, offset, bits)
-    return Part(((1 << bits) - 1) << shift, shift, field, title.endswith("[]"), title, offset)
+    return Part(
+        view.mask if is_port else mask, shift, field, title.endswith("[]"), title, offset, bits, is_port
+    )
+
+
+def wide_port(port: int) -> int:
+    """The 32 bits of a port's number since OpenFlow 1.1 (ovs-fields(7), in_port_oxm)."""
+    return port if port < of.OFPP_MAX else port | 0xFFFF0000
+
+
+def narrow_port(port: int) -> int:
+    """The 16 bits of such a number; none of those that are no port have any but OFPP_ANY's."""
+    if port < of.OFPP_MAX:
+        return port
+    return port & 0xFFFF if port >= 0xFFFF0000 | of.OFPP_MAX else of.OFPP_ANY & 0xFFFF
 
 
 def part_of(subfield: Subfield) -> Part:
@@ -158,27 +184,39 @@ def part_of(subfield: Subfield) -> Part:
 def read(x: Walk, source: Part) -> int:
     """The value of a part of a field, which what follows depends on."""
     x.look(source.mask)
+    if source.is_port:
+        return _port(x, source) >> source.offset & (1 << source.bits) - 1
     return (x.key & source.mask) >> source.shift
+
+
+def _port(x: Walk, place: Part) -> int:
+    return wide_port((x.key & place.mask) >> place.shift - place.offset)
 
 
 def store(x: Walk, target: Part, value: int) -> None:
     """Writes a part of a field, whether the packet has such a field or not."""
-    WRITERS.get(target.field.slot, write)(x, target.mask, value << target.shift & target.mask)
+    if target.is_port:
+        ones = (1 << target.bits) - 1 << target.offset
+        port = narrow_port(_port(x, target) & ~ones | value << target.offset & ones)
+        write(x, target.mask, port << target.shift - target.offset)
+    else:
+        WRITERS.get(target.field.slot, write)(x, target.mask, value << target.shift & target.mask)
     if x.why is not None:
-        x.why.append(_now(target, value))
+        x.why.append(_now(x, target))
 
 
-def _now(target: Part, value: int) -> Node:
-    written = Written(target.field.name, target.offset, (target.mask >> target.shift).bit_length(), value)
-    return Node(DETAIL, f"{target.title} is now {shown(target, value)}", written)
-
-
-def shown(target: Part, value: int) -> str:
-    """A value in its field's own form, of a part of a field as a number."""
-    value &= target.mask >> target.shift
+def _now(x: Walk, target: Part) -> Node:
+    """What a part of a field, or the whole of it, has become, in the field's own form."""
+    field, value = target.field, read(x, target)
+    if field.slot in _ADDRESSES and (x.key >> _TYPE & 0xFFFF == _IPV6) != field.name.startswith("ipv6"):
+        value = 0  # the address there is one of the other kind
+    text = f"{value:#x}" if value else "0"
     if target.whole:
-        return format_value(target.field, value, (1 << target.field.bits) - 1)
-    return f"{value:#x}" if value else "0"
+        ones = (1 << field.bits) - 1 if field.matched is None else field.matched
+        whole = layout.get(x.key, field.name) & ones if value else 0
+        text = format_value(field, whole, (1 << field.bits) - 1)
+    written = Written(field.name, target.offset, target.bits, value)
+    return Node(DETAIL, f"{target.title} is now {text}", written)
 
 
 class Copy(NamedTuple):
@@ -195,4 +233,4 @@ def move(x: Walk, copy: Copy, _: object) -> None:
     if suits(x, conditions):
         store(x, target, read(x, source))
     elif x.why is not None:
-        x.why.append(_now(target, read(x, target)))
+        x.why.append(_now(x, target))

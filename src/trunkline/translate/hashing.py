@@ -15,6 +15,7 @@ from trunkline.translate.fields import Part, store
 from trunkline.translate.walk import Walk
 
 _MOST: Final = 0xFFFFFFFF
+_MOST_WEIGHTS: Final = 64
 
 
 def hash_of(x: Walk, fields: str, basis: int) -> int:
@@ -24,20 +25,23 @@ def hash_of(x: Walk, fields: str, basis: int) -> int:
 
 def multipath(x: Walk, action: Multipath, target: Part) -> None:
     value = hash_of(x, action.fields, action.basis)
-    store(x, target, _link(action.algorithm, value, action.links))
+    store(x, target, link_of(action, value))
 
 
-def _link(algorithm: str, value: int, links: int) -> int:
-    """A number below `links`."""
+def link_of(action: Multipath, value: int) -> int:
+    """A number below `action.links` for a hash.  Of very many links the highest random weight would take long
+    to find, so that these are found by iteration."""
+    algorithm, links = action.algorithm, action.links
     if links == 1:
         return 0
     if algorithm == "modulo_n":
         return value % links
     if algorithm == "hash_threshold":
         return value // (_MOST // links + 1)
-    if algorithm == "hrw":
+    if algorithm == "hrw" and links <= _MOST_WEIGHTS:
         return max(range(links), key=lambda link: (hashes.two_words(value, link), -link))
-    modulo = 1 << (links - 1).bit_length()
+    fits = algorithm == "iter_hash" and links <= action.argument <= 2 * links + 1
+    modulo = action.argument if fits else 1 << (links - 1).bit_length()
     i = 0
     while (link := hashes.two_words(value, i) % modulo) >= links:
         i += 1

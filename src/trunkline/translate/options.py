@@ -52,7 +52,7 @@ def part(x: Walk, name: str, offset: int, bits: int) -> Part | None:
     title = subfield_text(name, offset, bits)
     if not offset and bits == place.octets * 8:
         title = subfield_text(name, 0, FIELD[name].bits)
-    return Part(((1 << bits) - 1) << shift, shift, FIELD[name], False, title, offset)
+    return Part(((1 << bits) - 1) << shift, shift, FIELD[name], False, title, offset, bits, False)
 
 
 def mark(x: Walk, name: str, there: bool = True) -> None:
