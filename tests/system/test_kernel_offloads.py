@@ -18,12 +18,16 @@ import pytest
 from support.host import Host
 from support.kernel_program import compiled, needs_kernel
 from support.namespaces import Namespace, namespaces
+from trunkline.base.addresses import MAPPED
 from trunkline.flow import key as layout
 from trunkline.packet.build import build
 from trunkline.packet.checksum import pseudo_header
 from trunkline.packet.packet import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM, Offload, Packet
 from trunkline.packet.parse import parse
-from trunkline.packet.rewrite import push_vlan, set_fields
+from trunkline.packet.rewrite import moved, push_vlan, set_fields
+from trunkline.packet.segment import complete
+from trunkline.packet.tunnels import Kind, Outer, push
+from trunkline.packet.tunnels import header as outer_header
 
 pytestmark = pytest.mark.system
 WIRE = str(Path(__file__).parents[1] / "support" / "wire.py")
@@ -215,3 +219,31 @@ def test_work_left_to_hardware_goes_on(host: Host) -> None:
     flows = host.run("ovs-appctl", "dpctl/dump-flows").splitlines()
     used = [line for line in flows if "src=02:77" in line and "packets:0," not in line]
     assert len(used) >= len(rules) - 1, flows
+
+
+def tunneled(packet: Packet) -> Packet:
+    """As somebody else's kernel sends it: with the headers of VXLAN around what is left to do."""
+    head = outer_header(Kind("vxlan", 4789), Outer(0x02770000FFFF, 2, MAPPED | 1, MAPPED | 2), 0)
+    frame = push(head, packet.frame, 5000, 0)
+    return Packet(frame, moved(packet.offload, len(frame) - len(packet.frame)))
+
+
+@pytest.mark.parametrize("datapath", ["netdev", "system"])
+def test_work_left_inside_of_somebodys_tunnel_is_done(host: Host, datapath: str) -> None:
+    """A virtio-net header cannot say that a large segment lies in a tunnel, so it is cut."""
+    first = host.namespace.machine("va", "10.99.0.1/24")
+    second = host.namespace.machine("vb", "10.99.0.2/24")
+    host.vsctl("add-br", "br0", "--", "set", "bridge", "br0", f"datapath_type={datapath}", "fail_mode=secure")
+    host.vsctl("add-port", "br0", "va", "--", "add-port", "br0", "vb")
+    # with a message for a controller, of which there is none, every packet goes by way of Python
+    host.run("ovs-ofctl", "add-flow", "br0", "in_port=va,dl_src=02:77:00:00:ff:ff,actions=controller,vb")
+    sent = [tunneled(one) for family in (_V4, _V6) for one in packets(family, 0x0277_0000_0000)]
+    wanted = [frame for packet in sent for frame in complete(packet)]
+    receiver = Receiver(second)
+    try:
+        send(first, sent)
+        found = receiver.take(len(wanted))
+    finally:
+        receiver.close()
+    assert sorted(frame for packet in found for frame in complete(packet)) == sorted(wanted)
+    assert not any(packet.offload and packet.offload.gso_type for packet in found)

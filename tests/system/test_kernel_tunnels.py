@@ -7,6 +7,7 @@ large segments and unfinished checksums go through the tunnels.
 import os
 import re
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -159,6 +160,75 @@ def test_traffic_goes_on_while_the_switches_are_stopped(sides: list[Side], case:
     with stopped(sides):
         ping(sides, case.inside)
         transfer(sides[0].machine, sides[1].machine, MACHINES[case.inside][1], "2M")
+
+
+ECHO = """
+import socket, sys
+one = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+one.bind((sys.argv[1], 999))
+print("ready", flush=True)
+while True:
+    data, peer = one.recvfrom(9000)
+    one.sendto(data, peer)
+"""
+ASK = """
+import socket, sys, time
+one = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+one.settimeout(0.5)
+for size in map(int, sys.argv[3:]):
+    until = time.monotonic() + float(sys.argv[2])
+    while True:
+        one.sendto(b"x" * size, (sys.argv[1], 999))
+        try:
+            if len(one.recv(9000)) == size:
+                break
+        except TimeoutError:
+            assert time.monotonic() < until, f"datagrams of {size} bytes are lost"
+"""
+
+
+def echo(sides: list[Side], family: int) -> None:
+    """Datagrams of all sizes there and back."""
+    address = MACHINES[family][1]
+    server = sides[1].machine.start(sys.executable, "-c", ECHO, address)
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        sizes = [str(size) for size in (0, 1, 4, 11, 12, 13, 100, 1200)]
+        asked = (sys.executable, "-c", ASK, address, str(20 * PATIENCE), *sizes)
+        assert not sides[0].machine(*asked, check=False, timeout=60)
+    finally:
+        server.kill()
+        server.wait()
+        assert server.stdout is not None
+        server.stdout.close()
+
+
+@pytest.mark.parametrize("type", ["vxlan", "geneve", "gre"])
+def test_short_datagrams_over_ipv6(sides: list[Side], type: str) -> None:
+    """Which the receiver's program leaves to the host's sockets, with the checksum unfinished inside."""
+    for side in sides:
+        configure(side, Case(type, 6))
+    reach(sides)
+    echo(sides, 4)
+
+
+@pytest.mark.parametrize("case", [Case("vxlan", 4), Case("gre", 4, ("options:key=7",), inside=6)])
+def test_a_host_that_encrypts_something_takes_what_comes(sides: list[Side], case: Case) -> None:
+    """By its sockets: large segments and unfinished checksums, of a sender that leaves them to others."""
+    for side in sides:
+        configure(side, case)
+        side.machine("ethtool", "-K", "eth0", "tso", "on")
+    policy = ("src", "1.2.3.4", "dst", "5.6.7.8", "dir", "out")
+    host = sides[1].host.namespace
+    reach(sides, case.inside)
+    host("ip", "xfrm", "policy", "add", *policy, "tmpl", "proto", "esp", "mode", "transport")
+    try:
+        transfer(sides[0].machine, sides[1].machine, MACHINES[case.inside][1], "2M")
+        echo(sides, case.inside)
+        transfer(sides[1].machine, sides[0].machine, MACHINES[case.inside][0], "2M")
+    finally:
+        host("ip", "xfrm", "policy", "delete", *policy)
 
 
 def test_a_packet_for_several_tunnels(sides: list[Side]) -> None:

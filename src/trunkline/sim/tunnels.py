@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from trunkline.dpif import actions as dp
+from trunkline.dpif.provider import TunnelPort
 from trunkline.flow import key as layout
 from trunkline.flow.hashes import five_tuple
 from trunkline.model.tunnels import TUNNEL_TYPES
 from trunkline.packet import tunnels as outer
 from trunkline.packet.packet import Packet
-from trunkline.packet.segment import complete
+from trunkline.packet.rewrite import moved
+from trunkline.packet.segment import complete, is_inside_tunnel
 from trunkline.sim.parts import Owner, SimPort
 
 TUNNEL: Final = outer.TUNNEL
@@ -61,13 +63,27 @@ def pop(sim: Owner, packet: Packet, key: int, number: int) -> Iterator[tuple[Pac
     if port is None or port.tunnel is None:
         sim.reasons.invalid_tnl_port.total += 1
         return
-    for frame in complete(packet):
-        popped = outer.pop(port.tunnel.type, frame, port.tunnel.extensions, port.pieces)
+    for popped in _popped(port, port.tunnel, packet):
         if popped is None:
             port.dropped += 1
             sim.reasons.tunnel_pop_error.total += 1
         elif popped is not outer.KEPT:
             yield Packet(popped.frame, popped.offload), came_out(sim, port, popped, key & _BESIDE)
+
+
+def _popped(port: SimPort, tunnel: TunnelPort, packet: Packet) -> Iterator[outer.Popped | None]:
+    """What lies inside; None for what cannot be understood.
+
+    A large segment that had got its headers before it was cut stays whole, if they have no checksum.
+    """
+    frame, offload = packet
+    if offload is not None and is_inside_tunnel(packet):
+        popped = outer.pop(tunnel.type, frame, tunnel.extensions)
+        if popped is not None and popped is not outer.KEPT:
+            yield popped._replace(offload=moved(offload, len(popped.frame) - len(frame)))
+            return
+    for part in complete(packet):
+        yield outer.pop(tunnel.type, part, tunnel.extensions, port.pieces)
 
 
 def came_out(sim: Owner, port: SimPort, popped: outer.Popped, beside: int) -> int:

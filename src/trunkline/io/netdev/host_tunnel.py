@@ -26,6 +26,7 @@ from trunkline.io.netdev.kernel import Readers
 from trunkline.model.tunnels import GRE, TCP, TUNNEL_TYPES, UDP
 from trunkline.packet.stt import Pieces
 from trunkline.packet.tunnels import KEPT, Kind, Outer, Popped, header, pop_payload, push_all
+from trunkline.packet.unfinished import unfinished_of_any_size
 
 _BATCH: Final = 64
 _ROOM: Final = 1 << 16
@@ -212,7 +213,10 @@ class HostTunnel:
         if not self._is_raw:
             ports = address[1].to_bytes(2, "big") + self._tunnel.destination.to_bytes(2, "big")
             data = ports + bytes(4) + data
-        return pop_payload(self._tunnel.type, data, (peer, own), key, self._tunnel.extensions, self._pieces)
+        popped = pop_payload(self._tunnel.type, data, (peer, own), key, self._tunnel.extensions, self._pieces)
+        if popped is None or popped is KEPT or popped.offload is not None:
+            return popped
+        return popped._replace(offload=unfinished_of_any_size(popped.frame))
 
     def guard(self, name: str, local: int, remote: int, secret: str) -> None:
         raise DeviceError("these sockets are not protected")

@@ -14,6 +14,7 @@ from typing import Final
 
 from trunkline.io.netdev.frames import Headers
 from trunkline.packet.packet import Packet
+from trunkline.packet.segment import complete, is_inside_tunnel
 
 _SOL_PACKET: Final = 263
 _VNET_HDR, _QDISC_BYPASS = 15, 20
@@ -33,6 +34,10 @@ class Injector:
     def send(self, index: int, packet: Packet) -> None:
         """The packet leaves by the device with that ifindex."""
         try:
+            if is_inside_tunnel(packet):
+                for part in complete(packet):
+                    self.send(index, Packet(part))
+                return
             one = self._sockets.get(index) or self._open(index)
             one.sendmsg((self._headers.octets(packet.offload), packet.frame))
         except OSError:

@@ -16,6 +16,7 @@ from typing import Final
 
 from trunkline.io.netdev.frames import HEADER_SIZE, PLAIN, ROOM, Headers, offload_with_tag, with_tag
 from trunkline.packet.packet import Packet
+from trunkline.packet.segment import complete, is_inside_tunnel
 
 _SOL_PACKET: Final = 263
 _ADD_MEMBERSHIP, _AUXDATA, _VNET_HDR, _QDISC_BYPASS, _IGNORE_OUTGOING = 1, 8, 15, 20, 23
@@ -103,6 +104,9 @@ class PacketSocket:
         try:
             if offload is None:
                 self._socket.send(PLAIN + frame)
+            elif is_inside_tunnel(packet):
+                for part in complete(packet):
+                    self.transmit(Packet(part))
             elif len(frame) < _LARGE:
                 self._socket.send(self._headers.octets(offload) + frame)
             else:

@@ -17,6 +17,7 @@ from trunkline.io.netdev.kernel import Kernel, SystemDevice
 from trunkline.io.netdev.packet_socket import PacketSocket
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
+from trunkline.packet.segment import complete, is_inside_tunnel
 
 _TUNSETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
 _TAP, _NO_PI, _VNET_HDR = 0x0002, 0x1000, 0x4000
@@ -64,6 +65,10 @@ class Channel:
         return packets
 
     def transmit(self, packet: Packet) -> None:
+        if is_inside_tunnel(packet):
+            for part in complete(packet):
+                self.transmit(Packet(part))
+            return
         try:
             os.writev(self._descriptor, (self._headers.octets(packet.offload), packet.frame))
         except OSError:
