@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.originals import Originals
+from support.switch_pair import fresh_pair
 from support.switches import Lab, OriginalSwitch, OurSwitch, PortSpec
 from trunkline.flow.key import VLAN_CFI, pack
 from trunkline.jsonrpc.unixctl import Commands
@@ -134,3 +135,38 @@ def test_headers_go_on_and_off_as_with_the_original(original_switch: OriginalSwi
     for beginning in ("encap(mpls)", "encap(mpls_mc)", "encap(mpls),encap(mpls)"):
         sent += compare(original_switch, ours, [f"actions={beginning},encap(ethernet),output:2"], IP6)
     assert sent > 50
+
+
+THROUGH = (  # what a bridge does, and what the bridge behind a patch port does
+    ("decap(),output:10", "encap(ethernet),output:2"),
+    ("decap(),output:10", "output:2"),
+    ("decap(),normal", "encap(ethernet),output:2"),
+    ("encap(nsh(md_type=1)),output:10", "decap(),output:2"),
+    ("encap(nsh(md_type=1)),output:10", "encap(ethernet),output:2"),
+    ("encap(mpls),output:10", "encap(ethernet),output:2"),
+    ("decap(),output:10,output:2", "normal"),
+    ("decap(),output:10,encap(ethernet),output:2", "encap(ethernet),output:2"),
+)
+
+
+@pytest.mark.oracle
+def test_packets_without_ethernet_pass_patch_ports() -> None:
+    sent = 0
+    for pair in fresh_pair():
+        for switch in pair.both:
+            command = "add-br br1 -- set Bridge br1 datapath_type=dummy fail-mode=secure -- add-port br1 q2"
+            command += " -- set Interface q2 type=dummy ofport_request=2"
+            for bridge, port, peer, number in (("br0", "x", "y", 10), ("br1", "y", "x", 1)):
+                command += f" -- add-port {bridge} {port} -- set Interface {port} type=patch"
+                command += f" options:peer={peer} ofport_request={number}"
+            switch.vsctl(*command.split())
+        for first, second in THROUGH:
+            for switch in pair.both:
+                for bridge, actions in (("br0", first), ("br1", second)):
+                    done = switch.ofctl("-OOpenFlow13", "add-flow", bridge, f"actions={actions}")
+                    assert not done.stderr
+            packet = "in_port=1,ip,nw_dst=1.2.3.4,nw_proto=17,nw_ttl=4"
+            theirs, ours = (comparable(text) for text in pair.control("ofproto/trace", "br0", packet))
+            assert ours == theirs, (first, second)
+            sent += "drop" not in ours
+    assert sent > 4
