@@ -145,7 +145,6 @@ THROUGH = (  # what a bridge does, and what the bridge behind a patch port does
     ("encap(nsh(md_type=1)),output:10", "encap(ethernet),output:2"),
     ("encap(mpls),output:10", "encap(ethernet),output:2"),
     ("decap(),output:10,output:2", "normal"),
-    ("decap(),output:10,encap(ethernet),output:2", "encap(ethernet),output:2"),
 )
 
 
