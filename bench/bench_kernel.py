@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from tests.support.namespaces import Namespace, namespaces
+from tests.support.namespaces import Namespace, namespaces, running
 
 from bench.kernel_lab import (
     ADDRESS,
@@ -118,27 +118,12 @@ def misses(one: Switch, path: Path) -> tuple[float, float]:
         f"priority=10,in_port={left},udp,tp_src={20000 + number},actions={right}" for number in range(RULES)
     ]
     one.flows("br0", "\n".join(lines))
-    server = path.right.start(sys.executable, "-c", _ECHO)
-    try:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
+    with running(path.right, sys.executable, str(ROOT / "tests" / "support" / "flood.py"), "answer"):
         text = path.left(sys.executable, "-c", _ASK % (ADDRESS.format(2), RULES // 2), timeout=60)
-    finally:
-        server.kill()
-        server.wait()
     first, following = map(float, text.split())
     return first, following
 
 
-_ECHO: Final = """
-import socket
-one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-one.bind(("", 7))
-print("ready", flush=True)
-while True:
-    data, who = one.recvfrom(100)
-    one.sendto(data, who)
-"""
 _ASK: Final = """
 import socket, statistics, time
 times = [], []

@@ -6,7 +6,6 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from support.certificates import make_certificates
 from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA, Running, variables
+from support.waiting import until
 
 pytestmark = [
     pytest.mark.oracle,
@@ -99,17 +99,11 @@ def served(program: str, options: str, keys: Path) -> list[str]:
         program, *options.replace("KEYS", str(keys)).split(), "--remote=pssl:0:127.0.0.1", manager=False
     )
     try:
-        deadline = time.monotonic() + 30
-        while not (lines := server.log_lines("socket_util")):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        port = int(lines[0].rpartition(" ")[2])
+        port = server.chosen_port()
         with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
             connection.settimeout(30)
             assert not connection.recv(1)
-        while not server.log_lines("ovsdb_jsonrpc_server"):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: server.log_lines("ovsdb_jsonrpc_server"))
         found = server.log_lines("stream_ssl", "ovsdb_jsonrpc_server")
         return reasonless([line.replace(str(port), "PORT") for line in found])
     finally:

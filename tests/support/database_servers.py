@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from support.waiting import until
+
 BIN = Path(sys.executable).parent
 ORIGINAL = "/usr/sbin/ovsdb-server"
 OURS = str(BIN / "ovsdb-server")
@@ -89,6 +91,10 @@ class Running:
             if len(parts) == 5 and parts[2] in modules:
                 found.append(f"{parts[3]}|{parts[4]}".replace(self.directory, "DIR"))
         return found
+
+    def chosen_port(self) -> int:
+        """Where it listens that was told to listen at port 0."""
+        return int(until(lambda: self.log_lines("socket_util"))[0].rpartition(" ")[2])
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=30)
