@@ -58,7 +58,8 @@ def ended(program: str, words: list[str], number: int, directory: Path) -> tuple
                 connection.settimeout(60)
                 assert connection.recv(10)
                 until_caught(process.pid, number)
-                process.send_signal(number)
+                os.kill(process.pid, number)
+                os.kill(process.pid, number)  # as timeout(1) does; it has not been waited for
                 out, errors = process.communicate(timeout=60)
         finally:
             os.unlink(path)

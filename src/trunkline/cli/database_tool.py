@@ -352,7 +352,7 @@ def _run(
     seconds = _seconds(found)
     end_by_signals(log)
     if seconds:
-        end_after(seconds, log)
+        end_after(seconds)
     prepare(tool, commands, log)
     text = given.get("db")
     remotes = Remotes(

@@ -28,6 +28,7 @@ from trunkline.base.version import version_text
 from trunkline.daemons.commands import common_commands
 from trunkline.daemons.env import Env
 from trunkline.io import log_options, standard_streams, tls_options
+from trunkline.io.alarm import die, hold_signals
 from trunkline.io.daemonize import Daemonize, set_name
 from trunkline.io.files import error_text
 from trunkline.io.loop import Collector, Loop, LoopClock
@@ -157,8 +158,7 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
         _crash(log)
     daemonize.remove_pidfile()
     if ended_by:
-        signal.signal(ended_by, signal.SIG_DFL)
-        os.kill(os.getpid(), ended_by)
+        die(ended_by)
     _flush()
     os._exit(0)
 
@@ -324,6 +324,7 @@ async def _supervise(
         memory.cancel()
         await server.stop()
         sockets.close()
+        hold_signals()
     return ended_by[0] if ended_by else 0
 
 

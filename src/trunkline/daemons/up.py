@@ -31,6 +31,7 @@ from trunkline.daemons.process import (
     watch_memory,
 )
 from trunkline.io import log_options
+from trunkline.io.alarm import hold_signals
 from trunkline.io.daemonize import Daemonize, set_name
 from trunkline.io.loop import Collector, Loop, LoopClock
 from trunkline.io.ovsdb_file import create_file
@@ -198,6 +199,7 @@ async def _both(
                 hanging.cancel()
             await server.stop()
             sockets.close()
+        hold_signals()
     for _, task, *_ in running:
         task.result()
 

@@ -27,6 +27,11 @@ class MachineClock:
     wall = staticmethod(time.time)
 
 
+def strftime(template: str, wall: float, utc: bool) -> str:
+    """A moment as the C library writes it.  It imports nothing: a line may be written in a signal handler."""
+    return time.strftime(template, time.gmtime(wall) if utc else time.localtime(wall))
+
+
 def machine_log(program: str, *, console: int) -> Log:
     """A Log of this process that writes to standard error."""
     log = Log(
@@ -36,6 +41,7 @@ def machine_log(program: str, *, console: int) -> Log:
         console=console,
         pid=os.getpid(),
         host=socket.gethostname().partition(".")[0],
+        strftime=strftime,
     )
     log.attach("console", to_stderr)
     return log

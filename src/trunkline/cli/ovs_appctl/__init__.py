@@ -104,7 +104,7 @@ def _run(parsed: Parsed) -> int:
 
     end_by_signals(log)
     if "timeout" in given:
-        end_after(_seconds(given["timeout"] or ""), log)
+        end_after(_seconds(given["timeout"] or ""))
     target = given.get("target")
     target = DEFAULT_TARGET if target is None else target
     command, *arguments = parsed.arguments

@@ -22,6 +22,7 @@ from trunkline.cli.ovs_ofctl.watching import parse_watch
 from trunkline.daemons.commands import common_commands
 from trunkline.flow.values import TextError
 from trunkline.io import standard_streams
+from trunkline.io.alarm import die, hold_signals
 from trunkline.io.daemonize import Daemonize
 from trunkline.io.files import error_text
 from trunkline.io.pidfile import PidfileError
@@ -125,8 +126,7 @@ def _watch(tool: Tool, switch: Switch, *, answers: bool, resumes: bool = False) 
     finally:
         daemonize.remove_pidfile()
     if ended_by:
-        signal.signal(ended_by, signal.SIG_DFL)
-        os.kill(os.getpid(), ended_by)
+        die(ended_by)
     return 0
 
 
@@ -160,6 +160,7 @@ class _Watch:
             if server is not None:
                 await server.stop()
             sockets.close()
+            hold_signals()
 
     async def _serve(self, sockets: Sockets) -> ControlServer | None:
         directories = self._tool.directories
@@ -194,6 +195,8 @@ class _Watch:
         return shows + changes if self._answers else shows
 
     def _signalled(self, number: int) -> None:
+        if self._ended is None or self._ended.done():
+            return
         text = signal.strsignal(number)
         self._tool.log.module("fatal_signal").warn("terminating with signal %d (%s)", number, text)
         self._end(number)

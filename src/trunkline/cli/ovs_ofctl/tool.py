@@ -165,7 +165,7 @@ def _apply(tool: Tool, name: str, argument: str) -> None:
     elif tls_options.mind(tool.log, name, argument):
         tool.tls.append((name, argument))
     elif name == "timeout":
-        end_after(seconds(argument), tool.log)
+        end_after(seconds(argument))
 
 
 def _check_sort_key(name: str) -> None:

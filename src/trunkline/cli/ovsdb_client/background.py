@@ -4,7 +4,6 @@ The original heeds these options for monitor* and lock commands only; the others
 """
 
 import os
-import signal
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from trunkline.base.directories import Directories
 from trunkline.base.log import Log
 from trunkline.base.targets import absolute
 from trunkline.cli.ovsdb_client.context import Failure
+from trunkline.io.alarm import end_by_signals
 from trunkline.io.daemonize import Daemonize
 from trunkline.io.pidfile import PidfileError
 
@@ -21,9 +21,6 @@ class Background(NamedTuple):
 
     complete: Callable[[], None]
     end: Callable[[], None]
-
-
-ENDED_BY = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
 
 
 def start(log: Log, options: dict[str, str | None], directories: Directories) -> Background:
@@ -46,12 +43,5 @@ def start(log: Log, options: dict[str, str | None], directories: Directories) ->
         raise Failure(error.text) from None
     log.pid = os.getpid()
 
-    def end(number: int, _: object) -> None:
-        log.module("fatal_signal").warn("terminating with signal %d (%s)", number, signal.strsignal(number))
-        daemonize.remove_pidfile()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    for number in ENDED_BY:
-        signal.signal(number, end)
+    end_by_signals(log, daemonize.remove_pidfile)
     return Background(daemonize.complete, daemonize.remove_pidfile)
