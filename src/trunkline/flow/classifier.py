@@ -26,6 +26,7 @@ from trunkline.flow.proofs import Order
 _CONJ_ID: Final = layout.MASK["conj_id"]
 _CONJ_SHIFT: Final = layout.OFFSET["conj_id"]
 FOREVER: Final = 1 << 60
+_REMEMBERED: Final = 4096  # lookups a table; whoever sends packets chooses their keys
 _STEP: Final = 1000  # rules between two points where a long look may be interrupted
 # Every megaflow has these, so they cost nothing.
 ALWAYS: Final = layout.bits("dp_in_port", "recirc_id", "packet_type", "dl_type", "nw_frag")
@@ -190,10 +191,26 @@ def _satisfied(rules: Iterable[Entry]) -> Iterator[int]:
 class Classifier(Generic[E]):
     """Rules by match and priority.  `grain`: a proof of a miss is cut at a multiple of that many bits."""
 
-    __slots__ = ("_grain", "_plan", "_subtables", "_tops", "_widened", "size", "soft")
+    __slots__ = (
+        "_again",
+        "_decided",
+        "_grain",
+        "_plan",
+        "_read",
+        "_subtables",
+        "_tops",
+        "_version",
+        "_widened",
+        "size",
+        "soft",
+    )
 
     def __init__(self, grain: int = 1) -> None:
         self._subtables: dict[int, _Subtable[E]] = {}
+        self._decided: dict[int, tuple[E | None, int]] = {}  # lookups by the bits that any rule reads
+        self._version = -1  # in which it was decided so
+        self._again = 0  # lookups that had been decided before
+        self._read = 0  # the bits that any rule reads, where it is worth while to remember what they decide
         self._plan: list[_Step[E]] = []  # by falling priority
         self._tops: list[int] = []  # of the plan's steps, with the sign turned: they rise
         self._widened: list[_Subtable[E]] = []
@@ -206,6 +223,7 @@ class Classifier(Generic[E]):
         subtable = self._subtables.get(rule.mask)
         if subtable is None:
             subtable = self._subtables[rule.mask] = _Subtable(rule.mask, self._grain, self._widened)
+        self._version = -1
         self.size += 1
         self.soft += bool(rule.conjunctions)
         at = subtable.rules.get(rule.value)
@@ -227,6 +245,7 @@ class Classifier(Generic[E]):
     def remove(self, rule: E) -> None:
         """Takes the rule out of every version; to be called once no lookup names one that has it."""
         subtable = self._subtables[rule.mask]
+        self._version = -1
         self.size -= 1
         self.soft -= bool(rule.conjunctions)
         at = subtable.rules[rule.value]
@@ -273,6 +292,15 @@ class Classifier(Generic[E]):
 
     def lookup(self, key: int, version: int) -> tuple[E | None, int]:
         """The rule of highest priority that matches `key` in `version`, and the bits that decided."""
+        bits = -1
+        if version != self._version:
+            self._forget(version)
+        elif self._read:
+            bits = key & self._read
+            decided = self._decided.get(bits)
+            if decided is not None:
+                self._again += 1
+                return decided
         if self.soft:
             return self._conjunctive(key, version)
         best: E | None = None
@@ -285,14 +313,35 @@ class Classifier(Generic[E]):
             if rule is None:
                 looked |= known(masked & window) or miss(masked)
                 continue
-            looked |= mask
-            while rule is not None and not rule.added <= version < rule.removed:
+            looked = looked | mask if looked else mask
+            while not rule.added <= version < rule.removed:
                 rule = rule.next
-            if rule is not None and rule.priority > floor:
-                best, floor = rule, rule.priority
+                if rule is None:
+                    break
+            else:
+                priority = rule.priority
+                if priority > floor:
+                    best, floor = rule, priority
         if self._widened:
             self._replan(self._widened[0])
-        return best, looked
+        if bits < 0:
+            return best, looked
+        if len(self._decided) >= _REMEMBERED:
+            self._decided.clear()
+            if self._again < _REMEMBERED:
+                self._read = 0  # few packets come again that are alike to these rules
+            self._again = 0
+        decided = self._decided[bits] = best, looked
+        return decided
+
+    def _forget(self, version: int) -> None:
+        """The rules are others: what they decided may be decided otherwise."""
+        self._decided.clear()
+        self._version = version
+        self._read = self._again = 0
+        if len(self._plan) > 1:
+            for mask in self._subtables:
+                self._read |= mask
 
     def _conjunctive(self, key: int, version: int) -> tuple[E | None, int]:
         """As `lookup`, where some rules are clauses of conjunctive matches (`Entry.conjunctions`).

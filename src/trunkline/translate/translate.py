@@ -8,6 +8,7 @@ already, registers and metadata.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 from trunkline.flow import key as layout
@@ -22,7 +23,7 @@ from trunkline.model.openflow import (
 )
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import bridge_token
-from trunkline.ofproto.rules import TABLES, Rule
+from trunkline.ofproto.rules import TABLES, FlowTables, Rule
 from trunkline.ofproto.tunnel_options import FIELDS
 from trunkline.openflow.actions import Action
 from trunkline.translate.action_set import UNSET, end, mark
@@ -149,13 +150,17 @@ DROP_REASONS: Final = (
 """What all of them are called, those included that never come up here."""
 
 
+@cache
+def _drop_counter(failure: str) -> str:
+    return f"drop_action_{_DROPS.get(failure) or failure.lower().replace(' ', '_')}"
+
+
 def _finish(x: Walk) -> Result:
     if x.action_set or x.freezing:
         end(x)
     actions, slow = (flat(x.out), x.slow) if not x.failure else ((), 0)
     if not actions:
-        reason = _DROPS.get(x.failure) or x.failure.lower().replace(" ", "_")
-        x.effects.append(Dropped(x.entry.fabric.counters.counter(f"drop_action_{reason}")))
+        x.effects.append(Dropped(x.entry.fabric.counters.counter(_drop_counter(x.failure))))
     if slow:  # which may have to pass a meter of the bridge
         x.reads.append(bridge_token(x.entry.name))
     wild = x.wild
@@ -183,32 +188,31 @@ def visit(x: Walk, table: int, key: int) -> None:
     rule are done here, as `run` does them.
     """
     depth, first = x.depth, None
+    bridge, explained = x.bridge, x.why is not None
+    name, flows = bridge.name, bridge.flows.tables
+    tables, counters, version = flows.tables, flows.counters, flows.version
+    effects, looked_up = x.effects, x.looked_up
     while True:
-        bridge = x.bridge
-        flows = bridge.flows.tables
         x.lookups += 1
         if x.fragment and key & FRAGMENT:
-            x.reads.append(bridge_token(bridge.name))
+            x.reads.append(bridge_token(name))
             if bridge.fragments == OFPC_FRAG_DROP:
                 _drop_fragment(x, table)
                 break
             if bridge.fragments == OFPC_FRAG_NORMAL:
                 key &= ~_PORTS  # only a reassembled packet would have them
-        rules = flows.tables.get(table)
-        rule, looked = rules.lookup(key, flows.version) if rules is not None else _NO_RULES
-        x.looked_up.append((bridge.name, table, key, looked))
+        rules = tables.get(table)
+        rule, looked = rules.lookup(key, version) if rules is not None else _NO_RULES
+        looked_up.append((name, table, key, looked))
         if looked:
             x.wild |= looked & x.fresh
         x.table, x.rule = table, rule
-        if rule is None or x.why is not None:
+        if rule is None or explained:
             _slowly(x, table, key, rule)
             break
         x.cookie = rule.cookie
-        counters = rule.counters
-        if counters.name is None:
-            counters.name, counters.changed = rule.name(), flows.changed
-        x.effects += flows.counters.get(table) or flows.count(table), counters
-        steps = iter(_steps(rule) if rule.ops is None else rule.ops)
+        effects += counters.get(table) or flows.count(table), rule.counters
+        steps = iter(_steps(rule, flows) if rule.ops is None else rule.ops)
         for function, one, other in steps:
             if result := function(x, one, other):
                 break
@@ -244,8 +248,9 @@ def _slowly(x: Walk, table: int, key: int, rule: Rule | None) -> None:
     x.why = node.children
     if rule is not None:
         x.cookie = rule.cookie
-        x.effects += x.bridge.flows.tables.count(table), rule.counters
-        run(x, _steps(rule) if rule.ops is None else rule.ops, rule.actions)
+        flows = x.bridge.flows.tables
+        x.effects += flows.count(table), rule.counters
+        run(x, _steps(rule, flows) if rule.ops is None else rule.ops, rule.actions)
     else:
         _miss(x, table, key)
         x.why.append(Node(ACTION, "drop"))
@@ -278,7 +283,11 @@ def _miss(x: Walk, table: int, key: int) -> None:
         visit(x, table + 1, key)
 
 
-def _steps(rule: Rule) -> tuple[Step, ...]:
+def _steps(rule: Rule, flows: FlowTables) -> tuple[Step, ...]:
+    """The rule's steps, for the first translation that meets it; from then on its counters are kept, too."""
+    counters = rule.counters
+    if counters.name is None:
+        counters.name, counters.changed = rule.name(), flows.changed
     steps = compile_actions(rule.actions)
     if not rule.priority and not rule.mask:  # the flow for packets that no other matches
         steps = tuple((output_miss, a, b) if do is output_controller else (do, a, b) for do, a, b in steps)

@@ -99,7 +99,7 @@ def test_what_is_remembered_of_misses_is_forgotten_when_rules_change(seed: int, 
         fresh: Classifier[Rule] = Classifier(grain)
         for rule in rules:
             fresh.add(Rule(rule.value, rule.mask, rule.priority))
-        for key in keys:
+        for key in (*keys, *keys):
             best, looked = classifier.lookup(key, 0)
             expected, bits = fresh.lookup(key, 0)
             assert (best and best.priority) == (expected and expected.priority)
@@ -148,9 +148,29 @@ def test_rules_come_and_go_by_version() -> None:
     assert found == [None, old, old, new, new]
     assert classifier.find(value, mask, 5, 2) is old
     assert list(classifier.visible(4)) == [new]
+    classifier.add(Rule(*layout.pack(tp_src=80), 4))  # with a second mask decisions are remembered
+    found = [classifier.lookup(value, version)[0] for version in (2, 2, 4, 4, 2, 0, 0, 3, 3)]
+    assert found == [old, old, new, new, old, None, None, new, new]
     classifier.remove(old)
     assert classifier.lookup(value, 4)[0] is new
-    assert classifier.size == 1
+    assert classifier.size == 2
+
+
+@pytest.mark.parametrize("again", [1, 4])
+def test_decisions_are_remembered_while_they_come_again(again: int) -> None:
+    """More keys than are remembered, each `again` times: the answers stay those of the rules."""
+    classifier: Classifier[Rule] = Classifier()
+    rules = [Rule(*layout.pack(nw_dst=(i << 16, 0xFFFF0000)), 5) for i in range(10)]
+    rules += [Rule(*layout.pack(nw_dst=i << 16 | 7), 9) for i in range(10)]
+    for rule in rules:
+        classifier.add(rule)
+    shift = layout.VIEW["nw_dst"].shift
+    for number in range(10_000):
+        key = (number % 11 << 16 | number // 11) << shift
+        for _ in range(again):
+            best, looked = classifier.lookup(key, 0)
+            assert (best and best.priority) == plain(rules, key, 0)
+            assert best is None or looked & best.mask == best.mask
 
 
 @pytest.mark.parametrize("seed", range(5))
