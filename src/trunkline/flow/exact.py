@@ -29,23 +29,32 @@ from trunkline.model.fields import FIELD, Field
 _TYPE: Final = MASK["dl_type"]
 _PROTOCOL: Final = MASK["nw_proto"]
 _FRAGMENT: Final = MASK["nw_frag"]
+_IN_PORT: Final = MASK["in_port"]
 _PORTS: Final = ("port", "port10")  # formats whose text may be a name
 _FIRST_RESERVED: Final = 0xFF00  # port number
 
 
 def parse_exact(text: str, context: TextContext = NO_CONTEXT) -> Match:
     """The flow that `text` names; its mask has what is named.  Raises TextError."""
-    draft = Draft()
+    draft: Draft | None = None  # with the words that are not plain
+    flow = named = 0
     for key, value in key_values(text):
         word = _plain_word(key, value or "")
-        if word is not None and not draft.value & word.place and _has(draft.value, word.prerequisite):
-            draft.value |= word.value
-            draft.mask |= word.mask
-        elif not _set_shorthand(draft, key):
+        if word is not None:
+            prerequisite, place, bits, mask = word
+            if not flow & place and (not prerequisite or _has(flow, prerequisite)):
+                flow |= bits
+                named |= mask
+                continue
+        if draft is None:
+            draft = Draft()
+        draft.value, draft.mask = flow, named
+        if not _set_shorthand(draft, key):
             _set_field(draft, key, value or "", context)
-    if not draft.value & VIEW["in_port"].mask:
-        draft.value |= VIEW["in_port"].mask  # the port that is none
-    return Match(draft.value, draft.mask, tuple(draft.options))
+        flow, named = draft.value, draft.mask
+    if not flow & _IN_PORT:
+        flow |= _IN_PORT  # the port that is none
+    return Match(flow, named, tuple(draft.options) if draft is not None else ())
 
 
 class _Word(NamedTuple):

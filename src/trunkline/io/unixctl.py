@@ -12,7 +12,7 @@ from typing import Final
 
 from trunkline.base.counters import Counters
 from trunkline.base.json import Json, JsonError, JsonStream, dumps
-from trunkline.base.log import Log
+from trunkline.base.log import DBG, Log
 from trunkline.io.streams import Listen, Listener, Stream
 from trunkline.jsonrpc.message import MessageError, Reply, Request, encode, message
 from trunkline.jsonrpc.unixctl import CommandError, Commands
@@ -65,7 +65,8 @@ class ControlServer:
 
     def answer(self, request: Request) -> bytes | Awaitable[str]:
         """The reply to a request, encoded; or the text of one, later."""
-        self._log.dbg("received request %s%s, id=%s", request.method, list(request.params), request.id)
+        if self._log.enabled(DBG):
+            self._log.dbg("received request %s%s, id=%s", request.method, list(request.params), request.id)
         try:
             text = self._commands.run(request.method, _strings(self._commands, request))
         except Exception as error:

@@ -21,6 +21,7 @@ from trunkline.ofproto.tunnel_options import FIELDS, OptionError
 from trunkline.openflow import actions as a
 from trunkline.openflow.consistency import check
 from trunkline.packet.packet import Packet
+from trunkline.translate.walk import EVERY
 from trunkline.upcall.commands import Datapaths, find_bridge
 from trunkline.upcall.ct_next import parse_state
 from trunkline.upcall.datapath import Datapath
@@ -46,6 +47,9 @@ _REGISTERS: Final = layout.PIPELINE & ~_IN_PORT_MASK  # a packet that comes in h
 _MOST: Final = 3
 _BLANK: Final = ", \t\r\n"  # what may stand between the parts of a datapath's flow, or be all of it
 _TAGS: Final = layout.bits("vlan_tci", "vlan1_tci")
+# Masks of what stays: positive, for which & takes a fraction of the time.
+_NO_OPTIONS: Final = EVERY & ~FIELDS
+_NO_PORT_YET: Final = EVERY & ~_DP_PORT_MASK
 
 
 _INSTRUCTIONS: Final = {
@@ -190,7 +194,7 @@ def _split(words: list[str]) -> tuple[list[str], bytes | None]:
         raise CommandError("too many arguments")
     if len(words) == _MOST:
         return words[:-1], _frame(words[-1])
-    if len(words) == _MOST - 1:
+    if len(words) == _MOST - 1 and "=" not in words[-1]:
         try:
             return words[:-1], _frame(words[-1])
         except CommandError:
@@ -264,13 +268,13 @@ def _place(datapath: Datapath, key: int, packet: bytes | None) -> tuple[Bridge, 
 def _bridge_key(datapath: Datapath, bridge: Bridge, text: str, packet: bytes | None) -> int:
     """The key of the packet that is meant, with the datapath's number for its port.  Raises CommandError."""
     try:
-        match = parse_exact(text, TextContext(bridge.numbers, {}))
+        match = parse_exact(text, TextContext(bridge.numbers))
     except TextError as error:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error}") from None
     options = bridge.flows.options
     mapped = match.options and tuple(one for one in match.options if options.place(one.number) is not None)
     try:  # a field that is not mapped is left out, as in the original
-        key = options.placed(match._replace(options=mapped)).value if mapped else match.value & ~FIELDS
+        key = options.placed(match._replace(options=mapped)).value if mapped else match.value & _NO_OPTIONS
     except OptionError as error:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error}") from None
     if packet is not None:
@@ -280,4 +284,4 @@ def _bridge_key(datapath: Datapath, bridge: Bridge, text: str, packet: bytes | N
             key = layout.put(key, tpid, _DOT1Q)  # a flow in text does not say of which kind a tag is
     interface = bridge.interfaces.get((key & _IN_PORT_MASK) >> _IN_PORT)
     number = interface.datapath_port if interface is not None else None
-    return key & ~_DP_PORT_MASK | (number or 0) << _DP_PORT
+    return key & _NO_PORT_YET | (number or 0) << _DP_PORT
