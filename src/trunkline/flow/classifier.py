@@ -142,18 +142,19 @@ class _Subtable(Generic[E]):
             self.widened.append(self)
 
     def miss(self, masked: int) -> int:
-        """The bits that prove that a masked key is not there."""
+        """The bits that prove that a masked key is not there, where no proof is known by the first window."""
         if self.fresh:
             self._sort()
         whole = self.whole
-        proof = whole.proved.get(masked)
-        if proof is not None:
-            return proof
+        if whole.proved and (whole.proved is not whole.known or whole is not self.first):
+            proof = whole.proved.get(masked)
+            if proof is not None:
+                return proof
         for part in self.orders:
             if part.waiting:
                 part.settle()
             cut = masked & part.mask
-            proof = part.proved.get(cut)
+            proof = part.proved.get(cut) if part.proved is not part.known or part is not self.first else None
             if proof is None:
                 proof = 0 if cut in part.count else part.proof(cut)
                 if not proof:
@@ -366,12 +367,13 @@ class Classifier(Generic[E]):
         best: E | None = None
         soft: list[E] = []
         floor, looked = -1, 0
-        for top, mask, get, _, _, miss in self._plan:
+        for top, mask, get, window, known, miss in self._plan:
             if top <= floor:
                 break
-            rule = get(key & mask)
+            masked = key & mask
+            rule = get(masked)
             if rule is None:
-                looked |= miss(key & mask)
+                looked |= known(masked & window) or miss(masked)
                 continue
             looked |= mask
             while rule is not None and rule.priority > floor:

@@ -65,16 +65,16 @@ class Sorted:
 
     def nearest(self, value: int) -> int:
         """The XOR of an absent `value` with the value that shares the longest prefix with it."""
-        at = bisect_right(self.firsts, value) - 1
-        if at < 0:
+        at = bisect_right(self.firsts, value)
+        if not at:
             return value ^ self.firsts[0]
-        block = self.blocks[at]
+        block = self.blocks[at - 1]
         i = bisect_left(block, value)
         below = value ^ block[i - 1]
         if i < len(block):
             above = value ^ block[i]
-        elif at + 1 < len(self.firsts):
-            above = value ^ self.firsts[at + 1]
+        elif at < len(self.firsts):
+            above = value ^ self.firsts[at]
         else:
             return below
         return below if below < above else above

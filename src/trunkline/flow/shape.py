@@ -14,14 +14,15 @@ from typing import Final, NamedTuple
 from trunkline.flow.key import OFFSET, VIEW, VLAN_CFI, View
 from trunkline.flow.match import Match, ethernet_type, exact_value
 from trunkline.flow.values import (
-    WRITERS,
-    TextContext,
-    write_decimal,
-    write_label,
-    write_nsh,
-    write_octet,
+    FORMS,
+    Form,
+    Maker,
+    decimal_form,
+    label_form,
+    nsh_form,
+    octet_form,
+    type_form,
     write_packet_type,
-    write_type,
 )
 from trunkline.model.fields import FIELD
 
@@ -56,30 +57,28 @@ _CALLED: Final = MappingProxyType(
     {pair: name for name, pair in SHORTHANDS.items() if name not in ("eth", "ipv4", "ip4", "ip6")}
 )
 
-_Form = Callable[[int, int, int, TextContext], str]
-
 
 class _Row(NamedTuple):
     shown: str
     field: str  # of model/fields.py, or a slot of the key
     view: View
-    form: _Form
+    form: Maker
     group: str = ""  # "" always
 
 
 # How values are written that have a form of their own in a match, and slots that are no fields of OpenFlow's.
-_FORMS: Final[Mapping[str, _Form]] = MappingProxyType(
+_FORMS: Final[Mapping[str, Maker]] = MappingProxyType(
     {
-        "ct_zone": write_decimal,
-        "tun_tos": write_decimal,
-        "tun_ttl": write_decimal,
-        "ipv6_label": write_label,
-        "nsh_flags": write_octet,
-        "nsh_spi": write_nsh,
-        **dict.fromkeys(("nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4"), write_nsh),
-        "ip_dscp": lambda value, mask, bits, context: str(value << 2),
-        "mpls1": write_decimal,
-        "mpls2": write_decimal,
+        "ct_zone": decimal_form,
+        "tun_tos": decimal_form,
+        "tun_ttl": decimal_form,
+        "ipv6_label": label_form,
+        "nsh_flags": octet_form,
+        "nsh_spi": nsh_form,
+        **dict.fromkeys(("nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4"), nsh_form),
+        "ip_dscp": lambda mask, bits: Form("%d", tuple(range(0, 256, 4)).__getitem__),  # its place in nw_tos
+        "mpls1": decimal_form,
+        "mpls2": decimal_form,
     }
 )
 _SHOWN: Final = MappingProxyType(
@@ -95,7 +94,7 @@ _SHOWN: Final = MappingProxyType(
 
 def _rows(group: str, fields: str) -> tuple[_Row, ...]:
     return tuple(
-        _Row(_SHOWN.get(name, name), name, VIEW[name], _FORMS.get(name) or WRITERS[FIELD[name].format], group)
+        _Row(_SHOWN.get(name, name), name, VIEW[name], _FORMS.get(name) or FORMS[FIELD[name].format], group)
         for name in fields.split()
     )
 
@@ -162,18 +161,16 @@ class _Part(NamedTuple):
     """What a match shows: `words` as they are, followed by a field's value where `form` is given."""
 
     words: str
-    form: _Form | None = None
+    form: Form | None = None
     shift: int = 0
     ones: int = 0
-    mask: int = 0
-    bits: int = 0
 
 
 def _parts(match: Match, rows: tuple[_Row, ...], groups: frozenset[str]) -> Iterator[_Part]:
     mask = match.mask
     for shown, _, (shift, ones, place), form, group in rows:
         if mask & place and group in groups:
-            yield _Part(f"{shown}=", form, shift, ones, mask >> shift & ones, ones.bit_length())
+            yield _Part(f"{shown}=", form(mask >> shift & ones, ones.bit_length()), shift, ones)
 
 
 def _written_type(match: Match) -> tuple[list[str], str]:
@@ -190,33 +187,21 @@ def _written_type(match: Match) -> tuple[list[str], str]:
     return words + ([called] if called else []), called
 
 
-def _write_vid(value: int, mask: int, bits: int, context: TextContext) -> str:
-    return str(value & 0xFFF)
-
-
-def _write_pcp(value: int, mask: int, bits: int, context: TextContext) -> str:
-    return str(value >> 13)
-
-
-def _write_tci(value: int, mask: int, bits: int, context: TextContext) -> str:
-    return f"{value:#06x}" + ("" if mask == 0xFFFF else f"/{mask:#06x}")
-
-
 def _vlan_parts(match: Match, slot: str, suffix: str) -> Iterator[_Part]:
     """Depends on the CFI bit, and of the rest of the value not at all."""
     shift = OFFSET[slot]
     mask = match.mask >> shift & 0xFFFF
     if match.value >> shift & VLAN_CFI and mask in (0x1FFF, 0xF000, 0xFFFF):
         if mask & 0xFFF:
-            yield _Part(f"dl_vlan{suffix}=", _write_vid, shift, 0xFFFF, mask)
+            yield _Part(f"dl_vlan{suffix}=", Form("%d"), shift, 0xFFF)
         if mask & 0xE000:
-            yield _Part(f"dl_vlan_pcp{suffix}=", _write_pcp, shift, 0xFFFF, mask)
+            yield _Part(f"dl_vlan_pcp{suffix}=", Form("%d"), shift + 13, 7)
     elif mask:
-        yield _Part(f"vlan_tci{suffix}=", _write_tci, shift, 0xFFFF, mask)
+        yield _Part(f"vlan_tci{suffix}=", type_form(mask, 16), shift, 0xFFFF)
 
 
-_Value = tuple[int, int, _Form | None, int, int]
-"""Where a value is and how it is shown: shift, ones, form (None: as a plain number), mask, bits."""
+_Value = tuple[int, int, Callable[..., str | int] | None]
+"""Where a value is and what is shown of it: shift, ones, `Form.show`."""
 
 
 class _Run(NamedTuple):
@@ -228,11 +213,12 @@ class _Run(NamedTuple):
 
 def _run(parts: list[_Part]) -> _Run:
     values: list[_Value] = []
-    for _, form, shift, ones, mask, bits in parts:
+    words = []
+    for text, form, shift, ones in parts:
+        words.append(text if form is None else text + form.template)
         if form is not None:
-            plain = form is write_decimal and mask == ones
-            values.append((shift, ones, None if plain else form, mask, bits))
-    return _Run(",".join(part.words + "%s" * (part.form is not None) for part in parts), tuple(values))
+            values.append((shift, ones, form.show))
+    return _Run(",".join(words), tuple(values))
 
 
 OPTIONS: Final = _Run("tunnel options", ())  # in their place; which there are, the bridge knows
@@ -258,6 +244,6 @@ def shape(value: int, mask: int) -> tuple[_Run, ...]:
     parts += _parts(match, _ETHERNET, groups)
     shift, ones, place = VIEW["dl_type"]
     if not called and mask & place:
-        parts.append(_Part("dl_type=", write_type, shift, ones, mask >> shift & ones, 16))
+        parts.append(_Part("dl_type=", type_form(mask >> shift & ones, 16), shift, ones))
     parts += _parts(match, _NETWORK, groups)
     return tuple(run for run in (*runs, _run(parts)) if run.template)

@@ -17,7 +17,7 @@ from trunkline.flow.colors import paint_match
 from trunkline.flow.key import OFFSET, VIEW, VLAN_CFI
 from trunkline.flow.match import Match, TunnelOption, ethernet_type, exact_value, kind_bits, satisfied
 from trunkline.flow.shape import OPTIONS, SHAPE, SHORTHANDS, shape
-from trunkline.flow.values import NO_CONTEXT, TextContext, TextError, parse_value, write_hex
+from trunkline.flow.values import NO_CONTEXT, TextContext, TextError, format_port, parse_value, write_hex
 from trunkline.model.fields import FIELD, Field
 
 _IPV4, _IPV6 = 0x0800, 0x86DD
@@ -336,8 +336,12 @@ def format_match(
             found += _written_options(match, match.options or options or ())
             continue
         shown = [
-            value >> shift & ones if form is None else form(value >> shift & ones, mask, bits, context)
-            for shift, ones, form, mask, bits in values
+            value >> shift & ones
+            if show is None
+            else show(value >> shift & ones)
+            if show is not format_port
+            else show(value >> shift & ones, context)
+            for shift, ones, show in values
         ]
         found.append(template % tuple(shown))
     text = ",".join(found)

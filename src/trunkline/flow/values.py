@@ -7,6 +7,7 @@ Flow matches, `set_field` and `load` actions and the control commands all write 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -76,11 +77,22 @@ def format_value(field: Field, value: int, mask: int, context: TextContext = NO_
     """A field's value as text, with `/mask` unless the mask covers the field."""
     if not mask:
         return "ANY"
-    return WRITERS[field.format](value, mask, field.bits, context)
+    return _WRITERS[field.format](value, mask, field.bits, context)
 
 
 def _ones(field: Field) -> int:
     return (1 << field.octets * 8) - 1
+
+
+class Form(NamedTuple):
+    """How values under one mask are shown: a template, for what `show` makes of a value (None: itself)."""
+
+    template: str
+    show: "Callable[[int], str | int] | None" = None
+
+
+def _write(form: Form, value: int) -> str:
+    return form.template % (value if form.show is None else form.show(value))
 
 
 # ---- integers
@@ -116,33 +128,45 @@ def _read_integer(field: Field, text: str, context: TextContext) -> Parsed:
     return value, _integer(field, second, text, "mask") if slash else _ones(field)
 
 
+def _hex(value: int) -> str:
+    return f"{value:#x}" if value else "0"
+
+
+@lru_cache(maxsize=1024)
+def hex_form(mask: int, bits: int) -> Form:
+    return Form("%s" if mask == (1 << bits) - 1 else f"%s/{mask:#x}", _hex)
+
+
 def write_hex(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
-    if mask == (1 << bits) - 1:
-        return f"{value:#x}" if value else "0"
-    return f"{f'{value:#x}' if value else '0'}/{mask:#x}"
+    return _write(hex_form(mask, bits), value)
+
+
+@lru_cache(maxsize=1024)
+def decimal_form(mask: int, bits: int) -> Form:
+    return Form("%d" if mask == (1 << bits) - 1 else f"%#x/{mask:#x}")
 
 
 def write_decimal(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
-    return str(value) if mask == (1 << bits) - 1 else f"{value:#x}/{mask:#x}"
+    return _write(decimal_form(mask, bits), value)
 
 
 # Forms that only matches are printed in
 
 
-def write_label(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
-    return f"{value:#07x}" if mask == (1 << bits) - 1 else f"{value:#07x}/{mask:#07x}"
+def label_form(mask: int, bits: int) -> Form:
+    return Form("%#07x" if mask == (1 << bits) - 1 else f"%#07x/{mask:#07x}")
 
 
-def write_type(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
-    return f"{value:#06x}" if mask == 0xFFFF else f"{value:#06x}/{mask:#06x}"
+def type_form(mask: int, bits: int) -> Form:
+    return Form("%#06x" if mask == 0xFFFF else f"%#06x/{mask:#06x}")
 
 
-def write_octet(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
-    return str(value) if mask == 0xFF else f"{value:#04x}/{mask:#04x}"
+def octet_form(mask: int, bits: int) -> Form:
+    return Form("%d" if mask == 0xFF else f"%#04x/{mask:#04x}")
 
 
-def write_nsh(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:
-    return f"{value:#x}" if mask == (1 << bits) - 1 else f"{value:#x}/{mask:#x}"
+def nsh_form(mask: int, bits: int) -> Form:
+    return Form("%#x" if mask == (1 << bits) - 1 else f"%#x/{mask:#x}")
 
 
 # ---- addresses
@@ -160,8 +184,12 @@ def _read_mac(field: Field, text: str, context: TextContext) -> Parsed:
     raise TextError(f"{text}: invalid Ethernet address")
 
 
+def mac_form(mask: int, bits: int = 48) -> Form:
+    return Form("%s" if mask == (1 << 48) - 1 else f"%s/{format_mac(mask)}", format_mac)
+
+
 def write_mac(value: int, mask: int, bits: int = 48, context: TextContext = NO_CONTEXT) -> str:
-    return format_mac(value) if mask == (1 << 48) - 1 else f"{format_mac(value)}/{format_mac(mask)}"
+    return _write(mac_form(mask), value)
 
 
 def _read_ipv4(field: Field, text: str, context: TextContext) -> Parsed:
@@ -191,11 +219,15 @@ def _prefix(whole: str, text: str, most: int, family: str) -> int | None:
     return length if found.end() == len(text) else None
 
 
-def write_ipv4(value: int, mask: int, bits: int = 32, context: TextContext = NO_CONTEXT) -> str:
+def ipv4_form(mask: int, bits: int = 32) -> Form:
     if mask == 0xFFFFFFFF:
-        return format_ipv4(value)
+        return Form("%s", format_ipv4)
     length = prefix_length(mask, 32)
-    return f"{format_ipv4(value)}/{format_ipv4(mask) if length is None else length}"
+    return Form(f"%s/{format_ipv4(mask) if length is None else length}", format_ipv4)
+
+
+def write_ipv4(value: int, mask: int, bits: int = 32, context: TextContext = NO_CONTEXT) -> str:
+    return _write(ipv4_form(mask), value)
 
 
 def _read_ipv6(field: Field, text: str, context: TextContext) -> Parsed:
@@ -214,11 +246,15 @@ def _read_ipv6(field: Field, text: str, context: TextContext) -> Parsed:
     raise TextError(f"{text}: invalid IPv6 address")
 
 
-def write_ipv6(value: int, mask: int, bits: int = 128, context: TextContext = NO_CONTEXT) -> str:
+def ipv6_form(mask: int, bits: int = 128) -> Form:
     length = prefix_length(mask, 128)
     if length == 128:
-        return format_ipv6(value)
-    return f"{format_ipv6(value)}/{format_ipv6(mask) if length is None else length}"
+        return Form("%s", format_ipv6)
+    return Form(f"%s/{format_ipv6(mask) if length is None else length}", format_ipv6)
+
+
+def write_ipv6(value: int, mask: int, bits: int = 128, context: TextContext = NO_CONTEXT) -> str:
+    return _write(ipv6_form(mask), value)
 
 
 # ---- ports
@@ -422,6 +458,26 @@ def write_packet_type(value: int, mask: int, bits: int = 32, context: TextContex
     return f"({value >> 16},{kind if kind < 10 else hex(kind)})"
 
 
+def _form_of(writer: "_Writer") -> "Maker":
+    """The form of values whose text is not cut into one of the value and one of the mask."""
+
+    def form(mask: int, bits: int) -> Form:
+        if bits <= _FEW_BITS:
+            return Form(
+                "%s", tuple(writer(value, mask, bits, NO_CONTEXT) for value in range(1 << bits)).__getitem__
+            )
+        return Form("%s", lambda value: writer(value, mask, bits, NO_CONTEXT))
+
+    return form
+
+
+def _port_form(mask: int, bits: int) -> Form:
+    return Form("%s", format_port)  # which is given the names of ports, too
+
+
+_FEW_BITS: Final = 3  # so few that all texts can be written beforehand
+Maker = Callable[[int, int], Form]
+"""Of the form of values, by their mask and the bits of their field."""
 _Reader = Callable[[Field, str, TextContext], Parsed]
 _Writer = Callable[[int, int, int, TextContext], str]
 
@@ -441,7 +497,7 @@ _READERS: Final[Mapping[str, _Reader]] = MappingProxyType(
         "packet type": _read_packet_type,
     }
 )
-WRITERS: Final[Mapping[str, _Writer]] = MappingProxyType(
+_WRITERS: Final[Mapping[str, _Writer]] = MappingProxyType(
     {
         "dec": write_decimal,
         "hex": write_hex,
@@ -455,5 +511,21 @@ WRITERS: Final[Mapping[str, _Writer]] = MappingProxyType(
         "tun flags": write_tun_flags,
         "ct state": write_ct_state,
         "packet type": write_packet_type,
+    }
+)
+FORMS: Final[Mapping[str, Maker]] = MappingProxyType(
+    {
+        "dec": decimal_form,
+        "hex": hex_form,
+        "ipv4": ipv4_form,
+        "ipv6": ipv6_form,
+        "mac": mac_form,
+        "port10": _port_form,
+        "port": _port_form,
+        "frag": _form_of(write_fragment),
+        "tcp flags": _form_of(write_tcp_flags),
+        "tun flags": _form_of(write_tun_flags),
+        "ct state": _form_of(write_ct_state),
+        "packet type": _form_of(write_packet_type),
     }
 )
