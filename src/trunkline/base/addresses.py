@@ -14,12 +14,18 @@ _HEX = r"\s*([+-]?(?:0[xX])?[0-9a-fA-F]+)"
 _MAC: Final = re.compile(":".join([_HEX] * 6))
 
 
+# To write or to read a number takes Python several times as long as to find it.
+OCTETS: Final = tuple(map(str, range(256)))
+_OCTET_OF: Final = {text: number for number, text in enumerate(OCTETS)}
+
+
 def format_mac(value: int) -> str:
     return value.to_bytes(6, "big").hex(":")
 
 
 def format_ipv4(value: int) -> str:
-    return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
+    text = OCTETS
+    return f"{text[value >> 24]}.{text[value >> 16 & 255]}.{text[value >> 8 & 255]}.{text[value & 255]}"
 
 
 def format_ipv6(value: int) -> str:
@@ -62,8 +68,11 @@ def scan_ipv4(text: str, at: int = 0) -> tuple[int, int] | None:
     found = _IPV4.match(text, at)
     if found is None:
         return None
-    a, b, c, d = found.groups()
-    return (int(a) & 255) << 24 | (int(b) & 255) << 16 | (int(c) & 255) << 8 | int(d) & 255, found.end()
+    value = 0
+    for group in found.groups():
+        octet = _OCTET_OF.get(group)
+        value = value << 8 | (int(group) & 255 if octet is None else octet)
+    return value, found.end()
 
 
 def parse_mac(text: str) -> int | None:

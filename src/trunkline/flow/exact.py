@@ -75,6 +75,7 @@ def _plain_word(key: str, text: str) -> _Word | None:
     field, everything, word = kind
     if field is None:
         return word
+    prerequisite, place, _, place_mask = word
     if field.format in _PORTS and not (text.isdecimal() and int(text) < _FIRST_RESERVED):
         return None
     try:
@@ -83,7 +84,7 @@ def _plain_word(key: str, text: str) -> _Word | None:
         return None
     if ~mask & everything:
         return None
-    return _Word(word.prerequisite, word.place, value << VIEW[field.name].shift & word.place, word.mask)
+    return _Word(prerequisite, place, value << VIEW[field.name].shift & place, place_mask)
 
 
 @lru_cache(maxsize=512)

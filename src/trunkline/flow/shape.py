@@ -11,6 +11,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from trunkline.base.addresses import OCTETS
 from trunkline.flow.key import OFFSET, VIEW, VLAN_CFI, View
 from trunkline.flow.match import Match, ethernet_type, exact_value
 from trunkline.flow.values import (
@@ -76,7 +77,7 @@ _FORMS: Final[Mapping[str, Maker]] = MappingProxyType(
         "nsh_flags": octet_form,
         "nsh_spi": nsh_form,
         **dict.fromkeys(("nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4"), nsh_form),
-        "ip_dscp": lambda mask, bits: Form("%d", tuple(range(0, 256, 4)).__getitem__),  # its place in nw_tos
+        "ip_dscp": lambda mask, bits: Form("%s", OCTETS[::4].__getitem__),  # its place in nw_tos
         "mpls1": decimal_form,
         "mpls2": decimal_form,
     }

@@ -57,10 +57,21 @@ def key_values(text: str) -> Iterable[tuple[str, str | None]]:
     """
     if "(" in text:
         return _nested_key_values(text)
-    return [(key, value if sign else None) for key, sign, value in _WORDS.findall(text)]
+    words: list[tuple[str, str | None]] = []
+    for blank in _BLANKS:
+        text = text.replace(blank, ",")
+    for word in text.split(","):
+        key, sign, value = word.partition("=")
+        if ":" in key:
+            key, sign, value = word.partition(":")
+        if sign:
+            words.append((key, value))
+        elif key:
+            words.append((key, None))
+    return words
 
 
-_WORDS: Final = re.compile(r"(?=[^, \t\r\n])([^:=, \t\r\n]*)([:=]?)([^, \t\r\n]*)")
+_BLANKS: Final = (" ", "\t", "\r", "\n")
 
 
 def _nested_key_values(text: str) -> Iterator[tuple[str, str | None]]:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from trunkline.base.addresses import (
+    OCTETS,
     format_ipv4,
     format_ipv6,
     format_mac,
@@ -143,7 +144,9 @@ def write_hex(value: int, mask: int, bits: int, context: TextContext = NO_CONTEX
 
 @lru_cache(maxsize=1024)
 def decimal_form(mask: int, bits: int) -> Form:
-    return Form("%d" if mask == (1 << bits) - 1 else f"%#x/{mask:#x}")
+    if mask != (1 << bits) - 1:
+        return Form(f"%#x/{mask:#x}")
+    return Form("%s", OCTETS.__getitem__) if bits <= 8 else Form("%d")
 
 
 def write_decimal(value: int, mask: int, bits: int, context: TextContext = NO_CONTEXT) -> str:

@@ -44,9 +44,9 @@ from trunkline.translate.result import (
     Visited,
 )
 from trunkline.translate.run import ONWARD, run, stopped
-from trunkline.translate.walk import FRAGMENT, Walk
+from trunkline.translate.walk import EVERY, FRAGMENT, Walk
 
-_ACTSET: Final = layout.MASK["actset_output"]
+_ALL_BUT_SET: Final = EVERY & ~layout.MASK["actset_output"]
 _PORTS: Final = layout.bits("tp_src", "tp_dst")
 _RECIRC: Final = layout.OFFSET["recirc_id"]
 
@@ -131,7 +131,7 @@ def _start(bridge: Bridge, key: int, why: list[Node] | None, named: str = "") ->
         node = Node(BRIDGE, f'bridge("{name}")', name)
         why.append(node)
         why = node.children
-    return Walk(bridge, key & ~_ACTSET | UNSET, visit, compile_actions, why)
+    return Walk(bridge, key & _ALL_BUT_SET | UNSET, visit, compile_actions, why)
 
 
 def _within_table(x: Walk) -> None:
