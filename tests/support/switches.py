@@ -45,6 +45,9 @@ class Lab(NamedTuple):
     flood_vlans: tuple[int, ...] = ()
 
 
+_DECODER = json.JSONDecoder()
+
+
 class Control:
     """A control socket; one request at a time."""
 
@@ -61,14 +64,15 @@ class Control:
         request = {"id": 0, "method": method, "params": list(arguments)}
         self._socket.sendall(json.dumps(request).encode())
         while True:
+            data = self._socket.recv(65536)
+            assert data, f"{method}: connection closed"
+            self._text += data.decode()
             try:
-                reply, end = json.JSONDecoder().raw_decode(self._text)
-                self._text = self._text[end:]
-                return reply["result"] if reply["error"] is None else "error: " + reply["error"]
+                reply, end = _DECODER.raw_decode(self._text)
             except json.JSONDecodeError:
-                data = self._socket.recv(65536)
-                assert data, f"{method}: connection closed"
-                self._text += data.decode()
+                continue  # there is more to come
+            self._text = self._text[end:]
+            return reply["result"] if reply["error"] is None else "error: " + reply["error"]
 
     def close(self) -> None:
         self._socket.close()
