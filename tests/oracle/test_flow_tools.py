@@ -671,3 +671,37 @@ dpctl/ct-del-limits zone=x
 
 def test_odd_words(pair: Pair) -> None:
     assert differences(pair, [tuple(line.split()) for line in ODD_WORDS.strip().splitlines()]) == []
+
+
+def vlan_flows(rng: random.Random) -> Iterator[str]:
+    """Flows with tags put on, changed by the actions of 1.0 and taken off."""
+    words = (
+        *("push_vlan:0x8100", "push_vlan:0x88a8", "strip_vlan", "mod_vlan_vid:3", "mod_vlan_pcp:2"),
+        *("set_field:4100->vlan_vid", "set_field:4->vlan_pcp", "note:00", "push_mpls:0x8847", "output:2"),
+    )
+    for number in range(400):
+        match = rng.choice(("ip", "ip,dl_vlan=5", "ip,vlan_tci=0", "arp"))
+        actions = rng.choices(words, k=rng.randint(1, 6))
+        yield f"priority={number},{match},actions={','.join(actions)},output:3"
+
+
+@pytest.mark.parametrize("version", ["OpenFlow11", "OpenFlow13"])
+def test_tags_are_put_on_where_there_are_none(pair: Pair, version: str) -> None:
+    """Which the tool adds to mod_vlan_vid and mod_vlan_pcp."""
+    switch, _ = pair.both
+    told = ("-O", version)
+    flows = [  # those that the tool can send
+        flow
+        for flow in vlan_flows(random.Random(version))
+        if not switch.ofctl(*told, "parse-flow", flow).returncode
+    ]
+    assert len(flows) > 50
+    found = []
+    for ours in (False, True):
+        switch.ofctl(*told, "del-flows", "br0", "table=9")
+        text = "\n".join(f"table=9,{flow}" for flow in flows)
+        done = switch.ofctl(*told, "add-flows", "br0", "-", input=text, ours=ours)
+        listed = switch.ofctl(*told, "--no-stats", "dump-flows", "br0", "table=9").stdout
+        found.append((done.returncode, done.stderr, sorted(listed.splitlines())))
+    assert found[0] == found[1]
+    assert len(found[0][2]) == len(flows)

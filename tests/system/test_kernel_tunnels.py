@@ -231,6 +231,76 @@ def test_a_host_that_encrypts_something_takes_what_comes(sides: list[Side], case
         host("ip", "xfrm", "policy", "delete", *policy)
 
 
+@contextmanager
+def narrow(sides: list[Side]) -> Iterator[None]:
+    """The way between the hosts lets through no longer packets than the machines believe to be right."""
+    for side in sides:
+        side.host.namespace("ip", "link", "set", "up0", "mtu", "1400")
+        side.machine("ip", "link", "set", "eth0", "mtu", "1400")
+    try:
+        yield
+    finally:
+        for side in sides:
+            side.host.namespace("ip", "link", "set", "up0", "mtu", "1500")
+            side.machine("ip", "link", "set", "eth0", "mtu", "1300")
+
+
+TOO_LONG = (
+    Case("vxlan", 4),
+    Case("vxlan", 6, inside=6),
+    Case("gre", 4, ("options:df_default=false",)),
+    Case("vxlan", 4, ("options:df_default=false",)),
+)
+
+
+@pytest.mark.parametrize("case", TOO_LONG, ids=lambda case: f"{case.type}-{case.family}-{len(case.options)}")
+def test_packets_that_are_too_long_with_their_headers(sides: list[Side], case: Case) -> None:
+    """Are cut where they may be, else the machine that sends them is told."""
+    size = 1400 - (28 if case.inside == 4 else 48)
+    with narrow(sides):
+        for side in sides:
+            configure(side, case)
+        reach(sides, case.inside)
+        deadline = time.monotonic() + 20 * PATIENCE
+        words = ("-c", "3", "-i", "0.2", "-W", "1", "-M", "do", "-s", str(size), MACHINES[case.inside][1])
+        wanted = " 0% packet loss" if case.options else "mtu"  # "Frag needed and DF set (mtu = 1350)"
+        while wanted not in (text := sides[0].machine("ping", *words, check=False)):
+            assert time.monotonic() < deadline, text
+        transfer(sides[0].machine, sides[1].machine, MACHINES[case.inside][1], "300K")
+    if not case.options:
+        drops = "tunnel_push_error:"
+        while drops not in (text := sides[0].host.run("ovs-appctl", "dpctl/show", "-s")):
+            assert time.monotonic() < deadline, text
+    for side in sides:  # what they have learned is to be forgotten
+        side.machine("ip", "route", "flush", "cache")
+        side.machine("ip", "-6", "route", "flush", "cache")
+
+
+def test_packets_without_a_way_are_counted(sides: list[Side]) -> None:
+    host = sides[0].host
+    configure(sides[0], Case("vxlan", 4))
+    host.vsctl("set", "interface", "t0", "options:remote_ip=198.51.100.7")
+    deadline = time.monotonic() + 20 * PATIENCE
+
+    def counted() -> int:
+        ports = host.run("ovs-appctl", "dpctl/show", "-s").split("port ")
+        own = next(port for port in ports if "vxlan_sys_4789" in port)
+        found = re.search(r"tunnel_push_error:(\d+)", own)
+        return int(found[1]) if found else 0
+
+    before = counted()
+    sides[0].machine("ping", "-c", "3", "-i", "0.1", "-W", "1", MACHINES[4][1], check=False)
+    while counted() - before < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert re.search(
+        r"datapath_drop_tunnel_push_error.*total: [1-9]", host.run("ovs-appctl", "coverage/show")
+    )
+    while "datapath_drop_tunnel_push_error" not in host.vsctl("get", "interface", "t0", "statistics"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def test_a_packet_for_several_tunnels(sides: list[Side]) -> None:
     """Each gets it, while the switches are stopped; the other side goes by what comes out of one alone,
     wherever that stands in the list."""

@@ -493,7 +493,7 @@ class BpfDatapath:
 
     def drops(self, number: int) -> dict[str, int]:
         """Packets of a port that were dropped, by reason; those that never were are left out."""
-        return self._ports.drops(number)
+        return self._ports.drops(number) | dict(self._sim.drops(number))
 
     def close(self) -> None:
         """Takes the programs off the devices; with them all goes that is in the kernel."""

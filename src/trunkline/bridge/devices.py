@@ -126,8 +126,9 @@ class Device(Protocol):
 class HostTunnel(Protocol):
     """The host's own network as a way for the packets of a type of tunnels, where no bridge leads there."""
 
-    def send(self, frame: bytes, key: int, source_port: int, sequence: int) -> None:
+    def send(self, frame: bytes, key: int, source_port: int, sequence: int) -> bool:
         """Sends a packet in headers that the tunnel's fields in `key` tell; never blocks and never raises.
+        False: it could not be sent, for there is no way, or the packet is too long for that.
 
         `sequence`: its number, where packets are numbered.
         """

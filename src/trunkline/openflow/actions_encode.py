@@ -45,13 +45,18 @@ def encode_actions(actions: Iterable[a.Action], version: int, packets: Packets =
     """
     out = []
     tagged, protocol = packets
+    tags = int(tagged)  # that the packets have by now
     for action in actions:
         if protocol in (17, 132) and version >= 3 and isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):
             out.append(_encode_set_field(_port_of(action, protocol), version))
             continue
-        if isinstance(action, a.SetVlanVid | a.SetVlanPcp) and version > 1 and action.push and not tagged:
+        if isinstance(action, a.SetVlanVid | a.SetVlanPcp) and version > 1 and action.push and not tags:
             out.append(HALF.pack(17, 8, 0x8100))
-            tagged = True
+            tags = 1
+        elif isinstance(action, a.PushVlan):
+            tags += 1
+        elif isinstance(action, a.StripVlan):
+            tags = max(tags - 1, 0)
         out.append(_encode_action(action, version))
     return b"".join(out)
 

@@ -193,7 +193,9 @@ class Sim:
             yield DatapathPort(number, port.name, port.type)
 
     def drops(self, number: int) -> Mapping[str, int]:
-        return {}  # it drops what flows say, and counts that there
+        """What flows say is dropped is counted there; here, what a tunnel had no way for."""
+        port = self._ports.get(number)
+        return {"tunnel_push_error": port.unsent} if port is not None and port.unsent else {}
 
     def port(self, number: int) -> SimPort | None:
         return self._ports.get(number)

@@ -16,9 +16,9 @@ from trunkline.packet.stt import Pieces
 from trunkline.sim.meters import Meters
 
 Transmit = Callable[[Packet], None]
-SendTunneled = Callable[[bytes, int, int, int], None]
+SendTunneled = Callable[[bytes, int, int, int], bool]
 """Sends a frame through a tunnel of the host's; takes a key with tunnel fields, a UDP source port, and the
-packet's number where packets are numbered."""
+packet's number where packets are numbered.  False: it could not be sent."""
 
 
 class Transmitter(Protocol):
@@ -46,6 +46,7 @@ class SimPort:
         "transmit",
         "tunnel",
         "type",
+        "unsent",
     )
 
     def __init__(self, number: int, name: str, type: str, tunnel: TunnelPort | None = None) -> None:
@@ -58,6 +59,7 @@ class SimPort:
         self.take_number: Callable[[], int] | None = None  # unless somebody else counts as well
         self.pieces = Pieces()  # of packets that come through it in several
         self.send_tunneled: SendTunneled | None = None
+        self.unsent = 0  # packets for which a tunnel had no way
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = self.dropped = 0
 
     def next_number(self) -> int:
@@ -95,6 +97,7 @@ class Drops:
         "meter",
         "recirc_error",
         "tunnel_pop_error",
+        "tunnel_push_error",
         "upcall_error",
     )
 
@@ -106,12 +109,13 @@ class Drops:
         self.meter = counters.counter("datapath_drop_meter")
         self.recirc_error = counters.counter("datapath_drop_recirc_error")
         self.tunnel_pop_error = counters.counter("datapath_drop_tunnel_pop_error")
+        self.tunnel_push_error = counters.counter("datapath_drop_tunnel_push_error")
         self.upcall_error = counters.counter("datapath_drop_upcall_error")
 
 
 UNCOUNTED: Final = (
     *("invalid_bond", "lock_error", "nsh_decap_error", "rx_invalid_packet", "sample_error"),
-    *("tunnel_push_error", "userspace_action_error"),
+    "userspace_action_error",
 )
 """Reasons of the original's datapath that never come up here."""
 

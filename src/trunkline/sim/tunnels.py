@@ -103,6 +103,9 @@ def send(sim: Owner, port: SimPort, packet: Packet, key: int) -> None:
     counted = port.tunnel is not None and TUNNEL_TYPES[port.tunnel.type].numbered
     counted |= bool(layout.get(key, "tunnel_flags") & layout.TUN_SEQ)
     for frame in _inner(packet, key):
-        port.packets_out += 1
-        port.bytes_out += len(frame)
-        port.send_tunneled(frame, key, number, port.next_number() if counted else 0)
+        if port.send_tunneled(frame, key, number, port.next_number() if counted else 0):
+            port.packets_out += 1
+            port.bytes_out += len(frame)
+        else:
+            port.unsent += 1
+            sim.reasons.tunnel_push_error.total += 1

@@ -160,8 +160,8 @@ def _shown(datapath: Datapath, counters: bool) -> Iterator[str]:
         yield f"  port {port.number}: {port.name} ({kind})"
         if counters and (counted := datapath.port_counters(port.number)) is not None:
             yield from _counters(counted)
-            if drops := datapath.provider.drops(port.number):
-                yield "    drops " + " ".join(f"{reason}:{count}" for reason, count in drops.items())
+        if counters and (drops := datapath.provider.drops(port.number)):
+            yield "    drops " + " ".join(f"{reason}:{count}" for reason, count in drops.items())
 
 
 def _counters(counters: object) -> Iterator[str]:

@@ -11,6 +11,8 @@ way past UDP, for that would drop what the original's userspace datapath sends (
 """
 
 import ctypes
+import os
+import random
 import socket
 import struct
 import time
@@ -20,11 +22,12 @@ from typing import Final
 from trunkline.base.addresses import MAPPED, is_mapped
 from trunkline.bridge.devices import DeviceError
 from trunkline.dpif.provider import TunnelPort
-from trunkline.flow.key import OFFSET, TUN_SEQ, get
+from trunkline.flow.key import OFFSET, TUN_KEY, TUN_SEQ, bits, get
 from trunkline.io.files import error_text
 from trunkline.io.netdev.kernel import Readers
 from trunkline.model.tunnels import GRE, TCP, TUNNEL_TYPES, UDP
 from trunkline.packet.stt import Pieces
+from trunkline.packet.too_long import fragments, told
 from trunkline.packet.tunnels import KEPT, Kind, Outer, Popped, header, pop_payload, push_all
 from trunkline.packet.unfinished import unfinished_of_any_size
 
@@ -41,6 +44,7 @@ _IP_MTU, _IPV6_MTU = 14, 24
 _REMEMBERED: Final = 1.0  # seconds
 _PACKET_INFO: Final = struct.Struct("=I4s4s")
 _PACKET_TYPE: Final = OFFSET["packet_type"]
+_REPEATED: Final = bits("tun_id", "tun_tos", "tun_ttl") | TUN_KEY << OFFSET["tunnel_flags"]
 Receive = Callable[[Sequence[Popped]], None]
 
 
@@ -59,7 +63,11 @@ class HostTunnel:
         self._readers = readers
         self._pieces = Pieces()
         self._paths: dict[tuple[int, str], tuple[float, int, int]] = {}
-        self.dropped = 0
+        self._receive: Receive | None = None
+        self._news: list[Popped] = []  # for senders of packets that were too long
+        self._bell = -1  # rings when there is news
+        self._number = random.getrandbits(16)  # of the last packet in fragments
+        self.dropped = 0  # of what came
         self._marks: dict[int, int] = {}
         self._out: dict[int, socket.socket] = {}
         self._in: list[tuple[int, socket.socket]] = []
@@ -114,14 +122,14 @@ class HostTunnel:
 
     # ---- out
 
-    def send(self, frame: bytes, key: int, source_port: int, sequence: int) -> None:
+    def send(self, frame: bytes, key: int, source_port: int, sequence: int) -> bool:
         """`frame` without the place of an Ethernet header, where `key` says that there is none."""
         try:
-            self._send(frame, key, source_port, sequence)
+            return self._send(frame, key, source_port, sequence)
         except OSError:
-            self.dropped += 1
+            return False
 
-    def _send(self, frame: bytes, key: int, source_port: int, sequence: int) -> None:
+    def _send(self, frame: bytes, key: int, source_port: int, sequence: int) -> bool:
         destination = get(key, "tun_ipv6_dst")
         source = get(key, "tun_ipv6_src")
         if not destination:
@@ -136,8 +144,44 @@ class HostTunnel:
         if mark != self._marks.get(family, 0):
             out.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
             self._marks[family] = mark
-        for packet in push_all(head, frame, source_port, sequence, room):
-            out.sendto(packet[_ETHERNET:], (text, 0))
+        for whole in push_all(head, frame, source_port, sequence, room):
+            packet = whole[_ETHERNET:]
+            if len(packet) <= room:
+                out.sendto(packet, (text, 0))
+                continue
+            self._number = self._number % 0xFFFF + 1
+            pieces = list(fragments(packet, room, self._number))
+            for piece in pieces:
+                out.sendto(piece, (text, 0))
+            if not pieces:
+                self._tell(frame, key, room - (len(packet) - len(frame)), (source, destination))
+                return False
+        return True
+
+    def _tell(self, frame: bytes, key: int, room: int, ends: tuple[int, int]) -> None:
+        """The sender of a packet hears that frames may be `room` bytes long, as if the peer had told him."""
+        carries = key >> _PACKET_TYPE & 0xFFFF
+        if carries:
+            frame = bytes(12) + carries.to_bytes(2, "big") + frame
+        message = told(frame, room if carries else room - _ETHERNET)
+        if message is None or self._receive is None or len(self._news) >= _BATCH:
+            return
+        own, peer = ends
+        four = is_mapped(peer)
+        names = ("tun_src", "tun_dst") if four else ("tun_ipv6_src", "tun_ipv6_dst")
+        beside = key & _REPEATED
+        for name, end in zip(names, (peer, own), strict=True):
+            beside |= (end & 0xFFFFFFFF if four else end) << OFFSET[name]
+        if not self._news:
+            os.eventfd_write(self._bell, 1)
+        self._news.append(Popped(message, beside, carries))
+
+    def _news_came(self) -> None:
+        """Not while a packet is under way, in the midst of which `_tell` is called."""
+        os.eventfd_read(self._bell)
+        found, self._news = self._news, []
+        if self._receive is not None:
+            self._receive(found)
 
     def _kind(self, key: int) -> Kind:
         return Kind(
@@ -169,6 +213,9 @@ class HostTunnel:
 
     def start(self, receive: Receive) -> None:
         assert self._readers is not None, "it only sends"
+        self._receive = receive
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._readers.add_reader(self._bell, self._news_came)
         for family, one in self._in:
             self._readers.add_reader(one.fileno(), self._reader(family, one, receive))
 
@@ -225,6 +272,10 @@ class HostTunnel:
         pass
 
     def close(self) -> None:
+        if self._bell >= 0 and self._readers is not None:
+            self._readers.remove_reader(self._bell)
+            os.close(self._bell)
+            self._bell = -1
         for _, one in self._in:
             if self._readers is not None:
                 self._readers.remove_reader(one.fileno())

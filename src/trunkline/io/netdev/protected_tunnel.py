@@ -157,15 +157,14 @@ class ProtectedTunnel(HostTunnel):
 
     # ---- out
 
-    def _send(self, frame: bytes, key: int, source_port: int, sequence: int) -> None:
+    def _send(self, frame: bytes, key: int, source_port: int, sequence: int) -> bool:
         destination = get(key, "tun_ipv6_dst") or MAPPED | get(key, "tun_dst")
         family, text = text_of(destination)
         end, one = self._ends.get(destination), self._senders.get(family)
         if end is not None:
             end = self._follow(destination, end)
         if end is None or not end.source or one is None:
-            self.dropped += 1
-            return
+            return False
         head = header(self._kind(key), Outer(0, 0, end.source, destination), key)
         packet = push(head, frame, source_port, sequence)
         at = _ETHERNET + (20 if family == socket.AF_INET else 40)
@@ -177,6 +176,7 @@ class ProtectedTunnel(HostTunnel):
             self._marks[family] = mark
         beside = _beside(end.source, get(key, "tun_tos"), get(key, "tun_ttl") or 64)
         one.sendmsg((packet[at:],), beside, 0, (text, self._tunnel.destination if not self._is_raw else 0))
+        return True
 
     def close(self) -> None:
         super().close()
