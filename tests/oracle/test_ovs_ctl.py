@@ -111,6 +111,8 @@ def test_failures(both: list[Control]) -> None:
     assert same(both, *bad, "start")[0] == 1
     same(both, "--no-foo", "--bar=1", "stop")
     same(both, "--no-ovs-vswitchd", "--no-monitor", "start")
+    same(both, "stop")
+    assert same(both, *QUIET, "--system-id=x", "--db-schema=/nosuch", "start")[0] == 1  # conf.db is there
 
 
 def test_options_that_are_not_there_and_databases_that_are_not(both: list[Control]) -> None:

@@ -76,6 +76,7 @@ COMMANDS = [
     *([f"--format={form}", "dump", "Bridge", "name", "external_ids", "other_config", "flood_vlans", "ports"]
       for form in ("table", "list", "csv", "html", "json")),
     *([f"--data={form}", "dump", "Bridge"] for form in ("string", "bare", "json")),
+    ["--pretty", "transact", '["nosuch"]'], ["--pretty", "query", '["nosuch",{"op":"x"}]'], ["--pretty", "dump", "nosuch"],
     ["--bare", "dump", "Port", "name"], ["--no-headings", "dump", "Port", "name"], ["--pretty", "-f", "json", "dump", "Port"],
     ["wait", "x"], ["wait", "_Server", "added"], ["wait", "Open_vSwitch", "connected"], ["wait", "nope", "removed"],
     ["wait", "nope", "foo"], ["lock"], ["lock", "a", "b"], ["restore"], ["backup", "nodb"],

@@ -485,6 +485,14 @@ def _datapath_types(parsed: Parsed) -> list[str]:
     return sorted(types)
 
 
+def _follows_routes(parsed: Parsed) -> bool:
+    """Whether the system's routes count: not where dummies take the place of its devices."""
+    return not any(
+        name == "disable-system-route" or (name == "enable-dummy" and _DUMMY[argument] != "add")
+        for name, argument in parsed.options
+    )
+
+
 def configure(parsed: Parsed, directories: Directories) -> Run:
     """The daemon that a command line asks for.  Raises Fatal."""
     options = dict(parsed.options)
@@ -505,7 +513,7 @@ def configure(parsed: Parsed, directories: Directories) -> Run:
             env.directories.run,
             env.clock,
             dummy=dummy,
-            routes="disable-system-route" not in options,
+            routes=_follows_routes(parsed),
             counters=env.counters,
             log=env.log,
         )

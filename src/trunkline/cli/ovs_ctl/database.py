@@ -7,7 +7,7 @@ import socket
 import uuid
 
 from trunkline.base.version import OPEN_VSWITCH
-from trunkline.cli.ovs_ctl.actions import find, output, quiet, run, say, step
+from trunkline.cli.ovs_ctl.actions import StepFailed, find, output, quiet, run, say, step
 from trunkline.cli.ovs_ctl.options import Settings
 
 
@@ -24,8 +24,9 @@ def schema(settings: Settings) -> str:
     return os.path.join(os.path.dirname(model.__file__), "vswitch.ovsschema")
 
 
-def prepare(settings: Settings) -> None:
-    """Creates the database, or converts it to the schema.  Raises StepFailed."""
+def prepare(settings: Settings) -> str:
+    """Creates the database, or converts it to the schema, whose version it gives, "" if that cannot be read.
+    Raises StepFailed."""
     database, wanted = settings.database, schema(settings)
     if not os.path.exists(database):
         say(f"{database} does not exist ... (warning).")
@@ -33,6 +34,7 @@ def prepare(settings: Settings) -> None:
         step(f"Creating empty database {database}", lambda: run("ovsdb-tool", "create", database, wanted))
     elif output("ovsdb-tool", "needs-conversion", database, wanted) == "yes":
         _convert(database, wanted)
+    return output("ovsdb-tool", "schema-version", wanted) or ""
 
 
 def _convert(database: str, wanted: str) -> None:
@@ -58,10 +60,11 @@ def vsctl(settings: Settings, *arguments: str) -> bool:
     return run("ovs-vsctl", f"--db=unix:{settings.socket}", "--no-wait", *arguments)
 
 
-def configure(settings: Settings) -> None:
-    """Writes versions, ids and what else identifies the machine.  Raises StepFailed."""
-    version = output("ovsdb-tool", "schema-version", schema(settings)) or ""
-    vsctl(settings, "--", "init", "--", "set", "Open_vSwitch", ".", f"db-version={version}")
+def configure(settings: Settings, version: str) -> None:
+    """Writes versions (that of the schema is given), ids and what else identifies the machine.  Raises
+    StepFailed."""
+    if not vsctl(settings, "--", "init", "--", "set", "Open_vSwitch", ".", f"db-version={version}"):
+        raise StepFailed  # the tools have said why, a schema that cannot be read for instance
     values = [f"ovs-version={OPEN_VSWITCH}"]
     system_id = _system_id(settings)
     if system_id:

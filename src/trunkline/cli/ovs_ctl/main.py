@@ -72,7 +72,7 @@ def _start_database(settings: Settings) -> None:
         say("ovsdb-server is already running.")
         return
     database.tools_there()
-    database.prepare(settings)
+    version = database.prepare(settings)
     ssl = "db:Open_vSwitch,SSL"
     files = [settings.database]
     for extra in settings.values["extra-dbs"].split():
@@ -85,7 +85,7 @@ def _start_database(settings: Settings) -> None:
     keys = [f"--private-key={ssl},private_key", f"--certificate={ssl},certificate"]
     keys.append(f"--bootstrap-ca-cert={ssl},ca_cert")
     _start_daemon(settings, "ovsdb-server", [*files, *_VERBOSITY, remote, *keys])
-    database.configure(settings)
+    database.configure(settings, version)
 
 
 _VERBOSITY: Final = ("-vconsole:emer", "-vsyslog:err", "-vfile:info")

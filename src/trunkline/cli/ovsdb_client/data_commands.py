@@ -26,7 +26,8 @@ def _run(context: Context, params: list[Json]) -> Json:
     try:
         return context.client.call("transact", params)
     except RpcError as error:
-        raise Failure(f"transaction returned error: {dumps(error.error, sort_keys=True)}") from None
+        text = dumps(error.error, sort_keys=True, pretty=context.style.pretty)
+        raise Failure(f"transaction returned error: {text}") from None
 
 
 def transact(context: Context) -> None:
