@@ -223,6 +223,17 @@ def test_headers_are_the_same(both: Both, name: str) -> None:
     assert compared > 140, (compared, sent_up)
 
 
+def unfinished(packet: bytes, family: int) -> bytes:
+    """With the outer UDP checksum, if there is one, left to hardware, as between machines on one host."""
+    at = 34 if family == 4 else 54
+    if packet[23 if family == 4 else 20] != 17 or packet[at + 6 : at + 8] == bytes(2):
+        return packet
+    size = 4 if family == 4 else 16
+    ends = packet[at - 2 * size : at - size], packet[at - size : at]
+    total = pseudo_header(*ends, 17, len(packet) - at)
+    return packet[: at + 6] + total.to_bytes(2, "big") + packet[at + 8 :]
+
+
 @pytest.mark.parametrize("name", PORTS)
 def test_packets_come_out_the_same(both: Both, name: str) -> None:
     rng = random.Random(f"in {name}")
@@ -234,6 +245,8 @@ def test_packets_come_out_the_same(both: Both, name: str) -> None:
         family = rng.choice(families(name))
         fields = random_fields(rng, name, family)
         packet = written(name, fields, frame, family, rng.randrange(1024, 65536), back=True)
+        if rng.random() < 0.2:
+            packet = unfinished(packet, family)
         damage = rng.random() < 0.2
         if damage:
             at = rng.randrange(ETHERNET, min(len(packet), 100))

@@ -489,18 +489,25 @@ INLINE int take_off(struct __sk_buff *skb, u32 at, u16 bare)
 	return tag && bpf_skb_vlan_push(skb, outer_tag, bpf_ntohs(inner[7])) ? BROKEN : TAKEN_OFF;
 }
 
-/* Sums up an outer header and what follows, from `at` on: 0xffff if it is as the checksum says. */
-INLINE u32 outer_sum(struct __sk_buff *skb, struct scratch *s, u32 at, int is_udp)
+/* Adds the pseudo header of an outer UDP header at `at`. */
+INLINE u32 with_pseudo(struct __sk_buff *skb, struct scratch *s, u32 at, u32 sum)
 {
-	u32 sum = sum_of(skb, s, at, skb->len);
-	if (!is_udp)
-		return sum;
 	u64 ends = (u64)sum + bpf_htons(IPPROTO_UDP) + bpf_htons(skb->len - at) + s->key.tun_src + s->key.tun_dst;
 #pragma unroll
 	for (int i = 0; i < 4; i++)
 		ends += (u64)s->key.tun_ipv6_src[i] + s->key.tun_ipv6_dst[i];
 	ends = (ends & 0xffffffff) + (ends >> 32);
 	return folded((ends & 0xffff) + (ends >> 16));
+}
+
+/* Sums up an outer header and what follows, from `at` on: 0xffff if it is as the checksum says, or if a sender on this machine has
+ * left that to hardware (`field` of UDP then has the sum of the pseudo header alone). */
+INLINE u32 outer_sum(struct __sk_buff *skb, struct scratch *s, u32 at, int is_udp, u16 field)
+{
+	if (is_udp && with_pseudo(skb, s, at, 0) == field)
+		return 0xffff;
+	u32 sum = sum_of(skb, s, at, skb->len);
+	return is_udp ? with_pseudo(skb, s, at, sum) : sum;
 }
 
 /* A sum that is not right although the packet may be: the one inside is unfinished. */
@@ -527,11 +534,11 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 		name |= TUNNEL_OVER_IPV6;
 	u8 *p = BYTES(s, at);
 	u32 ip_end = at;
-	u16 gtpu_length = READ16(p + 10);
+	u16 gtpu_length = READ16(p + 10), field = READ16(p + 6);
 	if (protocol == IPPROTO_UDP) {
 		if (skb->len < at + 16)
 			return 0;
-		if (READ16(p + 6))
+		if (field)
 			s->key.tunnel_flags = bpf_htons(TUN_CSUM);
 		s->key.tun_tp_src = READ16(p);
 		s->key.tun_tp_dst = READ16(p + 2);
@@ -576,7 +583,7 @@ GLOBAL int decapsulate(struct __sk_buff *skb, struct scratch *s)
 	if (summed && protocol == IPPROTO_UDP)
 		level = bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY); /* what hardware or GRO have verified */
 	if (summed && level < 0 && !skb->gso_size)
-		sum = outer_sum(skb, s, ip_end, protocol == IPPROTO_UDP);
+		sum = outer_sum(skb, s, ip_end, protocol == IPPROTO_UDP, field);
 	if (t->kind == TUNNEL_GTPU && folded(sum + (u16)~gtpu_length) == 0xffff)
 		sum = 0xffff; /* the original's userspace datapath sums up before it fills that in */
 	int done = take_off(skb, at, bpf_htons(bpf_ntohl(s->key.packet_type)));
