@@ -70,6 +70,22 @@ def test_ports_are_named_as_in_the_original() -> None:
                 original = pair.ours.ofctl("mod-port", "br0", port, "no-such")
                 ours = pair.ours.ofctl("mod-port", "br0", port, "no-such", ours=True)
                 assert (ours.returncode, ours.stderr) == (original.returncode, original.stderr), port
+            for port, action in (("3", "no-receive"), ("4", "no-forward")):
+                for switch in pair.both:
+                    assert switch.ofctl("mod-port", "br0", port, action).returncode == 0
+            for switch in pair.both:
+                assert not switch.ofctl("add-flow", "br0", "actions=4,in_port,normal").returncode
+            for flow in ("in_port=3", "in_port=4", "in_port=LOCAL,ip"):
+                traces = [
+                    sorted(line for line in answer.splitlines() if line[:8] not in ("Megaflow", "Datapath"))
+                    for answer in pair.control("ofproto/trace", "br0", flow)
+                ]
+                if flow == "in_port=3":  # docs/differences.md
+                    traces = [[line for line in lines if " 0. " not in line] for lines in traces]
+                    traces[1].remove("     >> OFPPC_NO_RECV set, dropping")
+                else:
+                    assert "     -> OFPPC_NO_FWD set, skipping output" in traces[0]
+                assert traces[1] == traces[0], flow
             for arguments in (("zz", "3", "x"), ("p1", "3", "x"), ("9", "3", "50:54:00:00:00:01")):
                 original_answer, answer = pair.control("fdb/add", "br0", *arguments)
                 assert answer == original_answer, arguments

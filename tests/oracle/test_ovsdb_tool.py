@@ -79,6 +79,12 @@ def command_lines(schema: str) -> list[list[str]]:
         transact({"op": "update", "table": "Open_vSwitch", "where": [], "row": {"bridges": ["set", []]}}, COMMENT),
         ["query", "db", json.dumps(["Open_vSwitch", {"op": "wait", "table": "Bridge", "where": [], "columns": [],
                                                      "until": "==", "rows": [{}]}])],
+        *(["query", *rest] for _, *rest in (  # it writes nothing, and says so of what would change the file
+            update(flood_vlans=["set", [5]]), update(flood_vlans=["set", [2, 3]]), transact(COMMENT),
+            transact({"op": "insert", "table": "Bridge", "row": {"name": "unreferenced"}}), update(fail_mode="no"),
+            transact({"op": "delete", "table": "Bridge", "where": []}, {"op": "abort"}),
+            transact({"op": "delete", "table": "Open_vSwitch", "where": []}, {"op": "commit", "durable": True}),
+        )),
         ["show-log", "db"], ["show-log"], ["show-log", "nope"], ["-m", "show-log", "db"],
         ["db-is-standalone", "db"], ["db-is-clustered", "db"], ["db-is-clustered", "nope"], ["db-is-standalone"],
         ["db-sid", "db"], ["db-cid", "db"], ["db-local-address", "db"],

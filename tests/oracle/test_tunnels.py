@@ -171,6 +171,12 @@ SETTINGS = (
     ("bareudp", "remote_ip=1.2.3.4 dst_port=6635 payload_type=mpls"),
     ("bareudp", "remote_ip=1.2.3.4 dst_port=6635 payload_type=foo"),
     ("lisp", "remote_ip=1.2.3.4 key=5"),
+    ("gre", "remote_ip=1.2.3.4 erspan_ver=5"),
+    ("gre", "remote_ip=1.2.3.4 erspan_ver=1 erspan_idx=3"),
+    ("vxlan", "remote_ip=1.2.3.4 erspan_ver=1 erspan_idx=fffff1"),
+    ("bareudp", "remote_ip=1.2.3.4 erspan_ver=2 erspan_dir=5"),
+    ("geneve", "remote_ip=1.2.3.4 payload_type=mpls"),
+    ("ip6gre", "remote_ip=fc00::2 payload_type=foo"),
     ("stt", "remote_ip=1.2.3.4 key=5"),
 )
 
@@ -192,6 +198,18 @@ def test_settings(pair: Pair) -> None:
                 break
             assert time.monotonic() < deadline, (kind, options, logged)
             time.sleep(0.05)
+
+
+def test_options_that_a_type_takes(pair: Pair) -> None:
+    """Each option, given to each type without a remote_ip, so that what is not known is told in one error."""
+    pair.tunnels()
+    options = "csum=true seq=true dst_port=7 payload_type=ip erspan_ver=1 erspan_idx=1 erspan_dir=1"
+    options += " erspan_hwid=1 exts=zork zork=1 ttl=3 tos=4 df_default=true key=3 packet_type=ptap"
+    for kind in ("gre", "ip6gre", "erspan", "ip6erspan", "vxlan", "geneve", "lisp", "stt", "gtpu", "bareudp"):
+        errors = [what_is_said(switch, kind, options)[0] for switch in pair.both]
+        said = [re.findall(r"unknown.*?'\w+'", error) for error in errors]
+        assert sorted(said[1]) == sorted(said[0]), kind
+        assert any("zork" in line for line in said[0])
 
 
 def what_is_said(switch: Switch, kind: str, options: str) -> tuple[str, str, list[str]]:

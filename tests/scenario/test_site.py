@@ -61,6 +61,8 @@ def test_tools_fail_as_they_do(site: Site) -> None:
     with pytest.raises(ToolError, match="no bridge named nope") as failed:
         site.vsctl("add-port nope p1")
     assert failed.value.status == 1
+    with pytest.raises(ToolError, match="ovs-vsctl: add-port br0 'unclosed: No closing quotation"):
+        site.vsctl("add-port br0 'unclosed")
     with pytest.raises(ToolError, match="not a valid command"):
         site.appctl("nonsense")
 

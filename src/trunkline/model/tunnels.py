@@ -22,7 +22,7 @@ class TunnelType(NamedTuple):
     """`prefix` begins the name of the datapath port; `protocol` is the outer IP protocol; `port` the usual
     UDP port (of stt that of TCP), None where there are no ports; `number` stands in the text of tnl_push
     actions; `modes` are the packet types that it can carry, the usual one first.
-    `sequenced`: the option seq; `extensions`: what options:exts may name.
+    `sequenced`: the option seq; `summed`: the option csum; `extensions`: what options:exts may name.
     """
 
     name: str
@@ -33,6 +33,7 @@ class TunnelType(NamedTuple):
     modes: tuple[str, ...]
     extensions: frozenset[str] = frozenset()
     sequenced: bool = False
+    summed: bool = False
     erspan: bool = False
     payload: bool = False
     family: int = 0  # 6: over IPv6 alone
@@ -48,10 +49,26 @@ def _rows() -> Mapping[str, TunnelType]:
     """The numbers are those of the original's virtual ports."""
     rows = (
         TunnelType(
-            "gre", "gre_sys", GRE, None, 3, (LEGACY_L2, LEGACY_L3, PTAP), sequenced=True, protected=True
+            "gre",
+            "gre_sys",
+            GRE,
+            None,
+            3,
+            (LEGACY_L2, LEGACY_L3, PTAP),
+            sequenced=True,
+            summed=True,
+            protected=True,
         ),
         TunnelType(
-            "ip6gre", "ip6gre_sys", GRE, None, 109, (LEGACY_L2, LEGACY_L3, PTAP), sequenced=True, family=6
+            "ip6gre",
+            "ip6gre_sys",
+            GRE,
+            None,
+            109,
+            (LEGACY_L2, LEGACY_L3, PTAP),
+            sequenced=True,
+            summed=True,
+            family=6,
         ),
         TunnelType(
             "vxlan",
@@ -61,15 +78,16 @@ def _rows() -> Mapping[str, TunnelType]:
             4,
             (LEGACY_L2, LEGACY_L3, PTAP),
             frozenset(("gbp", "gpe")),
+            summed=True,
             protected=True,
         ),
-        TunnelType("geneve", "genev_sys", UDP, 6081, 5, (LEGACY_L2, LEGACY_L3, PTAP), protected=True),
-        TunnelType("lisp", "lisp_sys", UDP, 4341, 105, (LEGACY_L3, PTAP)),
-        TunnelType("stt", "stt_sys", TCP, 7471, 106, (LEGACY_L2,)),
-        TunnelType("erspan", "erspan_sys", GRE, None, 107, (LEGACY_L2,), sequenced=True, erspan=True),
         TunnelType(
-            "ip6erspan", "ip6erspan_sys", GRE, None, 108, (LEGACY_L2,), sequenced=True, erspan=True, family=6
+            "geneve", "genev_sys", UDP, 6081, 5, (LEGACY_L2, LEGACY_L3, PTAP), summed=True, protected=True
         ),
+        TunnelType("lisp", "lisp_sys", UDP, 4341, 105, (LEGACY_L3, PTAP)),
+        TunnelType("stt", "stt_sys", TCP, 7471, 106, (LEGACY_L2,), summed=True),
+        TunnelType("erspan", "erspan_sys", GRE, None, 107, (LEGACY_L2,), erspan=True),
+        TunnelType("ip6erspan", "ip6erspan_sys", GRE, None, 108, (LEGACY_L2,), erspan=True, family=6),
         TunnelType("gtpu", "gtpu_sys", UDP, 2152, 110, (LEGACY_L3,)),
         TunnelType("bareudp", "udp_sys", UDP, 0, 111, (LEGACY_L3,), payload=True),
     )

@@ -115,6 +115,9 @@ class _Reader:
                 reader(self, text)
         self._keys()
         self._erspan()
+        if not self.row.erspan:  # wrong ones are refused anywhere
+            for name in _ERSPAN_SETTINGS:
+                self.found.pop(name, None)
         self._mode()
         self._addresses()
         self._secret()
@@ -128,8 +131,8 @@ class _Reader:
             "dst_port": row.port is not None,
             "exts": bool(row.extensions),
             "seq": row.sequenced,
-            "payload_type": row.payload,
-        }.get(key, True) and (row.erspan or not key.startswith("erspan_"))
+            "csum": row.summed,
+        }.get(key, True)
 
     def problem(self, text: str) -> None:
         self.problems.append(f"{self.name}: {text}")
@@ -226,6 +229,8 @@ class _Reader:
     def payload_type(self, text: str) -> None:
         if text not in ("ip", "mpls") and not re.fullmatch(r"(0[xX])?[0-9a-fA-F]+", text):
             raise TunnelError(f"{self.name}: could not set configuration (Invalid argument)")
+        if not self.row.payload:
+            return
         if text == "mpls":
             self.found["extensions"] = frozenset(("mpls",))
         elif text != "ip":
@@ -243,13 +248,10 @@ class _Reader:
             found[f"{one}_key"] = None if text == _FLOW else leading_c_number(text)
 
     def _erspan(self) -> None:
-        if not self.row.erspan:
-            return
         options, found = self.options, self.found
         version = options.get("erspan_ver", "")
         if version == _FLOW:
-            names = ("erspan_version", "erspan_index", "erspan_direction", "erspan_hardware")
-            found.update(dict.fromkeys(names))
+            found.update(dict.fromkeys(_ERSPAN_SETTINGS))
             return
         if version:
             found["erspan_version"] = leading_number(version)
@@ -297,6 +299,7 @@ class _Reader:
 
 
 _KEYS: Final = frozenset(("key", "in_key", "out_key"))
+_ERSPAN_SETTINGS: Final = ("erspan_version", "erspan_index", "erspan_direction", "erspan_hardware")
 _ERSPAN: Final = ("erspan_ver", "erspan_idx", "erspan_dir", "erspan_hwid")
 _READERS: Final[dict[str, Callable[[_Reader, str], None]]] = {
     name: getattr(_Reader, name)

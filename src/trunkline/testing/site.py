@@ -199,7 +199,10 @@ class Site:
             raise ToolError(str(error), 2) from None
 
     def _tool(self, program: str, main: Callable[[], Any], words: tuple[str, ...]) -> str:
-        line = shlex.split(words[0]) if len(words) == 1 else list(words)
+        try:
+            line = shlex.split(words[0]) if len(words) == 1 else list(words)
+        except ValueError as error:
+            raise ToolError(f"{program}: {words[0]}: {error}\n", 1) from None
         self._set_alarm(TOOL_SECONDS)
         process = _process(self._directory, [program, *line])
         with process as (output, errors), dialling(self._dial), alarms(self._set_alarm):

@@ -44,7 +44,7 @@ def send(x: Walk, port: int) -> None:
         x.warn("Nonexistent output port")
         return
     if interface.config & of.OFPPC_NO_FWD:
-        x.warn("OFPPC_NO_FWD set, skipping output")
+        x.note("OFPPC_NO_FWD set, skipping output")
         return
     if x.key & _PACKET_TYPE and interface.tunnel is None and interface.datapath_port is not None:
         x.warn("Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")

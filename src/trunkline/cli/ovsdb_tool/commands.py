@@ -284,7 +284,7 @@ def _transaction(call: Call, write: bool) -> int:
     if not write:
         database = read_database(path)
         params = _params(text)
-        print(dumps(_execute(call, database, params, None), sort_keys=True))
+        print(dumps(_execute(call, database, params, path), sort_keys=True))
         return 0
     resolve(path, call.log)
     try:
@@ -310,8 +310,8 @@ def _params(text: str) -> Json:
         raise Fatal(f'"{text}": {error}') from None
 
 
-def _execute(call: Call, database: Database, params: Json, file: DatabaseFile | None) -> Json:
-    """The results of a transaction, which is carried out in `file` if there is one."""
+def _execute(call: Call, database: Database, params: Json, file: DatabaseFile | str) -> Json:
+    """The results of a transaction, which is carried out in `file`; of a mere name it is tried only."""
     from trunkline.ovsdb.log import change_record
     from trunkline.ovsdb.rbac import Access
     from trunkline.ovsdb.transaction import execute
@@ -324,10 +324,13 @@ def _execute(call: Call, database: Database, params: Json, file: DatabaseFile | 
     execution = execute(database, params[1:], new_uuid=random_uuid, access=access)
     if execution.blocked:
         return [{"error": "not supported", "details": "triggers not supported"}]
-    if file is not None and execution.changes:
+    if execution.changes:
         record = change_record(database, execution.changes, execution.comment, _now())
         if record is not None:
             try:
+                if isinstance(file, str):
+                    size = os.stat(file).st_size
+                    raise FileError(f"{file}: cannot truncate to length {size}", os.strerror(errno.EINVAL))
                 file.append([record])
                 file.sync()
             except FileError as error:
