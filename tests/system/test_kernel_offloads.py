@@ -247,3 +247,24 @@ def test_work_left_inside_of_somebodys_tunnel_is_done(host: Host, datapath: str)
         receiver.close()
     assert sorted(frame for packet in found for frame in complete(packet)) == sorted(wanted)
     assert not any(packet.offload and packet.offload.gso_type for packet in found)
+
+
+def test_frames_too_long_for_a_device_are_dropped(host: Host) -> None:
+    """By the kernel's program as by packet sockets, and counted."""
+    first = host.namespace.machine("va", "10.99.0.1/24")
+    host.namespace.machine("vb", "10.99.0.2/24")
+    host.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure")
+    host.vsctl("add-port", "br0", "va", "--", "add-port", "br0", "vb")
+    host.run("ovs-ofctl", "add-flow", "br0", "in_port=va,actions=vb")
+    host.run("ovs-ofctl", "add-flow", "br0", "in_port=vb,actions=va")
+    deadline = time.monotonic() + DEADLINE
+    while not first.pings("10.99.0.2"):
+        assert time.monotonic() < deadline
+    host.namespace("ip", "link", "set", "vb", "mtu", "1000")
+    asked = ("ping", "-q", "-c", "3", "-i", "0.1", "-W", "1", "10.99.0.2")
+    while "too_long:" not in (text := host.run("ovs-appctl", "dpctl/show", "-s")):
+        assert " 0 received" in first(*asked, "-s", "1300", check=False)
+        assert time.monotonic() < deadline, text
+    while " 0% packet loss" not in (text := first(*asked, "-s", str(1000 - 28), check=False)):
+        assert time.monotonic() < deadline, text
+    assert " 0 received" in first(*asked, "-s", str(1000 - 27), check=False)

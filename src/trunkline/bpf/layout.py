@@ -116,6 +116,7 @@ DROPS: Final = (
     "action_error",
     "malformed",
     "tunnel_error",  # a header could not be put before a packet, or taken off
+    "too_long",  # for the MTU of the device that it goes to
 )
 """Why a packet is dropped, numbered from 0; ``dpctl/show -s`` and coverage counters have these names."""
 

@@ -38,6 +38,17 @@ INLINE void headers_moved(struct __sk_buff *skb, struct scratch *s, u32 length_b
 	}
 }
 
+#define EVERYWHERE 590 /* frames of that length may go anywhere: hosts have to take packets of 576 bytes (RFC 791) */
+
+/* Whether a frame is longer than the device lets through.  A tag does not count; large segments are cut later. */
+INLINE int is_too_long(struct __sk_buff *skb, u32 device)
+{
+	u32 mtu = 0;
+	if (skb->len <= EVERYWHERE || skb->gso_size)
+		return 0;
+	return bpf_check_mtu(skb, device, &mtu, is_tag(skb->protocol) ? -4 : 0, 0) > 0;
+}
+
 INLINE int output(struct __sk_buff *skb, struct scratch *s, const struct action *a)
 {
 	u32 number = a->argument;
@@ -53,6 +64,10 @@ INLINE int output(struct __sk_buff *skb, struct scratch *s, const struct action 
 		s->cutting = 0;
 		if (length < cutting + 14 || bpf_skb_change_tail(skb, length - cutting, 0))
 			return STOP;
+	}
+	if (!flags && is_too_long(skb, port->device)) {
+		count_drop(s, DROP_TOO_LONG);
+		return a->flags & OUTPUT_LAST ? STOP : GOING_ON;
 	}
 	if (a->flags & OUTPUT_LAST && !s->slot) {
 		s->result = bpf_redirect(port->device, flags);
