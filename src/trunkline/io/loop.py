@@ -179,18 +179,19 @@ class Collector:
         loop.on_busy = self.busy
 
     def idle(self) -> None:
-        if gc.get_count()[0] >= self.YOUNG:
-            self.collect()
+        """What a load has left is looked at as soon as it is over, not among the next requests."""
+        if gc.get_count()[0] >= self.YOUNG or self._seen >= self.MANY:
+            self.collect(self.MANY)
 
     def busy(self) -> None:
         if gc.get_count()[0] >= self.MANY:
             self.collect()
 
-    def collect(self) -> None:
-        """Collects the young; what has survived several runs is long-lived, and frozen."""
+    def collect(self, most: int = 2 * MANY) -> None:
+        """Collects the young; what has survived several runs, or are `most` objects, is frozen."""
         self._runs += 1
         self._seen += gc.get_count()[0]
-        if self._runs < self.RUNS and self._seen < 2 * self.MANY:
+        if self._runs < self.RUNS and self._seen < most:
             gc.collect(0)
         else:
             gc.collect(1)
