@@ -179,19 +179,18 @@ class Collector:
         loop.on_busy = self.busy
 
     def idle(self) -> None:
-        """What a load has left is looked at as soon as it is over, not among the next requests."""
-        if gc.get_count()[0] >= self.YOUNG or self._seen >= self.MANY:
-            self.collect(self.MANY)
+        if gc.get_count()[0] >= self.YOUNG:
+            self.collect()
 
     def busy(self) -> None:
         if gc.get_count()[0] >= self.MANY:
             self.collect()
 
-    def collect(self, most: int = 2 * MANY) -> None:
-        """Collects the young; what has survived several runs, or are `most` objects, is frozen."""
+    def collect(self) -> None:
+        """Collects the young; what has survived several runs is long-lived, and frozen."""
         self._runs += 1
         self._seen += gc.get_count()[0]
-        if self._runs < self.RUNS and self._seen < most:
+        if self._runs < self.RUNS and self._seen < 2 * self.MANY:
             gc.collect(0)
         else:
             gc.collect(1)
