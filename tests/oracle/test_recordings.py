@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.database_servers import BIN, ORIGINAL, OURS, Client, start_server, variables
+from support.waiting import until
 
 pytestmark = pytest.mark.oracle
 SCHEMA = {
@@ -172,12 +174,13 @@ def record(program: str, directory: str, *, waiting_for_answers: bool) -> tuple[
     return {f"unix#{number + 1}": heard for number, heard in enumerate(told)}, contents(directory)
 
 
-def replay(program: str, directory: str) -> tuple[dict[str, list[Any]], Any]:
-    """What the server sends to each client, and the rows at the end."""
+def replay(program: str, directory: str, *served: str) -> tuple[dict[str, list[Any]], Any]:
+    """What the server sends to each client, and the rows at the end; of what is served, the database alone
+    if nothing is named."""
     database = create(directory)
     remote = f"--remote=punix:{directory}/db.sock"
     done = subprocess.run(
-        [program, database, remote, *words(directory, "replay"), "-vconsole:off"],
+        [program, *(served or (database,)), remote, *words(directory, "replay"), "-vconsole:off"],
         env=variables(directory),
         timeout=100,
     )
@@ -258,6 +261,72 @@ def test_a_replay_says_the_same(recorder: str, player: str, waiting: bool, place
         assert [plain(one, set()) for one in told["unix#5"]] == [
             plain(one, set()) for one in said["unix#5"][: len(told["unix#5"])]
         ], "ids of transactions, too"
+
+
+@pytest.mark.parametrize(
+    ("recorder", "kind"),
+    [(OURS, "relay"), (OURS, "backup"), (ORIGINAL, "backup")],
+    ids=["a relay", "a backup", "a backup of the original's"],
+)
+def test_a_server_that_has_dialled_another(recorder: str, kind: str, place: str) -> None:
+    """What the other said is in the recording; it is not asked again, and need not be there."""
+    source = f"{place}/source"
+    os.mkdir(source)
+    shutil.copy(create(place), f"{source}/zoo.db")
+    other = start_server(OURS, source, f"{source}/zoo.db", "--unixctl=none")
+    served = [f"relay:Zoo:unix:{source}/db.sock"]
+    if kind == "backup":
+        served = [f"{place}/zoo.db", f"--sync-from=unix:{source}/db.sock"]
+    process = start_server(recorder, place, *served, *words(place, "record"))
+    told: list[Any] = []
+    try:
+        changing = Client(f"{source}/db.sock")
+        for attempt in range(1, 10):  # a relay that meets its source cuts off whom it has not heard of
+            client, name = Client(f"{place}/db.sock"), f"unix#{attempt}"
+            with suppress(OSError):
+                answer = client.call("set_db_change_aware", [True])[-1]
+                if answer != "closed":
+                    break
+        told.append(answer)
+        select = {"op": "select", "table": "Animal", "where": [], "columns": ["name"]}
+
+        def count() -> int:
+            told.extend(client.call("transact", ["Zoo", select]))
+            return len((told[-1].get("result") or [{}])[0].get("rows", ()))
+
+        until(lambda: count() == 2)
+        told += client.call("monitor", ["Zoo", "m", {"Animal": {"columns": ["name", "age"]}}])
+        for number in range(6):
+            changing.call("transact", ["Zoo", insert(f"ant {number}", number)])
+            until(lambda number=number: count() >= 3 + number)
+            told += client.call("transact", ["Zoo", update([["age", "==", number]], age=100 + number)])
+        told += client.call("echo", [])
+        exit_ = [BIN / "ovs-appctl", "-t", f"{place}/ctl", "exit"]
+        subprocess.run(exit_, capture_output=True, timeout=60, check=True)
+        process.wait(60)
+        client.close()
+        changing.close()
+    finally:
+        for one in (process, other):
+            one.kill()
+            one.wait(60)
+    shutil.rmtree(source)
+    rows = contents(place) if kind == "backup" else None
+    said, again = replay(OURS, place, *served)
+    assert rows in (None, again)
+    wanted, got = ([in_order(one) for one in compared(all_, {name: told})[name]]
+                   for all_ in ({name: told}, said))  # fmt: skip
+    assert got == wanted
+
+
+def in_order(value: Any) -> Any:
+    """A message with the rows that a select gave in an order that does not depend on their uuids."""
+    if isinstance(value, dict):
+        rows = value.get("rows")
+        return (
+            {"rows": sorted(rows, key=str)} if rows else {name: in_order(one) for name, one in value.items()}
+        )
+    return [in_order(one) for one in value] if isinstance(value, list) else value
 
 
 def test_recordings_that_cannot_be(place: str) -> None:

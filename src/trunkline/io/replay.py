@@ -39,6 +39,7 @@ from trunkline.jsonrpc.message import MessageError, Notification, Reply, Request
 
 WAITING: Final = 0.01  # seconds between two looks at whether the daemon has said something by itself
 PATIENCE: Final = 100  # such looks until it is taken for granted that it has said all
+ATTEMPTS: Final = 2000  # such looks at whether the daemon has dialled
 _UUID_FILE: Final = file_name(UUIDS) + "_0"
 _MONITORS: Final = ("monitor", "monitor_cond", "monitor_cond_since")
 RING: Final = 4096
@@ -289,6 +290,7 @@ class Player:
         self._last = -1  # the last one that happened, uuids aside
         self._listeners: dict[str, Accept] = {}
         self._streams: dict[str, _Played] = {}
+        self._reached: dict[int, asyncio.Event] = {}  # results of dialling, which somebody waits for
         self._task: asyncio.Task[None] | None = None
 
     def new_uuid(self, *, early: bool = False) -> str:
@@ -342,17 +344,21 @@ class Player:
     async def dial(self, target: str, *, port: int = OVSDB_PORT) -> Stream:
         file, opened = self._take(target)
         place = self._events.index(opened) if opened in self._events else 0
-        while self._next < place:
-            await asyncio.sleep(WAITING)
+        if self._next < place:
+            reached = self._reached[place] = asyncio.Event()
+            await reached.wait()
         if opened.result < 0:
             raise OSError(-opened.result, os.strerror(-opened.result))
-        stream = self._streams[file] = _Played(target, self._jsonrpc)
+        stream = self._streams[file] = _Played(target, self._jsonrpc, dialled=True)
         return stream
 
     async def _play(self) -> None:
         for place, event in enumerate(self._events):
             self._next = place
-            if event.kind == "sent":
+            if place in self._reached:
+                self._reached.pop(place).set()
+                await settle()  # the stream is there before anything comes
+            elif event.kind == "sent":
                 await self._sent(event)
                 self._last = place
             elif not self._taken[place]:
@@ -382,7 +388,8 @@ class Player:
 
     async def _heard(self, place: int, event: Event) -> None:
         if event.kind == "open":
-            await settle()  # it is for the daemon to open it
+            await settle()
+            await self._dialled(place, event)
             return
         if event.file == _UUID_FILE:
             await settle()
@@ -403,6 +410,13 @@ class Player:
         played = self._streams.get(event.file)
         if played is not None:
             played.deliver(event.data)
+
+    async def _dialled(self, place: int, event: Event) -> None:
+        """Waits until the daemon opens what was opened here: it may try again after a while only."""
+        tries = 0
+        while not self._taken[place] and event.file != _UUID_FILE and tries < ATTEMPTS:
+            await asyncio.sleep(WAITING)
+            tries += 1
 
     def _advance(self, place: int) -> None:
         """Somebody drew a uuid here: who was answered next, perhaps, for a request that had come before."""
@@ -429,9 +443,10 @@ class _Played:
 
     peer_id = None
 
-    def __init__(self, name: str, log: Log) -> None:
+    def __init__(self, name: str, log: Log, *, dialled: bool = False) -> None:
         self.name = name
         self.backlog = 0
+        self._dialled = dialled  # it gives answers and news, not requests that have an answer
         self.closed = False
         self._log = log.module("jsonrpc")
         self._shows = self._log.enabled(DBG)
@@ -445,7 +460,10 @@ class _Played:
 
     def deliver(self, data: bytes) -> None:
         """What the peer sent, b"" for its end.  Of several requests the first; the next when its answer is
-        due, for in between others may have had theirs."""
+        due, for in between others may have had theirs.  Who was dialled is heard as it came."""
+        if self._dialled:
+            self._pass(data)
+            return
         idle, whole = not self._pieces, self._cutter.between
         pieces = self._cutter.cut(data)
         if self._pieces and not whole and pieces:
