@@ -15,6 +15,7 @@ Counters are the sum of the kernel's and the Sim's.
 The kernel forwards whether this process runs or not.
 """
 
+import errno
 import hashlib
 import os
 import socket
@@ -64,6 +65,12 @@ from trunkline.sim.datapath import Sim
 from trunkline.sim.parts import SendTunneled
 from trunkline.upcall.taking_up import Left
 
+_UNKNOWN: Final = "what an earlier process has left cannot be seen: %s"
+_UNSEEN: Final = (
+    "what an earlier process has left cannot be seen without CAP_SYS_ADMIN in the first user namespace (%s);"
+    " if programs of this switch are at its devices, they go on by their old flows, and tell this process"
+    " nothing (a switch that is ended by 'ovs-appctl exit --cleanup' leaves none)"
+)
 _MISS, _SLOW, _ACTION, _CONNTRACK, _TUNNEL = map(
     program.UPCALLS.index, ("MISS", "SLOW", "ACTION", "CONNTRACK", "TUNNEL")
 )
@@ -160,7 +167,7 @@ class BpfDatapath:
             devices = [index for index, _ in socket.if_nameindex()]
             found = adopt.find(self._owner, self._attachments, devices)
         except BpfError as error:
-            self._bpf_log.warn("what an earlier process has left cannot be seen: %s", error)
+            self._bpf_log.warn(_UNSEEN if error.errno == errno.EPERM else _UNKNOWN, error)
             return None, {}
         if found is None:
             return None, {}
