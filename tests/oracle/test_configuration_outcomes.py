@@ -267,7 +267,7 @@ def test_dummy_bridges_need_no_device_of_the_kernel() -> None:
                 side.stop()
 
 
-ABSENT = {"afxdp", "afxdp-nonpmd", "dummy-pmd"}  # docs/differences.md
+ABSENT = {"afxdp", "afxdp-nonpmd"}  # docs/differences.md
 
 
 @pytest.mark.parametrize(

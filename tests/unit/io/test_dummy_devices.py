@@ -48,7 +48,7 @@ def test_override_makes_every_type_a_dummy(devices: MachineDevices) -> None:
 
 def test_types_that_are_not_asked_for_do_not_open() -> None:
     devices = MachineDevices(NoLoop(), "/run/x", ManualClock())  # type: ignore[arg-type]
-    for type in ("dummy", "dummy-internal", "vxlan"):
+    for type in ("dummy", "dummy-internal", "dummy-pmd", "vxlan"):
         with pytest.raises(DeviceError, match="Address family not supported by protocol"):
             devices.open("a", type, {})
     assert devices.types() == ("internal", "system", "tap")

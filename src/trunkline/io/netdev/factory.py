@@ -80,7 +80,7 @@ class MachineDevices:
 
     def types(self) -> tuple[str, ...]:
         """The types that `open` knows, for Open_vSwitch.iface_types."""
-        dummy = ("dummy", "dummy-internal") if self._dummy != "no" else ()
+        dummy = ("dummy", "dummy-internal", "dummy-pmd") if self._dummy != "no" else ()
         return tuple(sorted((*_KERNEL, *dummy)))
 
     def open(self, name: str, type: str, options: Mapping[str, str]) -> Device:
