@@ -31,6 +31,8 @@ _PCAP_HEADER: Final = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1518, 1)
 _PCAP_RECORD: Final = struct.Struct("<IIII")
 _NOT_YET: Final = ("stream", "pstream")
 _ETHERNET: Final = 14
+_TAG: Final = 4
+_TPID: Final = b"\x81\x00"
 _SHORTEST: Final = 60  # bytes of Ethernet's shortest frame: less cannot be asked for
 _LONGEST: Final = 1 << 20  # bytes of a frame that is asked for by its length
 
@@ -77,6 +79,10 @@ class DummyDevice:
         self.rx_packets = self.rx_bytes = self.tx_packets = self.tx_bytes = 0
 
     def transmit(self, packet: Packet) -> None:
+        """What the MTU does not let through is not sent; one tag does not count, as in the original."""
+        room = self.mtu + (_ETHERNET + _TAG if packet.frame[12:14] == _TPID else _ETHERNET)
+        if len(packet.frame) > room:
+            return
         self.tx_packets += 1
         self.tx_bytes += len(packet.frame)
         for capture in self._sent:

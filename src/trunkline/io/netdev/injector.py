@@ -29,7 +29,7 @@ class Injector:
     def __init__(self) -> None:
         self._sockets: dict[int, socket.socket] = {}
         self._headers = Headers()
-        self.dropped = 0
+        self.unsent: dict[int, int] = {}  # drops, by ifindex
 
     def send(self, index: int, packet: Packet) -> None:
         """The packet leaves by the device with that ifindex."""
@@ -41,7 +41,7 @@ class Injector:
             one = self._sockets.get(index) or self._open(index)
             one.sendmsg((self._headers.octets(packet.offload), packet.frame))
         except OSError:
-            self.dropped += 1
+            self.unsent[index] = self.unsent.get(index, 0) + 1
 
     def _open(self, index: int) -> socket.socket:
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -64,6 +64,7 @@ class Injector:
 
     def forget(self, index: int) -> None:
         """The device has gone, or is no port any more."""
+        self.unsent.pop(index, None)
         one = self._sockets.pop(index, None)
         if one is not None:
             one.close()

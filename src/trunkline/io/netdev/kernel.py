@@ -175,7 +175,13 @@ class SystemDevice:
         }
 
     def statistics(self) -> PortStatistics:
-        return counters(self._kernel.netlink.statistics(self.index))
+        return self._with_unsent(counters(self._kernel.netlink.statistics(self.index)))
+
+    def _with_unsent(self, found: PortStatistics) -> PortStatistics:
+        """With what the kernel would not take from this process: too long for the MTU, the device is down."""
+        unsent = self._kernel.injector.unsent.get(self.index, 0)
+        unsent += self._packets.tx_dropped if self._packets is not None else 0
+        return found._replace(tx_dropped=(found.tx_dropped or 0) + unsent) if unsent else found
 
     def more_statistics(self) -> Mapping[str, int]:
         statistics = self._kernel.netlink.statistics(self.index)

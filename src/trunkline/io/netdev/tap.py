@@ -13,7 +13,7 @@ from typing import Final
 from trunkline.bridge.devices import DeviceError
 from trunkline.io.files import error_text
 from trunkline.io.netdev.frames import HEADER_SIZE, ROOM, Headers
-from trunkline.io.netdev.kernel import Kernel, SystemDevice
+from trunkline.io.netdev.kernel import Kernel, SystemDevice, counters
 from trunkline.io.netdev.packet_socket import PacketSocket
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
@@ -90,7 +90,8 @@ class TapDevice(SystemDevice):
 
     def statistics(self) -> PortStatistics:
         """What the kernel calls sent came into the switch."""
-        return super().statistics().of_other_end()
+        counted = counters(self._kernel.netlink.statistics(self.index))
+        return self._with_unsent(counted.of_other_end())
 
     def _open(self, index: int) -> PacketSocket:
         return self._channel  # type: ignore[return-value]  # the same calls
