@@ -150,7 +150,7 @@ def _prepare_get(plan: Plan) -> None:
     table = find_table(plan.tool.schema, plan.parsed.arguments[0])
     for text in plan.parsed.arguments[2:]:
         if text.lower() != UUID:
-            parse_place(text, table)
+            column_of(text, table)
 
 
 def _get(call: Call) -> None:
