@@ -22,6 +22,7 @@ from trunkline.openflow.action_numbers import (
     OUTPUT11,
     STANDARD_BY_TYPE,
 )
+from trunkline.openflow.action_tags import TAGGING, tags_after
 from trunkline.openflow.wire import port_to_wire
 
 # ---- writing ----
@@ -30,8 +31,8 @@ from trunkline.openflow.wire import port_to_wire
 class Packets(NamedTuple):
     """What a flow's match says of its packets, where the words for an action depend on it."""
 
-    tagged: bool = True  # they surely have a VLAN tag
-    protocol: int = 6  # 17: UDP, 132: SCTP
+    tags: int = 0  # VLAN tags that they surely have (action_tags)
+    protocol: int = 0  # 6: TCP, 17: UDP, 132: SCTP
 
 
 ANY_PACKETS: Final = Packets()
@@ -43,28 +44,40 @@ def encode_actions(actions: Iterable[a.Action], version: int, packets: Packets =
 
     From 1.1 on a tag must be there before its number can be set: one is pushed where the packets have none.
     """
+    if version == 1:
+        return b"".join([_encode_action(action, version) for action in actions])
     out = []
-    tagged, protocol = packets
-    tags = int(tagged)  # that the packets have by now
+    tags, protocol = packets
     for action in actions:
-        if protocol in (17, 132) and version >= 3 and isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):
-            out.append(_encode_set_field(_port_of(action, protocol), version))
+        kind = type(action)
+        if isinstance(action, a.Clone):
+            out.append(_encode_clone(action, version, Packets(tags, protocol)))
             continue
-        if isinstance(action, a.SetVlanVid | a.SetVlanPcp) and version > 1 and action.push and not tags:
-            out.append(HALF.pack(17, 8, 0x8100))
-            tags = 1
-        elif isinstance(action, a.PushVlan):
-            tags += 1
-        elif isinstance(action, a.StripVlan):
-            tags = max(tags - 1, 0)
+        if isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):
+            out.append(_encode_port(action, version, protocol))
+            continue
+        if version == 2 and isinstance(action, a.SetField):
+            out.append(_encode_set_field(action, version, tags))
+            tags = tags_after((action,), tags)
+            continue
+        if kind in TAGGING:
+            if isinstance(action, a.SetVlanVid | a.SetVlanPcp) and action.push and not tags & 1:
+                out.append(HALF.pack(17, 8, 0x8100))
+            tags = tags_after((action,), tags)
         out.append(_encode_action(action, version))
     return b"".join(out)
 
 
-def _port_of(action: a.SetL4SrcPort | a.SetL4DstPort, protocol: int) -> a.SetField:
-    name = {17: "udp", 132: "sctp"}.get(protocol, "tcp")
-    side = "src" if isinstance(action, a.SetL4SrcPort) else "dst"
-    return a.SetField(f"{name}_{side}", action.port, 0xFFFF)
+_TRANSPORTS: Final = {6: "tcp", 17: "udp", 132: "sctp"}
+
+
+def _encode_port(action: a.SetL4SrcPort | a.SetL4DstPort, version: int, protocol: int) -> bytes:
+    """From 1.2 on a port belongs to a protocol; where it is not known which, 1.1's action says it."""
+    name = _TRANSPORTS.get(protocol)
+    source = isinstance(action, a.SetL4SrcPort)
+    if version < 3 or name is None:
+        return HALF.pack(9 if source else 10, 8, action.port)
+    return _encode_set_field(a.SetField(f"{name}_{'src' if source else 'dst'}", action.port, 0xFFFF), version)
 
 
 def _encode_action(action: Any, version: int) -> bytes:
@@ -111,10 +124,6 @@ def _as_set_field(action: a.Action) -> a.SetField | None:
         return a.SetField("vlan_vid", action.vid | 0x1000, 0x1FFF)
     if isinstance(action, a.SetIpDscp):
         return a.SetField("ip_dscp", action.tos >> 2, 0x3F)
-    if isinstance(action, a.SetL4SrcPort):
-        return a.SetField("tcp_src", action.port, 0xFFFF)
-    if isinstance(action, a.SetL4DstPort):
-        return a.SetField("tcp_dst", action.port, 0xFFFF)
     name = AS_SET_FIELD.get(type(action))
     if name is None:
         return None
@@ -128,13 +137,14 @@ def _nicira(number: int, body: bytes) -> bytes:
     return EXPERIMENTER.pack(0xFFFF, length + padding, NICIRA_EXPERIMENTER, number) + body + bytes(padding)
 
 
-def _encode_set_field(action: a.SetField, version: int) -> bytes:
+def _encode_set_field(action: a.SetField, version: int, tags: int = 1) -> bytes:
+    """`tags`: those that packets surely have (`Packets`), for 1.1, which may have to push one."""
     field = FIELD[action.field]
     exact = action.mask == (1 << field.bits) - 1 and not action.masked
     if version < 3:
         own = _own_action(action.field, action.value)
         if own is not None:  # it has no mask: the bits outside are set to 0
-            return encode_actions(own, version)
+            return encode_actions(own, version, Packets(tags))
     if version >= 6 or (version >= 3 and exact):
         body = _entry(action, exact, version)
         length = 4 + len(body)
@@ -321,6 +331,10 @@ def _encode_ttl(action: a.SetIpTtl, version: int) -> bytes:
     return _encode_load(a.Load("nw_ttl", 0, 8, action.ttl), version)
 
 
+def _encode_clone(action: a.Clone, version: int, packets: Packets = ANY_PACKETS) -> bytes:
+    return _nicira(42, bytes(6) + encode_actions(action.actions, version, packets))
+
+
 def _encode_check_larger(action: a.CheckPacketLarger, version: int) -> bytes:
     header = oxm.encode_header(action.field, oxm.NXM)
     return _nicira(49, HH.pack(action.length, action.offset) + header.ljust(10, b"\0"))
@@ -349,7 +363,7 @@ _ENCODE: Final[dict[type, Callable[[Any, int], bytes]]] = {
     a.SetIpTtl: _encode_ttl,
     a.Note: lambda x, v: _nicira(8, x.data),
     a.Conjunction: lambda x, v: _nicira(34, Struct("!BBI").pack(x.clause, x.clauses, x.id)),
-    a.Clone: lambda x, v: _nicira(42, bytes(6) + encode_actions(x.actions, v)),
+    a.Clone: _encode_clone,
     a.Learn: lambda x, v: _nicira(*action_learn.encode_learn(x)),
     a.Multipath: lambda x, v: _nicira(*action_hash.encode_multipath(x)),
     a.Bundle: lambda x, v: _nicira(*action_hash.encode_bundle(x)),

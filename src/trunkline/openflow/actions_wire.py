@@ -9,6 +9,7 @@ from typing import Final
 from trunkline.openflow import actions as a
 from trunkline.openflow.action_numbers import BYTE, HEAD, NOTHING, WORD
 from trunkline.openflow.action_order import disorder
+from trunkline.openflow.action_tags import tags_after
 from trunkline.openflow.actions_decode import decode_actions
 from trunkline.openflow.actions_encode import ANY_PACKETS, Packets, encode_actions
 from trunkline.openflow.wire import DecodeError
@@ -41,7 +42,8 @@ def encode_instructions(actions: tuple[a.Action, ...], version: int, packets: Pa
         if isinstance(instruction, a.ClearActions):
             out.append(NOTHING.pack(5, 8))
         elif isinstance(instruction, a.WriteActions):
-            body = encode_actions(instruction.actions, version, packets)
+            after = packets._replace(tags=tags_after(apply, packets.tags))
+            body = encode_actions(instruction.actions, version, after)
             if not body:
                 continue  # writing nothing is nothing
             out.append(HEAD.pack(3, 8 + len(body)) + bytes(4) + body)

@@ -15,6 +15,7 @@ from trunkline.flow.match import Match, exact_value, present, satisfied
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
+from trunkline.openflow.action_tags import TAG_PRESENT, tags_after
 from trunkline.openflow.formats import (
     ANY,
     ANY_NXM,
@@ -28,7 +29,7 @@ from trunkline.openflow.formats import (
 )
 
 _TAG: Final = VIEW["vlan_tci"]
-_PRESENT: Final = 0x1000 << OFFSET["vlan_tci"]
+_PRESENT: Final = TAG_PRESENT << OFFSET["vlan_tci"]
 _TYPE: Final = VIEW["dl_type"]
 _PACKET_TYPE: Final = VIEW["packet_type"]
 _MOST_TAGS: Final = 2
@@ -78,10 +79,11 @@ class _State:
         if not self.formats:
             raise _Wrong(_INCONSISTENT)
 
-    def set_tags(self, tags: int) -> None:
-        self.tags = tags
+    def tag(self, action: a.Action) -> None:
+        """Takes note of what an action that writes, pushes or pops a tag leaves."""
+        self.tags = tags_after((action,), self.tags)
         self.mask |= _PRESENT
-        self.value = self.value | _PRESENT if tags else self.value & ~_TAG.mask
+        self.value = self.value | _PRESENT if self.tags & 1 else self.value & ~_TAG.mask
 
     def set_type(self, ethertype: int) -> None:
         self.value = self.value & ~_TYPE.mask | ethertype << _TYPE.shift
@@ -151,21 +153,21 @@ def _output(x: a.Output | a.OutputTruncated, state: _State) -> None:
 
 
 def _vlan(x: a.SetVlanVid | a.SetVlanPcp, state: _State) -> None:
-    if not state.tags and not x.push:
+    if not state.tags & 1 and not x.push:
         state.soften()
-    state.set_tags(max(state.tags, 1))
+    state.tag(x)
 
 
 def _strip(x: a.StripVlan, state: _State) -> None:
-    if not state.tags:
+    if not state.tags & 1:
         state.soften()
-    state.set_tags(max(state.tags - 1, 0))
+    state.tag(x)
 
 
 def _push_vlan(x: a.PushVlan, state: _State) -> None:
-    if state.tags >= _MOST_TAGS:
+    if state.tags >> _MOST_TAGS - 1:
         raise _Wrong("OFPBAC_BAD_TAG")
-    state.set_tags(state.tags + 1)
+    state.tag(x)
 
 
 def _asks(*kinds: str) -> Callable[[a.Action, _State], None]:
@@ -179,27 +181,24 @@ def _l4(x: a.Action, state: _State) -> None:
 
 def _set_field(x: a.SetField, state: _State) -> None:
     field = FIELD[x.field]
-    tag_missing = field.name == "vlan_vid" and not state.tags
+    tag_missing = field.name == "vlan_vid" and not state.tags & 1
     if not field.ids:
         return
     if tag_missing or not present(state.known, field.prerequisite):
         state.warn("ofp_actions", f"set_field {field.name} lacks correct prerequisites")
         raise _Wrong(_INCONSISTENT)
-    _tag_written(field.name, x.value, state)
+    if field.name == "vlan_tci":
+        state.tag(x)
 
 
 def _load(x: a.Load, state: _State) -> None:
     field = FIELD[x.field]
-    tag_missing = field.name == "vlan_vid" and not state.tags
+    tag_missing = field.name == "vlan_vid" and not state.tags & 1
     if tag_missing or (field.ids and not present(state.known, field.prerequisite)):
         state.warn("ofp_actions", f"set_field {field.name} lacks correct prerequisites")
         raise _Wrong(_INCONSISTENT)
-    _tag_written(field.name, x.value << x.offset, state)
-
-
-def _tag_written(name: str, value: int, state: _State) -> None:
-    if name == "vlan_tci":
-        state.set_tags(max(state.tags, 1) if value & 0x1000 else 0)
+    if field.name == "vlan_tci":
+        state.tag(x)
 
 
 def _move(x: a.Move, state: _State) -> None:
@@ -313,7 +312,7 @@ def _decap(x: a.DecapAny, state: _State) -> None:
     kind = exact_value(state.known, "packet_type")
     if not kind:
         inner = exact_value(state.known, "dl_type")
-        if inner is not None and not state.tags:
+        if inner is not None and not state.tags & 1:
             state.value |= (1 << 16 | inner) << _PACKET_TYPE.shift
             state.mask |= _PACKET_TYPE.mask
         return

@@ -66,8 +66,8 @@ def nxm(match: Match, cookie: int = 0, mask: int = 0) -> tuple[int, bytes]:
 
 def packets_of(match: Match) -> Packets:
     """What actions need to know of the packets that they are for."""
-    tagged = bool(match.value >> VIEW["vlan_tci"].shift & 0x1000)
-    return Packets(tagged, match.value >> VIEW["nw_proto"].shift & 0xFF)
+    tags = match.value >> VIEW["vlan_tci"].shift >> 12 & 1
+    return Packets(tags, match.value >> VIEW["nw_proto"].shift & 0xFF)
 
 
 def flags_from(flags: int, version: int, command: int) -> int:

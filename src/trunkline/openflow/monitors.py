@@ -18,7 +18,7 @@ from trunkline.openflow.actions_format import format_actions
 from trunkline.openflow.actions_wire import decode_instructions, encode_instructions
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.entries import read_entries
-from trunkline.openflow.flow_parts import decode_match11, nxm, pull_nxm
+from trunkline.openflow.flow_parts import decode_match11, nxm, packets_of, pull_nxm
 from trunkline.openflow.style import Style, c_hex, port_text, table_text
 from trunkline.openflow.wire import DecodeError, EncodeError, Envelope, Protocol, port_from_wire, port_to_wire
 
@@ -279,7 +279,7 @@ def _encode_update(version: int, update: Any) -> bytes:
         return _SHORT.pack(8, event, 0)
     times = (update.idle_timeout, update.hard_timeout)
     if version >= 5:
-        rest = oxm.encode_oxm_match(update.match, version) + encode_instructions(update.actions, version)
+        rest = oxm.encode_oxm_match(update.match, version) + encode_instructions(update.actions, version, packets_of(update.match))
         length = _UPDATE14.size + len(rest)
         head = (length, update.event, update.table, update.reason, *times, update.priority, update.cookie)
         return _UPDATE14.pack(*head) + rest
@@ -287,7 +287,7 @@ def _encode_update(version: int, update: Any) -> bytes:
     if version == 4:
         match = oxm.encode_oxm_match(update.match, version)
         size = int.from_bytes(match[2:4], "big")
-        rest = match + encode_instructions(update.actions, version)
+        rest = match + encode_instructions(update.actions, version, packets_of(update.match))
     else:
         size, match = nxm(update.match)
         rest = match + encode_actions(update.actions, version)
