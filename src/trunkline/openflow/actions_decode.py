@@ -162,9 +162,33 @@ def output(port: int, max_len: int) -> a.Output:
 def _decode_set_field(data: bytes, position: int, length: int, version: int) -> a.Action:
     field, value, mask, end = _set_field_entry(data, position + 4)
     octets = _octets(data, position + 4)
+    _check_bits(field.name, value, mask)
+    if mask is not None and version < _MASKED_SET_FIELD:
+        raise DecodeError("OFPBAC_BAD_SET_MASK", field.name)
     if end > position + length or any(data[end : position + length]):
         raise DecodeError("OFPBAC_BAD_SET_LEN" if end > position + length else "OFPBAC_BAD_SET_ARGUMENT")
+    _check_fit(field, value, mask)
     return _set_field(field.name, value, mask, octets)
+
+
+_MASKED_SET_FIELD: Final = 6  # the first version whose set_field has masks: 1.5
+
+
+def _check_bits(name: str, value: int, mask: int | None) -> None:
+    if mask is not None and value & ~mask:
+        raise DecodeError("OFPBMC_BAD_WILDCARDS", name)
+
+
+# Bits that no value of a field has; of the rest of a field's bytes none has any.
+_NEVER: Final = {"nw_tos": 3, "nsh_ttl": 0xC0}
+
+
+def _check_fit(field: Field, value: int, mask: int | None) -> None:
+    """Refuses what the standard action may not set, under a mask or not: no value that the field can have."""
+    no_tag = field.name == "vlan_vid" and not value & 0x1000  # a tag cannot be taken away so
+    no_port = field.name == "in_port_oxm" and mask is not None  # parts of ports are no ports
+    if no_tag or no_port or value & _NEVER.get(field.name, 0):
+        raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", field.name)
 
 
 def _octets(data: bytes, position: int) -> int:
@@ -187,22 +211,14 @@ def _set_field(name: str, value: int, mask: int | None, octets: int) -> a.Action
     ones = (1 << field.bits) - 1
     wide = (1 << field.octets * 8) - 1
     if name.startswith("tun_metadata"):
-        if mask is not None and value & ~mask:
-            raise DecodeError("OFPBMC_BAD_WILDCARDS", name)
         return a.SetField(name, value, ones if mask is None else mask, octets=octets)
     if name in ("in_port_oxm", "actset_output"):
         value = port_from_wire(value)
     if value & ~ones:
         raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
     if mask is None:
-        if name == "vlan_vid" and not value & 0x1000:  # a tag cannot be taken away so
-            raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", name)
-        mask = ones
-    else:
-        if value & ~mask:
-            raise DecodeError("OFPBMC_BAD_WILDCARDS", name)
-        return a.SetField(name, value & mask, mask & ones, mask & ones == ones != wide)
-    return a.SetField(name, value & mask, mask & ones)
+        return a.SetField(name, value & ones, ones)
+    return a.SetField(name, value & mask, mask & ones, mask & ones == ones and mask != wide)
 
 
 def _decode_copy_field(data: bytes, position: int, length: int, skip: int) -> a.Action:
@@ -287,6 +303,7 @@ def _decode_load(body: bytes, version: int) -> a.Action:
 
 def _decode_load2(body: bytes, version: int) -> a.Action:
     field, value, mask, _ = _set_field_entry(body, 0)
+    _check_bits(field.name, value, mask)
     return _set_field(field.name, value, mask, _octets(body, 0))
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from trunkline.model.fields import FIELD
 from trunkline.model.openflow import OFPP_IN_PORT
 from trunkline.model.openflow_messages import NICIRA_EXPERIMENTER
 from trunkline.openflow import action_ct, action_encap, action_hash, action_learn, oxm
 from trunkline.openflow import actions as a
+from trunkline.openflow.action_effects import ANY_PACKETS, Packets, packets_after
 from trunkline.openflow.action_numbers import (
     ADDRESS,
     AS_SET_FIELD,
@@ -22,20 +23,9 @@ from trunkline.openflow.action_numbers import (
     OUTPUT11,
     STANDARD_BY_TYPE,
 )
-from trunkline.openflow.action_tags import TAGGING, tags_after
 from trunkline.openflow.wire import port_to_wire
 
 # ---- writing ----
-
-
-class Packets(NamedTuple):
-    """What a flow's match says of its packets, where the words for an action depend on it."""
-
-    tags: int = 0  # VLAN tags that they surely have (action_tags)
-    protocol: int = 0  # 6: TCP, 17: UDP, 132: SCTP
-
-
-ANY_PACKETS: Final = Packets()
 
 
 def encode_actions(actions: Iterable[a.Action], version: int, packets: Packets = ANY_PACKETS) -> bytes:
@@ -47,24 +37,18 @@ def encode_actions(actions: Iterable[a.Action], version: int, packets: Packets =
     if version == 1:
         return b"".join([_encode_action(action, version) for action in actions])
     out = []
-    tags, protocol = packets
     for action in actions:
-        kind = type(action)
         if isinstance(action, a.Clone):
-            out.append(_encode_clone(action, version, Packets(tags, protocol)))
-            continue
-        if isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):
-            out.append(_encode_port(action, version, protocol))
-            continue
-        if version == 2 and isinstance(action, a.SetField):
-            out.append(_encode_set_field(action, version, tags))
-            tags = tags_after((action,), tags)
-            continue
-        if kind in TAGGING:
-            if isinstance(action, a.SetVlanVid | a.SetVlanPcp) and action.push and not tags & 1:
+            out.append(_encode_clone(action, version, packets))
+        elif isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):
+            out.append(_encode_port(action, version, packets.protocol))
+        elif version == 2 and isinstance(action, a.SetField):
+            out.append(_encode_set_field(action, version, packets))
+        else:
+            if isinstance(action, a.SetVlanVid | a.SetVlanPcp) and action.push and not packets.tags & 1:
                 out.append(HALF.pack(17, 8, 0x8100))
-            tags = tags_after((action,), tags)
-        out.append(_encode_action(action, version))
+            out.append(_encode_action(action, version))
+        packets = packets_after((action,), packets)
     return b"".join(out)
 
 
@@ -137,14 +121,13 @@ def _nicira(number: int, body: bytes) -> bytes:
     return EXPERIMENTER.pack(0xFFFF, length + padding, NICIRA_EXPERIMENTER, number) + body + bytes(padding)
 
 
-def _encode_set_field(action: a.SetField, version: int, tags: int = 1) -> bytes:
-    """`tags`: those that packets surely have (`Packets`), for 1.1, which may have to push one."""
+def _encode_set_field(action: a.SetField, version: int, packets: Packets = ANY_PACKETS) -> bytes:
     field = FIELD[action.field]
     exact = action.mask == (1 << field.bits) - 1 and not action.masked
     if version < 3:
         own = _own_action(action.field, action.value)
         if own is not None:  # it has no mask: the bits outside are set to 0
-            return encode_actions(own, version, Packets(tags))
+            return encode_actions(own, version, packets)
     if version >= 6 or (version >= 3 and exact):
         body = _entry(action, exact, version)
         length = 4 + len(body)

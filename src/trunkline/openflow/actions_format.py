@@ -83,7 +83,9 @@ def _write_resubmit(x: a.Resubmit, style: Style) -> str:
 def _write_set_field(x: a.SetField, style: Style) -> str:
     field = FIELD[x.field]
     exact = x.mask == (1 << field.bits) - 1 and not x.masked
-    if field.format == "dec":
+    if not x.mask:
+        value = "ANY"
+    elif field.format == "dec":
         value = str(x.value) if exact else f"{x.value}/0x{x.mask:x}"
     elif x.masked and field.format != "tun flags":
         value = f"{c_hex(x.value)}/0x{x.mask:x}"

@@ -7,11 +7,11 @@ from struct import Struct
 from typing import Final
 
 from trunkline.openflow import actions as a
+from trunkline.openflow.action_effects import ANY_PACKETS, Packets, packets_after
 from trunkline.openflow.action_numbers import BYTE, HEAD, NOTHING, WORD
 from trunkline.openflow.action_order import disorder
-from trunkline.openflow.action_tags import tags_after
 from trunkline.openflow.actions_decode import decode_actions
-from trunkline.openflow.actions_encode import ANY_PACKETS, Packets, encode_actions
+from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.wire import DecodeError
 
 # ---- instructions ----
@@ -42,8 +42,7 @@ def encode_instructions(actions: tuple[a.Action, ...], version: int, packets: Pa
         if isinstance(instruction, a.ClearActions):
             out.append(NOTHING.pack(5, 8))
         elif isinstance(instruction, a.WriteActions):
-            after = packets._replace(tags=tags_after(apply, packets.tags))
-            body = encode_actions(instruction.actions, version, after)
+            body = encode_actions(instruction.actions, version, packets_after(apply, packets))
             if not body:
                 continue  # writing nothing is nothing
             out.append(HEAD.pack(3, 8 + len(body)) + bytes(4) + body)

@@ -15,7 +15,7 @@ from trunkline.flow.match import Match, exact_value, present, satisfied
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
-from trunkline.openflow.action_tags import TAG_PRESENT, tags_after
+from trunkline.openflow.action_effects import TAG_PRESENT, Packets, packets_after
 from trunkline.openflow.formats import (
     ANY,
     ANY_NXM,
@@ -81,7 +81,7 @@ class _State:
 
     def tag(self, action: a.Action) -> None:
         """Takes note of what an action that writes, pushes or pops a tag leaves."""
-        self.tags = tags_after((action,), self.tags)
+        self.tags = packets_after((action,), Packets(self.tags)).tags
         self.mask |= _PRESENT
         self.value = self.value | _PRESENT if self.tags & 1 else self.value & ~_TAG.mask
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from trunkline.flow.colors import paint_by
 from trunkline.openflow import actions as a
+from trunkline.openflow.action_effects import ANY_PACKETS, Packets, packets_after
 from trunkline.openflow.actions import Action
 from trunkline.openflow.actions_decode import decode_actions
 from trunkline.openflow.actions_encode import encode_actions
@@ -110,8 +111,8 @@ def decode(data: bytes, version: int) -> Continuation:
     return state
 
 
-def encode(state: Continuation, version: int) -> bytes:
-    """`state` as PacketIn.continuation has it."""
+def encode(state: Continuation, version: int, packets: Packets = ANY_PACKETS) -> bytes:
+    """`state` as PacketIn.continuation has it; `packets` is what the packet is, for its actions."""
     out = b""
     if state.bridge is not None:
         out += pack_property(_BRIDGE, _uuid_bytes(state.bridge))
@@ -128,23 +129,27 @@ def encode(state: Continuation, version: int) -> bytes:
         if part.cookie != cookie:
             out += pack_property(_COOKIE, bytes(_PAD) + part.cookie.to_bytes(8, "big"))
         table, cookie = part.table, part.cookie
-        out += b"".join(_encode_part(part.actions, version))
+        out += b"".join(_encode_part(part.actions, version, packets))
+        packets = packets_after(part.actions, packets)
     if state.action_set:
-        out += pack_property(_ACTION_SET, bytes(_PAD) + encode_actions(state.action_set, version))
+        out += pack_property(_ACTION_SET, bytes(_PAD) + encode_actions(state.action_set, version, packets))
     if state.datapath_port is not None:
         out += pack_property(_PORT, state.datapath_port.to_bytes(4, "big"))
     return out
 
 
-def _encode_part(actions: tuple[Action, ...], version: int) -> Iterator[bytes]:
+def _encode_part(actions: tuple[Action, ...], version: int, packets: Packets) -> Iterator[bytes]:
     """Properties for actions; notes are for whoever reads flows."""
     kept = [_as_action(action) for action in actions if not isinstance(action, a.Note)]
     for outside, some in groupby(kept, lambda action: isinstance(action, _NO_ACTIONS)):
         if outside:
             for action in some:
-                yield pack_property(_INSTRUCTIONS, bytes(_PAD) + encode_instructions((action,), _OF13))
+                body = encode_instructions((action,), _OF13, packets)
+                yield pack_property(_INSTRUCTIONS, bytes(_PAD) + body)
         else:
-            yield pack_property(_ACTIONS, bytes(_PAD) + encode_actions(tuple(some), version))
+            apply = tuple(some)
+            yield pack_property(_ACTIONS, bytes(_PAD) + encode_actions(apply, version, packets))
+            packets = packets_after(apply, packets)
 
 
 def _as_action(action: Action) -> Action:

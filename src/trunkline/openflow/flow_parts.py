@@ -8,7 +8,7 @@ from trunkline.flow.key import VIEW
 from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.openflow import match11, oxm
-from trunkline.openflow.actions_encode import Packets
+from trunkline.openflow.action_effects import Packets
 from trunkline.openflow.wire import DecodeError, port_from_wire
 
 ALL_COOKIE: Final = 0xFFFFFFFFFFFFFFFF

@@ -278,8 +278,10 @@ def _encode_update(version: int, update: Any) -> bytes:
         event = OFPFME_PAUSED if isinstance(update, FlowMonitorPaused) else OFPFME_RESUMED
         return _SHORT.pack(8, event, 0)
     times = (update.idle_timeout, update.hard_timeout)
+    encode = encode_instructions if version >= 4 else encode_actions
+    actions = encode(update.actions, version, packets_of(update.match))
     if version >= 5:
-        rest = oxm.encode_oxm_match(update.match, version) + encode_instructions(update.actions, version, packets_of(update.match))
+        rest = oxm.encode_oxm_match(update.match, version) + actions
         length = _UPDATE14.size + len(rest)
         head = (length, update.event, update.table, update.reason, *times, update.priority, update.cookie)
         return _UPDATE14.pack(*head) + rest
@@ -287,10 +289,10 @@ def _encode_update(version: int, update: Any) -> bytes:
     if version == 4:
         match = oxm.encode_oxm_match(update.match, version)
         size = int.from_bytes(match[2:4], "big")
-        rest = match + encode_instructions(update.actions, version, packets_of(update.match))
+        rest = match + actions
     else:
         size, match = nxm(update.match)
-        rest = match + encode_actions(update.actions, version)
+        rest = match + actions
     head_ = (_UPDATE.size + len(rest), event, update.reason, update.priority, *times, size, update.table)
     return _UPDATE.pack(*head_, update.cookie) + rest
 

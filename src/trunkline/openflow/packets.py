@@ -11,6 +11,7 @@ from trunkline.flow.values import NO_CONTEXT
 from trunkline.model import openflow as of
 from trunkline.openflow import messages as m
 from trunkline.openflow import oxm
+from trunkline.openflow.action_effects import Packets
 from trunkline.openflow.actions_decode import decode_actions, shared
 from trunkline.openflow.actions_encode import encode_actions
 from trunkline.openflow.actions_format import format_actions
@@ -119,11 +120,15 @@ def continuation(data: "bytes | Continuation", version: int) -> "Continuation":
     return decode(data, version) if isinstance(data, bytes) else data
 
 
+_TAG_TYPES: Final = (b"\x81\x00", b"\x88\xa8")
+
+
 def _continued(packet: m.PacketIn, version: int) -> bytes:
     from trunkline.openflow.continuations import encode
 
     data = packet.continuation
-    return data if isinstance(data, bytes) else encode(data, version)
+    tagged = packet.data[12:14] in _TAG_TYPES
+    return data if isinstance(data, bytes) else encode(data, version, Packets(int(tagged)))
 
 
 def _cookie(cookie: int) -> int | None:
