@@ -213,6 +213,7 @@ def _push_mpls(x: a.PushMpls, state: _State) -> None:
 
 def _pop_mpls(x: a.PopMpls, state: _State) -> None:
     state.suits("mpls")
+    state.suits("eth")
     state.set_type(x.ethertype)
 
 
@@ -311,14 +312,9 @@ def _decap(x: a.DecapAny, state: _State) -> None:
     """A packet without its Ethernet header is of the type that the header named."""
     kind = exact_value(state.known, "packet_type")
     if not kind:
-        inner = exact_value(state.known, "dl_type")
-        if inner is not None and not state.tags & 1:
-            state.value |= (1 << 16 | inner) << _PACKET_TYPE.shift
-            state.mask |= _PACKET_TYPE.mask
-        return
-    if kind & 0xFFFF == _NSH and x.packet_type is not None:
-        state.value = state.value & ~_PACKET_TYPE.mask | x.packet_type << _PACKET_TYPE.shift
-        state.set_type(x.packet_type & 0xFFFF)
+        inner = exact_value(state.known, "dl_type") or 0
+        state.value |= (1 << 16 | inner) << _PACKET_TYPE.shift
+        state.mask |= _PACKET_TYPE.mask
 
 
 def _meter(x: a.Meter, state: _State) -> None:
