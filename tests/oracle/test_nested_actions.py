@@ -33,6 +33,17 @@ PUSHES = ("push_vlan:0x8100", "push_vlan:0x88a8", "pop_vlan")
 SET = ("ct(commit,exec(load:1->NXM_NX_CT_MARK[]))", "ct(commit)")
 
 
+HEADERS = (
+    "decap", "decap(packet_type(ns=0,type=0))", "decap(packet_type(ns=1,type=0x800))", "encap(nsh)",
+    "encap(mpls)", "encap(ethernet)",
+)  # fmt: skip
+TYPED = ("packet_type=(1,0x800),", "packet_type=(1,0x894f),", "packet_type=(1,0x8847),", *MATCHES)
+AFTER = (
+    *SIMPLE, *PUSHES, "push:NXM_OF_ETH_SRC[]", "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]", "dec_ttl",
+    "output:NXM_OF_ETH_SRC[]", "load:1->NXM_OF_ETH_DST[]", "set_field:5->nw_ttl", "dec_nsh_ttl",
+)  # fmt: skip
+
+
 def nested(r: random.Random, simple: tuple[str, ...], depth: int = 0) -> str:
     chance = r.random()
     if chance < 0.25 and depth < 3:
@@ -66,6 +77,23 @@ def test_what_is_written_follows_from_what_came_before(version: str) -> None:
         for case, a, b in zip(cases, theirs, mine, strict=True)
         if written(a) != written(b)
     ]
+    assert found == []
+    assert sum(bool(written(said)) for said in mine) > 50
+
+
+@pytest.mark.parametrize("version", ["OpenFlow13", "OpenFlow15"])
+def test_what_headers_leave_to_write(version: str) -> None:
+    r = random.Random(version)
+    flows = []
+    for _ in range(300):
+        words = [r.choice(HEADERS) for _ in range(r.choice((1, 1, 2)))] + [r.choice(AFTER)]
+        form = r.choice(("{},{}", "clone({},{})", "{},clone({})", "{},write_actions({})", "clone({}),{}"))
+        flows.append(f"{r.choice(TYPED)}actions={form.format(','.join(words[:-1]), words[-1])}")
+    cases = [["-O", version, "parse-flow", flow] for flow in flows]
+    with ThreadPoolExecutor(2) as pool:
+        theirs = list(pool.map(original, cases))
+    mine = [ours(case) for case in cases]
+    found = [x for x in zip(cases, map(written, theirs), map(written, mine), strict=True) if x[1] != x[2]]
     assert found == []
     assert sum(bool(written(said)) for said in mine) > 50
 

@@ -33,7 +33,6 @@ _PRESENT: Final = TAG_PRESENT << OFFSET["vlan_tci"]
 _TYPE: Final = VIEW["dl_type"]
 _PACKET_TYPE: Final = VIEW["packet_type"]
 _MOST_TAGS: Final = 2
-_NSH: Final = 0x894F
 _OLD: Final = ANY_OF10 | ANY_NXM
 _INCONSISTENT: Final = "OFPBAC_MATCH_INCONSISTENT"
 Warn = Callable[[str, str], None]
@@ -297,9 +296,6 @@ def _encap(x: a.Encap, state: _State) -> None:
     if kind == 0:
         if ethernet and not state.formats:
             raise _Wrong(_INCONSISTENT)
-        inner = state.value >> _PACKET_TYPE.shift & 0xFFFF
-        if not ethernet:
-            state.set_type(inner)
         state.value &= ~_PACKET_TYPE.mask
         state.mask |= _PACKET_TYPE.mask
         return
@@ -309,12 +305,14 @@ def _encap(x: a.Encap, state: _State) -> None:
 
 
 def _decap(x: a.DecapAny, state: _State) -> None:
-    """A packet without its Ethernet header is of the type that the header named."""
-    kind = exact_value(state.known, "packet_type")
-    if not kind:
-        inner = exact_value(state.known, "dl_type") or 0
-        state.value |= (1 << 16 | inner) << _PACKET_TYPE.shift
-        state.mask |= _PACKET_TYPE.mask
+    """Without its Ethernet header a packet is of the type that the header named; without another header, also
+    with a type that the action names, of one that is not known."""
+    ethernet = not exact_value(state.known, "packet_type")
+    if not ethernet:
+        state.set_type(0)
+    inner = exact_value(state.known, "dl_type") or 0
+    state.value = state.value & ~_PACKET_TYPE.mask | (1 << 16 | inner) << _PACKET_TYPE.shift
+    state.mask |= _PACKET_TYPE.mask
 
 
 def _meter(x: a.Meter, state: _State) -> None:
@@ -380,6 +378,15 @@ _CHECKS: Final[dict[type, Callable[..., None]]] = {
 
 
 # ---- what the words of actions say of formats ----
+
+
+def typed(match: Match) -> Match:
+    """A match on the type of packets without Ethernet header as one on its Ethernet type too, which it is where
+    a person wrote it."""
+    kind = exact_value(match, "packet_type")
+    if not kind or kind >> 16 != 1:
+        return match
+    return Match(match.value | (kind & 0xFFFF) << _TYPE.shift, match.mask | _TYPE.mask)
 
 
 def field_formats(name: str) -> int:

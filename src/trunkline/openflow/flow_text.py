@@ -38,7 +38,7 @@ from trunkline.openflow.actions_text import (
     parse_u32,
     parse_u64,
 )
-from trunkline.openflow.consistency import check, text_formats
+from trunkline.openflow.consistency import check, text_formats, typed
 from trunkline.openflow.formats import (
     ANY,
     ANY_NXM,
@@ -379,7 +379,7 @@ def _finished(
         formats = 0
     if actions:
         formats &= text_formats(actions)
-        verdict = check(actions, normal, formats, fields.get("table", 0xFF), context.text.warn)
+        verdict = check(actions, typed(normal), formats, fields.get("table", 0xFF), context.text.warn)
         if verdict.error:
             raise TextError(f"actions are invalid with specified match ({verdict.error})")
         formats &= verdict.formats
