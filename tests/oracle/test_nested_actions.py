@@ -30,17 +30,24 @@ SIMPLE = (
     "set_vlan_pcp:2", "push_mpls:0x8847", "pop_mpls:0x0800",
 )  # fmt: skip
 PUSHES = ("push_vlan:0x8100", "push_vlan:0x88a8", "pop_vlan")
-SET = ("ct(commit,exec(load:1->NXM_NX_CT_MARK[]))", "ct(commit)")
+SET = ("ct(commit,exec(load:1->NXM_NX_CT_MARK[]))", "ct(commit)", "resubmit(,5,ct)")
 
 
 HEADERS = (
     "decap", "decap(packet_type(ns=0,type=0))", "decap(packet_type(ns=1,type=0x800))", "encap(nsh)",
     "encap(mpls)", "encap(ethernet)",
 )  # fmt: skip
-TYPED = ("packet_type=(1,0x800),", "packet_type=(1,0x894f),", "packet_type=(1,0x8847),", *MATCHES)
+TYPED = (
+    "packet_type=(1,0x800),",
+    "ct_state=+new+trk,",
+    "packet_type=(1,0x894f),",
+    "packet_type=(1,0x8847),",
+    *MATCHES[:-1],
+)
 AFTER = (
     *SIMPLE, *PUSHES, "push:NXM_OF_ETH_SRC[]", "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]", "dec_ttl",
     "output:NXM_OF_ETH_SRC[]", "load:1->NXM_OF_ETH_DST[]", "set_field:5->nw_ttl", "dec_nsh_ttl",
+    "resubmit(,5,ct)",
 )  # fmt: skip
 
 

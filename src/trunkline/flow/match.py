@@ -127,7 +127,7 @@ def _satisfied(a: Match, prerequisite: str) -> bool:
     if parent and not _satisfied(a, parent):
         return False
     if prerequisite == "ct":
-        return _valid_connection(a)
+        return valid_connection(a)
     if prerequisite == "vlan":
         return bool(a.value >> OFFSET["vlan_tci"] & 0x1000)
     if name == "packet_type":  # a match that says nothing of it is for Ethernet
@@ -147,7 +147,7 @@ def ethernet_type(a: Match) -> int | None:
     return exact_value(a, "dl_type")
 
 
-def _valid_connection(a: Match) -> bool:
+def valid_connection(a: Match) -> bool:
     """Tracked and not invalid: said outright, or implied by new, established, related or reply."""
     shift, ones, _ = VIEW["ct_state"]
     value, mask = a.value >> shift & ones, a.mask >> shift & ones

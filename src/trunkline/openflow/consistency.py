@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from trunkline.flow.key import OFFSET, VIEW
-from trunkline.flow.match import Match, exact_value, present, satisfied
+from trunkline.flow.match import Match, exact_value, present, satisfied, valid_connection
 from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD
 from trunkline.openflow import actions as a
@@ -217,7 +217,7 @@ def _pop_mpls(x: a.PopMpls, state: _State) -> None:
 
 
 def _resubmit(x: a.Resubmit, state: _State) -> None:
-    if x.with_ct_orig and not satisfied(state.known, "ct"):
+    if x.with_ct_orig and not valid_connection(state.known):
         raise _Wrong(_INCONSISTENT)
 
 
@@ -381,8 +381,8 @@ _CHECKS: Final[dict[type, Callable[..., None]]] = {
 
 
 def typed(match: Match) -> Match:
-    """A match on the type of packets without Ethernet header as one on its Ethernet type too, which it is where
-    a person wrote it."""
+    """A match on the type of packets without Ethernet header as one on their Ethernet type too, which it is
+    where a person wrote it."""
     kind = exact_value(match, "packet_type")
     if not kind or kind >> 16 != 1:
         return match
