@@ -4,6 +4,7 @@ One database with two remotes that have a role, over TLS and over TCP; its permi
 without a role, over a unix socket, and generated transactions are tried under each of them.
 """
 
+import contextlib
 import json
 import random
 import re
@@ -345,3 +346,35 @@ def test_the_southbound_database_and_its_tool() -> None:
             server.remove()
     assert outcomes[1] == outcomes[0]
     assert sum("permission error" in text for _, _, text in outcomes[1]) == 3
+
+
+@pytest.mark.parametrize("program", [OURS, ORIGINAL], ids=("ours", "original"))
+@pytest.mark.parametrize("first", [0, 1], ids=("row first", "row last"))
+def test_what_a_row_says_holds_however_else_its_target_is_named(
+    program: str, first: int, tmp_path: Path
+) -> None:
+    (tmp_path / "schema").write_text(json.dumps(schema()))
+    with tempfile.TemporaryDirectory(prefix="rbac") as directory:
+        target = f"{directory}/other.sock"
+        remotes = ["--remote=db:T,Root,connections", f"--remote=punix:{target}"]
+        ordered = remotes[::-1] if first else remotes
+        server = Running(program, *ordered, schema=str(tmp_path / "schema"), manager=False)
+        everything = Client(server)
+        try:
+            row = {"target": f"punix:{target}", "read_only": True}
+            connection = {"op": "insert", "table": "Connection", "uuid-name": "c", "row": row}
+            root = {"op": "insert", "table": "Root", "row": {"connections": ["named-uuid", "c"]}}
+            reply = everything.call("transact", ["T", connection, root])[-1]
+            assert all("error" not in result for result in reply["result"]), reply
+            insert = {"op": "insert", "table": "B", "row": {"name": "x"}}
+            until = time.monotonic() + 20
+            while True:  # the server may close connections made before the row was there
+                client = Client(target)
+                with contextlib.closing(client), contextlib.suppress(ConnectionError):
+                    if "error" in client.call("transact", ["T", insert])[-1]["result"][0]:
+                        break
+                assert time.monotonic() < until, "what the row says does not hold"
+                time.sleep(0.05)
+        finally:
+            everything.close()
+            server.remove()

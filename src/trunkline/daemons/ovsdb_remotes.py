@@ -296,12 +296,14 @@ class Remotes:
             self._rows = {}
             for text, reference in self.configured.items():
                 if reference is None:
-                    wanted[text] = default_settings(text)
+                    wanted.setdefault(text, default_settings(text))
                     continue
                 for target, settings, table, uuid in referred(self.daemon, reference):
-                    wanted[target] = settings
-                    if table:
+                    if table:  # what a row says holds however else its target is named
+                        wanted[target] = settings
                         self._rows[target] = (reference.database, table, uuid)
+                    else:
+                        wanted.setdefault(target, settings)
             for target in [target for target in self.running if target not in wanted]:
                 self._stop(self.running.pop(target))
                 self._log.info("%s: remote deconfigured", target)
