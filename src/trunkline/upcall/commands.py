@@ -94,7 +94,11 @@ def _fdb_show(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     now = bridge.clock.monotonic()
     rows = [" port  VLAN  MAC                Age"]
     for entry in bridge.macs.entries():
-        age = "static" if entry.expires == STATIC else f"{int(now - entry.expires + bridge.macs.aging):3d}"
+        age = (
+            "static"
+            if entry.expires == STATIC
+            else f"{age_seconds(now, entry.expires - bridge.macs.aging):3d}"
+        )
         port = _ofport_text(bridge, entry.port)
         rows.append(f"{port:>5}  {entry.vlan:4d}  {format_mac(entry.mac)}  {age}")
     return _lines(rows)
@@ -168,16 +172,16 @@ def _mdb_show(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     for group in table.groups():
         for port, expires in group.ports.items():
             what = format_address(group.address)
-            rows.append(_mdb_row(bridge, port, group.vlan, what, now - expires + table.aging))
+            rows.append(_mdb_row(bridge, port, group.vlan, what, age_seconds(now, expires - table.aging)))
     for router in table.routers():
-        age = now - router.expires + ROUTER_AGING
+        age = age_seconds(now, router.expires - ROUTER_AGING)
         rows.append(_mdb_row(bridge, router.port, router.vlan, "querier", age))
     return _lines(rows)
 
 
-def _mdb_row(bridge: Bridge, port: str, vlan: int, what: str, age: float) -> str:
+def _mdb_row(bridge: Bridge, port: str, vlan: int, what: str, age: int) -> str:
     padding = " " * (13 if what == "querier" else 9)
-    return f"{_ofport_text(bridge, port):>5}  {vlan:4d}  {what}{padding}{int(age):3d}"
+    return f"{_ofport_text(bridge, port):>5}  {vlan:4d}  {what}{padding}{age:3d}"
 
 
 def _mdb_flush(datapaths: Datapaths, arguments: Sequence[str]) -> str:
