@@ -522,6 +522,23 @@ def test_packets_that_wait_for_a_controller_that_does_not_read(sides: Sides, ser
         assert [count - found[0] for count in found] == [size - 100 for size in sizes]
 
 
+def send_to_controllers(side: Side, count: int) -> None:
+    """Numbered packets, all of them carried out: by messages, for a device may lose what comes too fast."""
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect(str(side.directory / "br0.mgmt"))
+    peer.sendall(HEADER.pack(1, HELLO, 8, 1))
+    reader = Reader(peer)
+    to_controller = struct.pack("!HHHH", 0, 8, 0xFFFD, 0xFFFF)
+    for i in range(count):
+        frame = bytes.fromhex("5054000000075054000000051234") + i.to_bytes(4, "big") + bytes(1400)
+        body = struct.pack("!IHH", 0xFFFFFFFF, 0xFFFF, 8) + to_controller + frame
+        peer.sendall(HEADER.pack(1, 13, 8 + len(body), 5) + body)
+        reader.until(6)  # each is sent by itself: how many the kernel takes depends on that
+    for _ in range(5):
+        side.control("ofproto/list")  # the original tells of packets in a later turn of its loop
+    peer.close()
+
+
 def packets_of_a_silent_reader(side: Side, of_controller: str, service: bool) -> int:
     listener = socket.socket(socket.AF_UNIX)
     if service:
@@ -541,11 +558,9 @@ def packets_of_a_silent_reader(side: Side, of_controller: str, service: bool) ->
         hello = b""
     reader.socket.sendall(HEADER.pack(1, HELLO, 8, 1) + hello)
     reader.until(3)
-    packet = "505400000007" + "505400000005" + "1234"
-    for i in range(400):
-        side.control("netdev-dummy/receive", "p1", f"{packet}{i:08x}{'00' * 1400}")
+    send_to_controllers(side, 400)
     numbers = [int.from_bytes(one[32:36], "big") for one in reader.until(4) if one[1] == PACKET_IN]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert numbers == list(range(len(numbers)))
     if not service:
         side.vsctl("del-controller", "br0")
     reader.socket.close()

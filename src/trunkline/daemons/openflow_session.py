@@ -91,6 +91,7 @@ class Session:
         self.client = client
         self.stream = stream
         client.backlog = lambda: client.connection.queued + stream.backlog
+        client.flush = self.flush
         self.state = state
         self.remote = remote
         self._tap = _Tap(snoop) if snoop is not None else None

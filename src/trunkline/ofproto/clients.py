@@ -74,6 +74,7 @@ class Client:
         "config",
         "connection",
         "controller_id",
+        "flush",
         "limiter",
         "listens",
         "monitors",
@@ -102,6 +103,7 @@ class Client:
         self.monitors: dict[int, FlowMonitor] = {}
         self.pause: MonitorPause | None = None  # of what the monitors tell
         self.backlog: Callable[[], int] = lambda: connection.queued  # bytes that wait to be sent
+        self.flush: Callable[[], None] = lambda: None  # sends what can be sent at once
         self.config = (of.OFPC_FRAG_NORMAL, 0 if service else 128, False)  # fragments, miss_send_len, bad ttl
 
     @property
@@ -207,15 +209,15 @@ class Clients:
 
     def _send_packet(self, client: Client, message: PacketIn) -> None:
         """Sends a packet, or drops it if as many as may wait do so already, behind one on its way, for a peer
-        that does not read.  What nobody has tried to send yet waits for us, not for the peer.
-        O(1) amortized."""
+        that does not read.  O(1) amortized."""
         connection, packets = client.connection, client.packets
         most = client.queue_size or self._queue_size()
         if len(packets) > most:
+            client.flush()  # what waits for us only does not count
             taken = connection.written - client.backlog()
             while packets and packets[0] <= taken:
                 packets.popleft()
-            if len(packets) > most and packets[most] <= connection.handed:
+            if len(packets) > most:
                 return
         connection.send(message, xid=UNASKED)
         packets.append(connection.written)

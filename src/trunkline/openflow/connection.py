@@ -82,7 +82,7 @@ class Connection:
         self._framer = Framer()
         self._out: list[bytes] = []
         self.written = 0  # bytes of all that has ever been queued
-        self.handed = 0  # of these, what `to_send` has returned
+        self._handed = 0  # of these, what `to_send` has returned
         self._next_xid = 1
         self._asked: tuple[int, bool] = (0, False)  # the last flow request's xid, and whether it was Nicira's
         top = versions.bit_length() - 1
@@ -138,13 +138,13 @@ class Connection:
         """What is to be written to the socket now; each byte is returned once."""
         data = b"".join(self._out)
         self._out.clear()
-        self.handed = self.written
+        self._handed = self.written
         return data
 
     @property
     def queued(self) -> int:
         """How many bytes `to_send` would return."""
-        return self.written - self.handed
+        return self.written - self._handed
 
     def _write(self, protocol: Protocol, message: Message, xid: int) -> None:
         parts = encode(protocol, message, xid)

@@ -20,7 +20,7 @@ class FakeConnection:
 
     def __init__(self, version: int) -> None:
         self.version = version
-        self.written = self.handed = 0
+        self.written = 0
         self.sent: list[object] = []
 
     def send(self, message: object, xid: int | None = None) -> int:
