@@ -9,6 +9,7 @@ from trunkline.model import openflow as of
 from trunkline.model.fields import FIELD, PREREQUISITES, Field
 from trunkline.openflow.action_words import subfield_text
 from trunkline.openflow.actions import Subfield
+from trunkline.openflow.wire import DecodeError, port_from_wire, port_to_wire
 from trunkline.packet.tunnels import TUNNEL
 from trunkline.translate.result import DETAIL, Node, Written
 from trunkline.translate.walk import EVERY, OUTER, PACKET, Walk
@@ -139,7 +140,7 @@ class Part(NamedTuple):
     """A part of a field for steps to read or write: `bits` of them from `offset` on.
 
     `mask` are those of the key, where the field has no more than its bits there; `title` as the original
-    names it in a trace.  `is_port`: the field is a port in 32 bits, which the key has in 16 (`wide_port`).
+    names it in a trace.  `is_port`: the field is a port in 32 bits, which the key has in 16.
     """
 
     mask: int
@@ -165,16 +166,12 @@ def part(name: str, offset: int, bits: int) -> Part:
     )
 
 
-def wide_port(port: int) -> int:
-    """The 32 bits of a port's number since OpenFlow 1.1 (ovs-fields(7), in_port_oxm)."""
-    return port if port < of.OFPP_MAX else port | 0xFFFF0000
-
-
-def narrow_port(port: int) -> int:
-    """The 16 bits of such a number; none of those that are no port have any but OFPP_ANY's."""
-    if port < of.OFPP_MAX:
-        return port
-    return port & 0xFFFF if port >= 0xFFFF0000 | of.OFPP_MAX else of.OFPP_ANY & 0xFFFF
+def _port_of(value: int) -> int:
+    """The 16 bits of a port's number in 32; all numbers that are no port's stand for none."""
+    try:
+        return port_from_wire(value)
+    except DecodeError:
+        return of.OFPP_ANY
 
 
 def part_of(subfield: Subfield) -> Part:
@@ -190,14 +187,14 @@ def read(x: Walk, source: Part) -> int:
 
 
 def _port(x: Walk, place: Part) -> int:
-    return wide_port((x.key & place.mask) >> place.shift - place.offset)
+    return port_to_wire((x.key & place.mask) >> place.shift - place.offset)
 
 
 def store(x: Walk, target: Part, value: int) -> None:
     """Writes a part of a field, whether the packet has such a field or not."""
     if target.is_port:
         ones = (1 << target.bits) - 1 << target.offset
-        port = narrow_port(_port(x, target) & ~ones | value << target.offset & ones)
+        port = _port_of(_port(x, target) & ~ones | value << target.offset & ones)
         write(x, target.mask, port << target.shift - target.offset)
     else:
         WRITERS.get(target.field.slot, write)(x, target.mask, value << target.shift & target.mask)
@@ -208,7 +205,7 @@ def store(x: Walk, target: Part, value: int) -> None:
 def _now(x: Walk, target: Part) -> Node:
     """What a part of a field, or the whole of it, has become, in the field's own form."""
     field, value = target.field, read(x, target)
-    if field.slot in _ADDRESSES and (x.key >> _TYPE & 0xFFFF == _IPV6) != field.name.startswith("ipv6"):
+    if field.slot in _ADDRESSES and (x.key >> _TYPE & 0xFFFF == _IPV6) != (field.prerequisite == "ipv6"):
         value = 0  # the address there is one of the other kind
     text = f"{value:#x}" if value else "0"
     if target.whole:
