@@ -11,6 +11,7 @@ from typing import Final
 
 from trunkline.dpif.text import NESTED, format_key, parse_key, split
 from trunkline.flow.key import FRAG_LATER, VIEW, get
+from trunkline.model.fields import TRANSPORTS
 
 _METADATA: Final = frozenset(
     ("skb_priority", "skb_mark", "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_tuple4", "ct_tuple6",
@@ -27,7 +28,6 @@ _NETWORK: Final = {
     0x8848: "mpls",
     0x894F: "nsh",
 }
-_TRANSPORT: Final = {6: "tcp", 17: "udp", 132: "sctp"}
 _SOLICITATIONS: Final = (135, 136)
 
 
@@ -64,8 +64,8 @@ def expected(key: int, kind: int) -> list[str]:
     if network not in ("ipv4", "ipv6") or get(key, "nw_frag") & FRAG_LATER:
         return [network]
     protocol = get(key, "nw_proto")
-    if protocol in _TRANSPORT:
-        return [network, _TRANSPORT[protocol]]
+    if protocol in TRANSPORTS:
+        return [network, TRANSPORTS[protocol]]
     if (network, protocol) == ("ipv4", 1):
         return [network, "icmp"]
     if (network, protocol) == ("ipv6", 58):

@@ -25,6 +25,7 @@ from trunkline.flow.values import (
     write_ipv6,
     write_mac,
 )
+from trunkline.model.fields import TRANSPORTS
 
 _NO_TYPE = 0x05FF
 
@@ -206,7 +207,6 @@ _SINGLE: Final = MappingProxyType(
 _TAGS: Final = (("vlan_tci", "vlan_tpid"), ("vlan1_tci", "vlan1_tpid"))
 _LABELS: Final = ("mpls0", "mpls1", "mpls2")
 _LABEL_PARTS: Final = (("label", 12, 0xFFFFF), ("tc", 9, 7), ("ttl", 0, 0xFF), ("bos", 8, 1))
-_TRANSPORT: Final = MappingProxyType({6: "tcp", 17: "udp", 132: "sctp"})
 _ND: Final = bits("nd_target", "nd_sll", "nd_tll")
 _CT_ALL: Final = (1 << len(CT_STATE_FLAGS)) - 1
 _CT_TUPLE: Final = bits("ct_src", "ct_dst", "ct_proto", "ct_tp_src", "ct_tp_dst")
@@ -321,7 +321,7 @@ def _payload(key: int, mask: int, verbose: bool, kind: int) -> Iterator[str]:
 
 def _transport(key: int, mask: int, verbose: bool, kind: int) -> Iterator[str]:
     protocol = get(key, "nw_proto")
-    name = _TRANSPORT.get(protocol)
+    name = TRANSPORTS.get(protocol)
     if name is not None:
         yield from _nested(name, key, mask, verbose)
         flags = mask >> OFFSET["tcp_flags"] & 0xFFF

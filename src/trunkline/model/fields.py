@@ -114,6 +114,9 @@ PREREQUISITES: Final = MappingProxyType(
     }
 )
 
+TRANSPORTS: Final = MappingProxyType({PREREQUISITES[name].values[0]: name for name in ("tcp", "udp", "sctp")})
+"""The protocols that have ports, by the number of each."""
+
 # A row is three lines at most; the formatter would make it twenty.
 # fmt: off
 _TUNNEL_OPTIONS = tuple(

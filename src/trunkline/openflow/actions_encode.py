@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, Final
 
-from trunkline.model.fields import FIELD
+from trunkline.model.fields import FIELD, TRANSPORTS
 from trunkline.model.openflow import OFPP_IN_PORT
 from trunkline.model.openflow_messages import NICIRA_EXPERIMENTER
 from trunkline.openflow import action_ct, action_encap, action_hash, action_learn, oxm
@@ -52,12 +52,9 @@ def encode_actions(actions: Iterable[a.Action], version: int, packets: Packets =
     return b"".join(out)
 
 
-_TRANSPORTS: Final = {6: "tcp", 17: "udp", 132: "sctp"}
-
-
 def _encode_port(action: a.SetL4SrcPort | a.SetL4DstPort, version: int, protocol: int) -> bytes:
     """From 1.2 on a port belongs to a protocol; where it is not known which, 1.1's action says it."""
-    name = _TRANSPORTS.get(protocol)
+    name = TRANSPORTS.get(protocol)
     source = isinstance(action, a.SetL4SrcPort)
     if version < 3 or name is None:
         return HALF.pack(9 if source else 10, 8, action.port)
