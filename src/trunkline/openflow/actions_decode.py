@@ -179,15 +179,15 @@ def _check_bits(name: str, value: int, mask: int | None) -> None:
         raise DecodeError("OFPBMC_BAD_WILDCARDS", name)
 
 
-# Bits that no value of a field has; of the rest of a field's bytes none has any.
-_NEVER: Final = {"nw_tos": 3, "nsh_ttl": 0xC0}
+_POSSIBLE: Final = {"nsh_ttl": 0x3F}  # bits that a value of a field may have, where matches look at more
 
 
 def _check_fit(field: Field, value: int, mask: int | None) -> None:
     """Refuses what the standard action may not set, under a mask or not: no value that the field can have."""
     no_tag = field.name == "vlan_vid" and not value & 0x1000  # a tag cannot be taken away so
     no_port = field.name == "in_port_oxm" and mask is not None  # parts of ports are no ports
-    if no_tag or no_port or value & _NEVER.get(field.name, 0):
+    possible = field.matched if field.matched is not None else _POSSIBLE.get(field.name, -1)
+    if no_tag or no_port or value & ~possible:
         raise DecodeError("OFPBAC_BAD_SET_ARGUMENT", field.name)
 
 
