@@ -11,10 +11,10 @@ to be cut at is not the one behind the first IP header (`is_inside_tunnel`).
 
 from typing import Final
 
+from trunkline.model.tunnels import GRE, TCP, UDP
 from trunkline.packet.checksum import checksum, ones_sum, pseudo_header
 from trunkline.packet.packet import GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM, Offload, Packet
 
-_TCP, _UDP, _GRE = 6, 17, 47
 _VLANS: Final = (b"\x81\0", b"\x88\xa8")
 _MPLS: Final = (b"\x88\x47", b"\x88\x48")
 _LAST_ONLY: Final = 0x09  # FIN and PSH
@@ -93,7 +93,7 @@ def is_inside_tunnel(packet: Packet) -> bool:
     if offload is None or offload.checksum_start < _INSIDE or not offload.gso_type:
         return False
     network = _network_offset(frame)
-    protocol = _UDP if offload.gso_type == GSO_UDP_L4 else _TCP
+    protocol = UDP if offload.gso_type == GSO_UDP_L4 else TCP
     return _inner_network(frame, network, offload.checksum_start, protocol) != network
 
 
@@ -108,7 +108,7 @@ def _cut(frame: bytes, offload: Offload, kind: int) -> list[bytes]:
         return [frame]
     network = outside
     if transport >= _INSIDE:
-        network = _inner_network(frame, outside, transport, _UDP if udp else _TCP)
+        network = _inner_network(frame, outside, transport, UDP if udp else TCP)
     head = _UDP_HEADER if udp else (frame[transport + 12] >> 4) * 4
     data = frame[transport + head :]
     pieces = [data[at : at + offload.gso_size] for at in range(0, len(data), offload.gso_size)] or [b""]
@@ -146,7 +146,7 @@ def _rebuilt(ip: bytes, header: bytes, data: bytes, number: int, udp: bool) -> b
     ip, ends = _ip(ip, size, number)
     if udp:
         return ip + _udp(header[:4], data, ends, summed=True)
-    pseudo = pseudo_header(*ends, _TCP, size)
+    pseudo = pseudo_header(*ends, TCP, size)
     total = checksum(header[:16] + bytes(2) + header[18:] + data, pseudo)
     return ip + header[:16] + total.to_bytes(2, "big") + header[18:] + data
 
@@ -156,7 +156,7 @@ def _udp(ports: bytes, data: bytes, ends: tuple[bytes, bytes], *, summed: bool) 
     header = ports + size.to_bytes(2, "big") + bytes(2)
     total = 0
     if summed:
-        total = (ones_sum(header + data, pseudo_header(*ends, _UDP, size)) ^ 0xFFFF) or 0xFFFF
+        total = (ones_sum(header + data, pseudo_header(*ends, UDP, size)) ^ 0xFFFF) or 0xFFFF
     return header[:6] + total.to_bytes(2, "big") + data
 
 
@@ -166,9 +166,9 @@ def _tunneled(outside: bytes, inside: bytes, number: int) -> bytes:
     size = (outside[0] & 15) * 4 if four else 40
     protocol, own = outside[9 if four else 6], outside[size:]
     ip, ends = _ip(outside[:size], len(own) + len(inside), number)
-    if protocol == _UDP and len(own) >= _UDP_HEADER:
+    if protocol == UDP and len(own) >= _UDP_HEADER:
         return ip + _udp(own[:4], own[_UDP_HEADER:] + inside, ends, summed=own[6:8] != bytes(2))
-    if protocol == _GRE and len(own) >= _UDP_HEADER and own[0] & _GRE_SUMMED:
+    if protocol == GRE and len(own) >= _UDP_HEADER and own[0] & _GRE_SUMMED:
         total = checksum(own[:4] + bytes(2) + own[6:] + inside)
         return ip + own[:4] + total.to_bytes(2, "big") + own[6:] + inside
     return ip + own + inside
