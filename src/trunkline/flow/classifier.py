@@ -340,7 +340,7 @@ class Classifier(Generic[E]):
         self._decided.clear()
         self._version = version
         self._read = self._again = 0
-        if len(self._plan) > 1:
+        if len(self._plan) > 1 and not self.soft:
             for mask in self._subtables:
                 self._read |= mask
 
