@@ -86,29 +86,23 @@ def _features(number: int, limits: Limits, version: int) -> TableFeatures:
     )
 
 
+_ABILITIES: Final[dict[int, dict[str, int]]] = {
+    1: {"wildcards": _WILDCARDS10},
+    2: {
+        **dict.fromkeys(("wildcards", "match"), _MATCH11),
+        **dict.fromkeys(("write_actions", "apply_actions"), _ACTIONS11),
+    },
+    3: {
+        **dict.fromkeys(("wildcards", "match"), _MATCH12),
+        **dict.fromkeys(("write_actions", "apply_actions"), _ACTIONS12),
+        **dict.fromkeys(("write_set_fields", "apply_set_fields"), _SET12),
+        **dict.fromkeys(("metadata_match", "metadata_write"), _EVERY_BIT),
+    },
+}
+
+
 def abilities(version: int, number: int) -> dict[str, Any]:
     """The part of a table's statistics that says what it can do; nothing from 1.3 on."""
-    if version == 1:
-        return {"wildcards": _WILDCARDS10}
-    instructions = _INSTRUCTIONS | (_GOTO_TABLE if number < TABLES - 1 else 0)
-    if version == 2:
-        return {
-            "wildcards": _MATCH11,
-            "match": _MATCH11,
-            "instructions": instructions,
-            "write_actions": _ACTIONS11,
-            "apply_actions": _ACTIONS11,
-        }
-    if version == 3:
-        return {
-            "wildcards": _MATCH12,
-            "match": _MATCH12,
-            "instructions": instructions,
-            "write_actions": _ACTIONS12,
-            "apply_actions": _ACTIONS12,
-            "write_set_fields": _SET12,
-            "apply_set_fields": _SET12,
-            "metadata_match": _EVERY_BIT,
-            "metadata_write": _EVERY_BIT,
-        }
-    return {}
+    if version not in (2, 3):
+        return dict(_ABILITIES.get(version, {}))
+    return _ABILITIES[version] | {"instructions": _INSTRUCTIONS | (_GOTO_TABLE if number < TABLES - 1 else 0)}
