@@ -90,8 +90,7 @@ class Session:
         self.bridge = bridge
         self.client = client
         self.stream = stream
-        client.backlog = lambda: client.connection.queued + stream.backlog
-        client.flush = self.flush
+        client.outlet = self
         self.state = state
         self.remote = remote
         self._tap = _Tap(snoop) if snoop is not None else None
@@ -246,6 +245,11 @@ class Session:
             self.state = self.state.happened("activity", self._timing, now)
             self._heard(None)
         return first
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be sent."""
+        return self.client.connection.queued + self.stream.backlog
 
     def flush(self) -> None:
         """Writes what waits to be sent."""

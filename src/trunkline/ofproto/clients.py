@@ -8,7 +8,7 @@ change the switch and is told of ports only.
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from trunkline.base.clock import Clock
 from trunkline.flow import key as layout
@@ -64,21 +64,47 @@ class MonitorPause:
         self.held: dict[tuple[int, int, int, int], tuple[bool, int, Rule]] = {}
 
 
+class Outlet(Protocol):
+    """What carries a connection's bytes away."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be sent, those that the connection still holds among them."""
+
+    def flush(self) -> None:
+        """Sends what can be sent at once."""
+
+
+class _Held:
+    """The outlet of a connection that nobody carries away: all that it says stays with it."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def backlog(self) -> int:
+        return self._connection.queued
+
+    def flush(self) -> None:
+        pass
+
+
 class Client:
     """A connection of a bridge: its role, what it is told, how much of a packet it is sent."""
 
     __slots__ = (
-        "backlog",
         "bundles",
         "chosen",
         "config",
         "connection",
         "controller_id",
-        "flush",
         "limiter",
         "listens",
         "monitors",
         "origin",
+        "outlet",
         "packets",
         "pause",
         "queue_size",
@@ -102,8 +128,7 @@ class Client:
         self.tables_told: list[TableFeatures] = []  # parts of a request to change tables, until it is whole
         self.monitors: dict[int, FlowMonitor] = {}
         self.pause: MonitorPause | None = None  # of what the monitors tell
-        self.backlog: Callable[[], int] = lambda: connection.queued  # bytes that wait to be sent
-        self.flush: Callable[[], None] = lambda: None  # sends what can be sent at once
+        self.outlet: Outlet = _Held(connection)
         self.config = (of.OFPC_FRAG_NORMAL, 0 if service else 128, False)  # fragments, miss_send_len, bad ttl
 
     @property
@@ -213,8 +238,8 @@ class Clients:
         connection, packets = client.connection, client.packets
         most = client.queue_size or self._queue_size()
         if len(packets) > most:
-            client.flush()  # what waits for us only does not count
-            taken = connection.written - client.backlog()
+            client.outlet.flush()  # what waits for us only does not count
+            taken = connection.written - client.outlet.backlog
             while packets and packets[0] <= taken:
                 packets.popleft()
             if len(packets) > most:

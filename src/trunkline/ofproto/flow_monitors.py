@@ -97,14 +97,14 @@ def report(bridge: Bridge) -> None:
         updates = _updates(client, changes) if client.pause is None else _while_paused(client, changes)
         if updates:
             _send(client, updates)
-        if client.pause is None and updates and client.backlog() > MOST_UNSENT:
+        if client.pause is None and updates and client.outlet.backlog > MOST_UNSENT:
             client.pause = MonitorPause()
             _say(client, wire.FlowMonitorPaused())
 
 
 def resume(client: Client) -> bool:
     """Ends a client's pause if all has been sent; what happened meanwhile is queued."""
-    if client.pause is None or client.backlog():
+    if client.pause is None or client.outlet.backlog:
         return False
     held, client.pause = client.pause.held, None
     if not client.monitors:
