@@ -235,9 +235,8 @@ def test_a_bridge_without_its_controller_fails_open(side: Side) -> None:
         assert "priority=10" not in flows(side)
         side.vsctl("del-controller", "br0")
         until(lambda: flows(side) == "n_packets=0, n_bytes=0, priority=0,actions=NORMAL")
-        log = side.log()
-        assert "|fail_open|WARN|Could not connect to controller (or switch failed controller's" in log
-        assert log.count("|fail_open|WARN|No longer in fail-open mode") >= 2
+        until(lambda: side.log().count("|fail_open|WARN|No longer in fail-open mode") >= 2)
+        assert "|fail_open|WARN|Could not connect to controller (or switch failed controller's" in side.log()
     finally:
         if silent is not None:
             silent.stop()
@@ -399,19 +398,23 @@ def test_packets_to_a_controller_are_limited(side: Side) -> None:
             side.control("netdev-dummy/receive", "p1", PACKET)
 
         def settled() -> dict[str, int] | None:
+            """Once what is told of packets is what has come; the original's device loses some of a burst."""
             found = status(side)[target][2]
             counts = {key[10:]: int(value) for key, value in found.items() if key.startswith("packet-in-")}
-            total = sum(counts.get(f"action-{name}", 0) for name in ("bypassed", "queued"))
-            return counts if total == 300 and not counts["action-backlog"] else None
+            if not counts or counts["action-backlog"] or not counts["action-dropped"]:
+                return None
+            told = counts["action-bypassed"] + counts["action-queued"]
+            if told < (300 if side.ours else 200):
+                return None
+            arrived = told - counts["action-dropped"]
+            return counts if controller.kinds().count(PACKET_IN) == arrived else None
 
         counts = until(settled)
-        assert counts["action-dropped"] > 0
+        assert counts["action-bypassed"] + counts["action-queued"] <= 300
         assert counts["action-queued"] > counts["action-dropped"]
         assert {name for name in counts if name.startswith("miss-")} == {
             f"miss-{name}" for name in ("bypassed", "queued", "dropped", "backlog")
         }
-        arrived = counts["action-bypassed"] + counts["action-queued"] - counts["action-dropped"]
-        assert until(lambda: controller.kinds().count(PACKET_IN) == arrived)
     finally:
         controller.stop()
 
