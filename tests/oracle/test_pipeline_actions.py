@@ -220,3 +220,33 @@ def test_conjunctive_matches_are_as_in_the_original(original_switch: OriginalSwi
             assert sends == sent, (seed, flows, frame.hex())
             met += "conj_id=" in want
     assert met > 50
+
+
+TIMES = ("dec_nsh_ttl", "dec_mpls_ttl", "dec_ttl,dec_nsh_ttl", "push_vlan:0x8100,dec_mpls_ttl")
+PACKETS_WITHOUT = ("ip,nw_ttl=9", "ip,nw_ttl=0", "arp", "mpls,mpls_ttl=3,mpls_bos=1", "mpls,mpls_ttl=1",
+                   "dl_type=0x894f,nsh_ttl=1", "ipv6,nw_ttl=2")  # fmt: skip
+
+
+@pytest.mark.oracle
+def test_times_to_live_of_headers_that_are_not_there(original_switch: OriginalSwitch) -> None:
+    """Only action sets and buckets can ask for them: theirs ends there, and no controller is told."""
+    ours = OurSwitch()
+    ends = 0
+    for time_to_live in TIMES:
+        group = f"group_id=1,type=all,bucket=bucket_id=0,actions={time_to_live},output:3"
+        group += ",bucket=bucket_id=1,actions=output:4"
+        for actions in (
+            f"write_actions({time_to_live},output:2)",
+            f"write_actions({time_to_live},resubmit(,1))",
+            "group:1,output:2",
+            "clone(group:1),group:1,resubmit(,1)",
+        ):
+            flows = [f"table=0,actions={actions}", "table=1,actions=output:1,output:2"]
+            set_up(original_switch, ours, Pipeline([group], flows))
+            for packet in PACKETS_WITHOUT:
+                arguments = ["br0", f"in_port=1,{packet}"]
+                want = comparable(original_switch.control("ofproto/trace", *arguments))
+                got = comparable(ours_traced(ours, arguments))
+                assert got == want, (flows, packet, want, got)
+                ends += "exception" in got and "Datapath actions: drop" in got
+    assert ends > 15

@@ -20,11 +20,23 @@ def dec_ttl(x: Walk, controllers: tuple[int, ...], _: object) -> bool:
 
 
 def dec_mpls_ttl(x: Walk, _: object, __: object) -> bool:
-    return x.key >> _TYPE & 0xFFFF in _MPLS and _less(x, "mpls_ttl", "MPLS decrement TTL exception", (0,))
+    complaint = "MPLS decrement TTL exception"
+    if x.key >> _TYPE & 0xFFFF not in _MPLS:
+        return _nothing_to_take_from(x, complaint)
+    return _less(x, "mpls_ttl", complaint, (0,))
 
 
 def dec_nsh_ttl(x: Walk, _: object, __: object) -> bool:
-    return x.key >> _TYPE & 0xFFFF == _NSH and _less(x, "nsh_ttl", "NSH decrement TTL exception", (0,))
+    complaint = "NSH decrement TTL exception"
+    if x.key >> _TYPE & 0xFFFF != _NSH:
+        return _nothing_to_take_from(x, complaint)
+    return _less(x, "nsh_ttl", complaint, (0,))
+
+
+def _nothing_to_take_from(x: Walk, complaint: str) -> bool:
+    """A packet without that header, which only action sets and buckets are not checked for: its list ends."""
+    x.warn(complaint)
+    return True
 
 
 def _less(x: Walk, name: str, complaint: str, controllers: tuple[int, ...]) -> bool:
