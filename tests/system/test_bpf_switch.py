@@ -381,3 +381,52 @@ def test_two_switches_in_one_namespace(host: Host, short_directory: Path) -> Non
         assert not third.pings("10.0.1.4")
     finally:
         other.stop()
+
+
+def test_a_port_of_a_switch_that_runs_is_no_port_of_another(host: Host, short_directory: Path) -> None:
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    host.namespace.machine("p2", "10.0.0.2/24")
+    host.namespace.machine("p3", "10.0.0.3/24")
+    host.vsctl("add-port", "br0", "p1", "--", "add-port", "br0", "p2")
+    directory = short_directory / "two"
+    directory.mkdir()
+    other = Host(host.namespace, directory)
+    busy = (
+        '"could not add network device p1 to ofproto (Device or resource busy:'
+        ' it is a port of the switch of %s)"'
+    )
+    try:
+        add = ("add-br", "br1", "--", "add-port", "br1", "p3", "--", "add-port", "br1", "p1")
+        other.run("ovs-vsctl", "--no-wait", *add)
+        other.until(busy % host.directory, "get", "Interface", "p1", "error")
+        for how in ("exit", "kill"):
+            assert first.pings("10.0.0.2")
+            restart(host, how)
+        assert first.pings("10.0.0.2")
+        assert "PROMISC" in flags(host.namespace, "p1")
+        assert other.vsctl("get", "Interface", "p1", "error") == busy % host.directory
+        assert len(attached(host, "p1")) == 1
+        # Who lets go of the device gives it to the other.
+        host.vsctl("del-port", "p1")
+        other.until("[]", "get", "Interface", "p1", "error")
+        until(lambda: first.pings("10.0.0.3"), "the other switch does not forward")
+        # A switch that does not run holds nothing, also when it is there again.
+        other.switch.kill()
+        other.switch.wait(_DEADLINE)
+        host.vsctl("add-port", "br0", "p1")
+        assert host.vsctl("get", "Interface", "p1", "error") == "[]"
+        assert len(attached(host, "p1")) == 1
+        until(lambda: first.pings("10.0.0.2"), "the device is not taken over")
+        other.start_switch()
+        other.until(busy % host.directory, "get", "Interface", "p1", "error")
+        assert "PROMISC" in flags(host.namespace, "p1")
+        assert first.pings("10.0.0.2")
+        # It takes up again what it had, and what it had changed is put back at the end.
+        host.vsctl("del-port", "p1")
+        other.until("[]", "get", "Interface", "p1", "error")
+        until(lambda: first.pings("10.0.0.3"), "the device is not taken up again")
+        other.vsctl("del-port", "p1")
+        assert attached(host, "p1") == []
+        assert "PROMISC" not in flags(host.namespace, "p1")
+    finally:
+        other.stop()

@@ -73,7 +73,7 @@ def find(mine: bytes, attachments: Attachments, devices: Iterable[int]) -> Adopt
         return None
     best = max(found, key=lambda what: len(found[what]))
     others = {port: number for what, ports in found.items() if what != best for port, number in ports.items()}
-    maps = _maps(next(iter(found[best].values())))
+    maps = maps_of(next(iter(found[best].values())))
     return Adopted(best[1], maps, found[best], others)
 
 
@@ -92,8 +92,11 @@ def clear(mine: bytes, attachments: Attachments, devices: Iterable[int]) -> int:
     return len(ports)
 
 
-def _maps(program: int) -> dict[str, Map]:
-    """Its maps by name, opened; data of the program itself (.rodata and the like) stays behind."""
+def maps_of(program: int) -> dict[str, Map]:
+    """Its maps by name, opened; data of the program itself (.rodata and the like) stays behind.
+
+    Raises BpfError.
+    """
     with kernel.closing(kernel.program_descriptor(program)) as descriptor:
         maps = {one.name: one for one in program_maps(descriptor)}
     for name in [name for name in maps if name.split("_")[0] in ("rodata", "data", "bss")]:
@@ -101,10 +104,22 @@ def _maps(program: int) -> dict[str, Map]:
     return maps
 
 
+def owner_of(program: int) -> bytes | None:
+    """Whose program it is; None: no switch's.  Raises BpfError."""
+    head = _head(program)
+    return head[1] if head is not None else None
+
+
 def _configuration(program: int, mine: bytes) -> tuple[int, int] | None:
     """Id of the configuration and the layout, if the program is ours."""
+    head = _head(program)
+    return (head[0], head[2]) if head is not None and head[1] == mine else None
+
+
+def _head(program: int) -> tuple[int, bytes, int] | None:
+    """Id of the configuration, whose it is, and the layout."""
     try:
-        maps = _maps(program)
+        maps = maps_of(program)
     except BpfError as error:
         if error.errno == errno.ENOENT:  # it has just gone
             return None
@@ -117,7 +132,7 @@ def _configuration(program: int, mine: bytes) -> tuple[int, int] | None:
         if value is None:
             return None
         whose, layout = HEAD.unpack_from(value)
-        return (one.id, layout) if whose == mine else None
+        return one.id, whose, layout
     finally:
         for one in maps.values():
             one.close()

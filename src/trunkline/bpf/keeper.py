@@ -42,10 +42,13 @@ class Keeper:
         """Programs of an earlier process: each forwards on, whatever is added, until `take_over`."""
         self._left.update(ports)
 
-    def add(self, index: int, name: str, *, egress: bool = False) -> None:
-        """From now on the program is at this device, or will be from `take_over` on.  Raises OSError."""
+    def add(self, index: int, name: str, *, egress: bool = False, instead_of: int | None = None) -> None:
+        """From now on the program is at this device, or will be from `take_over` on; where the program
+        `instead_of` is, which is somebody's who does not run any more.  Raises OSError."""
         port = index, egress
-        if port not in self._left:
+        if instead_of is not None:
+            self._attachments.replace(index, self._program, instead_of, egress=egress)
+        elif port not in self._left:
             self._put(port)
         if port not in self._names:
             self._turns.append(port)

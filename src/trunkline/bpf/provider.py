@@ -35,6 +35,7 @@ from trunkline.bpf.masks import OPTIONS, fits
 from trunkline.bpf.meters import KernelMeters
 from trunkline.bpf.numbered import Numbered
 from trunkline.bpf.numbers import FullError
+from trunkline.bpf.occupants import Occupants, Presence
 from trunkline.bpf.orders import Orders
 from trunkline.bpf.pending import Pending
 from trunkline.bpf.ports import Ports
@@ -42,7 +43,7 @@ from trunkline.bpf.ring import RingBuffer
 from trunkline.bpf.system_calls import BpfError
 from trunkline.bpf.tracking import row as tracking_record
 from trunkline.bpf.upcalls import Queues, decode
-from trunkline.bridge.devices import Device
+from trunkline.bridge.devices import Device, busy
 from trunkline.dpif import actions as dp
 from trunkline.dpif.provider import (
     Capabilities,
@@ -118,6 +119,8 @@ class BpfDatapath:
         self.conntrack = self._sim.conntrack
         self._owner = adopt.owner(run_directory)
         self._attachments = attach.attachments()
+        self._presence = Presence(run_directory)
+        self._occupants = Occupants(self._owner, self._attachments)
         constants, offsets = loader.network_namespace(moves=self._attachments.moves)
         constants["salt"] = int.from_bytes(os.urandom(8), "big")
         code = probe.object_code()
@@ -318,14 +321,35 @@ class BpfDatapath:
         """Packets of a device are a port's, and the port's go to the device.  Raises DatapathError."""
         self._orders.ports_changed()
         try:
+            instead_of = self._program_to_replace(index, name, egress)
             self._headers.plug(index)
             self._ports.add(number, index, egress=egress)
-            self._keeper.add(index, name, egress=egress)
+            self._keeper.add(index, name, egress=egress, instead_of=instead_of)
         except OSError as error:
             raise DatapathError(f"{self.name}: {name}: the program cannot be attached: {error}") from None
 
+    def _program_to_replace(self, index: int, name: str, egress: bool) -> int | None:
+        """That of a switch that does not run any more, and has the device as a port; its other programs go.
+
+        Raises DatapathError, OSError.
+        """
+        found = None
+        for one in self._occupants.of(index):
+            if one.directory is not None:  # since the device was opened
+                raise DatapathError(busy(one.directory))
+            self._bpf_log.info("%s: it was a port of a switch that does not run any more", name)
+            if found is None and one.egress == egress:
+                found = one.program
+            else:
+                self._attachments.detach(index, one.program, egress=one.egress)
+        return found
+
     def _plugged(self) -> set[int]:
         return {index for index, _ in self._ports.devices.values()}
+
+    def holder(self, index: int) -> str | None:
+        """Another switch that has that device as a port, as Occupants.holder.  Raises OSError."""
+        return self._occupants.holder(index)
 
     def port_delete(self, number: int) -> None:
         self._headers.remove(number)
@@ -394,6 +418,7 @@ class BpfDatapath:
         self._headers.run(now)
         if now >= self._next_sort:
             self._next_sort = now + _SORT
+            self._presence.tell()
             self._keeper.check()
             for name, count in self._ports.all_drops().items():
                 self._drop_counters[name].total = count
@@ -512,6 +537,7 @@ class BpfDatapath:
         self._flows.close()
         self._ports.close()
         self._loaded.close()
+        self._presence.close()
         self._attachments.close()
         self._sim.close()
 

@@ -49,6 +49,11 @@ class NoPortError(DeviceError):
         self.reason = reason
 
 
+def busy(directory: str) -> str:
+    """That a device is a port of another switch already, which has that run directory."""
+    return f"Device or resource busy: it is a port of the switch of {directory}"
+
+
 class Features(NamedTuple):
     """What OpenFlow says of a link: OFPPF_* bits as 1.1 numbers them, and the highest speed in kb/s."""
 

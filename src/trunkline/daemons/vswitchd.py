@@ -191,6 +191,7 @@ class Switchd:
             raise _NoKernelDatapathError(str(error)) from None
         datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters, self)
         self.datapaths["system"] = datapath
+        devices.holder = kernel.holder
         return Lane("system", datapath, kernel, set(), devices.held())
 
     def _clear_kernel(self) -> None:
@@ -198,10 +199,12 @@ class Switchd:
         if not isinstance(self.devices, MachineDevices) or not self.devices.held_before():
             return
         from trunkline.bpf import adopt, attach
+        from trunkline.bpf.occupants import Occupants
 
         try:
-            mine = adopt.owner(self.env.directories.run)
-            count = adopt.clear(mine, attach.attachments(), [at for at, _ in socket.if_nameindex()])
+            mine, attachments = adopt.owner(self.env.directories.run), attach.attachments()
+            count = adopt.clear(mine, attachments, [at for at, _ in socket.if_nameindex()])
+            self.devices.holder = Occupants(mine, attachments).holder
         except OSError as error:
             self.log.warn("what an earlier process has left in the kernel cannot be taken away: %s", error)
             return

@@ -14,6 +14,7 @@ from trunkline.base.log import Log
 from trunkline.bpf import adopt, attach, left, probe
 from trunkline.bpf.elf import ElfError
 from trunkline.bpf.loader import LoadError, Program
+from trunkline.bpf.occupants import Occupants
 from trunkline.bpf.provider import CAPABILITIES, BpfDatapath
 from trunkline.bpf.system_calls import program_descriptor
 from trunkline.bpf.type_format import TypeFormatError
@@ -43,7 +44,9 @@ class _NoReaders:
 
 
 def _devices(directories: Directories) -> MachineDevices:
-    return MachineDevices(_NoReaders(), directories.run, MachineClock(), routes=False)
+    devices = MachineDevices(_NoReaders(), directories.run, MachineClock(), routes=False)
+    devices.holder = Occupants(adopt.owner(directories.run), attach.attachments()).holder
+    return devices
 
 
 class Ports:

@@ -8,8 +8,17 @@ from typing import Final, Literal
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counters
 from trunkline.base.log import Log
-from trunkline.bridge.devices import Device, DeviceError, HostChanged, UnknownTypeError, name_fault
+from trunkline.bridge.devices import (
+    Device,
+    DeviceError,
+    HostChanged,
+    NoPortError,
+    UnknownTypeError,
+    busy,
+    name_fault,
+)
 from trunkline.dpif.provider import TunnelPort
+from trunkline.io.files import error_text
 from trunkline.io.netdev.dummy import DummyDevice, commands
 from trunkline.io.netdev.hold import DIRECTORY as HOLDS
 from trunkline.io.netdev.host_tunnel import HostTunnel
@@ -31,6 +40,9 @@ _PROTECTION: Final = "ipsec"  # a file of the run directory
 _KERNEL: Final = ("internal", "system", "tap")
 _MADE: Final = ("internal", "tap")  # devices that this process makes
 
+Holder = Callable[[int], str | None]
+"""The run directory of another switch that has the device with that ifindex as a port; "" of one that does
+not run any more, and None if there is no other.  Raises OSError."""
 Dummy = Literal["no", "add", "system", "override"]
 """What ``--enable-dummy`` says: not given, given, for system devices, for devices of every type."""
 
@@ -70,6 +82,7 @@ class MachineDevices:
         self._serial = 0
         self._protects = False
         self._names: dict[int, str] = {}  # names by ifindex, to notice renames
+        self.holder: Holder = lambda index: None
 
     # ---- opening
 
@@ -93,8 +106,21 @@ class MachineDevices:
         return os.path.isdir(f"{self._run_directory}/{HOLDS}")
 
     def held(self) -> "HeldDevices":
-        """A factory of the same devices, for a datapath in the kernel."""
+        """A factory of the same devices, for a datapath in the kernel; what another switch has, as `holder`
+        tells, it refuses."""
         return HeldDevices(self)
+
+    def _refuse_held(self, name: str) -> None:
+        """Raises NoPortError if the device is a port of another switch."""
+        link = self._shared().netlink.link(name)
+        try:
+            directory = self.holder(link.ifindex) if link is not None else None
+        except OSError as error:
+            raise DeviceError(error_text(error)) from None
+        if directory:
+            raise NoPortError(busy(directory), busy(directory))
+        if directory is not None and link is not None:
+            self._shared().holds.inherit(link.ifindex)
 
     def _open(self, name: str, type: str, *, held: bool = False) -> Device:
         if type not in self.types():
@@ -105,6 +131,8 @@ class MachineDevices:
             return self._open_dummy(name, "dummy-internal" if type == "internal" else type)
         if type in _MADE and (fault := name_fault(name)):
             raise DeviceError(fault)
+        if held and type == "system":
+            self._refuse_held(name)
         return _BY_TYPE[type](name, self._shared(), held=held)
 
     def _shared(self) -> Kernel:
@@ -214,7 +242,7 @@ class MachineDevices:
         if self._dummy == "override":
             return
         kernel = self._shared()
-        kernel.holds.forget_others()
+        kernel.holds.forget_others(self._is_held)
         prefix = hidden_prefix(self._run_directory)
         kept = {hidden_name(self._run_directory, name) for name in names}
         for link in kernel.netlink.links():
@@ -224,6 +252,11 @@ class MachineDevices:
                     kernel.netlink.delete(link.ifindex)
                 except NetlinkError:
                     pass  # gone in this moment
+
+    def _is_held(self, index: int) -> bool:
+        with suppress(OSError):
+            return bool(self.holder(index))
+        return False
 
     def commands(self) -> Iterator[Command]:
         """netdev-dummy/*, with ``--enable-dummy`` only."""

@@ -12,7 +12,7 @@ one of them is not the same, it speaks of another device.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ class Holds:
         self._directory = Path(run_directory, DIRECTORY)
         self._place = place()
         self._held: dict[int, dict[str, Any]] = {}
+        self._inherited: set[int] = set()
 
     def take(self, link: Link) -> None:
         """Makes a device ready; one that an earlier process has held already stays as it is.
@@ -51,7 +52,8 @@ class Holds:
         else:
             self._held[link.ifindex] = {"place": self._place, "name": link.name, "features": []}
         record = self._held[link.ifindex]
-        if not link.flags & IFF_PROMISC:
+        if not link.flags & IFF_PROMISC or link.ifindex in self._inherited:
+            self._inherited.discard(link.ifindex)
             try:
                 self._netlink.change(link.ifindex, promiscuous=True)
                 record["promiscuous"] = True
@@ -63,6 +65,11 @@ class Holds:
             ):
                 record["features"].append(feature)
         self._write(link.ifindex)
+
+    def inherit(self, index: int) -> None:
+        """The device that is taken next was held by a switch that does not run any more.  It has made it
+        promiscuous, then, and that is put back by this process; if that one comes back it does so again."""
+        self._inherited.add(index)
 
     def remember(self, link: Link) -> None:
         """Takes care of a device whose packets this process reads.
@@ -107,13 +114,14 @@ class Holds:
         for feature in record["features"]:
             self._ethtool.set_feature(link.name, feature, True)
 
-    def forget_others(self, kept: Iterable[int] = ()) -> None:
-        """Releases what an earlier process has held and this one does not."""
+    def forget_others(self, is_held: Callable[[int], bool] = lambda index: False) -> None:
+        """Releases what an earlier process has held and this one does not, but for what another switch holds
+        now: that stays as it is, and on record."""
         if not self._directory.is_dir():
             return
         for path in self._directory.iterdir():
             index = int(path.name) if path.name.isdecimal() else 0
-            if not index or index in self._held or index in kept:
+            if not index or index in self._held or is_held(index):
                 continue
             if self._read(index) is not None:
                 self.release(index)
