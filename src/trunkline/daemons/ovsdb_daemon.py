@@ -23,7 +23,7 @@ from trunkline.daemons.ovsdb_replication import Replication
 from trunkline.daemons.process import Fatal
 from trunkline.io.files import same_file
 from trunkline.io.loop import Loop
-from trunkline.io.ovsdb_file import DatabaseFile, LockError
+from trunkline.io.ovsdb_file import DatabaseFile, LockError, NowhereError, whole_name
 from trunkline.io.privileges import return_free_memory
 from trunkline.io.streams import Stream
 from trunkline.io.uuids import hashed_uuid, uuid_texts
@@ -118,7 +118,11 @@ class Daemon:
             return self._open_relay(name)
         if not name:
             raise OvsdbError("I/O error", f": open failed ({os.strerror(errno.ENOENT)})")
-        path = os.path.join(os.getcwd(), name)  # as the original: not below the directory of databases
+        try:
+            path = whole_name(name)  # as the original: not below the directory of databases
+        except NowhereError as error:
+            self.env.log.module("util").warn("%s", error.warning)
+            raise
         for file in self.files.values():
             if file.path == path or same_file(file.path, path):
                 raise OvsdbError("ovsdb error", f"{name}: already open")

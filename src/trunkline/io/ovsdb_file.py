@@ -50,6 +50,25 @@ class LockError(OvsdbError):
         self.opened = opened
 
 
+class NowhereError(OvsdbError):
+    """The working directory is gone, so a relative name says nothing.  `warning` is for the log (module
+    util)."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__("I/O error", "could not determine current working directory")
+        self.warning = f"getcwd failed ({error_text(error)})"
+
+
+def whole_name(path: str) -> str:
+    """`path` from the root on.  Raises NowhereError."""
+    if path.startswith("/"):
+        return path
+    try:
+        return os.path.join(os.getcwd(), path)
+    except OSError as error:
+        raise NowhereError(error) from None
+
+
 def io_error(path: str, what: str, number: int | None, *, fatal: bool = False, file: str = "") -> FileError:
     """`file` is given where something could not be written, which is logged."""
     logged = f"{os.path.abspath(file)}: {what}" if file else ""
@@ -130,6 +149,7 @@ def read_file(path: str, name: str = "") -> bytes:
 
     Raises OvsdbError, whose text has `name` for the file when one is given.
     """
+    whole_name(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

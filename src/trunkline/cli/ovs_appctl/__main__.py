@@ -1,3 +1,3 @@
-from trunkline.cli.ovs_appctl import main
+from trunkline.start import ovs_appctl
 
-main()
+ovs_appctl()

@@ -1,3 +1,3 @@
-from trunkline.cli.ovs_ctl import main
+from trunkline.start import ovs_ctl
 
-main()
+ovs_ctl()

@@ -153,7 +153,10 @@ def _path(command: str, word: str) -> str:
         raise Refusal(f"'{command}' reads no standard input: the switch reads the file that is named")
     if command == "del-flows" and "@" in word and not Path(word).exists():
         return word
-    return str(Path(word).absolute())
+    try:
+        return str(Path(word).absolute())
+    except OSError as error:  # this directory is no more
+        raise Refusal(f"{word}: open failed ({error.strerror})") from None
 
 
 def _ask(command: str, arguments: Sequence[str], directories: "Directories", log: "Log") -> str:

@@ -1,3 +1,3 @@
-from trunkline.cli.ovs_dpctl import main
+from trunkline.start import ovs_dpctl
 
-main()
+ovs_dpctl()

@@ -1,3 +1,3 @@
-from trunkline.cli.ovs_ofctl import main
+from trunkline.start import ovs_ofctl
 
-main()
+ovs_ofctl()

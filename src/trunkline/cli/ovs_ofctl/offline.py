@@ -46,7 +46,7 @@ def ofp_parse(tool: Tool, arguments: Sequence[str]) -> int:
             with open(path, "rb") as file:
                 data = file.read()
     except OSError as error:
-        raise Failure(f"{path}: open failed ({error.strerror})") from None
+        raise Failure(f"{path}: open ({error.strerror})") from None
     framer = Framer()
     style = tool.style(1)
     taken = 0

@@ -169,8 +169,6 @@ def main() -> None:
         fail(f"transaction failed ({error})")
     except BrokenPipeError:
         os._exit(1)
-    except KeyboardInterrupt:
-        os._exit(130)
 
 
 def _recorded(options: Found, words: list[str], ways: Ways) -> ExitStack:

@@ -14,6 +14,7 @@ from trunkline.io.ovsdb_file import (
     DatabaseFile,
     Lock,
     LockError,
+    NowhereError,
     check_replaceable,
     create_file,
     followed,
@@ -24,6 +25,7 @@ from trunkline.io.ovsdb_file import (
     replace_file,
     rewrite_file,
     temporary_name,
+    whole_name,
 )
 from trunkline.io.uuids import random_uuid
 from trunkline.ovsdb.atoms import is_id
@@ -120,7 +122,9 @@ def _warn(log: Log, path: str, error: LockError) -> None:
 
 
 def log_unwritten(log: Log, error: OvsdbError) -> None:
-    """Logs that a file could not be written, if that is what went wrong."""
+    """Logs that a file could not be written, or not be found any more, if that is what went wrong."""
+    if isinstance(error, NowhereError):
+        log.module("util").warn("%s", error.warning)
     if isinstance(error, FileError) and error.logged:
         log.module("ovsdb_log").warn("%s", error.logged)
 
@@ -142,6 +146,7 @@ def _first_record(path: str) -> tuple[str, dict[str, Json]]:
 def _create(call: Call) -> int:
     path = call.argument(0, call.database)
     schema = read_schema(call.argument(1, call.schema))
+    whole_name(path)
     held = lock(path, call.log)
     try:
         create_file(path, [schema.to_json()])
@@ -286,6 +291,7 @@ def _transaction(call: Call, write: bool) -> int:
         params = _params(text)
         print(dumps(_execute(call, database, params, path), sort_keys=True))
         return 0
+    whole_name(path)
     resolve(path, call.log)
     try:
         file = DatabaseFile.open(path)

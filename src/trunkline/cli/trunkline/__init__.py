@@ -34,11 +34,7 @@ def help_text() -> str:
 
 def main() -> None:
     standard_streams.prepare()
-    try:
-        status = run(sys.argv[1:])
-    except KeyboardInterrupt:
-        status = 130
-    sys.exit(status)
+    sys.exit(run(sys.argv[1:]))
 
 
 def run(argv: Sequence[str]) -> int:

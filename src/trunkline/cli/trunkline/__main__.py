@@ -1,3 +1,3 @@
-from trunkline.cli.trunkline import main
+from trunkline.start import trunkline
 
-main()
+trunkline()

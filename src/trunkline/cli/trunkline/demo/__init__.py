@@ -20,6 +20,7 @@ from trunkline.base.options import Option, OptionError, parse_options
 from trunkline.cli.trunkline.demo.screen import Lines, Screen
 from trunkline.cli.trunkline.demo.stage import NamespaceStage, Stage, StageError
 from trunkline.cli.trunkline.demo.story import PAIRS, STEPS, Step, reaches
+from trunkline.io.alarm import hold_signals
 
 _INSIDE = "TRUNKLINE_DEMO_INSIDE"
 _OPTIONS = (Option("simulated"), Option("plain"), Option("pace", "required"), Option("help", short="h"))
@@ -112,7 +113,7 @@ def _enter_namespaces(argv: Sequence[str]) -> str:
         except OSError as error:
             return _SIMULATED.format(f"unshare cannot be run: {error.strerror}")
         if tried.returncode == 0:
-            again = [*command, sys.executable, "-m", "trunkline.cli.trunkline", "demo", *argv]
+            again = [*command, sys.executable, "-Pm", "trunkline", "demo", *argv]
             os.execvpe("unshare", again, {**os.environ, _INSIDE: said})
         reason = tried.stderr.strip().rpartition(": ")[2]
     return _SIMULATED.format(f"namespaces are forbidden here ({reason})")
@@ -139,6 +140,8 @@ async def _play_until_signal(screen: Screen, stage: Stage, said: str, pace: floa
         return await task
     except asyncio.CancelledError:
         return 128 + caught[0] if caught else 1
+    finally:
+        hold_signals()  # the terminal is put back, and then it ends
 
 
 async def _play(screen: Screen, stage: Stage, said: str, pace: float) -> int:

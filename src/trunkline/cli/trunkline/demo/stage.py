@@ -126,9 +126,7 @@ class NamespaceStage:
     async def _start_switch(self) -> None:
         log = self._directory / "up.log"
         with log.open("wb") as output:
-            child = await self._child(
-                sys.executable, "-m", "trunkline.cli.trunkline", "up", output=output.fileno()
-            )
+            child = await self._child(sys.executable, "-Pm", "trunkline", "up", output=output.fileno())
         socket = self._directory / "db.sock"
         for _ in range(200):
             if socket.exists():
