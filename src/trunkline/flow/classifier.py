@@ -141,31 +141,30 @@ class _Subtable(Generic[E]):
         if self.first.widen():
             self.widened.append(self)
 
-    def miss(self, masked: int) -> int:
-        """The bits that prove that a masked key is not there, where no proof is known by the first window."""
+    def miss(self, masked: int, known: int | None) -> int:
+        """The bits that prove that a masked key is not there; `known` is what the first window says of it."""
         if self.fresh:
             self._sort()
-        whole = self.whole
-        if whole.proved and (whole.proved is not whole.known or whole is not self.first):
-            proof = whole.proved.get(masked)
-            if proof is not None:
-                return proof
-        for part in self.orders:
+        orders = self.orders
+        if known is not None and orders:  # 0: the first part of the key is here, and proves nothing
+            orders = orders[1:]
+        for part in orders:
             if part.waiting:
                 part.settle()
             cut = masked & part.mask
-            proof = part.proved.get(cut) if part.proved is not part.known or part is not self.first else None
+            proof = part.proved.get(cut)
             if proof is None:
                 proof = 0 if cut in part.count else part.proof(cut)
                 if not proof:
                     part.remember(part.proved, cut, 0)
             if proof:
-                if part is not self.first:  # else it is found by its window the next time
-                    whole.remember(whole.proved, masked, proof)
                 return proof
+        whole = self.whole
         if whole.waiting:
             whole.settle()
-        return whole.proof(masked)
+        if whole is self.first and whole.proved is whole.known:  # the first window was all of it
+            return whole.proof(masked)
+        return whole.proved.get(masked) or whole.proof(masked)
 
 
 _Step = tuple[
@@ -173,8 +172,8 @@ _Step = tuple[
     int,  # mask
     Callable[[int], E | None],  # its rule by masked key
     int,  # the window of the first proof of a miss
-    Callable[[int], int | None],  # a remembered proof by that window
-    Callable[[int], int],  # the bits that prove that a masked key is not there
+    Callable[[int], int | None],  # a remembered proof by that window; 0: none, for rules have those bits
+    Callable[[int, int | None], int],  # the bits that prove that a masked key is not there
 ]
 
 
@@ -196,6 +195,7 @@ class Classifier(Generic[E]):
         "_again",
         "_decided",
         "_grain",
+        "_only",
         "_plan",
         "_read",
         "_subtables",
@@ -212,6 +212,7 @@ class Classifier(Generic[E]):
         self._version = -1  # in which it was decided so
         self._again = 0  # lookups that had been decided before
         self._read = 0  # the bits that any rule reads, where it is worth while to remember what they decide
+        self._only: tuple[int, Callable[[int], E | None]] | None = None  # where all rules have one mask
         self._plan: list[_Step[E]] = []  # by falling priority
         self._tops: list[int] = []  # of the plan's steps, with the sign turned: they rise
         self._widened: list[_Subtable[E]] = []
@@ -296,6 +297,11 @@ class Classifier(Generic[E]):
         bits = -1
         if version != self._version:
             self._forget(version)
+        elif self._only is not None:
+            mask, get = self._only
+            rule = get(key & mask)
+            if rule is not None and rule.added <= version < rule.removed:
+                return rule, mask
         elif self._read:
             bits = key & self._read
             decided = self._decided.get(bits)
@@ -309,10 +315,14 @@ class Classifier(Generic[E]):
         for top, mask, get, window, known, miss in self._plan:
             if top <= floor:
                 break
+            proof = known(key & window)  # first, for most subtables that are asked have no rule
+            if proof:
+                looked |= proof
+                continue
             masked = key & mask
             rule = get(masked)
             if rule is None:
-                looked |= known(masked & window) or miss(masked)
+                looked |= miss(masked, proof)
                 continue
             looked = looked | mask if looked else mask
             while not rule.added <= version < rule.removed:
@@ -340,7 +350,13 @@ class Classifier(Generic[E]):
         self._decided.clear()
         self._version = version
         self._read = self._again = 0
-        if len(self._plan) > 1 and not self.soft:
+        self._only = None
+        if self.soft:
+            return
+        if len(self._plan) == 1:
+            _, mask, get, *_ = self._plan[0]
+            self._only = mask, get
+        elif self._plan:
             for mask in self._subtables:
                 self._read |= mask
 
@@ -370,10 +386,14 @@ class Classifier(Generic[E]):
         for top, mask, get, window, known, miss in self._plan:
             if top <= floor:
                 break
+            proof = known(key & window)
+            if proof:
+                looked |= proof
+                continue
             masked = key & mask
             rule = get(masked)
             if rule is None:
-                looked |= known(masked & window) or miss(masked)
+                looked |= miss(masked, proof)
                 continue
             looked |= mask
             while rule is not None and rule.priority > floor:
