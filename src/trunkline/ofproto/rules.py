@@ -9,7 +9,7 @@ needs it.  A change is written to the fabric's journal, and is visible in the ve
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from trunkline.flow.classifier import FOREVER, Classifier, Entry
 from trunkline.flow.classifier import Conjunction as Clause
@@ -56,6 +56,28 @@ class Counters:
         self.name: int | None = None
         self.changed: list[Counters] | None = None
         self.place = -1
+
+
+class Ahead(NamedTuple):
+    """What a rule comes to that only writes pipeline fields and then leads to a later table of its bridge:
+    the bits of the key that stay (0: all), what the others become, the table; and whether it is a miss of
+    that table if it has no rule for the packet."""
+
+    keep: int
+    value: int
+    table: int
+    misses: bool
+
+
+class Program(NamedTuple):
+    """What a rule does, ready to be done: whose counts a packet makes, and its actions as steps.
+
+    `ahead` says the same as `steps`, where that is possible.
+    """
+
+    counted: "tuple[TableCounters, Counters]"
+    ahead: Ahead | None
+    steps: tuple[tuple[Callable[..., Any], Any, Any], ...]
 
 
 class Rule(Entry):
@@ -122,7 +144,7 @@ class Rule(Entry):
         self.added = 0
         self.removed = FOREVER
         self.next: Rule | None = None
-        self.ops: tuple[tuple[Callable[..., Any], Any, Any], ...] | None = None
+        self.ops: Program | None = None
 
     @property
     def match(self) -> Match:

@@ -15,6 +15,7 @@ from trunkline.flow import key as layout
 from trunkline.model.openflow import (
     OFPC_FRAG_DROP,
     OFPC_FRAG_NORMAL,
+    OFPP_IN_PORT,
     OFPR_IMPLICIT_MISS,
     OFPR_NO_MATCH,
     OFPR_PACKET_OUT,
@@ -23,7 +24,7 @@ from trunkline.model.openflow import (
 )
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import bridge_token
-from trunkline.ofproto.rules import TABLES, FlowTables, Rule
+from trunkline.ofproto.rules import TABLES, Ahead, FlowTables, Program, Rule
 from trunkline.ofproto.tunnel_options import FIELDS
 from trunkline.openflow.actions import Action
 from trunkline.translate.action_set import UNSET, end, mark
@@ -31,6 +32,7 @@ from trunkline.translate.commit import flat
 from trunkline.translate.compile import Step, compile_actions
 from trunkline.translate.controller import ALL_OF_IT, output_controller, output_miss, punt
 from trunkline.translate.explain import rule_text
+from trunkline.translate.fields import load
 from trunkline.translate.frozen import Frozen, thaw
 from trunkline.translate.output import goto, goto_onward, onward, receive, resubmit
 from trunkline.translate.result import (
@@ -43,8 +45,8 @@ from trunkline.translate.result import (
     Result,
     Visited,
 )
-from trunkline.translate.run import ONWARD, run, stopped
-from trunkline.translate.walk import EVERY, FRAGMENT, Walk
+from trunkline.translate.run import CURRENT_TABLE, ONWARD, run, stopped
+from trunkline.translate.walk import EVERY, FRAGMENT, MAX_DEPTH, MAX_LOOKUPS, Walk
 
 _ALL_BUT_SET: Final = EVERY & ~layout.MASK["actset_output"]
 _PORTS: Final = layout.bits("tp_src", "tp_dst")
@@ -185,34 +187,28 @@ def visit(x: Walk, table: int, key: int) -> None:
 
     A rule that ends in another table (`onward`) makes another turn of the loop: a call for each table, with
     what calls save and put back, would make a translation a tenth dearer.  For the same reason the steps of a
-    rule are done here, as `run` does them.
+    rule are done here, as `run` does them, and `_straight` goes through tables whose rules do no more than
+    lead to a later one.
     """
     depth, first = x.depth, None
-    bridge, explained = x.bridge, x.why is not None
-    name, flows = bridge.name, bridge.flows.tables
-    tables, counters, version = flows.tables, flows.counters, flows.version
-    effects, looked_up = x.effects, x.looked_up
     while True:
-        x.lookups += 1
-        if x.fragment and key & FRAGMENT:
-            x.reads.append(bridge_token(name))
-            if bridge.fragments == OFPC_FRAG_DROP:
-                _drop_fragment(x, table)
-                break
-            if bridge.fragments == OFPC_FRAG_NORMAL:
-                key &= ~_PORTS  # only a reassembled packet would have them
-        rules = tables.get(table)
-        rule, looked = rules.lookup(key, version) if rules is not None else _NO_RULES
-        looked_up.append((name, table, key, looked))
-        if looked:
-            x.wild |= looked & x.fresh
-        x.table, x.rule = table, rule
-        if rule is None or explained:
+        if x.why is None and not x.fragment and x.depth < MAX_DEPTH and x.lookups < _FAR:
+            table, key, begin = _straight(x, table, key)
+            if first is None:
+                first = begin
+        else:
+            if x.fragment and key & FRAGMENT:
+                seen = _as_fragment(x, table, key)
+                if seen is None:
+                    break
+                key = seen
+            _look_up(x, table, key)
+        rule = x.rule
+        if rule is None or x.why is not None:
             _slowly(x, table, key, rule)
             break
         x.cookie = rule.cookie
-        effects += counters.get(table) or flows.count(table), rule.counters
-        steps = iter(_steps(rule, flows) if rule.ops is None else rule.ops)
+        steps = iter(rule.ops.steps)
         for function, one, other in steps:
             if result := function(x, one, other):
                 break
@@ -232,7 +228,76 @@ def visit(x: Walk, table: int, key: int) -> None:
         x.table, x.rule, x.cookie = first
 
 
+_FAR: Final = MAX_LOOKUPS - TABLES
+"""Lookups after which the limit might be met on a straight way."""
+
+
+def _straight(x: Walk, table: int, key: int) -> tuple[int, int, tuple[int, Rule, int] | None]:
+    """Looks the packet up from `table` on, as long as rules do no more than lead `Ahead`.
+
+    Afterwards `x.rule` is the first that does something else, or None.  Returns the table and the key of its
+    lookup, and the place that the walk has left: table, rule and cookie.  Nobody sees the walk meanwhile, so
+    that it is in local variables; tables are passed once at most, so that no limit is met.
+    """
+    bridge = x.bridge
+    name, flows = bridge.name, bridge.flows.tables
+    tables, version = flows.tables, flows.version
+    effects, looked_up = x.effects, x.looked_up
+    x.lookups -= len(looked_up)
+    wild, now, begin = 0, x.key, None
+    while True:
+        rules = tables.get(table)
+        rule, looked = rules.lookup(key, version) if rules is not None else _NO_RULES
+        looked_up.append((name, table, key, looked))
+        wild |= looked
+        if rule is None:
+            break
+        counted, ahead, _ = rule.ops or _compiled(rule, flows)
+        effects += counted
+        if ahead is None:
+            break
+        if begin is None:
+            begin = table, rule, rule.cookie
+        keep, value, table, misses = ahead
+        if keep:
+            now = now & keep | value
+        key = now
+    x.lookups += len(looked_up)
+    x.wild |= wild & x.fresh
+    x.table, x.rule = table, rule
+    if begin is not None:
+        x.key = now
+        x.misses = misses
+    return table, key, begin
+
+
 _NO_RULES: Final = (None, 0)
+
+
+def _look_up(x: Walk, table: int, key: int) -> None:
+    """A lookup by itself: of packets that are fragments, of walks that are explained, or have come far."""
+    bridge = x.bridge
+    flows = bridge.flows.tables
+    rules = flows.tables.get(table)
+    rule, looked = rules.lookup(key, flows.version) if rules is not None else _NO_RULES
+    x.lookups += 1
+    x.looked_up.append((bridge.name, table, key, looked))
+    x.wild |= looked & x.fresh
+    x.table, x.rule = table, rule
+    if rule is not None:
+        x.effects += (rule.ops or _compiled(rule, flows)).counted
+
+
+def _as_fragment(x: Walk, table: int, key: int) -> int | None:
+    """The key by which a fragment is looked up; None: it is dropped."""
+    x.reads.append(bridge_token(x.bridge.name))
+    if x.bridge.fragments == OFPC_FRAG_DROP:
+        x.lookups += 1
+        _drop_fragment(x, table)
+        return None
+    if x.bridge.fragments == OFPC_FRAG_NORMAL:
+        return key & ~_PORTS  # only a reassembled packet would have them
+    return key
 
 
 def _slowly(x: Walk, table: int, key: int, rule: Rule | None) -> None:
@@ -248,9 +313,8 @@ def _slowly(x: Walk, table: int, key: int, rule: Rule | None) -> None:
     x.why = node.children
     if rule is not None:
         x.cookie = rule.cookie
-        flows = x.bridge.flows.tables
-        x.effects += flows.count(table), rule.counters
-        run(x, _steps(rule, flows) if rule.ops is None else rule.ops, rule.actions)
+        assert rule.ops is not None  # `_look_up` has seen to it
+        run(x, rule.ops.steps, rule.actions)
     else:
         _miss(x, table, key)
         x.why.append(Node(ACTION, "drop"))
@@ -283,20 +347,39 @@ def _miss(x: Walk, table: int, key: int) -> None:
         visit(x, table + 1, key)
 
 
-def _steps(rule: Rule, flows: FlowTables) -> tuple[Step, ...]:
-    """The rule's steps, for the first translation that meets it; from then on its counters are kept, too."""
+def _compiled(rule: Rule, flows: FlowTables) -> Program:
+    """Compiles the rule, for the first translation that meets it; from then on its counters are kept, too."""
     counters = rule.counters
     if counters.name is None:
         counters.name, counters.changed = rule.name(), flows.changed
     steps = compile_actions(rule.actions)
     if not rule.priority and not rule.mask:  # the flow for packets that no other matches
         steps = tuple((output_miss, a, b) if do is output_controller else (do, a, b) for do, a, b in steps)
+    ahead = None
     if steps and steps[-1][0] in _ONWARD:
+        ahead = _ahead(steps, rule.table)
         function, first, second = steps[-1]
         steps = *steps[:-1], (_ONWARD[function], first, second)
-    rule.ops = steps
-    return steps
+    program = rule.ops = Program((flows.count(rule.table), counters), ahead, steps)
+    return program
 
 
 _ONWARD: Final[dict[Callable[..., Any], Callable[..., Any]]] = {resubmit: onward, goto: goto_onward}
 """What ends a rule in another table, and how it does so without a call."""
+
+
+def _ahead(steps: tuple[Step, ...], table: int) -> Ahead | None:
+    """What the steps of a rule in this table, the last of which leads to a table, come to; None: more."""
+    *loads, (function, port, following) = steps
+    if function is goto:
+        following = port
+    elif port != OFPP_IN_PORT:
+        return None
+    if not table < following < CURRENT_TABLE or any(do is not load for do, _, _ in loads):
+        return None
+    keep, value = 0, 0
+    if loads:
+        _, keep, value = loads[0]
+        for _, kept, written in loads[1:]:
+            keep, value = keep & kept, value & kept | written
+    return Ahead(keep, value, following, function is goto)
