@@ -4,7 +4,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -152,3 +152,84 @@ def test_counters_are_the_switchs(host: Host) -> None:
             break
         assert time.monotonic() < deadline, "\n".join(f"{name}: {text}" for name, text in found.items())
         time.sleep(0.1)
+
+
+# ---- in band: addresses for the local port, and neighbours by which controllers are reached
+
+ADDRESSES = (
+    ("local_ip=10.1.0.77", "10.1.0.77/8", ""),
+    ("local_netmask=255.255.255.0", "10.1.0.77/24", ""),
+    ("local_gateway=10.1.0.1", "10.1.0.77/24", "10.1.0.1"),
+    ("local_ip=10.1.0.78", "10.1.0.78/24", "10.1.0.1"),
+    ("local_ip=192.168.5.1 local_netmask=[] local_gateway=[]", "192.168.5.1/24", ""),
+    ("local_ip=172.16.5.1 connection_mode=out-of-band", "172.16.5.1/16", ""),
+    ("local_ip=nonsense", "172.16.5.1/16", ""),
+    ("local_ip=10.5.0.1 local_netmask=255.0.255.0", "10.5.0.1/8", ""),
+    ("local_ip=10.5.0.2 local_netmask=bad type=service", "10.5.0.2/8", ""),
+    ("local_ip=10.5.0.1 local_netmask=255.255.0.0 local_gateway=99.9.9.9", "10.5.0.1/16", ""),
+    ("local_ip=224.0.0.5", "10.5.0.1/16", ""),
+    ("local_ip=10.6.0.1 local_gateway=10.6.0.9", "10.6.0.1/16", "10.6.0.9"),
+    ("local_ip=[]", "10.6.0.1/16", "10.6.0.9"),
+)
+
+
+def test_the_local_port_has_the_address_of_its_controller(host: Host) -> None:
+    host.vsctl("set-controller", "br0", "tcp:10.1.0.5:6653")
+    for settings, address, gateway in ADDRESSES:
+        host.vsctl("set", "controller", "br0", *settings.split())
+        agree(
+            lambda: (
+                re.findall(r"inet (\S+)", host.namespace("ip", "-4", "addr", "show", "dev", "br0")),
+                re.findall(r"default via (\S+) dev br0", host.namespace("ip", "route")),
+                "UP" in host.namespace("ip", "link", "show", "br0").split(">")[0],
+            ),
+            ([address], [gateway] if gateway else [], True),
+        )
+    log = (host.directory / "ovs-vswitchd.log").read_text()
+    assert "|bridge|INFO|bridge br0: configured IP address 10.1.0.77, netmask 255.255.255.0\n" in log
+    assert "|bridge|INFO|bridge br0: configured gateway 10.6.0.9\n" in log
+
+
+def test_hidden_flows_name_the_neighbours_by_which_controllers_are_reached(host: Host) -> None:
+    host.vsctl("set", "bridge", "br0", "fail_mode=secure", "other_config:hwaddr=aa:55:aa:55:00:01")
+    device(host, "set", "br0", "up")
+    device(host, "add", "va", "type", "veth", "peer", "name", "vb")
+    device(host, "set", "va", "up")
+    device(host, "set", "vb", "up")
+    host.namespace("ip", "addr", "add", "10.1.0.1/24", "dev", "br0")
+    host.namespace("ip", "addr", "add", "192.168.7.1/24", "dev", "va")
+    host.namespace("ip", "route", "add", "10.9.0.0/16", "via", "192.168.7.9")
+
+    def neighbour(address: str, mac: str, port: str) -> None:
+        words = ("replace", address, "lladdr", mac, "dev", port, "nud", "permanent")
+        host.namespace("ip", "neigh", *words)
+
+    neighbour("10.1.0.5", "50:54:00:00:00:05", "br0")
+    host.vsctl(
+        "set-controller", "br0", "tcp:10.1.0.5:6653", "tcp:10.9.0.5", "tcp:10.9.0.6", "tcp:127.0.0.1:1"
+    )
+    agree(lambda: flows_of_hops(host), flows_to("50:54:00:00:00:05"))
+    neighbour("192.168.7.9", "50:54:00:00:00:09", "va")  # a gateway, and not behind the bridge at all
+    agree(lambda: flows_of_hops(host), flows_to("50:54:00:00:00:05", "50:54:00:00:00:09"))
+    host.vsctl("set-controller", "br0", "tcp:10.9.0.6")
+    agree(lambda: flows_of_hops(host), flows_to("50:54:00:00:00:09"))
+    host.vsctl("set", "bridge", "br0", "other_config:disable-in-band=true")
+    agree(lambda: flows_of_hops(host), [])
+
+
+def flows_of_hops(host: Host) -> list[str]:
+    shown = host.run("ovs-appctl", "bridge/dump-flows", "br0")
+    return sorted(re.findall(r"priority=18000[34],.*", shown))
+
+
+def flows_to(*macs: str) -> list[str]:
+    to = [f"priority=180003,arp,dl_dst={mac},arp_op=2,actions=NORMAL" for mac in macs]
+    return to + [f"priority=180004,arp,dl_src={mac},arp_op=1,actions=NORMAL" for mac in macs]
+
+
+def agree(shown: Callable[[], object], wanted: object) -> None:
+    """Sooner or later: both switches ask for neighbours once a second while some are not known."""
+    deadline = time.monotonic() + 40
+    while (seen := shown()) != wanted:
+        assert time.monotonic() < deadline, (seen, wanted)
+        time.sleep(0.05)

@@ -54,6 +54,14 @@ def busy(directory: str) -> str:
     return f"Device or resource busy: it is a port of the switch of {directory}"
 
 
+class NextHop(NamedTuple):
+    """The neighbour that a packet goes to first: `mac` is 0 while it is not known.  `local`: there is
+    none, for the address is the host's own."""
+
+    mac: int = 0
+    local: bool = False
+
+
 class Features(NamedTuple):
     """What OpenFlow says of a link: OFPPF_* bits as 1.1 numbers them, and the highest speed in kb/s."""
 
@@ -120,6 +128,14 @@ class Device(Protocol):
     def set_admin_state(self, up: bool) -> None:
         """Raises DeviceError."""
 
+    def set_address(self, address: int, length: int) -> None:
+        """Gives the device an IPv4 address in place of the first it has, with a prefix of so many bits, and
+        sets it up.  Raises DeviceError."""
+
+    def add_gateway(self, gateway: int) -> None:
+        """A default route of the host by this device; that it is there already is no error.  Raises
+        DeviceError."""
+
     def close(self, *, remove: bool) -> None:
         """Lets go of the device and puts back what was changed on it.
 
@@ -166,6 +182,9 @@ class Devices(Protocol):
 
     def link_up(self, name: str) -> bool | None:
         """Whether a device that need not be the switch's has a carrier; None: it is not known."""
+
+    def next_hop(self, address: int) -> NextHop | None:
+        """By whom the host reaches an IPv4 address; None: there is no route."""
 
     def open(self, name: str, type: str, options: Mapping[str, str]) -> Device:
         """Raises DeviceError."""

@@ -201,16 +201,28 @@ class PortPart:
         return self.row is not None and len(self.row.interfaces) > 1
 
 
+class LocalAddress(NamedTuple):
+    """What a local port is to have: an IPv4 address, the length of its prefix, and a gateway or None."""
+
+    address: int
+    length: int
+    gateway: int | None = None
+
+
 class BridgePart:
     __slots__ = (
+        "addressed",
         "bridge",
         "burnt_in",
         "controllers",
         "fresh",
+        "hops",
         "internals",
         "lane",
+        "local_address",
         "local_mac",
         "logged_id",
+        "looked_for",
         "mtu_lost",
         "mtus",
         "name",
@@ -243,6 +255,10 @@ class BridgePart:
         self.local_mac = 0  # of the local port as it came first
         self.controllers: Mapping[Uuid, ControllerSettings] = {}  # by row
         self.remotes: frozenset[Remote] = frozenset()  # who is to be reached in band
+        self.hops: frozenset[int] = frozenset()  # the MACs by way of which (in_band.py)
+        self.looked_for: frozenset[Remote] = frozenset()  # the remotes whose hops these are
+        self.local_address: LocalAddress | None = None  # what the local port is to have
+        self.addressed: tuple[LocalAddress, Device] | None = None  # what has been given to which device
         self.spare_mac = 0  # made up, for want of any other
         self.logged_id: int | None = None  # the datapath id that the log knows
         self.written: dict[str, Any] = {}

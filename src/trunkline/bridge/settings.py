@@ -114,9 +114,14 @@ def datapath_id(config: Mapping[str, str], mac: int) -> int:
 
 
 def bridge_config(
-    row: Row, mac: int, fail_mode: str, has_controllers: bool, remotes: frozenset[Remote] = frozenset()
+    row: Row,
+    mac: int,
+    fail_mode: str,
+    has_controllers: bool,
+    remotes: frozenset[Remote] = frozenset(),
+    hops: frozenset[int] = frozenset(),
 ) -> BridgeConfig:
-    """`remotes`: who is to be reached in band."""
+    """`remotes`: who is to be reached in band, by way of neighbours with the MACs `hops`."""
     config: Mapping[str, str] = row.other_config
     versions = frozenset(_WIRE_VERSIONS[name] for name in row.protocols if name in _WIRE_VERSIONS)
     described: dict[str, Any] = {}
@@ -134,7 +139,7 @@ def bridge_config(
         _limited(config, "mac-table-size", 8192, 10, 1_000_000),
         vlan_bits(row.flood_vlans),
         flag(config, "forward-bpdu"),
-        in_band=InBand(remotes, mac if remotes else 0, _in_band_queue(config)),
+        in_band=InBand(remotes, mac if remotes else 0, _in_band_queue(config), hops),
         multicast=_snooping(config) if row.mcast_snooping_enable else None,
         queue_size=_queue_size(config),
         **described,

@@ -11,6 +11,7 @@ from typing import Final
 from trunkline.base.addresses import parse_mac
 from trunkline.base.log import Log
 from trunkline.bridge.devices import Device, DeviceError
+from trunkline.bridge.in_band import give_address
 from trunkline.bridge.parts import BridgePart, InterfacePart
 from trunkline.bridge.settings import bridge_config, is_burnt_in, usable_mac
 from trunkline.ofproto.bridge import BridgeConfig
@@ -113,6 +114,8 @@ class Settling:
                 self.change_device(internal, lambda device: device.set_mtu(mtu), self._no_mtu)
         part.fresh.clear()
         part.settled = (mac, mtu)
+        if (local := part.internals.get(part.name)) is not None:
+            give_address(part, local, self._log)
 
     def configure(self, part: BridgePart) -> None:
         """Tells the bridge its settings, if they have changed."""
@@ -199,7 +202,7 @@ def bridge_mac(part: BridgePart) -> int:
 def current_config(part: BridgePart) -> BridgeConfig:
     mode = part.row.fail_mode or "standalone"
     led = any(not controller.service for controller in part.controllers.values())
-    return bridge_config(part.row, bridge_mac(part), mode, led, part.remotes)
+    return bridge_config(part.row, bridge_mac(part), mode, led, part.remotes, part.hops)
 
 
 def openflow_port(part: InterfacePart) -> OfPort:

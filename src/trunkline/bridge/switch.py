@@ -26,6 +26,7 @@ from trunkline.base.log import Log
 from trunkline.bridge.controllers import controllers_of, remotes_in_band
 from trunkline.bridge.devices import Devices
 from trunkline.bridge.flow_tables import FlowTableRows
+from trunkline.bridge.in_band import NextHops, local_address
 from trunkline.bridge.interfaces import Interfaces
 from trunkline.bridge.lanes import Lanes, MakeLane
 from trunkline.bridge.numbers import Numbers
@@ -90,6 +91,8 @@ class Switch:
         self._lanes = Lanes(make_lane, drop_lane, clock)
         self.unwritten: set[Uuid] = set()  # interfaces whose status may differ from what was written
         self._settling = Settling(log, self.unwritten)
+        self._hops = NextHops(devices.next_hop, log)
+        self.next_hop_timer = self._hops.next_timer
         self.tunnels = TunnelInterfaces(devices, shared or Shared(), log)
         self.interfaces = Interfaces(
             devices,
@@ -143,6 +146,7 @@ class Switch:
         self._add_interfaces()
         self._set_ports()
         self._settling.settle()
+        self.look_at_next_hops()
         self._lanes.drop_unused()
         self._timeout_policies.apply(replica, self._routes.root, self._lanes.all)
 
@@ -361,16 +365,19 @@ class Switch:
         self._surroundings.set_controllers(bridge.bridge, controllers.values())
         return bridge
 
-    def _find_controllers(self, row: Row) -> Mapping[Uuid, ControllerSettings]:
+    def _controller_rows(self, row: Row) -> list[Row]:
         rows = (self._replica.row("Controller", uuid) for uuid in row.controller)
-        there = [one for one in rows if one is not None]
-        return controllers_of(row.name, there, self._run_directory, self._whole_log)
+        return [one for one in rows if one is not None]
+
+    def _find_controllers(self, row: Row) -> Mapping[Uuid, ControllerSettings]:
+        return controllers_of(row.name, self._controller_rows(row), self._run_directory, self._whole_log)
 
     def _find_remotes(self, bridge: BridgePart) -> None:
         root = self._routes.root
         rows = (self._replica.row("Manager", uuid) for uuid in (root.manager_options if root else ()))
         managers = [one for one in rows if one is not None]
         bridge.remotes = remotes_in_band(bridge.row, bridge.controllers.values(), managers)
+        bridge.local_address = local_address(self._controller_rows(bridge.row))
 
     def _look_at_managers(self) -> None:
         """They are reached in band, too."""
@@ -520,6 +527,11 @@ class Switch:
         """The host's routes, and the addresses of its devices, as they are now."""
         if self.tunnels.host_changed(routes, addresses):
             self.interfaces.routes_changed()
+
+    def look_at_next_hops(self) -> None:
+        """By which neighbours remotes are reached in band; to be called when `next_hop_timer` is due."""
+        for bridge in self._hops.look(self.bridges.values(), self._clock.monotonic()):
+            self._settling.configure(bridge)
 
     # ---- for the OpenFlow side (ofproto/fabric.py, Host)
 

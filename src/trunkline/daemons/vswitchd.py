@@ -244,6 +244,8 @@ class Switchd:
         """Lets every datapath do what is due, sends what waits, and sees to it that this happens again."""
         now = self.env.clock.monotonic()
         self.shared.expire(now)
+        if (due := self.switch.next_hop_timer()) is not None and due <= now:
+            self.switch.look_at_next_hops()
         for datapath in self.datapaths.values():
             datapath.run(now, _SLICE)
         self._send()
@@ -269,7 +271,7 @@ class Switchd:
             self._wake = None
         now = self.env.clock.monotonic()
         timers = [datapath.next_timer() for datapath in self.datapaths.values()]
-        timers.append(self.shared.neighbours.next_expiry())
+        timers += [self.shared.neighbours.next_expiry(), self.switch.next_hop_timer()]
         timers += [
             bridge.clients.next_timer(now)
             for datapath in self.datapaths.values()

@@ -33,7 +33,6 @@ _H, _R, _D = State.HONOURED, State.REPORTED, State.DATA
 _Y, _N, _E = State.NOT_YET, State.NOT_HERE, State.NOT_REPORTED
 _DPDK = "there is no DPDK datapath; packets go through the kernel's devices"
 _THREADS = "the switch has no handler or revalidator threads to count"
-_LOCAL_IP = "the local port has the addresses that the host gives it"
 _BOND = "a port of several interfaces stays down, and forwards nothing"
 
 SETTINGS: Final = (
@@ -172,8 +171,8 @@ SETTINGS: Final = (
     Settings("Mirror", _D, "external_ids"),
     Settings("Mirror", _E, "statistics:tx_packets statistics:tx_bytes"),
     Settings("Controller", _H, "type target max_backoff inactivity_probe enable_async_messages "
-             "controller_rate_limit controller_burst_limit controller_queue_size other_config:dscp connection_mode"),
-    Settings("Controller", _Y, "local_ip local_netmask local_gateway", _LOCAL_IP),
+             "controller_rate_limit controller_burst_limit controller_queue_size other_config:dscp connection_mode "
+             "local_ip local_netmask local_gateway"),
     Settings("Controller", _D, "external_ids other_config"),
     Settings("Controller", _R, "is_connected status:last_error status:state status:packet-in-TYPE-bypassed "
              "status:packet-in-TYPE-queued status:packet-in-TYPE-dropped status:packet-in-TYPE-backlog role "

@@ -6,8 +6,8 @@ can give, which let pass what the connection needs: DHCP and ARP of the local po
 and TCP between that address and port and anybody, for the next switch on the way has the same need
 (ovs-vswitchd.conf.db(5), Controller:connection_mode).  The same goes for the managers of the database.
 
-Of switches and gateways on the way only addresses are known here, not their MACs: the two flows that the
-original makes for the next hop's MAC, once it knows it, are not made.
+The next hop towards a remote (a gateway, or the remote itself) has a MAC of its own, and what it asks and is
+answered by ARP must pass, too.  Which MACs these are the host knows (bridge/in_band.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +20,7 @@ from trunkline.model import openflow as of
 from trunkline.openflow import actions as a
 
 _DHCP, _ARP_TO_LOCAL, _ARP_FROM_LOCAL = 180000, 180001, 180002
+_ARP_TO_HOP, _ARP_FROM_HOP = 180003, 180004
 _ARP_TO_REMOTE, _ARP_FROM_REMOTE, _TO_REMOTE, _FROM_REMOTE = 180005, 180006, 180007, 180008
 _IPV4, _ARP, _TCP, _UDP = 0x0800, 0x0806, 6, 17
 _REQUEST, _REPLY = 1, 2
@@ -29,11 +30,15 @@ Flow = tuple[int, Match]
 
 
 class InBand(NamedTuple):
-    """Who is to be reached through a bridge whose local port has `mac`; by way of `queue`, if not None."""
+    """Who is to be reached through a bridge whose local port has `mac`; by way of `queue`, if not None.
+
+    `hops`: the MACs of the neighbours by which the host reaches the remotes.
+    """
 
     remotes: frozenset[Remote] = frozenset()
     mac: int = 0
     queue: int | None = None
+    hops: frozenset[int] = frozenset()
 
     def flows(self) -> Mapping[Flow, tuple[a.Action, ...]]:
         """The flows, by priority and match; none without remotes."""
@@ -41,7 +46,9 @@ class InBand(NamedTuple):
             return {}
         normal = (a.Output(of.OFPP_NORMAL),)
         actions = normal if self.queue is None else (a.SetQueue(self.queue), *normal)
-        return dict.fromkeys([*_of_local(self.mac), *_of_remotes(self.remotes)], actions)
+        return dict.fromkeys(
+            [*_of_local(self.mac), *_of_hops(self.hops), *_of_remotes(self.remotes)], actions
+        )
 
 
 def _of_local(mac: int) -> Iterator[Flow]:
@@ -49,6 +56,12 @@ def _of_local(mac: int) -> Iterator[Flow]:
     yield _DHCP, dhcp
     yield _ARP_TO_LOCAL, match(dl_dst=mac, dl_type=_ARP, arp_op=_REPLY)
     yield _ARP_FROM_LOCAL, match(dl_src=mac, dl_type=_ARP, arp_op=_REQUEST)
+
+
+def _of_hops(hops: Iterable[int]) -> Iterator[Flow]:
+    for mac in sorted(hops):
+        yield _ARP_TO_HOP, match(dl_dst=mac, dl_type=_ARP, arp_op=_REPLY)
+        yield _ARP_FROM_HOP, match(dl_src=mac, dl_type=_ARP, arp_op=_REQUEST)
 
 
 def _of_remotes(remotes: Iterable[Remote]) -> Iterator[Flow]:

@@ -161,6 +161,12 @@ class DummyDevice:
     def set_admin_state(self, up: bool) -> None:
         self.admin_up = up
 
+    def set_address(self, address: int, length: int) -> None:
+        raise DeviceError("Operation not supported")
+
+    def add_gateway(self, gateway: int) -> None:
+        raise DeviceError("Operation not supported")
+
     def close(self, *, remove: bool) -> None:
         self._receive = None
         self._sent = self._received = ()

@@ -12,6 +12,7 @@ from trunkline.bridge.devices import (
     Device,
     DeviceError,
     HostChanged,
+    NextHop,
     NoPortError,
     UnknownTypeError,
     busy,
@@ -21,6 +22,7 @@ from trunkline.dpif.provider import TunnelPort
 from trunkline.io.files import error_text
 from trunkline.io.netdev.dummy import DummyDevice, commands
 from trunkline.io.netdev.hold import DIRECTORY as HOLDS
+from trunkline.io.netdev.host_ipv4 import next_hop
 from trunkline.io.netdev.host_tunnel import HostTunnel
 from trunkline.io.netdev.kernel import (
     InternalDevice,
@@ -207,6 +209,11 @@ class MachineDevices:
         link = self._kernel.netlink.link(name) if self._kernel is not None else None
         return link.carrier if link is not None else None
 
+    def next_hop(self, address: int) -> NextHop | None:
+        if self._dummy == "override":
+            return None
+        return next_hop(self._shared().netlink, address)
+
     def watch(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
         if self._events is None and self._dummy != "override":
@@ -312,6 +319,9 @@ class HeldDevices:
 
     def link_up(self, name: str) -> bool | None:
         return self._machine.link_up(name)
+
+    def next_hop(self, address: int) -> NextHop | None:
+        return self._machine.next_hop(address)
 
     def forget_others(self, names: frozenset[str]) -> None:
         self._machine.forget_others(names)

@@ -24,6 +24,7 @@ from trunkline.bridge.devices import DeviceError, DeviceState, NoPortError
 from trunkline.io.files import error_text
 from trunkline.io.netdev.ethtool import Ethtool
 from trunkline.io.netdev.hold import Holds
+from trunkline.io.netdev.host_ipv4 import add_default_route, set_ipv4
 from trunkline.io.netdev.injector import Injector
 from trunkline.io.netdev.packet_socket import PacketSocket
 from trunkline.io.netlink import IFF_LOOPBACK, Link, LinkStatistics, Netlink, NetlinkError
@@ -222,6 +223,25 @@ class SystemDevice:
 
     def set_admin_state(self, up: bool) -> None:
         self._change(up=up)
+
+    def set_address(self, address: int, length: int) -> None:
+        link = self._link()
+        if link is None:
+            raise DeviceError("No such device")
+        try:
+            set_ipv4(link.name, address, length)
+        except OSError as error:
+            raise DeviceError(error_text(error)) from None
+        self._change(up=True)
+
+    def add_gateway(self, gateway: int) -> None:
+        link = self._link()
+        if link is None:
+            raise DeviceError("No such device")
+        try:
+            add_default_route(self._kernel.netlink, link.ifindex, gateway)
+        except NetlinkError as error:
+            raise DeviceError(error_text(error)) from None
 
     def _stop_reading(self) -> None:
         if self._reading and self._packets is not None:

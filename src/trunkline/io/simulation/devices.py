@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from trunkline.bridge.devices import NAME_LIMIT, DeviceError, DeviceState, HostChanged, name_fault
+from trunkline.bridge.devices import NAME_LIMIT, DeviceError, DeviceState, HostChanged, NextHop, name_fault
 from trunkline.dpif.provider import TunnelPort
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.packet.packet import Packet
@@ -96,6 +96,12 @@ class SimulatedDevice:
     def set_admin_state(self, up: bool) -> None:
         self._state = self._state._replace(admin_up=up)
 
+    def set_address(self, address: int, length: int) -> None:
+        raise DeviceError("Operation not supported")
+
+    def add_gateway(self, gateway: int) -> None:
+        raise DeviceError("Operation not supported")
+
     def close(self, *, remove: bool) -> None:
         self._receive = None
 
@@ -158,6 +164,9 @@ class SimulatedDevices:
         """Nor are there routes, but for those that somebody adds (ovs/route/add)."""
 
     def link_up(self, name: str) -> bool | None:
+        return None
+
+    def next_hop(self, address: int) -> NextHop | None:
         return None
 
     def forget_others(self, names: frozenset[str]) -> None:
