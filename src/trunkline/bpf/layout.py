@@ -116,13 +116,13 @@ DROPS: Final = (
     "action_error",
     "malformed",
     "tunnel_error",  # a header could not be put before a packet, or taken off
-    "too_long",  # for the MTU of the device that it goes to
+    "too_long",  # for the MTU of the device that it goes to; counted at the port of that device
 )
 """Why a packet is dropped, numbered from 0; ``dpctl/show -s`` and coverage counters have these names."""
 
-UPCALLS: Final = ("MISS", "SLOW", "ACTION", "CONNTRACK", "TUNNEL")
+UPCALLS: Final = ("MISS", "SLOW", "ACTION", "CONNTRACK", "TUNNEL", "OUTPUT")
 """Why a packet comes up: no flow; a flow that BPF cannot carry out; a userspace action; a ct that the program
-leaves to Python; so an output to a tunnel."""
+leaves to Python; so an output to a tunnel; an output of a packet that the program cannot cut."""
 
 LAYERS: Final = ("ETHERNET", "VLAN", "NETWORK", "TRANSPORT")
 """What a WRITE's offset counts from."""
@@ -213,7 +213,7 @@ PORT: Final = Record(
         ("queued", "u32"),
         ("drained", "u32"),
         ("sequence", "u32"),
-        ("_", "u32"),
+        ("longest", "u32"),  # frame without a tag that its device surely lets through
     ),
 )
 DEVICE: Final = Record("device", (("index", "u32"), ("port", "u32")))

@@ -18,7 +18,9 @@ from trunkline.bpf.maps import Map
 
 _NUMBER: Final = Struct("=I").pack
 _WORDS: Final = program.PORT.packed.size // 4
-_DEVICE, _FLAGS, _, _DRAINED, _SEQUENCE = range(5)
+_DEVICE, _FLAGS, _, _DRAINED, _SEQUENCE, _LONGEST = range(6)
+_ETHERNET: Final = 14
+_ANY_LENGTH: Final = 0xFFFFFFFF
 _COUNTERS: Final = program.COUNTERS.packed
 
 
@@ -52,8 +54,13 @@ class Ports:
         self._know(index, number)
         at = number * _WORDS
         self._ports[at + _FLAGS] = program.PORT_TO_HOST if egress else 0
+        self._ports[at + _LONGEST] = 0
         self._ports[at + _DEVICE] = index
         self.devices[number] = index, egress
+
+    def set_mtu(self, number: int, mtu: int | None) -> None:
+        """Frames with so many bytes behind their Ethernet header may go to the port, without a question."""
+        self._ports[number * _WORDS + _LONGEST] = _ANY_LENGTH if mtu is None else mtu + _ETHERNET
 
     def add_underlay(self, index: int) -> None:
         """Among the packets of that device, which is no port, there are some of tunnels.  Raises BpfError."""

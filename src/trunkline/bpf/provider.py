@@ -72,8 +72,8 @@ _UNSEEN: Final = (
     " if programs of this switch are at its devices, they go on by their old flows, and tell this process"
     " nothing (a switch that is ended by 'ovs-appctl exit --cleanup' leaves none)"
 )
-_MISS, _SLOW, _ACTION, _CONNTRACK, _TUNNEL = map(
-    program.UPCALLS.index, ("MISS", "SLOW", "ACTION", "CONNTRACK", "TUNNEL")
+_MISS, _SLOW, _ACTION, _CONNTRACK, _TUNNEL, _OUTPUT = map(
+    program.UPCALLS.index, ("MISS", "SLOW", "ACTION", "CONNTRACK", "TUNNEL", "OUTPUT")
 )
 _READ: Final = 256  # records taken out of the ring at once
 _ROOM: Final = 32 << 20  # bytes of records in this process; more stay in the ring
@@ -317,6 +317,10 @@ class BpfDatapath:
             return  # memory: what comes from there is received by this process
         self._plug(number, index, device.name, egress=egress)
 
+    def set_mtu(self, number: int, mtu: int | None) -> None:
+        if number in self._ports.devices:
+            self._ports.set_mtu(number, mtu)
+
     def _plug(self, number: int, index: int, name: str, *, egress: bool) -> None:
         """Packets of a device are a port's, and the port's go to the device.  Raises DatapathError."""
         self._orders.ports_changed()
@@ -401,6 +405,8 @@ class BpfDatapath:
             elif record.reason == _TUNNEL:
                 if (found := self._headers.numbered.argument(record.argument)) is not None:
                     sim.execute(record.packet, record.key, _to_tunnel(*found, record.key))
+            elif record.reason == _OUTPUT:
+                sim.execute(record.packet, record.key, (dp.Output(record.argument),))
             elif record.reason != _ACTION:
                 self._slow_packets += record.reason == _SLOW
                 sim.enter(record.packet, record.key)

@@ -13,7 +13,7 @@ from trunkline.base.log import Log
 from trunkline.bridge.devices import DeviceError, Devices, DeviceState, NoPortError, UnknownTypeError
 from trunkline.bridge.parts import NO_OFPORT, InterfacePart
 from trunkline.bridge.settings import LOCAL_PORT, InterfaceSettings, random_mac
-from trunkline.bridge.settling import Settling, openflow_port, wanted_mac
+from trunkline.bridge.settling import Settling, look_at, openflow_port, wanted_mac
 from trunkline.bridge.tunnels import BadTunnel, TunnelInterfaces
 from trunkline.dpif.provider import DatapathError
 from trunkline.ofproto.ports import PortError
@@ -236,7 +236,7 @@ class Interfaces:
                 device.set_mtu(settings.mtu_request or 0)
             except DeviceError as error:
                 self._netdev_log.warn("failed to set MTU for network device %s: %s", settings.name, error)
-        part.state = device.state()
+        look_at(part)
 
     # ---- staying
 
@@ -320,8 +320,8 @@ class Interfaces:
         if part.device is None:
             return
         was_away = part.known_state.away
-        part.state = part.device.state()
-        if was_away and not part.state.away:  # what was asked for meanwhile
+        look_at(part)
+        if was_away and not part.known_state.away:  # what was asked for meanwhile
             self._set_up(part)
         self._settling.count(part)
         part.port.bridge.bridge.change_interface(openflow_port(part))

@@ -149,7 +149,7 @@ class Settling:
         except DeviceError as error:
             (failed or self._no_change)(part.settings.name, error)
             return
-        part.state = part.device.state()
+        look_at(part)
         part.port.bridge.bridge.change_interface(openflow_port(part))
         self._unwritten.add(part.uuid)
 
@@ -163,6 +163,14 @@ class Settling:
         if complaint != patch.complaint:
             patch.complaint = complaint
             self._unwritten.add(patch.uuid)
+
+
+def look_at(part: InterfacePart) -> None:
+    """Takes down how an open device is, and tells the datapath what it has to know of that."""
+    assert part.device is not None
+    part.state = part.device.state()
+    if part.datapath_port is not None:
+        part.port.bridge.lane.provider.set_mtu(part.datapath_port, part.state.mtu)
 
 
 def _follows(internal: InterfacePart) -> bool:

@@ -51,6 +51,7 @@ from trunkline.bridge.settings import (
 from trunkline.bridge.settling import Settling, wanted_mac
 from trunkline.bridge.tracking import TimeoutPolicies
 from trunkline.bridge.tunnels import TunnelInterfaces
+from trunkline.dpif.provider import UNSENT
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.ports import PortStatistics
 from trunkline.ofproto.primaries import ControllerSettings
@@ -545,7 +546,10 @@ class Switch:
         if part is None or part.device is None:
             return PortStatistics(*(None,) * len(PortStatistics._fields))
         self._statistics_read.total += 1
-        return part.device.statistics()
+        counts = part.device.statistics()
+        number = part.datapath_port
+        unsent = 0 if number is None else part.port.bridge.lane.provider.drops(number).get(UNSENT, 0)
+        return counts._replace(tx_dropped=(counts.tx_dropped or 0) + unsent) if unsent else counts
 
     def set_admin_state(self, bridge: str, ofport: int, up: bool) -> None:
         part = self.part_of(bridge, ofport)

@@ -10,10 +10,13 @@ Keys and masks are ints in the layout of flow/key.py, restricted to its DATAPATH
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from trunkline.base.counters import Counters
 from trunkline.packet.packet import Packet
+
+UNSENT: Final = "too_long"
+"""Among the drops of a port: packets that did not go to its device."""
 
 
 class Capabilities(NamedTuple):
@@ -151,6 +154,11 @@ class Provider(Protocol):
 
     def set_tunnel_source_ports(self, ports: tuple[int, int]) -> None:
         """The least and the largest UDP port that packets of tunnels are sent from."""
+
+    def set_mtu(self, number: int, mtu: int | None) -> None:
+        """How much of a frame that goes to the port may lie behind its Ethernet header, whenever it has
+        changed; None: anything.  What is longer counts as UNSENT among the port's `drops`, if the device does
+        not count it."""
 
     def port_delete(self, number: int) -> None: ...
 

@@ -181,6 +181,9 @@ class Sim:
             packet = Packet(popped.frame, popped.offload)
             self._executor.enter(packet, came_out(self, port, popped, 0))
 
+    def set_mtu(self, number: int, mtu: int | None) -> None:
+        """Devices themselves refuse what is too long, and count it."""
+
     def port_delete(self, number: int) -> None:
         port = self._ports.pop(number, None)
         if port is None:

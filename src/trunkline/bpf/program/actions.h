@@ -38,15 +38,28 @@ INLINE void headers_moved(struct __sk_buff *skb, struct scratch *s, u32 length_b
 	}
 }
 
-#define EVERYWHERE 590 /* frames of that length may go anywhere: hosts have to take packets of 576 bytes (RFC 791) */
-
-/* Whether a frame is longer than the device lets through.  A tag does not count; large segments are cut later. */
-INLINE int is_too_long(struct __sk_buff *skb, u32 device)
+/* Whether a frame is longer than the port's device lets through.  A tag does not count; large segments are cut later.  Python
+ * keeps the port's record up to date while it runs; what seems too long the kernel is asked about. */
+INLINE int is_too_long(struct __sk_buff *skb, const struct port *port)
 {
 	u32 mtu = 0;
-	if (skb->len <= EVERYWHERE || skb->gso_size)
+	if (skb->len <= port->longest || skb->gso_size)
 		return 0;
-	return bpf_check_mtu(skb, device, &mtu, is_tag(skb->protocol) ? -4 : 0, 0) > 0;
+	s32 tag = !skb->vlan_present && is_tag(skb->protocol) ? -4 : 0;
+	return bpf_check_mtu(skb, port->device, &mtu, tag, 0) > 0;
+}
+
+/* Takes off what a truncation leaves out; the encoder sees to it that only one output follows.  Not 0: the kernel does not
+ * cut within what it has taken for headers; `cutting` stays, and the packet is Python's. */
+INLINE int cut(struct __sk_buff *skb, struct scratch *s)
+{
+	u32 cutting = s->cutting, length = skb->len;
+	if (!cutting)
+		return 0;
+	if (length < cutting + 14 || bpf_skb_change_tail(skb, length - cutting, 0))
+		return -1;
+	s->cutting = 0;
+	return 0;
 }
 
 INLINE int output(struct __sk_buff *skb, struct scratch *s, const struct action *a)
@@ -58,15 +71,12 @@ INLINE int output(struct __sk_buff *skb, struct scratch *s, const struct action 
 		return GOING_ON;
 	}
 	u64 flags = port->flags & PORT_TO_HOST ? BPF_F_INGRESS : 0;
-	u32 cutting = s->cutting;
-	if (cutting) { /* the encoder sees to it that nothing comes behind */
-		u32 length = skb->len;
-		s->cutting = 0;
-		if (length < cutting + 14 || bpf_skb_change_tail(skb, length - cutting, 0))
-			return STOP;
+	if (cut(skb, s)) {
+		send_up(skb, s, UPCALL_OUTPUT, number);
+		return STOP;
 	}
-	if (!flags && is_too_long(skb, port->device)) {
-		count_drop(s, DROP_TOO_LONG);
+	if (!flags && is_too_long(skb, port)) {
+		count_drop_at(number, DROP_TOO_LONG);
 		return a->flags & OUTPUT_LAST ? STOP : GOING_ON;
 	}
 	if (a->flags & OUTPUT_LAST && !s->slot) {
@@ -129,16 +139,11 @@ GLOBAL int encapsulate_copy(struct __sk_buff *skb, struct scratch *s)
 /* Output to a tunnel whose header the program writes; what it cannot send so goes up, and Python sends it. */
 INLINE int output_with_header(struct __sk_buff *skb, struct scratch *s, const struct action *a)
 {
-	u32 number = a->argument, cutting = s->cutting;
+	u32 number = a->argument;
 	int result = 0;
 	if (a->flags & OUTPUT_LAST) {
-		if (cutting) {
-			u32 length = skb->len;
-			s->cutting = 0;
-			if (length < cutting + 14 || bpf_skb_change_tail(skb, length - cutting, 0))
-				return STOP;
-		}
-		result = encapsulate(skb, s, number);
+		if (!cut(skb, s))
+			result = encapsulate(skb, s, number);
 	} else if (!send_copy(skb, s, number)) {
 		return GOING_ON;
 	}

@@ -218,10 +218,15 @@ INLINE struct scratch *scratch_of(u32 slot)
 	return bpf_map_lookup_elem(&scratches, &slot);
 }
 
-INLINE void count_drop(struct scratch *s, u32 reason)
+INLINE void count_drop_at(u32 port, u32 reason)
 {
-	u32 port = s->port;
 	struct counters *c = bpf_map_lookup_elem(&counters, &port);
 	if (c)
 		c->drops[reason & (REASONS - 1)]++;
+}
+
+/* Most are counted where the packet came in. */
+INLINE void count_drop(struct scratch *s, u32 reason)
+{
+	count_drop_at(s->port, reason);
 }

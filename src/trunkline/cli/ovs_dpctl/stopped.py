@@ -13,7 +13,7 @@ from trunkline.base.directories import Directories
 from trunkline.base.log import Log
 from trunkline.bpf import left, system_calls
 from trunkline.cli.ovs_dpctl.commands import KEPT_BY_THE_SWITCH, OF_PORTS
-from trunkline.dpif.provider import FlowDelete
+from trunkline.dpif.provider import UNSENT, FlowDelete
 from trunkline.flow.values import TextError
 from trunkline.io.log_options import MachineClock
 from trunkline.io.netdev.kernel import counters
@@ -64,7 +64,9 @@ class _LeftDatapath(Datapath):
         netlink = Netlink()
         found = counters(netlink.statistics(index))
         netlink.close()
-        return found.of_other_end() if egress else found
+        if egress:
+            return found.of_other_end()
+        return found._replace(tx_dropped=(found.tx_dropped or 0) + self._left.drops(number).get(UNSENT, 0))
 
 
 def answer(command: str, arguments: Sequence[str], directories: Directories, log: Log) -> str:
