@@ -35,7 +35,7 @@ from trunkline.ofproto.tunnels import Duplicate, Entry
 from trunkline.openflow import actions
 from trunkline.openflow.messages import Port, PortStatus
 from trunkline.packet.membership import read_membership
-from trunkline.proto.mac_learning import MacTable
+from trunkline.proto.mac_learning import MacStatistics, MacTable
 from trunkline.proto.multicast_snooping import Changed, MulticastTable
 
 _STANDALONE_ORIGIN: Final = "fail-mode standalone"
@@ -100,6 +100,7 @@ class Bridge:
         self.patch_counters: dict[int, PatchCounters] = {}
         self.macs = MacTable(config.mac_aging_time, config.mac_table_size)
         self.macs.flood_vlans = config.flood_vlans
+        self._macs_told = self.macs.statistics  # as far as the fabric's counters say
         self.multicast: MulticastTable | None = None
         self.multicast_ports: dict[str, PortConfig] = {}  # those that get all multicast, or all reports
         self._set_snooping(config.multicast)
@@ -399,6 +400,14 @@ class Bridge:
     def _macs_changed(self, changed: list[tuple[int, int]]) -> None:
         if changed:
             self.fabric.changes += [mac_token(self.name, vlan, mac) for vlan, mac in changed]
+        told, self._macs_told = self._macs_told, self.macs.statistics
+        for event, before, now in zip(told._fields, told, self._macs_told, strict=True):
+            if now > before:
+                self.fabric.counters.counter(f"mac_learning_{event}").add(now - before)
+
+    def clear_mac_statistics(self) -> None:
+        """Counts of addresses begin at 0 again; those of ``coverage/show`` go on."""
+        self.macs.statistics = self._macs_told = MacStatistics()
 
     # ---- multicast groups
 
@@ -482,6 +491,10 @@ class Bridge:
     def _tell(self, reason: int, port: OfPort, *, newest: int | None = None) -> None:
         """`newest`: the last version of OpenFlow in which there is something to tell."""
         self.clients.tell(PortStatus(reason, describe(port)), newest=newest)
+
+
+EVENTS: Final = ("ofproto_packet_out", *(f"mac_learning_{event}" for event in MacStatistics._fields))
+"""What a bridge counts in its fabric's counters."""
 
 
 def _matters(port: OfPort) -> tuple[object, ...]:

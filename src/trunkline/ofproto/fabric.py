@@ -6,7 +6,7 @@ place where bridges meet: registers of interfaces by datapath port and of patch 
 of changes, which the upcall layer drains to find the megaflows that have read what changed.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from trunkline.base.counters import Counters
@@ -89,6 +89,29 @@ def patch_token(name: str) -> Hashable:
 def timeouts_token() -> Hashable:
     """Read by who looked up the timeout policy of a zone."""
     return ("timeouts",)
+
+
+def causes(changes: Iterable[Change]) -> set[str]:
+    """For what kinds of reasons megaflows are looked at, as ``coverage/show`` counts them.  O(changes)."""
+    return {_CAUSES["rule" if type(one) is RuleChange else one[0]] for one in changes}  # type: ignore[index]
+
+
+_CAUSES: Final = {
+    "rule": "rev_flow_table",
+    "group": "rev_flow_table",
+    "mac": "rev_mac_learning",
+    "multicast": "rev_mcast_snooping",
+    "routers": "rev_mcast_snooping",
+    "port": "rev_port_toggled",
+    "ports": "rev_port_toggled",
+    "patch": "rev_port_toggled",
+    "bridge": "rev_reconfigure",
+    "tunnels": "rev_reconfigure",
+    "routes": "rev_reconfigure",
+    "neighbour": "rev_reconfigure",
+    "timeouts": "rev_reconfigure",
+}
+CAUSES: Final = frozenset(_CAUSES.values())
 
 
 class MeterNumbers:

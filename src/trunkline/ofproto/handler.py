@@ -319,6 +319,7 @@ def _packet_out(bridge: Bridge, client: Client, message: m.PacketOut) -> None:
         raise Refused(error)
     execute = bridge.fabric.execute
     assert execute is not None, "a bridge with controllers belongs to a datapath"
+    bridge.fabric.counters.counter("ofproto_packet_out").add()
     actions = flows.options.placed_actions(message.actions)
     execute(bridge, message.metadata.value, Packet(message.data), actions)
 

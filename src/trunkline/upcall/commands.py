@@ -13,7 +13,7 @@ from trunkline.ofproto.ports import OfPort
 from trunkline.ofproto.rules import Rule, age_seconds
 from trunkline.ofproto.tunnel_settings import describe_options
 from trunkline.openflow.actions_format import format_actions
-from trunkline.proto.mac_learning import STATIC, MacStatistics
+from trunkline.proto.mac_learning import STATIC
 from trunkline.proto.multicast_snooping import ROUTER_AGING
 from trunkline.upcall.datapath import Datapath
 
@@ -128,7 +128,7 @@ def _fdb_stats_show(datapaths: Datapaths, arguments: Sequence[str]) -> str:
 
 def _fdb_stats_clear(datapaths: Datapaths, arguments: Sequence[str]) -> str:
     for bridge in _chosen(datapaths, arguments):
-        bridge.macs.statistics = MacStatistics()
+        bridge.clear_mac_statistics()
     return "statistics successfully cleared"
 
 

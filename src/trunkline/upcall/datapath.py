@@ -35,8 +35,8 @@ from trunkline.dpif.provider import (
 from trunkline.flow import key as layout
 from trunkline.flow.key_text import flow_mask
 from trunkline.ofproto import flow_monitors
-from trunkline.ofproto.bridge import Bridge
-from trunkline.ofproto.fabric import Fabric
+from trunkline.ofproto.bridge import EVENTS, Bridge
+from trunkline.ofproto.fabric import CAUSES, Fabric, causes
 from trunkline.openflow.actions import Action
 from trunkline.openflow.continuations import Continuation
 from trunkline.packet.packet import Packet
@@ -103,6 +103,7 @@ class Datapath:
         self._executions = counters.counter("dpif_execute")
         self._flow_puts = counters.counter("dpif_flow_put")
         self._flow_deletions = counters.counter("dpif_flow_del")
+        self._causes = {cause: counters.counter(cause) for cause in CAUSES}
         self.type_name = type_name
         self.note = note
         self.provider = provider
@@ -145,8 +146,8 @@ class Datapath:
         fabric.tunnels.set_source_ports = provider.set_tunnel_source_ports
         provider.set_tunnel_source_ports(fabric.tunnels.shared.source_ports)
         provider.count_in(counters)
-        for reason in DROP_REASONS:
-            counters.counter(f"drop_action_{reason}")
+        for name in (*(f"drop_action_{reason}" for reason in DROP_REASONS), *EVENTS):
+            counters.counter(name)
 
     # ---- driving
 
@@ -379,6 +380,8 @@ class Datapath:
     def _note_changes(self) -> None:
         """Which megaflows the journal concerns."""
         changes, self.fabric.changes = self.fabric.changes, []
+        for cause in causes(changes):
+            self._causes[cause].add()
         if self.megaflows:
             self._concerned.update(dict.fromkeys(self._index.concerned(dict.fromkeys(changes))))
 
