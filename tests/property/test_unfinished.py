@@ -94,6 +94,18 @@ def test_an_unfinished_checksum_is_found_and_finished(given_inner: Inner) -> Non
         assert complete(Packet(whole, found)) == [whole]
 
 
+@given(st.sampled_from((TCP, UDP, 1, 47)), st.binary(max_size=40), st.binary(max_size=5), st.integers(0, 90))
+def test_a_tag_makes_no_difference(protocol: int, payload: bytes, noise: bytes, at: int) -> None:
+    """Frames without one have a way of their own."""
+    _, left, _, _, _ = inner(False, protocol if protocol == TCP else UDP, payload, False)
+    frame = left[:23] + bytes((protocol,)) + left[24:]
+    for one in (left, frame, frame[:at], frame[:at] + noise + frame[at + len(noise) :]):
+        plain, tagged = unfinished(one), unfinished(one[:12] + b"\x81\0\0\5" + one[12:])
+        if tagged is not None:
+            tagged = tagged._replace(checksum_start=tagged.checksum_start - 4)
+        assert plain == tagged
+
+
 @given(INNERS, st.sampled_from(sorted(PORTS)), st.booleans())
 def test_inside_a_tunnel_as_well(given_inner: Inner, kind: str, six: bool) -> None:
     if kind == "lisp" and given_inner.left[12:14] == b"\x81\0":

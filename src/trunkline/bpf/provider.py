@@ -386,33 +386,49 @@ class BpfDatapath:
     def count_in(self, counters: Counters) -> None:
         self._sim.count_in(counters)
 
+    def fileno(self) -> int:
+        """What is readable while packets wait."""
+        return self._ring.fileno()
+
     def upcalls(self, limit: int) -> list[Upcall]:
         """Works on packets that came up, `limit` at most; those that the switch has to see are given back."""
-        queues, ports, sim = self._queues, self._ports, self._sim
-        while queues.bytes < _ROOM and self._ring.waiting():
-            queues.put(self._ring.read(_READ))
+        queues = self._queues
+        while queues.bytes < _ROOM:
+            records = self._ring.read(_READ)
+            if len(records) == 1 and not (queues.waiting or self._pending):  # it need not wait for others
+                self._work_on(records[0])
+                return self._sim.upcalls(limit)
+            queues.put(records)
+            if len(records) < _READ:
+                break
         if self._pending:
             now = self.clock.monotonic()
             for put in self._pending.due(queues.ports(), now):
                 self._install(put, now)
         for _ in range(min(limit, queues.waiting)):
-            record = decode(queues.take())
-            ports.drained(record.port, record.cost)
-            if record.reason == _CONNTRACK:
-                if (actions := self._trackings.argument(record.argument)) is not None:
-                    sim.execute(record.packet, record.key, actions)
-                    self._connections.settle()
-            elif record.reason == _TUNNEL:
-                if (found := self._headers.numbered.argument(record.argument)) is not None:
-                    sim.execute(record.packet, record.key, _to_tunnel(*found, record.key))
-            elif record.reason == _OUTPUT:
-                sim.execute(record.packet, record.key, (dp.Output(record.argument),))
-            elif record.reason != _ACTION:
-                self._slow_packets += record.reason == _SLOW
-                sim.enter(record.packet, record.key)
-            elif (action := self._orders.action(record.argument)) is not None:
-                sim.upcall(record.packet, record.key, action)
-        return sim.upcalls(limit)
+            self._work_on(queues.take())
+        return self._sim.upcalls(limit)
+
+    def _work_on(self, data: bytes) -> None:
+        """A record of the ring: a packet goes on where it left the program, or up to the switch."""
+        port, reason, argument, packet, key, cost = decode(data)
+        self._ports.drained(port, cost)
+        if reason == _MISS:
+            self._sim.enter(packet, key)
+        elif reason == _SLOW:
+            self._slow_packets += 1
+            self._sim.enter(packet, key)
+        elif reason == _CONNTRACK:
+            if (actions := self._trackings.argument(argument)) is not None:
+                self._sim.execute(packet, key, actions)
+                self._connections.settle()
+        elif reason == _TUNNEL:
+            if (found := self._headers.numbered.argument(argument)) is not None:
+                self._sim.execute(packet, key, _to_tunnel(*found, key))
+        elif reason == _OUTPUT:
+            self._sim.execute(packet, key, (dp.Output(argument),))
+        elif reason == _ACTION and (action := self._orders.action(argument)) is not None:
+            self._sim.upcall(packet, key, action)
 
     def waiting(self) -> bool:
         queued = self._queues.waiting or self._ring.waiting() or self._sim.waiting()

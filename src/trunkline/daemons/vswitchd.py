@@ -173,7 +173,7 @@ class Switchd:
             raise _NoKernelDatapathError("the devices are not those of a machine")
         if problem := probe.obstacle():
             raise _NoKernelDatapathError(problem)
-        env = self.env
+        env, loop = self.env, asyncio.get_running_loop()
         try:
             kernel = provider.BpfDatapath(
                 "ovs-system",
@@ -181,7 +181,7 @@ class Switchd:
                 env.directories.run,
                 seed=env.random.getrandbits(96),
                 log=env.log,
-                readers=asyncio.get_running_loop(),
+                readers=loop,
                 wake=self.run_datapaths,
                 counters=env.counters,
             )
@@ -192,6 +192,8 @@ class Switchd:
         datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters, self)
         self.datapaths["system"] = datapath
         devices.holder = kernel.holder
+        if isinstance(loop, Loop):
+            loop.call_first(kernel.fileno(), datapath.meet)
         return Lane("system", datapath, kernel, set(), devices.held())
 
     def _clear_kernel(self) -> None:

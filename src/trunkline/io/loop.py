@@ -20,7 +20,10 @@ import selectors
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, Final, Literal, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, TypeVarTuple, Unpack
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
 
 Mode = Literal["real", "stopped", "virtual"]
 Result = TypeVar("Result")
@@ -48,7 +51,10 @@ class _Selector(selectors.EpollSelector):
                 return events
         elif self.loop.on_busy is not None:
             self.loop.on_busy()
-        return super().select(timeout)
+        events = super().select(timeout)
+        if self.loop.first:
+            self.loop.run_first(events)
+        return events
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -60,6 +66,7 @@ class Loop(asyncio.SelectorEventLoop):
         self.on_idle: Callable[[], None] | None = None
         self.on_busy: Callable[[], None] | None = None
         self.last: list[Callable[[], None]] = []
+        self.first: dict[int, Callable[[], None]] = {}
         self._woken = False  # something is to be run, or another moment counts
         self._now = 0.0  # the time, unless it is real
         self._skew = 0.0  # what real time is ahead of the machine's monotonic clock
@@ -68,6 +75,32 @@ class Loop(asyncio.SelectorEventLoop):
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
+
+    def call_first(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Calls `callback` whenever the descriptor, which has a reader, is found ready, before anything else.
+
+        It is for what somebody waits for in microseconds: by then asyncio has done nothing in this turn.  The
+        reader's own callback comes as usual.  What this one raises goes to the exception handler.
+        `remove_reader` ends it.
+        """
+        self.first[descriptor] = callback
+
+    def run_first(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, _ in events:
+            callback = self.first.get(key.fd)
+            if callback is not None:
+                self._run_here(callback)
+
+    def _run_here(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as error:
+            self.call_exception_handler({"message": f"Exception in callback {callback}", "exception": error})
+
+    def remove_reader(self, fd: "FileDescriptorLike") -> bool:
+        if isinstance(fd, int):
+            self.first.pop(fd, None)
+        return super().remove_reader(fd)
 
     def call_last(self, callback: Callable[[], None]) -> None:
         """Calls `callback` once, after everything that is ready now, before the loop looks for new events.
@@ -82,12 +115,7 @@ class Loop(asyncio.SelectorEventLoop):
         while self.last:
             last, self.last = self.last, []
             for callback in last:
-                try:
-                    callback()
-                except Exception as error:
-                    self.call_exception_handler(
-                        {"message": f"Exception in callback {callback}", "exception": error}
-                    )
+                self._run_here(callback)
         return self._woken
 
     def call_soon(

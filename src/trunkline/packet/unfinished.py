@@ -22,6 +22,17 @@ _TUNNEL_PORTS: Final = frozenset(
 )
 _INSIDE: Final = 8 + 8 + 252 + 14 + 2  # UDP, Geneve with all its options, Ethernet: IP begins before that
 
+_PLAIN: Final = Struct(">12xHBxH2xHxB2x4H2xH").unpack_from
+"""Of a frame with Ethernet and IPv4: the type, the version and header's length, the whole length, fragment,
+protocol, addresses as halves of words; and the port that it goes to, if it has ports."""
+_PLAIN_END: Final = 38
+_ALONE: Final = 0x45  # IPv4, without options
+_FRAGMENT: Final = 0x3FFF
+_TRANSPORT: Final = 34  # where what a plain header carries begins
+_LEFT: Final = {
+    protocol: Offload(NEEDS_CHECKSUM, 0, 0, 0, _TRANSPORT, at) for protocol, at in _CHECKSUM_AT.items()
+}
+
 _USUAL: Final = 1518
 _SEGMENT: Final = 1200  # with all headers no longer than what IPv6 asks of every way, 1,280
 
@@ -41,6 +52,18 @@ def unfinished(frame: bytes, gso_size: int = 0) -> Offload | None:
 
     `gso_size`: the payload of one segment, where it is known that the frame is a large one.
     """
+    if not gso_size and len(frame) >= _PLAIN_END:  # most frames are told at once
+        kind, first, length, fragment, protocol, a, b, c, d, to = _PLAIN(frame)
+        if kind == IPV4 and first == _ALONE and protocol in _LEFT and not fragment & _FRAGMENT:
+            left = _LEFT[protocol]
+            field = _TRANSPORT + left.checksum_offset
+            if length >= 28 and field + 2 <= len(frame):
+                total = a + b + c + d + protocol + length - 20
+                total = (total & 0xFFFF) + (total >> 16)
+                if frame[field] << 8 | frame[field + 1] == (total & 0xFFFF) + (total >> 16):
+                    return left
+            if protocol == TCP or to not in _TUNNEL_PORTS:
+                return None
     at = 12
     while at + 4 <= len(frame) and (kind := frame[at] << 8 | frame[at + 1]) in (VLAN, QINQ):
         at += 4

@@ -62,6 +62,7 @@ _NEIGHBOUR: Final = layout.bits("nd_target")
 _EXTENSION: Final = layout.bits("nd_reserved", "nd_options_type")
 _IN_KERNEL: Final = "system"
 _BATCH: Final = 64  # of anything, between two looks at the other queues
+_FIRST: Final = 8  # upcalls that come before anything else
 _FRESH: Final = 8  # translations that a batch of upcalls is compared with
 _FETCH: Final = 0.5  # seconds between two fetches of statistics
 _EXPIRY: Final = 0.1  # seconds between two looks at who has timed out
@@ -190,6 +191,12 @@ class Datapath:
         if budget is None:
             self.revalidate()
 
+    def meet(self) -> None:
+        """Sends the first of the packets that have come up on their way, before anything else that is due:
+        somebody waits for them.  `run` is to follow."""
+        if self._taking_up is None:
+            self._handle_some(self.clock.monotonic(), _FIRST)
+
     def attend(self) -> None:
         """Deals with packets as they come in, and tells the driver."""
         self.run()
@@ -259,9 +266,9 @@ class Datapath:
             return None
         return bridge, key & layout.PACKET | frozen.metadata & _IN_PORT_MASK
 
-    def _handle_some(self, now: float) -> bool:
+    def _handle_some(self, now: float, limit: int = _BATCH) -> bool:
         """Some upcalls; False if there are none."""
-        upcalls = self.provider.upcalls(_BATCH)
+        upcalls = self.provider.upcalls(limit)
         if not upcalls:
             return False
         if self.holding:
@@ -299,13 +306,13 @@ class Datapath:
             self._translations.total += 1
             if result.complaints:
                 self._driver.complain(bridge, key, result)
-        apply(sort(result.effects), 1, octets, now)
+        self.provider.execute(upcall.packet, upcall.key, result.actions, upcall.known)
+        apply(sort(result.effects), 1, octets, now)  # the packet went first: somebody waits for it
         if result.slow:
             apply_snooping(result.effects, upcall.packet.frame, now)
-        self.provider.execute(upcall.packet, upcall.key, result.actions, upcall.known)
         if known:
             return
-        if len(self.megaflows) < self.flow_limit:  # the packet went first: somebody waits for it
+        if len(self.megaflows) < self.flow_limit:
             self.install(bridge, key, result, now)
         if len(fresh) < _FRESH and not result.slow:
             mask = result.wildcards & layout.PACKET
