@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.host import Host, kernel_host
-from support.namespaces import Namespace
+from support.namespaces import Namespace, sh
 from support.originals import PATIENCE
 from support.waiting import until
 
@@ -40,7 +40,11 @@ for program in ways.attached(device):
 
 def attached(host: Host, device: str, what: str = "show") -> list[str]:
     """Ids of the programs at the ingress of a device."""
-    return host.namespace(sys.executable, "-c", ATTACHED, device, what).split()
+    return attached_in(host.namespace, device, what)
+
+
+def attached_in(namespace: Namespace, device: str, what: str = "show") -> list[str]:
+    return namespace(sys.executable, "-c", ATTACHED, device, what).split()
 
 
 def flags(namespace: Namespace, device: str) -> str:
@@ -205,6 +209,39 @@ def test_a_device_that_goes_comes_back_is_renamed_and_moves_away(host: Host) -> 
     assert not again.pings("10.0.0.2")
     assert elsewhere("cat", "/sys/class/net/trap1/statistics/rx_packets").strip() == "0"
     assert second.pings("10.0.0.2")
+    # What was changed on it is put back there, and again when it was a port for a second time.
+    until(lambda: "PROMISC" not in flags(elsewhere, "p1"), "it is promiscuous where it is now")
+    assert attached_in(elsewhere, "p1") == []
+    elsewhere("ip", "link", "set", "p1", "netns", host.namespace.name)
+    host.namespace("ip", "link", "set", "p1", "up")
+    host.until("[]", "get", "Interface", "p1", "error")
+    until(lambda: again.pings("10.0.0.2"), "not after it has moved back")
+    host.vsctl("del-port", "p1")
+    assert "PROMISC" not in flags(host.namespace, "p1")
+
+
+def test_a_device_that_moves_where_nobody_can_follow(host: Host) -> None:
+    """To a namespace without a name or a process; what cannot be put back there is when it returns."""
+    host.namespace.machine("p1", "10.0.0.1/24")
+    elsewhere = Namespace(f"{host.namespace.name}-x")
+    host.vsctl("add-port", "br0", "p1")
+    log = host.directory / "ovs-vswitchd.log"
+    descriptor = os.open(f"/run/netns/{elsewhere.name}", os.O_RDONLY)
+    try:
+        elsewhere.delete()
+        path = f"/proc/{os.getpid()}/fd/{descriptor}"
+        host.namespace("ip", "link", "set", "p1", "netns", path)
+        until(lambda: "p1: it has moved to another network namespace" in log.read_text(), "nobody says so")
+        back = ("ip", "link", "set", "p1", "netns", host.namespace.name)
+        sh("nsenter", f"--net={path}", *back)
+        host.namespace("ip", "link", "set", "p1", "up")
+        host.until("[]", "get", "Interface", "p1", "error")
+        assert "PROMISC" in flags(host.namespace, "p1")
+        host.vsctl("del-port", "p1")
+        assert "PROMISC" not in flags(host.namespace, "p1")
+        assert attached(host, "p1") == []
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("how", ["exit", "kill"])

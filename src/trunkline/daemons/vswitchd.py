@@ -191,7 +191,7 @@ class Switchd:
             raise _NoKernelDatapathError(str(error)) from None
         datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters, self)
         self.datapaths["system"] = datapath
-        devices.holder = kernel.holder
+        devices.holder, devices.detach = kernel.holder, kernel.detach
         if isinstance(loop, Loop):
             loop.call_first(kernel.fileno(), datapath.meet)
         return Lane("system", datapath, kernel, set(), devices.held())

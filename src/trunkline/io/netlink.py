@@ -24,7 +24,7 @@ _MULTICAST_LINK: Final = 1
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 4, 5, 18
 _IFLA_IFALIAS, _IFLA_STATS64, _IFLA_AF_SPEC, _IFLA_CARRIER, _IFLA_CARRIER_CHANGES = 20, 23, 26, 33, 35
-_IFLA_NETNSID, _IFLA_WIRELESS = 37, 11
+_IFLA_NETNSID, _IFLA_WIRELESS, _IFLA_NEW_NETNSID, _IFLA_NEW_IFINDEX = 37, 11, 45, 49
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
 
@@ -84,9 +84,20 @@ class Link(NamedTuple):
         return bool(self.flags & IFF_UP)
 
 
+class Moved(NamedTuple):
+    """Where a device is that has left the namespace: the number that this one has for that namespace, its
+    ifindex there."""
+
+    namespace: int
+    ifindex: int
+
+
 class LinkEvent(NamedTuple):
+    """`moved`: it has not gone for good."""
+
     link: Link
     gone: bool
+    moved: Moved | None = None
 
 
 class NetlinkError(OSError):
@@ -143,6 +154,14 @@ def _link(body: memoryview) -> Link:
         elif number == _IFLA_LINKINFO:
             kind = next((_text(data) for what, data in attributes(value) if what == _INFO_KIND), "")
     return Link(index, name, flags, mtu, mac, carrier, changes, kind, peer, elsewhere, statistics, hardware)
+
+
+def _moved(body: memoryview) -> Moved | None:
+    found = dict(attributes(body[_LINK.size :]))
+    if _IFLA_NEW_NETNSID not in found or _IFLA_NEW_IFINDEX not in found:
+        return None
+    number, index = (struct.unpack("=i", found[kind])[0] for kind in (_IFLA_NEW_NETNSID, _IFLA_NEW_IFINDEX))
+    return Moved(number, index)
 
 
 class Message(NamedTuple):
@@ -325,4 +344,5 @@ class LinkEvents:
                 if kind in (_NEWLINK, _DELLINK) and len(body) >= _LINK.size:
                     link = _link(body)
                     if link.name and body[0] == 0:  # AF_UNSPEC; bridges and IPv6 send news of their own
-                        events.append(LinkEvent(link, kind == _DELLINK))
+                        gone = kind == _DELLINK
+                        events.append(LinkEvent(link, gone, _moved(body) if gone else None))

@@ -33,7 +33,7 @@ from trunkline.io.netdev.kernel import (
     hidden_prefix,
 )
 from trunkline.io.netdev.tap import TapDevice
-from trunkline.io.netlink import LinkEvents, NetlinkError
+from trunkline.io.netlink import LinkEvent, LinkEvents, NetlinkError
 from trunkline.io.routes import HostRoutes
 from trunkline.io.xfrm import Associations, reqid
 from trunkline.jsonrpc.unixctl import Command
@@ -84,7 +84,11 @@ class MachineDevices:
         self._serial = 0
         self._protects = False
         self._names: dict[int, str] = {}  # names by ifindex, to notice renames
+        self._waiting: list[LinkEvent] = []  # news that is not passed on yet
+        self._lost = False  # some was
         self.holder: Holder = lambda index: None
+        self.detach: Callable[[int], None] = lambda index: None
+        """Takes the switch's program off a device of the namespace that the thread is in.  Raises OSError."""
 
     # ---- opening
 
@@ -138,7 +142,10 @@ class MachineDevices:
         return _BY_TYPE[type](name, self._shared(), held=held)
 
     def _shared(self) -> Kernel:
-        self._kernel = self._kernel or Kernel(self._readers, self._run_directory, self._counters, self._log)
+        if self._kernel is None:
+            self._kernel = Kernel(self._readers, self._run_directory, self._counters, self._log)
+            self._kernel.holds.look_for_moved = self._hear
+            self._kernel.holds.detach = lambda index: self.detach(index)
         return self._kernel
 
     def _open_dummy(self, name: str, type: str) -> Device:
@@ -223,17 +230,29 @@ class MachineDevices:
                 return  # no netlink here: then there are no devices either
             self._readers.add_reader(self._events.fileno(), self._read_events)
 
-    def _read_events(self) -> None:
-        assert self._events is not None
-        events = self._events.read()
-        names: dict[str, None] = {}
+    def _hear(self) -> None:
+        """Takes down what has happened; devices that have moved away may be asked for at once."""
+        events = self._events.read() if self._events is not None else []
         if events is None:
+            self._lost = True
+            return
+        self._waiting += events
+        for event in events:
+            if event.moved is not None and self._kernel is not None:
+                self._kernel.holds.moved[event.link.ifindex] = event.moved, event.link.mac
+
+    def _read_events(self) -> None:
+        self._hear()
+        events, self._waiting = self._waiting, []
+        lost, self._lost = self._lost, False
+        names: dict[str, None] = {}
+        if lost:
             names.update(dict.fromkeys(self._names.values()))
             self._names.clear()
             for link in self._kernel.netlink.links() if self._kernel else ():
                 self._names[link.ifindex] = link.name
                 names[link.name] = None
-        for link, gone in events or ():
+        for link, gone, _ in events:
             before = self._names.get(link.ifindex)
             if before is not None and before != link.name:
                 names[before] = None
@@ -244,6 +263,8 @@ class MachineDevices:
                 self._names[link.ifindex] = link.name
         for name in names:
             self._changed(name)
+        if self._kernel is not None:
+            self._kernel.holds.moved.clear()
 
     def forget_others(self, names: frozenset[str]) -> None:
         if self._dummy == "override":

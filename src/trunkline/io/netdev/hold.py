@@ -7,21 +7,30 @@ and of any device the address and the MTU that the configuration sets, outlives 
 forwarding does.  So how it was before is kept in the run directory, a file a device, and whoever removes
 the port puts it back: this process, or one after it.
 
+A device that moves to another namespace is no port any more, but it is still what was made of it.  So this
+process follows it there, if it can (io/elsewhere.py); where it cannot, the device is put right when it has
+come back, was a port again and is let go of.
+
 A file names the boot and the network namespace it belongs to, and the device by index and name: where
 one of them is not the same, it speaks of another device.
 """
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from trunkline.base.json import JsonError, dumps, loads
+from trunkline.base.log import Logger
+from trunkline.io.elsewhere import enter
+from trunkline.io.files import error_text
 from trunkline.io.netdev.ethtool import Ethtool
-from trunkline.io.netlink import IFF_PROMISC, Link, Netlink, NetlinkError
+from trunkline.io.netlink import IFF_PROMISC, Link, Moved, Netlink, NetlinkError
 
 _FEATURES: Final = ("rx-lro", "rx-vlan-filter", "rx-vlan-stag-filter")
 DIRECTORY: Final = "devices"
+_PLAIN: Final = frozenset(("place", "name", "features"))  # what says nothing of a change
 
 
 def place() -> str:
@@ -33,13 +42,23 @@ def place() -> str:
 class Holds:
     """The devices that are held, with what was changed on each."""
 
-    def __init__(self, netlink: Netlink, ethtool: Ethtool, run_directory: str) -> None:
+    def __init__(
+        self, netlink: Netlink, ethtool: Ethtool, run_directory: str, log: Logger | None = None
+    ) -> None:
         self._netlink = netlink
         self._ethtool = ethtool
         self._directory = Path(run_directory, DIRECTORY)
         self._place = place()
         self._held: dict[int, dict[str, Any]] = {}
         self._inherited: set[int] = set()
+        self._log = log
+        self._away: dict[tuple[str, int], dict[str, Any]] = {}  # name, address: not put back
+        self.moved: dict[
+            int, tuple[Moved, int]
+        ] = {}  # devices that have left the namespace: where to, address
+        self.look_for_moved: Callable[[], None] = lambda: None
+        self.detach: Callable[[int], None] = lambda index: None
+        """Takes the program off a device of the namespace that the thread is in.  Raises OSError."""
 
     def take(self, link: Link) -> None:
         """Makes a device ready; one that an earlier process has held already stays as it is.
@@ -47,10 +66,15 @@ class Holds:
         A device that refuses one of the settings does without it.
         """
         before = self._read(link.ifindex)
+        away = self._away.pop((link.name, link.mac), None)
         if before is not None and before["name"] == link.name:
             self._held[link.ifindex] = before
+        elif away is not None:
+            self._held[link.ifindex] = away
         else:
-            self._held[link.ifindex] = {"place": self._place, "name": link.name, "features": []}
+            self._held[link.ifindex] = {
+                "place": self._place, "name": link.name, "features": [], "forwards": True,
+            }  # fmt: skip
         record = self._held[link.ifindex]
         if not link.flags & IFF_PROMISC or link.ifindex in self._inherited:
             self._inherited.discard(link.ifindex)
@@ -81,7 +105,7 @@ class Holds:
         before = self._read(link.ifindex)
         if before is not None and before["name"] == link.name:
             fresh |= {what: before[what] for what in ("mac", "mtu") if what in before}
-            self._put_back(link, {**before, "mac": None, "mtu": None})
+            _put_back(self._netlink, self._ethtool, link, {**before, "mac": None, "mtu": None})
         self._held[link.ifindex] = fresh
         if before is not None:
             self._write(link.ifindex)
@@ -99,20 +123,40 @@ class Holds:
         self._path(index).unlink(missing_ok=True)
         link = self._netlink.link_at(index)
         if record is not None and link is not None:
-            self._put_back(link, record)
+            _put_back(self._netlink, self._ethtool, link, record)
+        elif record is not None and (record["features"] or record.keys() - _PLAIN):
+            self._follow(index, record)
 
-    def _put_back(self, link: Link, record: dict[str, Any]) -> None:
+    def _follow(self, index: int, record: dict[str, Any]) -> None:
+        """Puts back what was changed on a device that is elsewhere now, if it is anywhere."""
+        if index not in self.moved:
+            self.look_for_moved()
+        where, mac = self.moved.pop(index, (None, 0))
+        if where is None:
+            return
         try:
-            self._netlink.change(
-                link.ifindex,
-                mac=record.get("mac"),
-                mtu=record.get("mtu"),
-                promiscuous=False if record.get("promiscuous") else None,
-            )
-        except NetlinkError:
-            pass  # it has just gone
-        for feature in record["features"]:
-            self._ethtool.set_feature(link.name, feature, True)
+            enter(where.namespace, partial(self._put_back_here, where.ifindex, record))
+        except OSError as error:
+            self._away[record["name"], mac] = record
+            if self._log is not None:
+                self._log.warn(
+                    "%s: it has moved to another network namespace, where it cannot be put right (%s):"
+                    " it stays promiscuous until it is a port here again and is removed",
+                    record["name"],
+                    error.strerror or error_text(error),
+                )
+
+    def _put_back_here(self, index: int, record: dict[str, Any]) -> None:
+        """In the namespace of the thread that it is called by.  Raises OSError."""
+        netlink, ethtool = Netlink(), Ethtool()
+        try:
+            link = netlink.link_at(index)
+            if link is not None:
+                _put_back(netlink, ethtool, link, record)
+                self.detach(index)
+        finally:
+            netlink.close()
+            ethtool.close()
 
     def forget_others(self, is_held: Callable[[int], bool] = lambda index: False) -> None:
         """Releases what an earlier process has held and this one does not, but for what another switch holds
@@ -149,3 +193,17 @@ class Holds:
         fresh = self._path(index).with_suffix(".new")
         fresh.write_text(dumps(self._held[index]))
         fresh.replace(self._path(index))
+
+
+def _put_back(netlink: Netlink, ethtool: Ethtool, link: Link, record: dict[str, Any]) -> None:
+    try:
+        netlink.change(
+            link.ifindex,
+            mac=record.get("mac"),
+            mtu=record.get("mtu"),
+            promiscuous=False if record.get("promiscuous") else None,
+        )
+    except NetlinkError:
+        pass  # it has just gone
+    for feature in record["features"]:
+        ethtool.set_feature(link.name, feature, True)

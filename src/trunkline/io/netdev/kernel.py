@@ -57,7 +57,7 @@ class Kernel:
         self.netlink = Netlink(counters)
         self.ethtool = Ethtool()
         self.injector = Injector()
-        self.holds = Holds(self.netlink, self.ethtool, run_directory)
+        self.holds = Holds(self.netlink, self.ethtool, run_directory, self._log)
 
     def cannot_send(self, name: str, error: OSError) -> None:
         """Says so, now and then."""
