@@ -135,3 +135,42 @@ def test_a_port_set_down_and_up(pair: Pair) -> None:
     for peers in connections:
         for peer in peers:
             peer.close()
+
+
+@pytest.mark.parametrize("bundled", [False, True])
+def test_who_changes_a_port_knows_of_it(pair: Pair, bundled: bool) -> None:
+    """Who asked for a change is told what comes of it, and before OpenFlow 1.5 not the change itself."""
+    counts = Counter[int]()
+    shown = [re.search(r" 1\(p1\): addr:(\S+)", switch.ofctl("show", "br0").stdout) for switch in pair.both]
+    addresses = [int(found[1].replace(":", ""), 16) for found in shown if found is not None]
+    for version in range(5 if bundled else 1, 7):
+        senders, watchers = (connected(pair, version, ("length",)) for _ in range(2))
+        got: list[tuple[list[str], list[str]]] = [([], []), ([], [])]
+        for config, mask in ((0x20, 0x20), (0x21, 1), (0, 0x20), (0, 1), (4, 0xC), (0, 4)):
+            for peer, address in zip(senders, addresses, strict=True):
+                (data,) = encode(Protocol(version), m.PortMod(1, address, config & mask, mask), 9)
+                peer.socket.sendall(in_bundle(version, data) if bundled else data)
+            deadline = time.monotonic() + 30
+            while True:
+                for peers, both in zip((senders, watchers), got, strict=True):
+                    for peer, texts in zip(peers, both, strict=True):
+                        said = [message_text(one) for one in peer.barrier()]
+                        texts += [re.sub("addr:.*", "addr", one) for one in said if "BUNDLE" not in one]
+                if got[0][0] == got[0][1] and got[1][0] == got[1][1] and len(got[1][1]) > counts[version]:
+                    break
+                assert time.monotonic() < deadline, (version, config, mask, got)
+                time.sleep(0.05)
+            counts[version] = len(got[1][1])
+        assert (len(got[0][1]) < len(got[1][1])) == (version < 6)
+        for one in (*senders, *watchers):
+            one.close()
+
+
+def in_bundle(version: int, message: bytes) -> bytes:
+    """The messages of an ordered bundle of one message."""
+
+    def control(kind: int) -> bytes:
+        return struct.pack("!BBHIIHH", version, 33, 16, 9, 7, kind, 2)
+
+    added = struct.pack("!BBHIIHH", version, 34, 16 + len(message), 9, 7, 0, 2) + message
+    return control(0) + added + control(4)

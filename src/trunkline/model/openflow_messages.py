@@ -38,6 +38,25 @@ class Kind(NamedTuple):
     step: int
 
 
+SWITCHES_SAY: Final = frozenset(
+    (
+        "OFPT_PACKET_IN", "OFPT_FLOW_REMOVED", "OFPT_PORT_STATUS", "OFPT_ROLE_STATUS", "OFPT_TABLE_STATUS",
+        "OFPT_REQUESTFORWARD", "ONFT_ROLE_STATUS", "ONFT_REQUESTFORWARD", "NXT_PACKET_IN",
+        "NXT_PACKET_IN2", "NXT_FLOW_REMOVED", "NXT_REQUESTFORWARD", "NXT_FLOW_MONITOR_PAUSED",
+        "NXT_FLOW_MONITOR_RESUMED", "ONFT_FLOW_MONITOR_PAUSED", "ONFT_FLOW_MONITOR_RESUMED",
+        "OFPT_FEATURES_REPLY", "OFPT_GET_CONFIG_REPLY", "OFPT_QUEUE_GET_CONFIG_REPLY",
+        "OFPT_BARRIER_REPLY", "OFPT_ROLE_REPLY", "OFPT_GET_ASYNC_REPLY", "NXT_ROLE_REPLY",
+        "NXT_TLV_TABLE_REPLY",
+    )
+)  # fmt: skip
+"""Kinds that only a switch says; the families of replies are the rest of them."""
+
+
+def only_switches_say(kind: Kind) -> bool:
+    """Whether a switch that hears such a message has been taken for a controller."""
+    return kind.name in SWITCHES_SAY or kind.family.endswith(" reply")
+
+
 KINDS: Final = (
     Kind(OFPT, 0, "OFPT_HELLO", 1, 6, 0, 1),
     Kind(OFPT, 1, "OFPT_ERROR", 1, 6, 4, 1),

@@ -12,7 +12,7 @@ from trunkline.base.clock import Clock
 from trunkline.flow import key as layout
 from trunkline.flow.match import Match
 from trunkline.model import openflow as of
-from trunkline.ofproto.clients import QUEUE_SIZE, Clients
+from trunkline.ofproto.clients import QUEUE_SIZE, Client, Clients
 from trunkline.ofproto.fabric import (
     Fabric,
     Place,
@@ -38,6 +38,7 @@ from trunkline.packet.membership import read_membership
 from trunkline.proto.mac_learning import MacStatistics, MacTable
 from trunkline.proto.multicast_snooping import Changed, MulticastTable
 
+_OPENFLOW15: Final = 6
 _STANDALONE_ORIGIN: Final = "fail-mode standalone"
 _IN_BAND_ORIGIN: Final = "control in band"
 _FAIL_OPEN_ORIGIN: Final = "failing open: no controller"
@@ -113,6 +114,7 @@ class Bridge:
         self._open_rule: Rule | None = None  # while the bridge fails open
         self._in_band: dict[tuple[int, Match], Rule] = {}
         self._commanded: int | None = None  # the OFPPC_* of a port-mod while its device is being told
+        self._commander: Client | None = None  # whose port-mod it is
         self.fragments = of.OFPC_FRAG_NORMAL  # what is done with IP fragments, OFPC_FRAG_*
         self.tells_misses = False  # whether controllers get packets that no flow matches
         self.collects = False  # whether anybody takes the samples of `sample` actions
@@ -242,11 +244,12 @@ class Bridge:
             raise PortError(f"{self.name}: {old.name} cannot become {port.name} or change its datapath port")
         if self._commanded is not None and port.admin_up != old.admin_up:
             first = old._replace(admin_up=port.admin_up, config=self._commanded)
-            self._replace(old, first)  # what was wanted is told before what came of it
+            self._replace(old, first, self._commander)  # what was wanted is told before what came of it
             old = first
         self._replace(old, port._replace(config=old.config))
 
-    def _replace(self, old: OfPort, port: OfPort) -> None:
+    def _replace(self, old: OfPort, port: OfPort, commander: Client | None = None) -> None:
+        """`commander`: who has said that it is to be so."""
         if port == old:
             return
         if port.tunnel is not None and port.tunnel != old.tunnel and port.datapath_port is not None:
@@ -260,20 +263,24 @@ class Bridge:
             unchanged = describe(port._replace(config=port.config & of.OFPPC11_ALL)) == describe(
                 old._replace(config=old.config & of.OFPPC11_ALL)
             )
-            self._tell(of.OFPPR_MODIFY, port, newest=1 if unchanged else None)
+            self._tell(of.OFPPR_MODIFY, port, newest=1 if unchanged else None, commander=commander)
 
-    def set_port_bits(self, ofport: int, config: int, mask: int) -> None:
-        """What a port-mod does.  PORT_DOWN is the device's; the others are the bridge's."""
+    def set_port_bits(self, ofport: int, config: int, mask: int, commander: Client | None = None) -> None:
+        """What a port-mod does.  PORT_DOWN is the device's; the others are the bridge's.
+
+        `commander`, whose port-mod it is, is told what comes of it; what it has said itself, only from
+        OpenFlow 1.5 on.
+        """
         old = self.interfaces[ofport]
         mine = mask & ~of.OFPPC_PORT_DOWN
         if mask & of.OFPPC_PORT_DOWN:
-            self._commanded = old.config & ~mine | config & mine
+            self._commanded, self._commander = old.config & ~mine | config & mine, commander
             try:
                 self.fabric.host.set_admin_state(self.name, ofport, not config & of.OFPPC_PORT_DOWN)
             finally:
-                self._commanded = None
+                self._commanded = self._commander = None
             old = self.interfaces[ofport]
-        self._replace(old, old._replace(config=old.config & ~mine | config & mine))
+        self._replace(old, old._replace(config=old.config & ~mine | config & mine), commander)
 
     def set_fragments(self, mode: int) -> None:
         """What a set-config does: OFPC_FRAG_NORMAL (fragments have no ports), _DROP, or _NX_MATCH (the first
@@ -488,9 +495,12 @@ class Bridge:
     def _changed(self, *tokens: object) -> None:
         self.fabric.changes += tokens
 
-    def _tell(self, reason: int, port: OfPort, *, newest: int | None = None) -> None:
+    def _tell(
+        self, reason: int, port: OfPort, *, newest: int | None = None, commander: Client | None = None
+    ) -> None:
         """`newest`: the last version of OpenFlow in which there is something to tell."""
-        self.clients.tell(PortStatus(reason, describe(port)), newest=newest)
+        knows = commander if commander is not None and commander.connection.version < _OPENFLOW15 else None
+        self.clients.tell(PortStatus(reason, describe(port)), newest=newest, knows=knows)
 
 
 EVENTS: Final = ("ofproto_packet_out", *(f"mac_learning_{event}" for event in MacStatistics._fields))

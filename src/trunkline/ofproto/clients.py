@@ -189,6 +189,7 @@ class Clients:
         self._generation: int | None = None
 
     def attach(self, connection: Connection, *, service: bool, origin: str) -> Client:
+        connection.at_switch = True
         client = Client(connection, service=service, origin=origin)
         self.all.append(client)
         return client
@@ -196,10 +197,19 @@ class Clients:
     def detach(self, client: Client) -> None:
         self.all.remove(client)
 
-    def tell(self, message: Message, controller_id: int | None = None, *, newest: int | None = None) -> None:
+    def tell(
+        self,
+        message: Message,
+        controller_id: int | None = None,
+        *,
+        newest: int | None = None,
+        knows: Client | None = None,
+    ) -> None:
         """Sends a message to all who want it, or to those of them who have given themselves that id, or whose
-        version of OpenFlow is not after `newest`."""
+        version of OpenFlow is not after `newest`; not to who `knows` it."""
         for client in self.all:
+            if client is knows:
+                continue
             wanted = client.connection.version and client.wants(message)
             if controller_id is not None and client.controller_id != controller_id:
                 continue

@@ -56,6 +56,9 @@ _DATAPATH_HASH: Final = MASK["dp_hash"]
 _RECIRCULATION: Final = MASK["recirc_id"]
 
 
+_SAME_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
+
+
 class Refused(Exception):
     """A flow-mod changes nothing; `error` is the name of the OpenFlow error."""
 
@@ -75,6 +78,12 @@ class FlowChange(NamedTuple):
     old: Rule | None
     author: tuple[Any, int] | None
     replaced: bool = False
+
+
+def _cookie(mod: FlowMod, old: Rule | None) -> int:
+    """The cookie of a flow that is added: all ones leave the one of the flow that was there."""
+    cookie = mod.new_cookie or 0
+    return old.cookie if old is not None and cookie == _SAME_COOKIE else cookie
 
 
 def _options_of(rule: Rule) -> set[int]:
@@ -222,8 +231,8 @@ class Flows:
         That its actions make sense for its match was seen when it was decoded.  In a bundle, groups and
         meters may still come to be before the flow.
         """
-        if message.table != 255 and message.table >= TABLES:
-            raise Refused("OFPBRC_EPERM")
+        if message.table != 255 and message.table >= TABLES and message.command != of.OFPFC_DELETE_STRICT:
+            raise Refused("OFPBRC_EPERM")  # to delete one that is not there is no harm, even there
         if message.command in DELETES:
             return
         if message.match.mask & _DATAPATH_HASH or message.match.value & _RECIRCULATION:
@@ -287,7 +296,7 @@ class Flows:
             table,
             message.actions,
             now,
-            cookie=message.new_cookie or 0,
+            cookie=_cookie(message, old),
             idle_timeout=message.idle_timeout,
             hard_timeout=message.hard_timeout,
             importance=message.importance,
@@ -394,7 +403,7 @@ class Flows:
         value, mask, _ = mod.match
         classifier = self.tables.tables.get(mod.table)
         old = classifier.find(value, mask, mod.priority, self.tables.version) if classifier else None
-        if old is not None and (old.actions, old.cookie) == (mod.actions, mod.new_cookie or 0):
+        if old is not None and (old.actions, old.cookie) == (mod.actions, _cookie(mod, old)):
             old.modified = max(old.modified, used)
             return
         if old is None:
@@ -409,7 +418,7 @@ class Flows:
             mod.table,
             mod.actions,
             used,
-            cookie=mod.new_cookie or 0,
+            cookie=_cookie(mod, old),
             idle_timeout=kept.idle_timeout,
             hard_timeout=kept.hard_timeout,
             importance=kept.importance,

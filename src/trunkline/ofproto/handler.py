@@ -343,7 +343,7 @@ def _port_mod(bridge: Bridge, client: Client, message: m.PortMod) -> None:
         raise Refused("OFPPMFC_BAD_PORT")
     if port.mac != message.hardware_address:
         raise Refused("OFPPMFC_BAD_HW_ADDR")
-    bridge.set_port_bits(message.port, message.config, message.mask)
+    bridge.set_port_bits(message.port, message.config, message.mask, client)
 
 
 def _table_features(bridge: Bridge, client: Client, message: TableFeaturesRequest) -> Iterator[Any] | None:

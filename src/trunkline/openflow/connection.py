@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from trunkline.model.openflow import NXFF_NXM, NXFF_OPENFLOW10
+from trunkline.model.openflow_messages import only_switches_say
 from trunkline.openflow.codec import encode, read
 from trunkline.openflow.control import decode_hello, versions_named
 from trunkline.openflow.messages import (
@@ -77,6 +78,7 @@ class Connection:
         self.flow_format = 0  # of 1.0: 0, or 2 since NXT_SET_FLOW_FORMAT asked for NXM
         self.flow_mod_table_id = False  # as NXT_FLOW_MOD_TABLE_ID set it
         self.packet_in_format = 0  # as NXT_SET_PACKET_IN_FORMAT set it
+        self.at_switch = False  # then what only switches say is refused as that, whatever is in it
         self.fault: tuple[bytes, Exception] | None = None  # what decoding broke on: our error
         self.refusals: deque[tuple[str, bytes]] = deque(maxlen=_REFUSALS)  # for a log
         self._framer = Framer()
@@ -181,6 +183,7 @@ class Connection:
         if raw[0] != self.version or not raw[1]:
             self._foreign(raw)
             return None
+        envelope = None
         try:
             envelope = split(raw)
             message = read(envelope, self.flow_mod_table_id)
@@ -189,7 +192,8 @@ class Connection:
                 return None
             return Received(envelope.xid, message, raw)
         except DecodeError as error:
-            self._answer(raw, error.error)
+            misdirected = self.at_switch and envelope is not None and only_switches_say(envelope.kind)
+            self._answer(raw, "OFPBRC_BAD_TYPE" if misdirected else error.error)
         except Exception as error:  # an error of ours, which is no reason to lose the connection
             self.fault = raw, error
             self._answer(raw, unexpected(self.version, None))

@@ -75,7 +75,7 @@ def decode_flow_mod(envelope: Envelope, table_id: bool = True) -> m.FlowMod:
     if command > of.OFPFC_DELETE_STRICT or (command == of.OFPFC_ADD and cookie_mask):
         shared(decode_actions, raw, version)  # its errors come first
         raise DecodeError("NXBRC_NXM_INVALID" if command == of.OFPFC_ADD else "OFPFMFC_BAD_COMMAND")
-    match, actions = _sense(match, decode_actions, raw, version, table)
+    match, actions = _sense(match, decode_actions, raw, version, table, flags)
     return m.FlowMod(
         command,
         match,
@@ -96,14 +96,20 @@ def decode_flow_mod(envelope: Envelope, table_id: bool = True) -> m.FlowMod:
 
 
 def _sense(
-    match: Match, read: Read, raw: bytes, version: int, table: int
+    match: Match, read: Read, raw: bytes, version: int, table: int, flags: int
 ) -> tuple[Match, tuple[Action, ...]]:
     """The match without what makes no sense, and the actions, which must make sense for it.
 
     Raises DecodeError.  Many flows do the same to packets of one kind; more of a match is not looked at.
+    Flags that are none are objected to before actions that make no sense, and after those that are none.
     """
     examine = _examine if len(raw) <= SHORT else _examine.__wrapped__
-    keep, actions = examine(kind(match), read, raw, version, table)
+    try:
+        keep, actions = examine(kind(match), read, raw, version, table)
+    except DecodeError:
+        shared(read, raw, version)
+        flags_from(flags, version, of.OFPFC_ADD)
+        raise
     if match.mask & ~keep:
         match = Match(match.value & keep, match.mask & keep, match.options)
     return match, actions
@@ -127,13 +133,14 @@ def _decode_flow_mod11(envelope: Envelope) -> m.FlowMod:
     )
     match, end = decode_match11(body, 40, version)
     raw = body[end:]
-    if command > of.OFPFC_DELETE_STRICT or (command < of.OFPFC_DELETE and table == of.OFPTT_ALL):
+    one_table = command < of.OFPFC_DELETE or version == 2  # 1.1 has no word for all
+    if command > of.OFPFC_DELETE_STRICT or (one_table and table == of.OFPTT_ALL):
         shared(decode_instructions, raw, version)  # its errors come first
         raise DecodeError(
             "OFPFMFC_BAD_COMMAND" if command > of.OFPFC_DELETE_STRICT else "OFPFMFC_BAD_TABLE_ID"
         )
     is_add = command == of.OFPFC_ADD or (version == 2 and command <= of.OFPFC_MODIFY_STRICT and not mask)
-    match, actions = _sense(match, decode_instructions, raw, version, table)
+    match, actions = _sense(match, decode_instructions, raw, version, table, flags)
     out_port, out_group = (
         outputs(out_port, out_group) if command >= of.OFPFC_DELETE else (0xFFFF, of.OFPG_ANY)
     )
