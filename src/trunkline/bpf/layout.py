@@ -261,7 +261,7 @@ METER: Final = Record(
         ("lock", "lock"),
         ("bands", "u32"),
         ("by_packets", "u32"),
-        ("there", "u32"),
+        ("there", "u32"),  # its name, or 0
         ("used", "u64"),  # milliseconds
         ("packets", "u64"),
         ("bytes", "u64"),

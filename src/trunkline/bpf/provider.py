@@ -230,6 +230,10 @@ class BpfDatapath:
         if before is None:
             return
         self._go_on(before)
+        try:
+            self.meters.go_on(before.maps["meters"])
+        except BpfError as error:
+            self._bpf_log.warn("what meters of an earlier process have measured cannot be read: %s", error)
         numbers = self._numbers_now(before)
         for number, sequence in inherit.sequences(before.maps).items():
             if number in numbers:

@@ -1,16 +1,16 @@
-"""What the rules of a bridge have counted, in files beside its journal: BRIDGE.counts.N.
+"""What the rules and groups of a bridge have counted, in files beside its journal: BRIDGE.counts.N.
 
-A snapshot of the journal has the counters of all rules, and is rarely made.  In between they are written
+A snapshot of the journal has the counters of them all, and is rarely made.  In between they are written
 here, before whoever asks for them is answered: what somebody has been told is not taken back by `kill -9`.
 A record is
 
-    name   what the rule matches, as a number (ofproto/rules.py)
+    name   what the rule matches, or which group or bucket it is, as a number (`name` of these)
     since  Clock.monotonic() when the record was begun
     packets, bytes
 
-and each rule that counts has one, written over and over in shared memory.  A rule that goes leaves its
-record behind.  An equal rule that comes later is told from it by its time: its counters began after the
-record did.
+and each rule, group or bucket that counts has one, written over and over in shared memory.  A rule that goes
+leaves its record behind.  An equal rule that comes later is told from it by its time: its counters began
+after the record did.
 
 With each snapshot a file is begun, and the older ones go when the snapshot has taken the journal's place: at
 every moment the journal and the files together have the last number of every rule.
@@ -19,12 +19,13 @@ every moment the journal and the files together have the last number of every ru
 import glob
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
 from trunkline.base.clock import Clock
-from trunkline.ofproto.rules import Counters, FlowTables, Rule
+from trunkline.ofproto.bridge import Bridge
+from trunkline.ofproto.rules import Counters
 
 _RECORD: Final = Struct("=qdQQ")
 _MAGIC: Final = b"trunkline counts 1".ljust(_RECORD.size, b"\0")
@@ -50,8 +51,8 @@ class KeptCounts:
 
     # ---- the beginning
 
-    def restore(self, rules: Iterable[Rule]) -> int:
-        """Gives rules what they had counted; how many there were."""
+    def restore(self, bridge: Bridge) -> int:
+        """Gives rules and groups what they had counted; how many counters there were."""
         known: dict[int, tuple[float, int, int]] = {}
         for number in self._numbers():
             with open(f"{self._path}.{number}", "rb") as file:
@@ -62,20 +63,19 @@ class KeptCounts:
                 if since and since >= known.get(name, (0.0, 0, 0))[0]:
                     known[name] = since, packets, octets
         count = 0
-        for rule in rules if known else ():
-            since, packets, octets = known.get(rule.name(), (0.0, 0, 0))
-            counters = rule.counters
+        for name, counters in _counters(bridge) if known else ():
+            since, packets, octets = known.get(name, (0.0, 0, 0))
             if since >= counters.begun and packets >= counters.packets:
                 counters.packets, counters.bytes = packets, max(octets, counters.bytes)
                 count += 1
         return count
 
-    def follow(self, tables: FlowTables) -> None:
-        """From now on counters of these tables say when they change."""
-        tables.changed = self._changed
-        for rule in tables.rules(hidden=True):
-            if rule.counters.name is not None and rule.counters.changed is None:
-                rule.counters.changed = self._changed
+    def follow(self, bridge: Bridge) -> None:
+        """From now on counters of this bridge say when they change."""
+        bridge.flows.tables.changed = self._changed
+        for _, counters in _counters(bridge):
+            if counters.name is not None and counters.changed is None:
+                counters.changed = self._changed
 
     # ---- as time goes on
 
@@ -146,6 +146,14 @@ class KeptCounts:
         self.close()
         for number in self._numbers():
             os.unlink(f"{self._path}.{number}")
+
+
+def _counters(bridge: Bridge) -> Iterator[tuple[int, Counters]]:
+    """All that may be kept, with their names."""
+    for rule in bridge.flows.tables.rules(hidden=True):
+        yield rule.name(), rule.counters
+    for group in bridge.groups.values():
+        yield from group.all_counters()
 
 
 _COUNTS: Final = Struct("=QQ")

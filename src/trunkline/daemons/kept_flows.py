@@ -159,11 +159,10 @@ class _File:
         if first is None or parse_header(first) != origin:
             return False
         self.restored = restore(self.bridge, contents)
-        tables = self.bridge.flows.tables
         try:
-            self._counts.restore(tables.rules(hidden=True))
+            self._counts.restore(self.bridge)
             self._counts.begin()
-            self._counts.follow(tables)
+            self._counts.follow(self.bridge)
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
             self._size = whole(data)
             os.ftruncate(self._descriptor, self._size)
@@ -182,7 +181,7 @@ class _File:
         except OSError as error:
             self._give_up(error)
             return
-        self._counts.follow(self.bridge.flows.tables)
+        self._counts.follow(self.bridge)
         for _ in self.write_anew():
             pass
 

@@ -130,8 +130,15 @@ class MeterStatistics(NamedTuple):
 class Meters(Protocol):
     """The meters of a datapath, under numbers that the switch gives them."""
 
-    def put(self, number: int, bands: tuple[MeterBand, ...], now: float, *, by_packets: bool) -> None:
-        """Makes a meter, or makes it anew, its counters too."""
+    def put(
+        self, number: int, bands: tuple[MeterBand, ...], now: float, *, by_packets: bool, name: int = 1
+    ) -> None:
+        """Makes a meter, or makes it anew, its counters too.  `name`: 32 bits, not 0, that stand for it in
+        every process alike."""
+
+    def resume(self, number: int, statistics: MeterStatistics | None) -> None:
+        """It was there before this process, and goes on: from what the datapath has of it still, or at least
+        from `statistics`; None: of these nothing is known that was not said before."""
 
     def delete(self, number: int) -> None: ...
 

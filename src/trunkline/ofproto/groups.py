@@ -4,6 +4,7 @@ A group never changes in place: a group-mod puts a new one where the old one was
 counters.  Translation reads `bridge.groups` (by number) and leaves `group_token` among its reads.
 """
 
+from collections.abc import Iterator
 from math import ceil
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from trunkline.openflow.groups import Bucket, Selection
 
 _LEAST_SLOTS: Final = 16
 _MOST_SLOTS: Final = 256
+_NAMED: Final = -1  # where the name of a rule has its table
 
 
 class Group:
@@ -34,6 +36,16 @@ class Group:
         self.of_buckets = [Counters(now) for _ in buckets]
         self.slots = hash_slots([bucket.weight for bucket in buckets]) if selection.method != "hash" else None
         self.steps: list[Any] = [None] * len(buckets)
+
+    def name(self, place: int | None) -> int:
+        """Stands for the counters of the group, or of the bucket at that place, in every process alike."""
+        return hash((_NAMED, self.id, -1 if place is None else self.buckets[place].number))
+
+    def all_counters(self) -> Iterator[tuple[int, Counters]]:
+        """With their names."""
+        yield self.name(None), self.counters
+        for place, counters in enumerate(self.of_buckets):
+            yield self.name(place), counters
 
 
 def hash_slots(weights: list[int]) -> tuple[int, ...] | None:

@@ -15,6 +15,7 @@ for it is answered.  A journal is a list of records:
     GROUP     times and counters of a group                     in a snapshot
     MAC       a learned address                                 it was not there before; in a snapshot
     NAME      a table's number, its name by a controller        it has been named; in a snapshot
+    METER     times and counters of a meter                     in a snapshot
 
 A message costs a copy of its bytes, nothing is encoded; to read a journal is to carry the messages out again
 (journal_restoring.py).  What packets and timers do is not in messages, so it is written as flows that come
@@ -59,6 +60,7 @@ class Kind(IntEnum):
     GROUP = 6
     MAC = 7
     NAME = 8
+    METER = 9
 
 
 class Origin(NamedTuple):

@@ -11,12 +11,13 @@ idle timeouts begin anew; hard timeouts go on as if nothing had happened.
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from trunkline.dpif.provider import MeterStatistics
 from trunkline.ofproto import handler
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.clients import Client
 from trunkline.ofproto.flow_mods import Refused
 from trunkline.ofproto.journal import MAC_STATE, Kind, Record, bundled, rule_of
-from trunkline.ofproto.journal_snapshot import BUCKET_STATE, GROUP_STATE
+from trunkline.ofproto.journal_snapshot import BUCKET_STATE, GROUP_STATE, METER_STATE
 from trunkline.openflow.codec import decode
 from trunkline.openflow.connection import Connection, Received
 from trunkline.openflow.wire import DecodeError
@@ -72,6 +73,9 @@ def restore(bridge: Bridge, records: Iterable[Record]) -> Restored:
     for rule in rules:
         rule.counters.used = now
     bridge.flows.unsaid.clear()
+    if bridge.fabric.meters is not None:
+        for meter in bridge.flows.meters.values():
+            bridge.fabric.meters.resume(meter.number, None)
     return Restored(len(rules), len(bridge.groups), refused, count)
 
 
@@ -91,6 +95,8 @@ def _carry_out(bridge: Bridge, client: Client, record: Record) -> None:
             _group(bridge, body)
         case Kind.MAC:
             _mac(bridge, body)
+        case Kind.METER:
+            _meter(bridge, body)
         case Kind.NAME:
             bridge.flows.limits.set_name(body[0], body[1:].decode("utf-8", "surrogateescape"))
 
@@ -99,6 +105,15 @@ def _message(bridge: Bridge, client: Client, raw: bytes, *, table_id: bool) -> N
     incoming = decode(raw, table_id=table_id)
     client.connection.version = incoming.version
     handler.handle(bridge, client, Received(incoming.xid, incoming.message, raw))
+
+
+def _meter(bridge: Bridge, body: bytes) -> None:
+    number, created, packets, octets = METER_STATE.unpack_from(body)
+    meter = bridge.flows.meters[number]
+    meter.created = created
+    bands = tuple(BUCKET_STATE.iter_unpack(body[METER_STATE.size :]))
+    if bridge.fabric.meters is not None:
+        bridge.fabric.meters.resume(meter.number, MeterStatistics(packets, octets, bands))
 
 
 def _group(bridge: Bridge, body: bytes) -> None:

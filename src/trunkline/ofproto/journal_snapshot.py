@@ -27,6 +27,7 @@ _OPENFLOW11: Final = (Protocol(2),)  # which says what becomes of a packet that 
 _AT_ONCE: Final = 100  # flows in a step
 GROUP_STATE: Final = Struct(">IdQQ")  # number, created, packets, bytes; then of each bucket:
 BUCKET_STATE: Final = Struct(">QQ")
+METER_STATE: Final = GROUP_STATE  # then of each band, as of buckets
 
 
 def snapshot(bridge: Bridge, now: float) -> Iterator[bytes]:
@@ -34,7 +35,7 @@ def snapshot(bridge: Bridge, now: float) -> Iterator[bytes]:
     bridge.flows.settle()  # what has been said of deletions is in the journal before this one
     tables = bridge.flows.snapshot(Selection(Match(0, 0)))
     groups, meters = list(bridge.groups.values()), list(bridge.flows.meters.values())
-    yield b"".join(chain(_settings(bridge, now), _groups(groups, now), _meters(meters, now)))
+    yield b"".join(chain(_settings(bridge, now), _groups(groups, now), _meters(bridge, meters, now)))
     waiting: list[bytes] = []
     for rules in tables:
         for rule in rules:
@@ -82,9 +83,14 @@ def _groups(groups: list[Group], now: float) -> Iterator[bytes]:
         yield record(Kind.GROUP, now, state + b"".join(buckets))
 
 
-def _meters(meters: list[Meter], now: float) -> Iterator[bytes]:
+def _meters(bridge: Bridge, meters: list[Meter], now: float) -> Iterator[bytes]:
+    datapath = bridge.fabric.meters
     for meter in meters:
         yield _message(MeterMod(OFPMC_ADD, meter.id, meter.flags, meter.bands), now)
+        if datapath is not None:
+            packets, octets, bands = datapath.statistics(meter.number)
+            state = METER_STATE.pack(meter.id, meter.created, packets, octets)
+            yield record(Kind.METER, now, state + b"".join(BUCKET_STATE.pack(*band) for band in bands))
 
 
 def _macs(bridge: Bridge) -> Iterator[bytes]:

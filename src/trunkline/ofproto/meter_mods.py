@@ -5,6 +5,7 @@ goes, the flows that use it go with it.  Source: OpenFlow 1.3.5 sections 5.7 and
 """
 
 from typing import Final
+from zlib import crc32
 
 from trunkline.dpif.provider import MeterBand
 from trunkline.ofproto.bridge import Bridge
@@ -51,6 +52,7 @@ def apply(bridge: Bridge, mod: wire.MeterMod) -> list[FlowRemoved]:
             tuple(MeterBand(band.rate, band.burst) for band in bands),
             bridge.clock.monotonic(),
             by_packets=bool(mod.flags & wire.OFPMF_PKTPS),
+            name=crc32(f"{mod.meter} {bridge.name}".encode(errors="surrogateescape")) or 1,
         )
     meters[mod.meter] = meter
     _note(bridge, mod.meter)

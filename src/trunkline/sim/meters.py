@@ -40,8 +40,17 @@ class Meters:
     def __init__(self) -> None:
         self._meters: dict[int, _Meter] = {}
 
-    def put(self, number: int, bands: tuple[MeterBand, ...], now: float, *, by_packets: bool) -> None:
+    def put(
+        self, number: int, bands: tuple[MeterBand, ...], now: float, *, by_packets: bool, name: int = 1
+    ) -> None:
         self._meters[number] = _Meter(bands, _milliseconds(now), by_packets=by_packets)
+
+    def resume(self, number: int, statistics: MeterStatistics | None) -> None:
+        meter = self._meters[number]
+        if statistics is not None:
+            meter.packets, meter.bytes, bands = statistics
+            for bucket, (packets, octets) in zip(meter.buckets, bands, strict=False):
+                bucket.packets, bucket.bytes = packets, octets
 
     def has(self, number: int) -> bool:
         return number in self._meters

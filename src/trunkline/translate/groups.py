@@ -57,10 +57,18 @@ def group(x: Walk, number: int, _: object) -> bool | int:
 
 
 def _every(x: Walk, found: Group) -> None:
+    _keep(x, found, None)
     x.effects.append(CountGroup(found, None))
     for i, bucket in enumerate(found.buckets):
         if bucket_alive(x, found, bucket):
             _bucket(x, found, i, CountBucket(found, i))
+
+
+def _keep(x: Walk, found: Group, place: int | None) -> None:
+    """What the group, or the bucket at that place, counts from now on is kept as that of rules is."""
+    counters = found.counters if place is None else found.of_buckets[place]
+    if counters.name is None:
+        counters.name, counters.changed = found.name(place), x.bridge.flows.tables.changed
 
 
 def _one(x: Walk, found: Group, number: int | None) -> None:
@@ -110,6 +118,8 @@ def _bucket(x: Walk, found: Group, number: int, counted: Effect | None = None) -
     """Does a bucket's actions as an action set; what follows sees the packet as before."""
     steps = found.steps[number]
     if steps is None:
+        _keep(x, found, None)
+        _keep(x, found, number)
         actions = ordered(found.buckets[number].actions)
         steps = found.steps[number] = (x.compile(actions), actions)
     x.effects.append(counted or CountGroup(found, number))

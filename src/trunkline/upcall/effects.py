@@ -143,6 +143,10 @@ def _count(counters: Counters, packets: int, octets: int, used: float) -> None:
     counters.packets += packets
     counters.bytes += octets
     counters.used = max(counters.used, used)
+    changed = counters.changed
+    if changed is not None:
+        counters.changed = None
+        changed.append(counters)
 
 
 def _learn_flow(effect: LearnFlow, packets: int, octets: int, used: float) -> None:

@@ -15,8 +15,13 @@ from trunkline.ofproto.handler import handle
 from trunkline.openflow import actions as a
 from trunkline.openflow.codec import encode
 from trunkline.openflow.connection import Connection, Received
+from trunkline.openflow.groups import OFPGC_ADD, Bucket, GroupMod
 from trunkline.openflow.messages import FlowMod
+from trunkline.openflow.meters import OFPMBT_DROP, OFPMC_ADD, OFPMF_PKTPS, Band, MeterMod
 from trunkline.openflow.wire import Protocol
+from trunkline.sim.meters import Meters
+from trunkline.translate.result import CountGroup
+from trunkline.upcall.effects import apply, sort
 
 
 def made() -> tuple[OurSwitch, Bridge]:
@@ -135,5 +140,53 @@ def test_only_what_no_longer_counts_makes_a_journal_stale(tmp_path: Path) -> Non
             running.cancel()
             assert not file.is_stale()
             assert flows_in(tmp_path) == 7000
+
+    asyncio.run(work())
+
+
+def test_groups_and_meters_have_what_they_counted(tmp_path: Path) -> None:
+    """Groups as of the last turn of the loop, meters of a userspace datapath as of the last snapshot."""
+
+    def counted(bridge: Bridge) -> list[tuple[int, ...]]:
+        group = bridge.groups[7]
+        rows = [(one.packets, one.bytes) for one in (group.counters, *group.of_buckets)]
+        meter = bridge.flows.meters[5]
+        assert bridge.fabric.meters is not None
+        packets, octets, bands = bridge.fabric.meters.statistics(meter.number)
+        return [*rows, (packets, octets, *bands[0]), (round(group.created), round(meter.created))]
+
+    async def work() -> None:
+        switch, bridge = made()
+        switch.clock.advance(3)
+        with kept(tmp_path, bridge, switch) as one:
+            client = bridge.clients.attach(Connection(1 << 4), service=True, origin="test")
+            client.connection.version = 6
+            buckets = tuple(Bucket((a.Output(1),), 0, number=number) for number in (4, 2))
+            band = Band(OFPMBT_DROP, 1, 1)
+            for mod in (GroupMod(OFPGC_ADD, 7, 0, buckets), MeterMod(OFPMC_ADD, 5, OFPMF_PKTPS, (band,))):
+                handle(bridge, client, Received(7, mod, encode(Protocol(6), mod, 7)[0]))
+            flow = FlowMod(of.OFPFC_ADD, match(in_port=1), 5, 0, (a.Meter(5), a.Group(7)))
+            handle(bridge, client, Received(7, flow, encode(Protocol(6), flow, 7)[0]))
+            bridge.clients.detach(client)
+            meters = bridge.fabric.meters
+            assert isinstance(meters, Meters)
+            number = bridge.flows.meters[5].number
+            for _ in range(3):
+                meters.admit(number, 100, 0.0)
+            one.write()
+            for _ in one._files["br0"].write_anew():
+                pass
+            group = bridge.groups[7]
+            group.counters.name, group.counters.changed = group.name(None), bridge.flows.tables.changed
+            place = group.of_buckets[1]
+            place.name, place.changed = group.name(1), bridge.flows.tables.changed
+            effects = sort((CountGroup(group, 1),))
+            apply(effects, 10, 1000, 1.0)
+            one.write()
+            want = counted(bridge)
+            assert want[:4] == [(10, 1000), (0, 0), (10, 1000), (3, 300, 2, 200)]
+        again, found = made()
+        with kept(tmp_path, found, again, first=True):
+            assert counted(found) == want
 
     asyncio.run(work())
