@@ -321,7 +321,7 @@ class Bridge:
             del self.patch_counters[ofport]
             self._changed(patch_token(port.name))
         if ofport in self.port_of:
-            self._forget_port(self.port_of[ofport].name)
+            self._forget_behind(self.port_of[ofport].name)
         self._changed(port_token(self.name, ofport), ports_token(self.name))
         self._tell(of.OFPPR_DELETE, port)
 
@@ -352,7 +352,7 @@ class Bridge:
         port = self.ports.pop(name)
         self.multicast_ports.pop(name, None)
         self._unplug(port)
-        self._forget_port(name)
+        self._forget_behind(name)
         self._changed(ports_token(self.name))
 
     def _unplug(self, port: PortConfig) -> None:
@@ -397,12 +397,21 @@ class Bridge:
             self._macs_changed([(vlan, mac)])
         return found
 
-    def _forget_port(self, name: str) -> None:
-        """Nothing is known of what is behind the port."""
-        self._macs_changed(self.macs.forget_port(name))
+    def _forget_behind(self, name: str) -> None:
+        """What was behind a port that goes may turn up on any bridge.  So no other knows any more where it was,
+        or one would go on sending for it into the patch port to here."""
+        gone = self._forget_port(name)
+        for bridge in self.fabric.bridges.values() if gone else ():
+            bridge._macs_changed(bridge.macs.forget(gone))
+
+    def _forget_port(self, name: str) -> list[tuple[int, int]]:
+        """Nothing is known of what is behind the port.  The (vlan, mac) that this bridge had there."""
+        gone = self.macs.forget_port(name)
+        self._macs_changed(gone)
         if self.multicast is not None:
             self._multicast_changed(self.multicast.forget_port(name))
             self._expire_multicast(self.clock.monotonic())
+        return gone
 
     def _macs_changed(self, changed: list[tuple[int, int]]) -> None:
         if changed:

@@ -8,7 +8,7 @@ Entries are keyed by bytes, whose hash is keyed, for whoever can send packets ch
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 STATIC: Final = float("inf")
@@ -119,6 +119,11 @@ class MacTable:
         """The port is gone or means something else now."""
         return self._drop([self._entries[key] for key in self._ports.get(port, ())])
 
+    def forget(self, addresses: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """What has gone of these (vlan, mac), static entries as well."""
+        keys = [mac_key(vlan, mac) for vlan, mac in addresses]
+        return self._drop([self._entries[key] for key in keys if key in self._entries])
+
     def flush(self) -> list[tuple[int, int]]:
         """Forgets all that was learned; static entries stay."""
         return self._drop([entry for entry in self._entries.values() if entry.expires != STATIC])
@@ -153,8 +158,9 @@ class MacTable:
         return self._evict(limit)
 
     def set_flood_vlans(self, vlans: int) -> list[tuple[int, int]]:
+        """A change of these forgets all that was learned, in whatever VLAN."""
         self.flood_vlans = vlans
-        return self._drop([entry for entry in self._entries.values() if vlans >> entry.vlan & 1])
+        return self.flush()
 
     def entries(self) -> Iterator[MacEntry]:
         """A snapshot, least recently used first."""
