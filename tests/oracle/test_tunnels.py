@@ -1,5 +1,7 @@
 """Tunnels beside the original's userspace datapath: settings, commands, traces, and packets on both ways."""
 
+import json
+import random
 import re
 import tempfile
 import time
@@ -210,6 +212,94 @@ def test_options_that_a_type_takes(pair: Pair) -> None:
         said = [re.findall(r"unknown.*?'\w+'", error) for error in errors]
         assert sorted(said[1]) == sorted(said[0]), kind
         assert any("zork" in line for line in said[0])
+
+
+VALUES = {
+    "packet_type": ("legacy_l2", "legacy_l3", "ptap", "foo", ""),
+    "erspan_ver": ("1", "2", "0", "3", "flow", "x", "1x", "0x1", ""),
+    "erspan_idx": ("0", "5", "0xfffff", "0x100000", "flow", "x", "", " 7", "7x", "-1", "+1", "9" * 20),
+    "erspan_dir": ("0", "1", "2", "9", "flow", "x", "5x", "", "-1", "0x10"),
+    "erspan_hwid": ("0", "3f", "0x3f", "0x40", "999", "flow", "x", ""),
+    "key": ("1", "flow", "x", "", "0x1ffffffff"),
+    "in_key": ("1", "flow"),
+    "csum": ("true", "false", "x"),
+    "seq": ("true", "false"),
+    "exts": ("gpe", "foo", "", "gpe,foo", ",gpe"),
+    "payload_type": ("ip", "mpls", "0x800", "foo", "", "8847", "0x", "1ffff", "+5", " 7", "7 "),
+    "dst_port": ("7", "0", "x", "70000", ""),
+    "tos": ("4", "3", "inherit", "x", "0x10", "", "256", " 4"),
+    "ttl": ("3", "inherit", "x", "300", ""),
+    "df_default": ("true", "false", "x"),
+    "egress_pkt_mark": ("5", "5x", "x", "0x10", "010", "0xffffffffff", "4294967296", "-1", ""),
+    "local_ip": ("1.1.1.1", "flow", "2001::1", "x", ""),
+    "use_ssl_cert": ("true",),
+    "certificate": ("x",),
+}
+TYPES = ("gre", "ip6gre", "erspan", "ip6erspan", "vxlan", "geneve", "lisp", "stt", "gtpu", "bareudp")
+
+
+def drawn(chance: random.Random, number: int) -> tuple[str, list[str]]:
+    """A type and options; no two numbers have the same remote_ip."""
+    kind = chance.choice(TYPES)
+    named = set(chance.sample(sorted(VALUES), chance.choice((1, 1, 2, 2, 3))))
+    if "erspan" in kind:
+        named.update(chance.sample(sorted(name for name in VALUES if "erspan" in name), chance.randint(0, 3)))
+    remote = f"fc00::{number + 1:x}" if kind.startswith("ip6") else f"1.3.{number}.2"
+    words = [f'options:{name}="{chance.choice(VALUES[name])}"' for name in sorted(named)]
+    return kind, [f"options:remote_ip={remote}", *words]
+
+
+def test_generated_settings(pair: Pair) -> None:
+    """Errors, and what dpif/show has of tunnels without.  Which of several mistakes is met first is a matter
+    of how the original keeps its options: then the one that ends it is among them."""
+    pair.tunnels()
+    chance = random.Random(3)
+    for _ in range(3):
+        tunnels = {f"g{number}": drawn(chance, number) for number in range(50)}
+        seen = []
+        for switch in pair.both:
+            add: list[str] = []
+            for name, (kind, options) in tunnels.items():
+                add += [
+                    "--",
+                    "add-port",
+                    "br1",
+                    name,
+                    "--",
+                    "set",
+                    "interface",
+                    name,
+                    f"type={kind}",
+                    *options,
+                ]
+            switch.vsctl(*add[1:])
+            database = switch.originals.database
+            words = (f"--db={database}", "-f", "json", "--columns=name,error", "list", "interface")
+            rows = json.loads(switch.originals.run("ovs-vsctl", *words).stdout)["data"]
+            shown = dict(re.findall(r"^    (g\d+) \d+/(.*)$", switch.control("dpif/show"), re.M))
+            seen.append((dict(rows), {name: text.partition(":")[2] for name, text in shown.items()}))
+            switch.vsctl(*[word for name in tunnels for word in ("--", "del-port", name)][1:])
+        for name, case in tunnels.items():
+            (theirs, text), (ours, own) = [(errors[name], shown.get(name)) for errors, shown in seen]
+            assert own == text, case
+            if ours != theirs:
+                several = (case, theirs, ours)
+                assert ours, several
+                assert "\n" in ours, several
+                last = [lines.split("\n")[-1] for lines in (theirs, ours)]
+                assert last[0] == last[1] or "erspan" in last[0] or "could not set" in last[0], several
+
+
+def test_erspan_of_no_version(pair: Pair) -> None:
+    pair.tunnels(
+        ("a", "erspan", "options:remote_ip=1.1.2.92 options:key=3"),
+        ("b", "ip6erspan", "options:remote_ip=2001:cafe::92 options:erspan_ver=flow"),
+    )
+    versions = [f"set_field:{version}->tun_erspan_ver,21" for version in (1, 3, 2, 0)]
+    pair.flows("br1", f"in_port=3 actions=20,21,{','.join(versions)}")
+    theirs, ours = pair.control("ofproto/trace", "br1", PACKETS[0])
+    assert trace(ours) == trace(theirs)
+    assert ours.count("native tunnel header build failed") == 4
 
 
 def what_is_said(switch: Switch, kind: str, options: str) -> tuple[str, str, list[str]]:

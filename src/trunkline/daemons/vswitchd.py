@@ -38,7 +38,7 @@ from trunkline.io.privileges import lock_memory
 from trunkline.io.replica_client import ReplicaClient
 from trunkline.io.system_statistics import system_statistics
 from trunkline.jsonrpc.unixctl import Command, CommandError
-from trunkline.model.control_commands import VSWITCHD
+from trunkline.model.control_commands import DATAPATH_COMMANDS, VSWITCHD
 from trunkline.model.schemas import schema_text
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import Fabric
@@ -450,8 +450,10 @@ class Switchd:
             return ""
 
         def list_commands(arguments: Sequence[str]) -> str:
-            """Those about datapaths, each with its arguments."""
+            """Those about datapaths, each with its arguments, in the order that ovs-dpctl has."""
+            order = {f"dpctl/{name}": place for place, name in enumerate(DATAPATH_COMMANDS)}
             found = [one for one in self.env.commands if one.name.startswith("dpctl/")]
+            found.sort(key=lambda one: order.get(one.name, len(order)))
             lines = [f"  {one.name:<29} {one.usage}\n" for one in found]
             return "The available commands are:\n" + "".join(lines)
 

@@ -196,6 +196,11 @@ def write_mac(value: int, mask: int, bits: int = 48, context: TextContext = NO_C
 
 
 def _read_ipv4(field: Field, text: str, context: TextContext) -> Parsed:
+    return masked_ipv4(text)
+
+
+def masked_ipv4(text: str) -> Parsed:
+    """``10.0.0.1``, with ``/24`` or ``/255.255.255.0``.  Raises TextError."""
     found = scan_ipv4(text)
     if found is not None:
         value, end = found
@@ -234,6 +239,11 @@ def write_ipv4(value: int, mask: int, bits: int = 32, context: TextContext = NO_
 
 
 def _read_ipv6(field: Field, text: str, context: TextContext) -> Parsed:
+    return masked_ipv6(text)
+
+
+def masked_ipv6(text: str) -> Parsed:
+    """``fc00::1``, with ``/64`` or ``/ffff::``.  Raises TextError."""
     first, slash, second = text.partition("/")
     value = parse_ipv6(first)
     if value is not None:

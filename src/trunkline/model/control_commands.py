@@ -6,6 +6,35 @@ uses one hears what is the matter instead of "not a valid command"; `list-comman
 
 from typing import Final, NamedTuple
 
+DATAPATH_COMMANDS: Final = (
+    *(
+        "add-dp",
+        "del-dp",
+        "add-if",
+        "del-if",
+        "set-if",
+        "dump-dps",
+        "show",
+        "dump-flows",
+        "add-flow",
+        "mod-flow",
+    ),
+    *("get-flow", "del-flow", "add-flows", "mod-flows", "del-flows", "offload-stats-show", "dump-conntrack"),
+    *("flush-conntrack", "cache-get-size", "cache-set-size", "ct-stats-show", "ct-bkts", "ct-set-maxconns"),
+    *("ct-get-maxconns", "ct-get-nconns", "ct-enable-tcp-seq-chk", "ct-disable-tcp-seq-chk"),
+    *("ct-get-tcp-seq-chk", "ct-set-limits", "ct-del-limits", "ct-get-limits", "ipf-set-enabled"),
+    *(
+        "ipf-set-disabled",
+        "ipf-set-min-frag",
+        "ipf-set-max-nfrags",
+        "ipf-get-status",
+        "help",
+        "list-commands",
+    ),
+    *("parse-actions", "normalize-actions"),
+)
+"""The order in which dpctl/list-commands and ovs-dpctl show them."""
+
 
 class Missing(NamedTuple):
     """`instead`: what is the case instead, as the end of a sentence."""

@@ -65,7 +65,7 @@ def _rows() -> Mapping[str, TunnelType]:
             GRE,
             None,
             109,
-            (LEGACY_L2, LEGACY_L3, PTAP),
+            (LEGACY_L2, PTAP),
             sequenced=True,
             summed=True,
             family=6,
@@ -81,9 +81,7 @@ def _rows() -> Mapping[str, TunnelType]:
             summed=True,
             protected=True,
         ),
-        TunnelType(
-            "geneve", "genev_sys", UDP, 6081, 5, (LEGACY_L2, LEGACY_L3, PTAP), summed=True, protected=True
-        ),
+        TunnelType("geneve", "genev_sys", UDP, 6081, 5, (LEGACY_L2, PTAP), summed=True, protected=True),
         TunnelType("lisp", "lisp_sys", UDP, 4341, 105, (LEGACY_L3, PTAP)),
         TunnelType("stt", "stt_sys", TCP, 7471, 106, (LEGACY_L2,), summed=True),
         TunnelType("erspan", "erspan_sys", GRE, None, 107, (LEGACY_L2,), erspan=True),

@@ -398,8 +398,8 @@ class Bridge:
         return found
 
     def _forget_behind(self, name: str) -> None:
-        """What was behind a port that goes may turn up on any bridge.  So no other knows any more where it was,
-        or one would go on sending for it into the patch port to here."""
+        """What was behind a port that goes may turn up on any bridge, so none knows where it was: one
+        would go on sending into the patch port to here."""
         gone = self._forget_port(name)
         for bridge in self.fabric.bridges.values() if gone else ():
             bridge._macs_changed(bridge.macs.forget(gone))

@@ -16,7 +16,7 @@ INHERIT: Final = -1  # as tos or ttl: what the packet inside has
 _FLOW: Final = "flow"
 _GPE: Final = "gpe"
 _CERTIFIED: Final = ("remote_cert", "remote_name")  # encryption by keys that somebody negotiates
-_IKE: Final = ("psk", "remote_cert", "remote_name", "certificate", "private_key", "use_ssl_cert", "peer_cert")
+_IKE: Final = ("psk", *_CERTIFIED)
 
 
 class TunnelError(Exception):
@@ -81,6 +81,15 @@ def leading_c_number(text: str) -> int:
     return -value & 0xFFFFFFFFFFFFFFFF if found[1] == "-" else value
 
 
+def leading_hexadecimal(text: str) -> int:
+    """Like C's strtoll with base 16; no number is 0."""
+    found = _HEXADECIMAL.match(text)
+    return int(found[1] + found[2], 16) if found else 0
+
+
+_HEXADECIMAL: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?)(?:0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]+)")
+
+
 def parse_tunnel(name: str, type: str, options: Mapping[str, str], warn: Warn) -> TunnelSettings:
     """Raises TunnelError."""
     reader = _Reader(name, TUNNEL_TYPES[type], options, warn)
@@ -109,10 +118,13 @@ class _Reader:
             )
         for key, text in sorted(self.options.items()):
             reader = _READERS.get(key)
-            if (reader is None and key not in _IKE and key not in _KEYS) or not self._takes(key):
+            if key not in _KNOWN or not self._takes(key):
                 self.problem(f"unknown {self.row.name} argument '{key}'")
             elif reader is not None:
                 reader(self, text)
+        for key, last in _LAST.items():  # of which the first that is wrong ends it
+            if key in self.options and self._takes(key):
+                last(self, self.options[key])
         self._keys()
         self._erspan()
         if not self.row.erspan:  # wrong ones are refused anywhere
@@ -188,7 +200,7 @@ class _Reader:
         if text == "inherit":
             self.found["tos"] = INHERIT
             return
-        found = re.fullmatch(r"0[xX][0-9a-fA-F]+|[0-9]+", text)
+        found = re.fullmatch(r"[ \t\n\v\f\r]*[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)", text)
         value = leading_c_number(text) if found else 256
         if value > 255 or value & 3:  # the low bits are not for people to choose (RFC 3168)
             self.problem(f"invalid TOS {text}")
@@ -212,7 +224,7 @@ class _Reader:
         self.found["dont_fragment"] = text != "false"
 
     def egress_pkt_mark(self, text: str) -> None:
-        self.found["mark"] = leading_c_number(text) & 0xFFFFFFFF
+        self.found["mark"] = leading_number(text) & 0xFFFFFFFF
 
     def exts(self, text: str) -> None:
         named = [one for one in text.split(",") if one]
@@ -227,14 +239,18 @@ class _Reader:
         self.found["mode"] = text
 
     def payload_type(self, text: str) -> None:
-        if text not in ("ip", "mpls") and not re.fullmatch(r"(0[xX])?[0-9a-fA-F]+", text):
-            raise TunnelError(f"{self.name}: could not set configuration (Invalid argument)")
+        value = leading_hexadecimal(text)
+        if text not in ("ip", "mpls") and not (_HEXADECIMAL.fullmatch(text) and 0 <= value <= 0xFFFF):
+            if self.problems:
+                self.warn("netdev_vport", "\n".join(self.problems))
+            text = f"{self.name}: could not set configuration (Invalid argument)"
+            raise TunnelError("\n".join(self.problems) or text)
         if not self.row.payload:
             return
         if text == "mpls":
             self.found["extensions"] = frozenset(("mpls",))
         elif text != "ip":
-            self.found["extensions"] = frozenset((f"{int(text, 16) & 0xFFFF:#06x}",))
+            self.found["extensions"] = frozenset((f"{value:#06x}",))
 
     # ---- what follows from several
 
@@ -247,36 +263,35 @@ class _Reader:
             found[f"has_{one}_key"] = True
             found[f"{one}_key"] = None if text == _FLOW else leading_c_number(text)
 
-    def _erspan(self) -> None:
-        options, found = self.options, self.found
-        version = options.get("erspan_ver", "")
-        if version == _FLOW:
-            found.update(dict.fromkeys(_ERSPAN_SETTINGS))
-            return
-        if version:
-            found["erspan_version"] = leading_number(version)
-            if found["erspan_version"] not in (1, 2):
-                raise self.fail(f"invalid erspan version: {version}")
-        if found.get("erspan_version") == 1:
-            self._erspan_part("erspan_idx", "erspan_index", 20, "index")
-        elif found.get("erspan_version") == 2:
-            self._erspan_part("erspan_dir", "erspan_direction", 1, "direction")
-            self._erspan_part("erspan_hwid", "erspan_hardware", 6, "hardware ID")
+    def erspan_ver(self, text: str) -> None:
+        version = None if text == _FLOW else leading_number(text)
+        if version not in (None, 1, 2):
+            raise self.fail(f"invalid erspan version: {text}")
+        self.found["erspan_version"] = version
 
-    def _erspan_part(self, option: str, name: str, bits: int, words: str) -> None:
-        text = self.options.get(option)
-        if text is None:
-            return
-        if text == _FLOW:
-            self.found[name] = None
-            return
-        try:
-            value = int(text, 16)
-        except ValueError:
-            value = 0
-        if value >> bits:
+    def erspan_idx(self, text: str) -> None:
+        self._erspan_part("erspan_index", text, leading_hexadecimal(text), 20, "index")
+
+    def erspan_dir(self, text: str) -> None:
+        self._erspan_part("erspan_direction", text, leading_number(text) & 0xFFFFFFFF, 1, "direction")
+
+    def erspan_hwid(self, text: str) -> None:
+        self._erspan_part("erspan_hardware", text, leading_hexadecimal(text), 6, "hardware ID")
+
+    def _erspan_part(self, name: str, text: str, value: int, bits: int, words: str) -> None:
+        if text != _FLOW and value >> bits:
             raise self.fail(f"invalid erspan {words}: {text}")
-        self.found[name] = value
+        self.found[name] = None if text == _FLOW else value
+
+    def _erspan(self) -> None:
+        """What the version does not have, or the flow says, is not from the options."""
+        found = self.found
+        version = found.get("erspan_version", 0)
+        if version is None:
+            found.update(dict.fromkeys(_ERSPAN_SETTINGS))
+        for name, own in (("erspan_index", 1), ("erspan_direction", 2), ("erspan_hardware", 2)):
+            if version not in (None, own):
+                found.pop(name, None)
 
     def _mode(self) -> None:
         name, mode, row = self.row.name, self.found["mode"], self.row
@@ -305,9 +320,14 @@ _READERS: Final[dict[str, Callable[[_Reader, str], None]]] = {
     name: getattr(_Reader, name)
     for name in (
         *("local_ip", "remote_ip", "tos", "ttl", "dst_port", "csum", "seq", "df_default", "egress_pkt_mark"),
-        *("exts", "packet_type", "payload_type"),
+        "exts",
     )
-} | {name: lambda reader, text: None for name in _ERSPAN}
+}
+_LAST: Final[dict[str, Callable[[_Reader, str], None]]] = {
+    name: getattr(_Reader, name)
+    for name in ("erspan_hwid", "erspan_dir", "erspan_idx", "payload_type", "erspan_ver", "packet_type")
+}
+_KNOWN: Final = frozenset((*_READERS, *_LAST, *_KEYS, *_IKE))
 
 
 # ---- as text

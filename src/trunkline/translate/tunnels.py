@@ -210,6 +210,9 @@ def _push(x: Walk, interface: OfPort, settings: TunnelSettings) -> bool:
         f"tunneling from {format_mac(own.mac)} {format_address(source)} to "
         f"{format_mac(mac)} {format_address(next_hop)}"
     )
+    if TUNNEL_TYPES[settings.type].erspan and layout.get(x.key, "tun_erspan_ver") not in (1, 2):
+        x.warn("native tunnel header build failed")
+        return True
     _push_header(x, interface, settings, bridge, own, Outer(own.mac, mac, source, destination))
     return True
 

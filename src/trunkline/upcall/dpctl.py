@@ -50,7 +50,7 @@ def dpctl_commands(
         ("dpctl/dump-dps", "", 0, 0, _dump_datapaths),
         ("dpctl/show", "[-s] [dp...]", 0, None, _show),
         ("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, _dump_flows),
-        ("dpctl/get-flow", "[dp] ufid", 1, 3, _get_flow),
+        ("dpctl/get-flow", "[dp] ufid", 1, 2, _get_flow),
         ("dpctl/add-flow", "[dp] flow actions", 2, 3, partial(_put_flow, create=True, modify=False)),
         ("dpctl/mod-flow", "[dp] flow actions", 2, 3, partial(_put_flow, create=False, modify=True)),
         ("dpctl/del-flow", "[dp] flow", 1, 2, _delete_flow),
@@ -124,16 +124,22 @@ def _dump_datapaths(datapaths: Datapaths, arguments: Sequence[str], program: str
 
 
 def _show(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
+    """Those that are named, one after the other; what is said of those that are not there is among it."""
     options, rest = _options(arguments)
     titles = _by_title(datapaths)
-    for word in rest:
-        if not any(word in (title, title.partition("@")[2]) for title in titles):
-            raise CommandError(f"{program}: opening datapath {word} failed ({_absence(word, titles)})\n")
     lines: list[str] = []
-    for title, datapath in titles.items():
-        if not rest or any(word in (title, title.partition("@")[2]) for word in rest):
-            lines += _shown(datapath, "--statistics" in options)
-    return "".join(line + "\n" for line in lines)
+    missing = False
+    for word in rest or titles:
+        named = [title for title in titles if word in (title, title.partition("@")[2])]
+        if not named:
+            missing = True
+            lines.append(f"{program}: opening datapath {word} failed ({_absence(word, titles)})")
+        for title in named:
+            lines += _shown(titles[title], "--statistics" in options)
+    text = "".join(line + "\n" for line in lines)
+    if missing:
+        raise CommandError(text)
+    return text
 
 
 def _absence(word: str, titles: Mapping[str, Datapath]) -> str:
@@ -316,11 +322,11 @@ def _dump_bridge_flows(datapaths: Datapaths, arguments: Sequence[str], program: 
 
 def _get_flow(datapaths: Datapaths, arguments: Sequence[str], program: str) -> str:
     options, rest = _options(arguments)
+    datapath = find_datapath(datapaths, rest[:-1], program)
     digits = rest[-1].removeprefix("ufid:").replace("-", "") if rest else ""
     if len(digits) != 32 or set(digits) - set("0123456789abcdefABCDEF"):
         why = " (Invalid argument)" if rest and rest[-1].startswith("ufid:") else ""
         return f"{program}: parsing flow ufid{why}\n"  # no error, as the original has it
-    datapath = find_datapath(datapaths, rest[:-1], program)
     flow = datapath.provider.flow(int(digits, 16))
     if flow is None:
         raise CommandError(f"{program}: getting flow (No such file or directory)\n")

@@ -168,7 +168,7 @@ def _ask(command: str, arguments: Sequence[str], directories: "Directories", log
         stream = control_client.connect(path, log)
         return control_client.call(stream, f"dpctl/{command}", arguments, log, SWITCH)
     except control_client.Refused as refused:
-        text = str(refused).rstrip("\n").replace(f"{SWITCH}: ", "")
+        text = _passed_on(str(refused))
         if "is not a valid command" in text:
             text = f"'{command}' is not there yet"
         raise Refusal(text.removeprefix(f"{PROGRAM}: ").replace("dpctl/", "")) from None
@@ -179,6 +179,15 @@ def _ask(command: str, arguments: Sequence[str], directories: "Directories", log
             return stopped.answer(command, arguments, directories, log)
         except stopped.RefusedError as refused:
             raise Refusal(f"{refused} ({error})" if refused.nothing else str(refused)) from None
+
+
+def _passed_on(answer: str) -> str:
+    """What is wrong, of an answer that may also show something, which is printed."""
+    wrong = [line for line in answer.splitlines(keepends=True) if line.startswith(f"{SWITCH}: ")]
+    if not wrong:
+        return answer.rstrip("\n")
+    sys.stdout.write("".join(line for line in answer.splitlines(keepends=True) if line not in wrong))
+    return "".join(wrong).rstrip("\n").replace(f"{SWITCH}: ", f"{PROGRAM}: ").removeprefix(f"{PROGRAM}: ")
 
 
 def _set_alarm(text: str) -> None:

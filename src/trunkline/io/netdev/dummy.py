@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from trunkline.base.addresses import MAPPED, parse_ipv4, parse_ipv6
+from trunkline.base.addresses import MAPPED
 from trunkline.base.clock import Clock
 from trunkline.bridge.devices import DeviceError, DeviceState
 from trunkline.dpif.text import parse_key
-from trunkline.flow.values import TextError
+from trunkline.flow.values import TextError, masked_ipv4, masked_ipv6
 from trunkline.io.files import error_text
 from trunkline.jsonrpc.unixctl import Command, CommandError
 from trunkline.ofproto.ports import PortStatistics
@@ -211,11 +211,7 @@ def commands(
         device = devices.get(arguments[0])
         if device is None:
             raise CommandError("Unknown Dummy Interface")
-        address = _address(arguments[1], family)
-        if address is None:
-            kind = "IP" if family == "4" else "IPv6"
-            raise CommandError(f"{arguments[1]}: invalid {kind} address")
-        device.addresses = (*device.addresses, address)
+        device.addresses = (*device.addresses, _address(arguments[1], family))
         readdressed()
         return "OK\n"
 
@@ -233,15 +229,14 @@ def commands(
     yield Command("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, partial(add_address, "6"))
 
 
-def _address(text: str, family: str) -> Address | None:
-    """An address with the length of its prefix, which may be left out."""
-    value, slash, length = text.partition("/")
-    bits = 32 if family == "4" else 128
-    number = parse_ipv4(value) if family == "4" else parse_ipv6(value)
-    if number is None or (slash and not (length.isdigit() and int(length) <= bits)):
-        return None
-    size = int(length) if slash else bits
-    return Address(MAPPED | number, size + 96) if family == "4" else Address(number, size)
+def _address(text: str, family: str) -> Address:
+    """An address with the length of its prefix, which may be left out.  Raises CommandError."""
+    try:
+        value, mask = masked_ipv4(text) if family == "4" else masked_ipv6(text)
+    except TextError as error:
+        raise CommandError(str(error)) from None
+    size = mask.bit_count()
+    return Address(MAPPED | value, size + 96) if family == "4" else Address(value, size)
 
 
 def _frames(words: Sequence[str]) -> Iterator[bytes]:
