@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from support.kernel_program import compiled, needs_kernel
@@ -27,8 +27,9 @@ class Host:
         self.run("ovs-vsctl", "--no-wait", "init")
         self.start_switch()
 
-    def command(self, program: str, *arguments: str) -> list[str]:
-        return ["ip", "netns", "exec", self.namespace.name, str(COMMANDS / program), *arguments]
+    def command(self, program: str, *arguments: str, before: Sequence[str] = ()) -> list[str]:
+        """`before`: a command that starts it."""
+        return ["ip", "netns", "exec", self.namespace.name, *before, str(COMMANDS / program), *arguments]
 
     def run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
@@ -41,17 +42,16 @@ class Host:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        command = self.command(
-            program, *arguments, "-vconsole:off", "--log-file", "--pidfile", "--overwrite-pidfile"
-        )
+    def start(self, program: str, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        daemon_options = ("-vconsole:off", "--log-file", "--pidfile", "--overwrite-pidfile")
+        command = self.command(program, *arguments, *daemon_options, before=before)
         daemon = subprocess.Popen(command, env=self.variables)
         self.daemons.append(daemon)
         return daemon
 
-    def start_switch(self) -> None:
+    def start_switch(self, before: Sequence[str] = ()) -> None:
         (self.directory / "ovs-vswitchd.pid").unlink(missing_ok=True)
-        self.switch = self.start("ovs-vswitchd")
+        self.switch = self.start("ovs-vswitchd", before=before)
         wait_for(self.directory / "ovs-vswitchd.pid")
 
     def vsctl(self, *arguments: str) -> str:

@@ -413,6 +413,37 @@ def test_a_switch_that_does_without_the_kernel_ends_what_is_left(host: Host, ins
     until(lambda: "PROMISC" not in flags(host.namespace, "p1"), "it is still promiscuous")
 
 
+def test_what_cannot_be_ended_is_not_done_twice(host: Host) -> None:
+    """A switch with fewer rights than the one before it cannot take its program away."""
+    first = host.namespace.machine("p1", "10.0.0.1/24")
+    second = host.namespace.machine("p2", "10.0.0.2/24")
+    host.vsctl("add-port", "br0", "p1", "--", "add-port", "br0", "p2")
+    for asking, asked, address in ((first, second, "10.0.0.2"), (second, first, "10.0.0.1")):
+        mac = asked("cat", "/sys/class/net/eth0/address").strip()
+        asking("ip", "neigh", "replace", address, "lladdr", mac, "dev", "eth0", "nud", "permanent")
+    ping = ("ping", "-c", "4", "-i", "0.2", "-W", "2", "10.0.0.2")
+    until(lambda: " 0% packet loss" in first(*ping, check=False), "nothing is forwarded")
+    until(lambda: "in_port(" in host.run("ovs-appctl", "dpctl/dump-flows"), "the kernel has no flow")
+    host.switch.kill()
+    host.switch.wait()
+    capabilities = "-sys_admin,-bpf,-perfmon"
+    host.start_switch(("setpriv", f"--bounding-set={capabilities}", f"--inh-caps={capabilities}"))
+    refused = (
+        "a program that an earlier process has left forwards its packets, and cannot be taken away:"
+        " Operation not permitted"
+    )
+    for port in ("p1", "p2", "br0"):
+        host.until(f'"could not open network device {port} ({refused})"', "get", "Interface", port, "error")
+    text = first(*ping)
+    assert "4 received" in text
+    assert "duplicates" not in text
+    host.switch.kill()
+    host.switch.wait()
+    host.start_switch()  # which may
+    host.until("[]", "get", "Interface", "p1", "error")
+    until(lambda: "duplicates" not in (text := first(*ping)) and "4 received" in text, "not as before")
+
+
 def test_nothing_stays_of_a_switch_that_cleans_up(host: Host) -> None:
     host.namespace.machine("p1", "10.0.0.1/24")
     host.vsctl("add-port", "br0", "p1")

@@ -359,15 +359,6 @@ class BpfDatapath:
         """Another switch that has that device as a port, as Occupants.holder.  Raises OSError."""
         return self._occupants.holder(index)
 
-    def detach(self, index: int) -> None:
-        """Takes our programs off a device of the namespace that the thread is in, whoever's ports it has.
-
-        Raises OSError.
-        """
-        attachments = attach.attachments()
-        adopt.clear(self._owner, attachments, [index])
-        attachments.close()
-
     def port_delete(self, number: int) -> None:
         self._headers.remove(number)
         device = self._ports.devices.get(number)

@@ -134,6 +134,8 @@ class Switchd:
         self._refusals = RateLimit()  # of what the database says to what the switch writes
         self._stirred = False  # `_send` is to be called in this turn
         self._wake: asyncio.Handle | asyncio.TimerHandle | None = None
+        if isinstance(self.devices, MachineDevices):
+            self.devices.detach = self._detach
 
     # ---- datapaths
 
@@ -191,10 +193,20 @@ class Switchd:
             raise _NoKernelDatapathError(str(error)) from None
         datapath = Datapath("system", kernel, Fabric(self, self.shared), env.clock, "", env.counters, self)
         self.datapaths["system"] = datapath
-        devices.holder, devices.detach = kernel.holder, kernel.detach
+        devices.holder = kernel.holder
         if isinstance(loop, Loop):
             loop.call_first(kernel.fileno(), datapath.meet)
         return Lane("system", datapath, kernel, set(), devices.held())
+
+    def _detach(self, index: int) -> None:
+        """Takes our programs off a device of the namespace that the thread is in.  Raises OSError."""
+        from trunkline.bpf import adopt, attach
+
+        attachments = attach.attachments()
+        try:
+            adopt.clear(adopt.owner(self.env.directories.run), attachments, [index])
+        finally:
+            attachments.close()
 
     def _clear_kernel(self) -> None:
         """Ends what an earlier process has left at work in the kernel, and this one does not go on with."""

@@ -139,6 +139,8 @@ class MachineDevices:
             raise DeviceError(fault)
         if held and type == "system":
             self._refuse_held(name)
+        if not held and type != "tap":
+            self._end_forwarding(name, type)
         return _BY_TYPE[type](name, self._shared(), held=held)
 
     def _shared(self) -> Kernel:
@@ -280,6 +282,26 @@ class MachineDevices:
                     kernel.netlink.delete(link.ifindex)
                 except NetlinkError:
                     pass  # gone in this moment
+
+    def _end_forwarding(self, name: str, type: str) -> None:
+        """What this process reads from a device, no program that an earlier one has left may forward as well.
+
+        Raises DeviceError.
+        """
+        if not self.held_before():
+            return
+        kernel = self._shared()
+        internal = type == "internal"
+        link = kernel.netlink.link(hidden_name(self._run_directory, name) if internal else name)
+        if link is None or not (internal or kernel.holds.forwarded(link)):
+            return
+        try:
+            self.detach(link.ifindex)
+        except OSError as error:
+            raise DeviceError(
+                "a program that an earlier process has left forwards its packets, and cannot be taken away:"
+                f" {error_text(error)}"
+            ) from None
 
     def _is_held(self, index: int) -> bool:
         with suppress(OSError):

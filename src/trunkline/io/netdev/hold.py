@@ -90,6 +90,11 @@ class Holds:
                 record["features"].append(feature)
         self._write(link.ifindex)
 
+    def forwarded(self, link: Link) -> bool:
+        """Whether an earlier process had the device for a datapath in the kernel."""
+        before = self._read(link.ifindex)
+        return before is not None and before["name"] == link.name and bool(before.get("forwards"))
+
     def inherit(self, index: int) -> None:
         """The device that is taken next was held by a switch that does not run any more.  It has made it
         promiscuous, then, and that is put back by this process; if that one comes back it does so again."""
@@ -160,17 +165,28 @@ class Holds:
 
     def forget_others(self, is_held: Callable[[int], bool] = lambda index: False) -> None:
         """Releases what an earlier process has held and this one does not, but for what another switch holds
-        now: that stays as it is, and on record."""
+        now, and what a program forwards still that cannot be taken away: that stays as it is, and on record.
+        """
         if not self._directory.is_dir():
             return
         for path in self._directory.iterdir():
             index = int(path.name) if path.name.isdecimal() else 0
             if not index or index in self._held or is_held(index):
                 continue
-            if self._read(index) is not None:
-                self.release(index)
+            record = self._read(index)
+            if record is not None:
+                if not record.get("forwards") or self._ends(index):
+                    self.release(index)
             else:
                 path.unlink(missing_ok=True)
+
+    def _ends(self, index: int) -> bool:
+        """Whether nothing forwards the device's packets any more."""
+        try:
+            self.detach(index)
+        except OSError:
+            return False
+        return True
 
     # ---- files
 
