@@ -1,7 +1,7 @@
 """The words of an explanation: a tree of nodes to the text that ``ofproto/trace`` prints."""
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Final, cast
 
 from trunkline.flow.text import format_match
 from trunkline.flow.values import NO_CONTEXT, TextContext
@@ -60,6 +60,9 @@ def _named(node: Node, names: TextContext) -> str:
 _OPTION = "TUN_METADATA"  # what is said of these depends on the bridge
 _PREFIX = {ACTION: "", DETAIL: " -> ", WARNING: " >> ", ERROR: " >>>> "}
 _SUFFIX = {ERROR: " <<<<"}
+
+
+CALLED_FOR: Final = 'No match, and a "packet-in" is called for.'
 
 
 def rule_text(rule: Rule | None, first: bool, names: TextContext = NO_CONTEXT) -> str:

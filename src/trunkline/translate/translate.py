@@ -17,10 +17,9 @@ from trunkline.model.openflow import (
     OFPC_FRAG_NORMAL,
     OFPP_IN_PORT,
     OFPR_IMPLICIT_MISS,
-    OFPR_NO_MATCH,
     OFPR_PACKET_OUT,
     OFPTC11_TABLE_MISS_CONTINUE,
-    OFPTC11_TABLE_MISS_CONTROLLER,
+    OFPTC11_TABLE_MISS_DROP,
 )
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import bridge_token
@@ -31,7 +30,7 @@ from trunkline.translate.action_set import UNSET, end, mark
 from trunkline.translate.commit import flat
 from trunkline.translate.compile import Step, compile_actions
 from trunkline.translate.controller import ALL_OF_IT, output_controller, output_miss, punt
-from trunkline.translate.explain import rule_text
+from trunkline.translate.explain import CALLED_FOR, rule_text
 from trunkline.translate.fields import load
 from trunkline.translate.frozen import Frozen, thaw
 from trunkline.translate.output import goto, goto_onward, onward, receive, resubmit
@@ -301,24 +300,56 @@ def _as_fragment(x: Walk, table: int, key: int) -> int | None:
 
 
 def _slowly(x: Walk, table: int, key: int, rule: Rule | None) -> None:
-    """What follows a lookup without a rule, or with an explanation, where it has a node of its own."""
+    """What follows a lookup without a rule, or with an explanation, where it has a node of its own.
+
+    Of a search that went on to other tables the first one's number is told, but that of the last where the
+    packet has just come in: as the original does.
+    """
+    told = False
+    if rule is None:
+        came_in = len(x.looked_up) == 1
+        x.table, told = _missed(x, table, key)
+        rule = x.rule
+        if came_in:
+            table = x.table
+    x.cookie = 0 if rule is None else rule.cookie
     outer = x.why
-    if outer is None:
-        _miss(x, table, key)
-        return
-    node = Node(
-        TABLE, f"{table:2d}. {rule_text(rule, x.bridge is x.entry)}", Visited(x.bridge.name, table, rule)
-    )
-    outer.append(node)
-    x.why = node.children
+    if outer is not None:
+        text = CALLED_FOR if told else rule_text(rule, x.bridge is x.entry)
+        node = Node(TABLE, f"{table:2d}. {text}", Visited(x.bridge.name, table, rule))
+        outer.append(node)
+        x.why = node.children
     if rule is not None:
-        x.cookie = rule.cookie
         assert rule.ops is not None  # `_look_up` has seen to it
         run(x, rule.ops.steps, rule.actions)
-    else:
-        _miss(x, table, key)
-        x.why.append(Node(ACTION, "drop"))
+    elif told:
+        punt(x, ALL_OF_IT, OFPR_IMPLICIT_MISS)
+    if x.why is not None and rule is None:
+        x.why.append(Node(ACTION, "controller(reason=)" if told else "drop"))
     x.why = outer
+
+
+def _missed(x: Walk, table: int, key: int) -> tuple[int, bool]:
+    """No rule matches: what OpenFlow 1.1 and 1.2 can set for such packets, if it is a miss of the table.
+
+    Returns the table in which the search ends, whose rule is then `x.rule`, and whether a packet that none of
+    them has a rule for goes to the controllers.
+    """
+    bridge = x.bridge
+    x.reads.append(bridge_token(bridge.name))
+    while True:
+        x.effects.append(Missed(bridge.flows.tables.count(table)))
+        config = bridge.table_miss.get(table)
+        if not x.misses or config == OFPTC11_TABLE_MISS_DROP:
+            return table, False
+        if config != OFPTC11_TABLE_MISS_CONTINUE:
+            return table, config is not None or bridge.tells_misses
+        if table + 1 == TABLES:
+            return table, True
+        table += 1
+        _look_up(x, table, key)
+        if x.rule is not None:
+            return table, False
 
 
 def _drop_fragment(x: Walk, table: int) -> None:
@@ -329,22 +360,6 @@ def _drop_fragment(x: Walk, table: int) -> None:
         node = Node(TABLE, f"{table:2d}. {text}", Visited(x.bridge.name, table, None))
         node.children.append(Node(ACTION, "drop"))
         x.why.append(node)
-
-
-def _miss(x: Walk, table: int, key: int) -> None:
-    """No flow matches: what OpenFlow 1.1 and 1.2 can set for such packets, or nothing."""
-    x.cookie = 0
-    x.effects.append(Missed(x.bridge.flows.tables.count(table)))
-    x.reads.append(bridge_token(x.bridge.name))
-    if not x.misses:
-        return
-    config = x.bridge.table_miss.get(table)
-    if config is None and x.bridge.tells_misses:
-        punt(x, ALL_OF_IT, OFPR_IMPLICIT_MISS)
-    elif config == OFPTC11_TABLE_MISS_CONTROLLER:
-        punt(x, ALL_OF_IT, OFPR_NO_MATCH)
-    elif config == OFPTC11_TABLE_MISS_CONTINUE and table + 1 < TABLES:
-        visit(x, table + 1, key)
 
 
 def _compiled(rule: Rule, flows: FlowTables) -> Program:
