@@ -1,5 +1,6 @@
 """Tunnels beside the original's userspace datapath: settings, commands, traces, and packets on both ways."""
 
+import itertools
 import json
 import random
 import re
@@ -288,6 +289,22 @@ def test_generated_settings(pair: Pair) -> None:
                 assert "\n" in ours, several
                 last = [lines.split("\n")[-1] for lines in (theirs, ours)]
                 assert last[0] == last[1] or "erspan" in last[0] or "could not set" in last[0], several
+
+
+def test_numbers_of_gre(pair: Pair) -> None:
+    """What tnl_push says of the type is by the outer addresses."""
+    kinds = ("gre", "ip6gre", "erspan", "ip6erspan")
+    tunnels = []
+    for kind, family in itertools.product(kinds, REMOTE):
+        version = "" if "gre" in kind else "options:erspan_ver=1"
+        key = 3 + len(tunnels)
+        tunnels.append((f"k{key}", kind, f"options:remote_ip={REMOTE[family]} options:key={key} {version}"))
+    pair.tunnels(*tunnels)
+    pair.flows("br1", f"in_port=3 actions={','.join(str(20 + number) for number in range(len(tunnels)))}")
+    shown = pair.control("ofproto/trace", "br1", PACKETS[0])
+    theirs, ours = (re.sub(r"tnl_port\(\d+\)", "tnl_port(N)", trace(text)) for text in shown)
+    assert ours == theirs
+    assert ours.count(",type=") == len(tunnels)
 
 
 def test_erspan_of_no_version(pair: Pair) -> None:

@@ -90,6 +90,11 @@ def test_a_device_comes_and_goes(site: Site) -> None:
     late.set_carrier(False)
     assert not late.ping(other)
     assert site.vsctl("get Interface later link_state") == "down\n"
+    late.set_carrier(True)
+    assert late.ping(other)
+    instead = site.machine("later", "10.0.0.3/24")
+    assert instead.ping(other)
+    assert not late.ping(other)
 
 
 @pytest.mark.parametrize("words", ["--timeout=3 wait-until Bridge nope", "wait-until Bridge nope"])

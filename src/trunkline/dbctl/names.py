@@ -55,14 +55,14 @@ class Lookup(NamedTuple):
 
 
 def _matching(name: str, names: Iterable[str]) -> list[str]:
-    """Those of `names` that `name` may mean: the one it equals, or those that begin with it."""
+    """Those of `names` that `name` may mean: the one it equals, or those that begin so; none of ""."""
     wanted = name.lower().replace("-", "_")
     found = []
     for candidate in sorted(names):
         plain = candidate.lower().replace("-", "_")
         if plain == wanted:
             return [candidate]
-        if plain.startswith(wanted):
+        if wanted and plain.startswith(wanted):
             found.append(candidate)
     return found
 

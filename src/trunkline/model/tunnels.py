@@ -95,6 +95,19 @@ def _rows() -> Mapping[str, TunnelType]:
 TUNNEL_TYPES: Final = _rows()
 """By the name in Interface:type."""
 
+
+def _numbers() -> Mapping[int, Mapping[int, int]]:
+    """GRE has a number for each family of outer addresses, whichever type of interface it is that sends them."""
+    both = {row.number: {4: row.number, 6: row.number} for row in TUNNEL_TYPES.values()}
+    for four, six in (("gre", "ip6gre"), ("erspan", "ip6erspan")):
+        pair = {4: TUNNEL_TYPES[four].number, 6: TUNNEL_TYPES[six].number}
+        both.update(dict.fromkeys(pair.values(), pair))
+    return MappingProxyType(both)
+
+
+NUMBER_OVER: Final = _numbers()
+"""The number in ``tnl_push(...,header(type=N`` by that of the tunnel's type and the outer IP version."""
+
 DEFAULT_TTL: Final = 64
 MAX_OPTIONS: Final = 256  # bytes that the options of a bridge's TLV table may take
 OPTION_FIELDS: Final = 64  # tun_metadata0 to tun_metadata63

@@ -156,7 +156,8 @@ class Site:
     def machine(
         self, name: str, address: str, bridge: str | None = None, mac: str | None = None
     ) -> SiteMachine:
-        """Plugs a machine in under port `name`; with `bridge` the port is added as well.
+        """Plugs a machine in under port `name`; with `bridge` the port is added as well.  One that is there
+        under that name gives way: it is heard no more.
 
         `address` is ``10.0.0.1/24``, ``fd00::1/64``, or one of each with a comma between; ValueError tells
         what is wrong with one that is not.  A name that no device on a real machine could have is a

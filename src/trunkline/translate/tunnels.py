@@ -18,7 +18,7 @@ from trunkline.base.addresses import MAPPED, format_address, format_mac, is_mapp
 from trunkline.dpif import actions as dp
 from trunkline.flow import key as layout
 from trunkline.model import openflow as of
-from trunkline.model.tunnels import LEGACY_L3, TCP, TUNNEL_TYPES, UDP
+from trunkline.model.tunnels import LEGACY_L3, NUMBER_OVER, TCP, TUNNEL_TYPES, UDP
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.fabric import port_token
 from trunkline.ofproto.ports import OfPort
@@ -239,7 +239,8 @@ def _push_header(
     kind = Kind(settings.type, settings.destination, settings.sequence, settings.extensions, carries)
     row = TUNNEL_TYPES[settings.type]
     headers = header(kind, outer, x.key)
-    actions.append(dp.TunnelPush(interface.datapath_port, row.number, headers, own.datapath_port))
+    number = NUMBER_OVER[row.number][6 if not is_mapped(outer.destination) else 4]
+    actions.append(dp.TunnelPush(interface.datapath_port, number, headers, own.datapath_port))
     inside = _walk_outside(x, bridge, _outer_key(headers, x.key))
     if inside:
         x.out.append(dp.Clone((*actions, *inside)))

@@ -24,6 +24,10 @@ class Station(Protocol):
     def receive(self, frame: bytes) -> None: ...
 
 
+def _nowhere(frame: bytes) -> None:
+    """Where the frames go of a station that is plugged in nowhere."""
+
+
 class SimulatedDevice:
     """A cable with the switch at one end and, if `plug` was called, a station at the other."""
 
@@ -38,6 +42,9 @@ class SimulatedDevice:
         self._is_there: Callable[[SimulatedDevice], bool] = lambda device: True
 
     def plug(self, station: Station) -> None:
+        """The station that was there before, if any, is at the end of no cable any more."""
+        if self._station is not None and self._station is not station:
+            self._station.transmit = _nowhere
         self._station = station
         station.transmit = self._from_station
 
