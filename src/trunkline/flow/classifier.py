@@ -145,25 +145,24 @@ class _Subtable(Generic[E]):
         """The bits that prove that a masked key is not there; `known` is what the first window says of it."""
         if self.fresh:
             self._sort()
-        orders = self.orders
-        if known is not None and orders:  # 0: the first part of the key is here, and proves nothing
-            orders = orders[1:]
-        for part in orders:
-            if part.waiting:
-                part.settle()
-            cut = masked & part.mask
-            proof = part.proved.get(cut)
-            if proof is None:
-                proof = 0 if cut in part.count else part.proof(cut)
-                if not proof:
-                    part.remember(part.proved, cut, 0)
-            if proof:
-                return proof
         whole = self.whole
+        if self.orders:
+            # Where a proof by the first part is known to be none (0), the key has that part of a rule.
+            for part in self.orders if known is None else self.orders[1:]:
+                if part.waiting:
+                    part.settle()
+                cut = masked & part.mask
+                proof = part.proved.get(cut)
+                if proof is None:
+                    proof = 0 if cut in part.count else part.proof(cut)
+                    if not proof:
+                        part.remember(part.proved, cut, 0)
+                if proof:
+                    return proof
+        elif whole.low == 0:  # the first window was all of it
+            return whole.proof(masked)
         if whole.waiting:
             whole.settle()
-        if whole is self.first and whole.proved is whole.known:  # the first window was all of it
-            return whole.proof(masked)
         return whole.proved.get(masked) or whole.proof(masked)
 
 

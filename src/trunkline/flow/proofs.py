@@ -187,18 +187,21 @@ class Order:
 
     def proof(self, cut: int) -> int:
         """Bits such that no value here agrees with `cut`, which is not here, on all of them; remembered."""
-        group = self.groups.get(cut & self.pipe)
+        pipe, low = self.pipe, self.low
+        group = self.groups.get(cut & pipe)
         if group is None:
-            first, found = self.low, self.pipe
+            first, found = low, pipe
         else:
             first = group.nearest(cut).bit_length() - 1
             lowest = first & self.grain
-            found = self.mask >> lowest << lowest | self.pipe
-        if first >= self.low:
-            remembered, by = self.known, cut & self.window
+            found = self.mask >> lowest << lowest | pipe
+        if first >= low:
+            proofs, by = self.known, cut & self.window if low else cut
         else:
-            remembered, by = self.proved, cut
-        self.remember(remembered, by, found)
+            proofs, by = self.proved, cut
+        if len(proofs) >= _REMEMBERED:
+            proofs.clear()
+        proofs[by] = found
         return found
 
     @staticmethod
