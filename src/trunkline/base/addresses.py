@@ -68,11 +68,12 @@ def scan_ipv4(text: str, at: int = 0) -> tuple[int, int] | None:
     found = _IPV4.match(text, at)
     if found is None:
         return None
-    value = 0
-    for group in found.groups():
-        octet = _OCTET_OF.get(group)
-        value = value << 8 | (int(group) & 255 if octet is None else octet)
-    return value, found.end()
+    a, b, c, d = found.groups()
+    octet = _OCTET_OF
+    try:
+        return octet[a] << 24 | octet[b] << 16 | octet[c] << 8 | octet[d], found.end()
+    except KeyError:  # leading zeros, or more than 255
+        return int.from_bytes(bytes(int(group) & 255 for group in (a, b, c, d)), "big"), found.end()
 
 
 def parse_mac(text: str) -> int | None:

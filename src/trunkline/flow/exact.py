@@ -5,10 +5,11 @@ that what it needs (``tcp`` before ``tcp_dst``) has to stand before it; and what
 the port, which is none.
 
 Who asks for many traces asks with the same words again and again.  So what a word by itself says is
-remembered (`_plain_word`); one that depends on others, on names of ports, or makes no sense, takes the longer
+remembered (`_word`); one that depends on others, on names of ports, or makes no sense, takes the longer
 way.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ from trunkline.flow.key import MASK, VIEW, get
 from trunkline.flow.match import Match, kind_bits, present
 from trunkline.flow.shape import SHORTHANDS
 from trunkline.flow.text import (
+    BLANKS,
     UNNUMBERED,
     Draft,
     is_special,
@@ -38,10 +40,9 @@ def parse_exact(text: str, context: TextContext = NO_CONTEXT) -> Match:
     """The flow that `text` names; its mask has what is named.  Raises TextError."""
     draft: Draft | None = None  # with the words that are not plain
     flow = named = 0
-    for key, value in key_values(text):
-        word = _plain_word(key, value or "")
-        if word is not None:
-            prerequisite, place, bits, mask = word
+    for key, value, plain in _words(text):
+        if plain is not None:
+            prerequisite, place, bits, mask = plain
             if not flow & place and (not prerequisite or _has(flow, prerequisite)):
                 flow |= bits
                 named |= mask
@@ -50,7 +51,7 @@ def parse_exact(text: str, context: TextContext = NO_CONTEXT) -> Match:
             draft = Draft()
         draft.value, draft.mask = flow, named
         if not _set_shorthand(draft, key):
-            _set_field(draft, key, value or "", context)
+            _set_field(draft, key, value, context)
         flow, named = draft.value, draft.mask
     if not flow & _IN_PORT:
         flow |= _IN_PORT  # the port that is none
@@ -66,7 +67,25 @@ class _Word(NamedTuple):
     mask: int
 
 
+_Read = tuple[str, str, _Word | None]
+"""A word's key and value, and what it says by itself; None: there is more to it."""
+
+
+def _words(text: str) -> Iterable[_Read]:
+    if "(" not in text and not any(map(text.__contains__, BLANKS)):
+        return filter(None, map(_word, text.split(",")))
+    return [(key, value or "", _plain_word(key, value or "")) for key, value in key_values(text)]
+
+
 @lru_cache(maxsize=1024)
+def _word(text: str) -> _Read | None:
+    """A word without separators in it; None where it is empty."""
+    key, sign, value = text.partition("=")
+    if ":" in key:
+        key, sign, value = text.partition(":")
+    return (key, value, _plain_word(key, value)) if key or sign else None
+
+
 def _plain_word(key: str, text: str) -> _Word | None:
     """None: there is more to it."""
     kind = _kind_of_word(key)

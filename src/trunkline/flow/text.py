@@ -58,7 +58,7 @@ def key_values(text: str) -> Iterable[tuple[str, str | None]]:
     if "(" in text:
         return _nested_key_values(text)
     words: list[tuple[str, str | None]] = []
-    for blank in _BLANKS:
+    for blank in BLANKS:
         text = text.replace(blank, ",")
     for word in text.split(","):
         key, sign, value = word.partition("=")
@@ -71,7 +71,7 @@ def key_values(text: str) -> Iterable[tuple[str, str | None]]:
     return words
 
 
-_BLANKS: Final = (" ", "\t", "\r", "\n")
+BLANKS: Final = (" ", "\t", "\r", "\n")
 
 
 def _nested_key_values(text: str) -> Iterator[tuple[str, str | None]]:

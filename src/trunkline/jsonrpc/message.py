@@ -52,6 +52,10 @@ def message(value: Json) -> Message:
     """The message that the JSON `value` is.  Raises MessageError."""
     if type(value) is not dict:
         raise MessageError("message is not a JSON object")
+    if value.keys() == _OF_REQUEST:  # most messages, and nothing is wrong with most of them
+        method, params, id_ = value["method"], value["params"], value["id"]
+        if type(method) is str and type(params) is list and id_ is not None:
+            return Request(method, params, id_)
     method = value.get("method")
     if "method" in value and type(method) is not str:
         raise MessageError("method is not a JSON string")
@@ -80,6 +84,7 @@ def message(value: Json) -> Message:
 
 
 _KNOWN: Final = frozenset(_MEMBERS)
+_OF_REQUEST: Final = frozenset(_PATTERNS["request"])
 
 
 def encode(item: Message) -> bytes:

@@ -31,18 +31,24 @@ def lines(nodes: list[Node], names: TextContext = NO_CONTEXT) -> list[str]:
 
 def _put(out: list[str], nodes: list[Node], level: int, names: TextContext) -> None:
     """What follows the last step of a list is not indented any further."""
-    last = len(nodes) - 1
-    for i, node in enumerate(nodes):
+    indent, deeper = _INDENT * level, _INDENT * (level + 1)
+    left = len(nodes)
+    for node in nodes:
+        left -= 1
         kind, text = node.kind, node.text if names is NO_CONTEXT else _named(node, names)
-        if kind in (TABLE, BRIDGE):
-            more = i < last
-            indent = "    " * (level + more)
-            out += (indent + text,) if kind == TABLE else ("", indent + text, indent + "-" * len(text))
-            _put(out, node.children, level + 2 * more, names)
+        if kind == ACTION:
+            out.append(deeper + text)
+        elif kind == TABLE:
+            out.append((deeper if left else indent) + text)
+            _put(out, node.children, level + 2 if left else level, names)
+        elif kind == BRIDGE:
+            before = deeper if left else indent
+            out += "", before + text, before + "-" * len(text)
+            _put(out, node.children, level + 2 if left else level, names)
         elif kind in _PREFIX:
-            out.append("    " * (level + 1) + _PREFIX[kind] + text + _SUFFIX.get(kind, ""))
+            out.append(deeper + _PREFIX[kind] + text + _SUFFIX.get(kind, ""))
         else:  # a bucket, or a walk that resumes
-            out.append("    " * (level + 1) + text)
+            out.append(deeper + text)
             _put(out, node.children, level + 2, names)
 
 
@@ -58,7 +64,8 @@ def _named(node: Node, names: TextContext) -> str:
 
 
 _OPTION = "TUN_METADATA"  # what is said of these depends on the bridge
-_PREFIX = {ACTION: "", DETAIL: " -> ", WARNING: " >> ", ERROR: " >>>> "}
+_INDENT = "    "
+_PREFIX = {DETAIL: " -> ", WARNING: " >> ", ERROR: " >>>> "}
 _SUFFIX = {ERROR: " <<<<"}
 
 
