@@ -87,7 +87,7 @@ def clear(x: Walk, _: object, __: object) -> None:
     """clear_actions."""
     if x.why is not None:
         x.note(f"action set was{_text(x)}")
-    x.action_set = []
+    x.action_set = ()
     mark(x)
 
 
@@ -110,7 +110,7 @@ def end(x: Walk) -> None:
     """The tables of the bridge are through: does the action set, unless the walk has stopped before."""
     if x.action_set and not x.freezing and not x.failure:
         actions = ordered(x.action_set)
-        x.action_set = []
+        x.action_set = ()
         if actions:
             _execute(x, actions)
     finish(x)

@@ -70,7 +70,8 @@ def conntrack(x: Walk, action: a.Ct, _: Any) -> None:
                 x.key = x.key & ~(found[1] << view.shift) | found[0] << view.shift
         fork(x, action.table, CONNTRACK, zone=zone)
         if x.why is not None:
-            x.followed[-1] = x.followed[-1]._replace(nat=x.out[-2].nat)
+            *before, last = x.followed
+            x.followed = *before, last._replace(nat=x.out[-2].nat)
         x.note(
             "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table "
             f"{action.table}."

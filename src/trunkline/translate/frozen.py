@@ -57,8 +57,8 @@ def freeze(
         x.cookie,
         actions is None,
         actions or (),
-        tuple(x.action_set) if actions != () or x.freezing else (),
-        tuple(x.stack),
+        x.action_set if actions != () or x.freezing else (),
+        x.stack,
         x.key & CARRIED,
         tracked or x.tracked,
         userdata,
@@ -75,7 +75,7 @@ def fork(x: Walk, table: int, kind: str, *, zone: int = 0) -> None:
     number = freeze(x, table, None, tracked=kind == CONNTRACK)
     x.out.append(dp.Recirc(number))
     if x.why is not None:
-        x.followed.append(Recirculation(kind, number, x.key & ~_RECIRC_MASK | number << _RECIRC, zone))
+        x.followed += (Recirculation(kind, number, x.key & ~_RECIRC_MASK | number << _RECIRC, zone),)
 
 
 def again(x: Walk, table: int) -> None:
@@ -91,7 +91,7 @@ def stop(x: Walk, pause: Controller | dp.Hash | None = None) -> None:
     """
     x.freezing = x.exit = True
     x.pause = pause
-    x.left = []
+    x.left = ()
     x.left_of = None
 
 
@@ -107,7 +107,7 @@ def finish(x: Walk) -> None:
 
 def _put_out(x: Walk, pause: Controller | dp.Hash | None) -> None:
     userdata = pause.userdata or b"" if isinstance(pause, Controller) else b""
-    number = freeze(x, x.table, tuple(x.left), userdata)
+    number = freeze(x, x.table, x.left, userdata)
     x.commit()
     if not isinstance(pause, Controller):
         x.out += [dp.Recirc(number)] if pause is None else [pause, dp.Recirc(number)]
@@ -138,8 +138,8 @@ def thaw(x: Walk, frozen: Frozen) -> None:
         x.fresh &= ~_CONNECTION
     x.conntracked = x.tracked = frozen.conntracked
     x.table, x.cookie = frozen.table, frozen.cookie
-    x.stack = list(frozen.stack)
-    x.action_set = list(frozen.action_set)
+    x.stack = frozen.stack
+    x.action_set = frozen.action_set
     if x.why is not None:
         node = Node(THAW, "thaw", frozen)
         node.children = [Node(TABLE, f"Resuming from table {frozen.table}")]

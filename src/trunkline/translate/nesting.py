@@ -36,7 +36,6 @@ def clone(x: Walk, program: tuple[Any, Actions], undone: int) -> bool | int:
     output; else the datapath makes a copy.
     """
     saved = x.key, x.fresh, x.stack, x.action_set, x.conntracked, x.tracked
-    x.stack, x.action_set = list(x.stack), list(x.action_set)
     x.depth += 1
     if undone == ALWAYS or (undone == UNTRACKED and not x.conntracked):
         start, base, pending = len(x.out), x.base, x.pending
@@ -65,7 +64,7 @@ def check_length(x: Walk, action: a.CheckPacketLarger, rest: tuple[Any, Actions]
     target = options.part(x, action.field, action.offset, 1)
     x.commit()
     saved = x.key, x.base, x.fresh, x.stack, x.action_set, x.was_mpls, x.conntracked, x.tracked, x.out
-    stack, action_set = list(x.stack), list(x.action_set)
+    stack, action_set = x.stack, x.action_set
     found, ended = [], False
     for larger in (1, 0):
         x.out, x.stack, x.action_set = [], stack, action_set

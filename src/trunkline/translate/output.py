@@ -82,7 +82,7 @@ def _cross(x: Walk, port: int, peer: str | None) -> None:
         x.why.append(node)
         x.why = node.children
     x.bridge = bridge
-    x.stack, x.action_set, x.exit, x.cookie = [], [], False, NO_COOKIE
+    x.stack, x.action_set, x.exit, x.cookie = (), (), False, NO_COOKIE
     x.key = x.key & (PACKET | DEEPER) & ~TUNNEL | ofport << _IN_PORT_SHIFT | UNSET
     tracked = x.fresh & (FIELDS | TUNNEL)  # to the peer the packet is untracked, and from no tunnel
     x.fresh &= ~TUNNEL
@@ -208,9 +208,10 @@ def queue(x: Walk, number: int, _: object) -> None:
 
 
 def pop_queue(x: Walk, _: object, __: object) -> None:
-    if (x.key ^ x.priority) & _PRIORITY:
-        write(x, _PRIORITY, x.priority)
-        x.note(f"queue = {x.priority >> _PRIORITY_SHIFT:#x}" if x.priority else "queue = 0")
+    before = x.came & _PRIORITY
+    if (x.key ^ before) & _PRIORITY:
+        write(x, _PRIORITY, before)
+        x.note(f"queue = {before >> _PRIORITY_SHIFT:#x}" if before else "queue = 0")
 
 
 def enqueue(x: Walk, port: int, number: int) -> None:

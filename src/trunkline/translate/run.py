@@ -46,8 +46,8 @@ def stopped(x: Walk, result: Any, rest: Any, actions: Actions) -> Any:
         for action in actions[-left:] if left else ():
             if (x.table, x.cookie) != x.left_of and tells_place(action):
                 x.left_of = x.table, x.cookie
-                x.left.append(Unroll(*x.left_of))
-            x.left.append(action)
+                x.left += (Unroll(*x.left_of),)
+            x.left += (action,)
     return result
 
 

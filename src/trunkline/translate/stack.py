@@ -5,11 +5,13 @@ from trunkline.translate.walk import Walk
 
 
 def push(x: Walk, source: Part, _: object) -> None:
-    x.stack.append(read(x, source))
+    x.stack = *x.stack, read(x, source)
 
 
 def pop(x: Walk, target: Part, _: object) -> None:
     if x.stack:
-        store(x, target, x.stack.pop())
+        *left, top = x.stack
+        x.stack = tuple(left)
+        store(x, target, top)
     else:
         x.error("stack underflow")

@@ -174,7 +174,7 @@ def _finish(x: Walk) -> Result:
         tuple(x.reads),
         tuple(x.looked_up),
         x.key,
-        tuple(x.followed),
+        x.followed,
         slow,
         x.failure,
         x.complaints,

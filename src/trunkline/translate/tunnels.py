@@ -277,7 +277,7 @@ def _walk_outside(x: Walk, bridge: Bridge, key: int) -> tuple[Any, ...]:
         node = Node(BRIDGE, f'bridge("{bridge.name}")', bridge.name)
         x.why.append(node)
         x.why = node.children
-    x.bridge, x.stack, x.action_set, x.exit, x.cookie = bridge, [], [], False, NO_COOKIE
+    x.bridge, x.stack, x.action_set, x.exit, x.cookie = bridge, (), (), False, NO_COOKIE
     x.base = key & PACKET
     x.key = x.base | of.OFPP_LOCAL << _IN_PORT | UNSET
     x.fresh = x.fresh & _FROM_INSIDE

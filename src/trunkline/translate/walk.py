@@ -62,6 +62,7 @@ class Walk:
         "base",
         "bridge",
         "bucket_at",
+        "came",
         "compile",
         "complaints",
         "conntracked",
@@ -86,7 +87,6 @@ class Walk:
         "out",
         "pause",
         "pending",
-        "priority",
         "reads",
         "reason",
         "rule",
@@ -113,7 +113,7 @@ class Walk:
         self.bridge = self.entry = bridge
         self.key = self.base = key
         self.arrived = key  # as the packet came in
-        self.fragment = bool(key & FRAGMENT)  # no action makes one of another packet
+        self.fragment = key & FRAGMENT != 0  # no action makes one of another packet
         self.fresh = PACKET
         self.wild = ALWAYS
         self.out: list[Any] = []
@@ -129,8 +129,8 @@ class Walk:
         self.onward = (0, 0)  # table and key of the next lookup, when a rule ends in one
         self.rule: Any = None
         self.cookie = NO_COOKIE  # of the rule, or where the walk was resumed of that which it had then
-        self.stack: list[int] = []
-        self.action_set: list[Action] = []
+        self.stack: tuple[int, ...] = ()
+        self.action_set: tuple[Action, ...] = ()
         self.conntracked = False
         self.tracked = False  # the packet came back from connection tracking, and no ct has followed
         self.reason = OFPR_ACTION  # why controllers get what is output to them
@@ -141,11 +141,11 @@ class Walk:
         self.freezing = False  # the walk stops; see frozen.py
         self.visit = visit
         self.compile = compile
-        self.priority = key & layout.MASK["skb_priority"]  # what the packet came with
+        self.came = key  # likewise, also while another packet is made of it
         self.truncate = 0  # what is sent next is cut to so many bytes
-        self.followed: list[Recirculation] = []
+        self.followed: tuple[Recirculation, ...] = ()
         self.why = why
-        self.left: list[Action | Unroll] = []
+        self.left: tuple[Action | Unroll, ...] = ()
         self.left_of: tuple[int, int] | None = None
         self.pause: Controller | Hash | None = None
         self.pending: Pending | None = None  # a header to go on or off (encap.py)
@@ -158,9 +158,10 @@ class Walk:
 
     def set(self, bits: int, value: int) -> None:
         """Changes packet fields.  What was there counts as looked at: if it is equal, nothing is put out."""
-        self.wild |= bits & self.fresh
-        self.fresh &= ~bits
-        self.key = self.key & ~bits | value
+        own, key = bits & self.fresh, self.key
+        self.wild |= own
+        self.fresh ^= own
+        self.key = key ^ key & bits | value
 
     def note(self, text: str) -> None:
         if self.why is not None:
