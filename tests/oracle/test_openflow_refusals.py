@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.switch_pair import Pair, Peer, fresh_pair
+from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.model.openflow_messages import (
     KINDS,
@@ -20,6 +21,13 @@ from trunkline.model.openflow_messages import (
 )
 from trunkline.openflow.codec import encode
 from trunkline.openflow.flow_text import parse_flow
+from trunkline.openflow.monitors import (
+    OFPFMC_DELETE,
+    OFPFMC_MODIFY,
+    FlowMonitor,
+    FlowMonitorRequest,
+)
+from trunkline.openflow.text import message_text
 from trunkline.openflow.wire import Protocol
 
 pytestmark = pytest.mark.oracle
@@ -117,3 +125,39 @@ def test_a_cookie_of_all_ones_leaves_what_was_there(pair: Pair, version: int) ->
             shown.append(switch.ofctl("--no-stats", "dump-flows", "br0").stdout)
         assert shown[0] == shown[1]
         assert "priority=5" in shown[1]
+
+
+CHANGES = (
+    [FlowMonitor(5, 15, Match(), 3, command=OFPFMC_MODIFY)],
+    [FlowMonitor(5, 3, Match(), 3, command=OFPFMC_MODIFY)],
+    [FlowMonitor(6, 15, Match(), command=OFPFMC_MODIFY)],
+    [FlowMonitor(5, 15, Match(), 3, command=OFPFMC_MODIFY), FlowMonitor(5, 15, Match())],
+    [FlowMonitor(6, 15, Match(), 3), FlowMonitor(6, 14, Match(), 0, command=OFPFMC_MODIFY)],
+    [FlowMonitor(5, 15, Match(), 3, command=7)],
+    [FlowMonitor(5, 0, Match(), 3, command=OFPFMC_MODIFY)],
+    [FlowMonitor(5, 15, Match(), command=OFPFMC_DELETE), FlowMonitor(5, 15, Match(), 3)],
+)
+
+
+@pytest.mark.parametrize("version", [5, 6])
+def test_flow_monitors_are_changed(pair: Pair, version: int) -> None:
+    """What the original's errors say of it differs from time to time: its memory is in them."""
+    for change in CHANGES:
+        said = []
+        for switch in pair.both:
+            assert switch.ofctl("del-flows", "br0").returncode == 0
+            flows = "\n".join(f"table={table},actions=output:1" for table in (0, 3))
+            assert switch.ofctl("add-flows", "br0", "-", input=flows).returncode == 0
+            peer = switch.peer(version)
+            told = []
+            for monitors in ([FlowMonitor(5, 15, Match())], change):
+                told += peer.ask(*encode(Protocol(version), FlowMonitorRequest(tuple(monitors)), 7))
+            other = switch.peer(4)
+            for table in (0, 3):
+                assert errors(other, flow_mod(4, "ip,actions=output:1", of.OFPFC_ADD, 0, table=table)) == []
+            told += peer.barrier()  # what was to be said of the flows was said before they were confirmed
+            said.append(["refused" if one[1] == 1 else message_text(one) for one in told])
+            peer.close()
+            other.close()
+        assert said[0] == said[1], change
+        assert len(said[1]) > 1

@@ -41,9 +41,14 @@ def request(bridge: Bridge, client: Client, message: wire.FlowMonitorRequest) ->
             if monitor.command == wire.OFPFMC_DELETE:
                 cancel(bridge, client, monitor.id)
                 continue
+            if monitor.command > wire.OFPFMC_DELETE:
+                continue  # which says nothing
             if monitor.table >= 255 and monitor.table != of.OFPTT_ALL:
                 raise Refused("OFPBRC_BAD_TABLE_ID")
-            if monitor.id in client.monitors:
+            if monitor.command == wire.OFPFMC_MODIFY:
+                if monitor.id not in client.monitors:
+                    raise Refused("OFPMOFC_UNKNOWN_MONITOR")
+            elif monitor.id in client.monitors:
                 raise Refused("OFPMOFC_MONITOR_EXISTS")
             client.monitors[monitor.id] = monitor
             added.append(monitor)
