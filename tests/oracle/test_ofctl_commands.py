@@ -327,6 +327,14 @@ def test_bundles(switch: Path) -> None:
     commands += [f"bundle br0 {right}", f"-O OpenFlow14 bundle br0 {wrong}", f"bundle br0 {bad}"]
     commands += ["bundle br0 /nonexistent", "-O OpenFlow15 --bundle add-group br0 group_id=7,type=all"]
     commands += ["-O OpenFlow15 --bundle add-flow br0 actions=group:99"]
+    buckets = switch / "buckets"
+    buckets.write_text("insert_bucket group_id=5,command_bucket_id=first,bucket=bucket_id:44,output:1\n")
+    single = switch / "single"
+    single.write_text(f"group {buckets.read_text()}")
+    for version in ("OpenFlow13", "OpenFlow14", "OpenFlow15"):
+        commands.append(f"-O {version} --bundle add-groups br0 {buckets}")
+        commands.append(f"-O {version} add-groups br0 {buckets}")
+        commands.append(f"-O {version} bundle br0 {single}")
     _compare(commands)
     for run in (original, ours):
         _reset()

@@ -6,16 +6,19 @@ for it.
 """
 
 import itertools
+import os
 import random
 import re
 import struct
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from support.switch_pair import Pair, Peer, fresh_pair
+from support.originals import environment
+from support.switch_pair import OURS, Pair, Peer, Switch, fresh_pair
 from trunkline.openflow import messages as m
 from trunkline.openflow.codec import encode
 from trunkline.openflow.text import message_text
@@ -174,3 +177,49 @@ def in_bundle(version: int, message: bytes) -> bytes:
 
     added = struct.pack("!BBHIIHH", version, 34, 16 + len(message), 9, 7, 0, 2) + message
     return control(0) + added + control(4)
+
+
+FRAME = (
+    "in_port({}),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x0800),"
+    "ipv4(src=10.0.0.1,dst=10.0.0.2,proto=17,tos=0,ttl=64,frag=no),udp(src=1,dst=2)"
+)
+
+
+def monitored(switch: Switch, program: str) -> set[str]:
+    """The messages that ``ovs-ofctl monitor ... resume`` shows: both packets until it resumes both."""
+    command = [program, "monitor", "br0", "65534", "resume"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    monitor = subprocess.Popen(command, env=environment(switch.directory), **pipes)  # type: ignore[call-overload]
+    assert monitor.stderr is not None
+    os.set_blocking(monitor.stderr.fileno(), False)
+    text, deadline = "", time.monotonic() + 40
+    try:
+        while text.count("send: NXT_RESUME") < 6:
+            assert time.monotonic() < deadline, text
+            for port in (1, 2):
+                switch.control("netdev-dummy/receive", f"p{port}", FRAME.format(port))
+            time.sleep(0.1)
+            text += (monitor.stderr.read() or b"").decode()
+    finally:
+        monitor.kill()
+        monitor.communicate()
+    shown = re.split(r"(?m)^(?=send:|NXT_|OFPT_)", text)
+    return set(shown[:-1]) - {""}  # the last may not be whole
+
+
+def test_monitor_resumes_what_waits(pair: Pair) -> None:
+    """And says of the packet what it was told, but for what was for itself."""
+    flows = (
+        "in_port=1,udp,actions=controller(max_len=60),controller(pause,userdata=05),resubmit(,1)",
+        "in_port=2,udp,actions=resubmit(,3)",
+        "table=3,cookie=0x77,actions=controller(pause,userdata=05.06),output:3",
+    )
+    for switch in pair.both:
+        assert switch.ofctl("del-flows", "br0").returncode == 0
+        assert switch.ofctl("add-flows", "br0", "-", input="\n".join(flows)).returncode == 0
+        theirs, mine = (
+            monitored(switch, program) for program in ("/usr/bin/ovs-ofctl", str(OURS / "ovs-ofctl"))
+        )
+        assert mine == theirs
+        assert len(mine) == 5
+        assert switch.ofctl("del-flows", "br0").returncode == 0

@@ -54,10 +54,11 @@ def request(bridge: Bridge, client: Client, message: wire.FlowMonitorRequest) ->
             added.append(monitor)
     except Refused:
         for monitor in added:
-            del client.monitors[monitor.id]
+            client.monitors.pop(monitor.id, None)
         raise
     bridge.flows.watched = any(one.monitors for one in bridge.clients.all)
-    return wire.FlowUpdates(tuple(_initial(bridge, client, added)))
+    there = [one for one in added if client.monitors.get(one.id) is one]
+    return wire.FlowUpdates(tuple(_initial(bridge, client, there)))
 
 
 def cancel(bridge: Bridge, client: Client, number: int) -> None:

@@ -189,12 +189,12 @@ def encode_packet_properties(packet: m.PacketIn, version: int, *, resume: bool =
             (_LENGTH, total.to_bytes(4, "big") if total != len(packet.data) else None),
             (_BUFFER, None if packet.buffer is None else packet.buffer.to_bytes(4, "big")),
             (_TABLE, bytes((packet.table,))),
-            (_COOKIE, None if packet.cookie is None else bytes(_PAD) + packet.cookie.to_bytes(8, "big")),
         ]
     values += [
+        (_COOKIE, None if packet.cookie is None else bytes(_PAD) + packet.cookie.to_bytes(8, "big")),
         (_REASON, bytes((packet.reason if resume else _reason_to(packet.reason, version),))),
         (_METADATA, oxm.encode(packet.metadata, version)),
-        (_USERDATA, packet.userdata or None),
+        (_USERDATA, None if resume else packet.userdata or None),
         (_CONTINUATION, bytes(_PAD) + _continued(packet, version) if packet.continuation else None),
     ]
     return b"".join(pack_property(kind, value) for kind, value in values if value is not None)

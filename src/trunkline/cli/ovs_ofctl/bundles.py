@@ -5,7 +5,7 @@ Open, add each, wait until the switch has looked at all, commit.  Every error is
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from trunkline.cli.ovs_ofctl import Failure
 from trunkline.cli.ovs_ofctl.connection import AnyMessage, Switch
@@ -19,6 +19,7 @@ from trunkline.openflow import messages as m
 from trunkline.openflow.actions_text import ActionContext
 from trunkline.openflow.codec import encode
 from trunkline.openflow.flow_text import parse_flow
+from trunkline.openflow.groups import OFPGC_INSERT_BUCKET, OFPGC_REMOVE_BUCKET, GroupMod
 from trunkline.openflow.groups_text import parse_group
 from trunkline.openflow.text import message_text
 
@@ -55,8 +56,20 @@ def _parse_line(path: str, number: int, line: str, context: ActionContext) -> An
     raise Failure(f"{path}:{number}: Unsupported bundle message type: {kind}")
 
 
+def check_version(message: AnyMessage, version: int) -> None:
+    """Raises Failure for a change of single buckets in versions that know whole groups only."""
+    word = _BUCKETS.get(message.command) if isinstance(message, GroupMod) else None
+    if word is not None and 1 < version < 6:
+        raise Failure(f"{word}-bucket needs OpenFlow 1.5 or later ('-O OpenFlow15')")
+
+
+_BUCKETS: Final = {OFPGC_INSERT_BUCKET: "insert", OFPGC_REMOVE_BUCKET: "remove"}
+
+
 def send_bundle(tool: Tool, name: str, messages: Sequence[AnyMessage]) -> int:
     switch = Switch(tool, name, tool.versions & VERSIONS or 1 << 5)
+    for message in messages:
+        check_version(message, switch.version)
     flags = of.OFPBF_ATOMIC | of.OFPBF_ORDERED
     sent: dict[int, Any] = {tool.next_xid(): message for message in messages}
     adds = [

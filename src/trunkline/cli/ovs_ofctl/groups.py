@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trunkline.cli.ovs_ofctl import Failure
-from trunkline.cli.ovs_ofctl.bundles import read_lines, send_bundle
+from trunkline.cli.ovs_ofctl.bundles import check_version, read_lines, send_bundle
 from trunkline.cli.ovs_ofctl.connection import Switch, complain
 from trunkline.cli.ovs_ofctl.flows import usable_formats
 from trunkline.cli.ovs_ofctl.inspect import print_replies
@@ -69,9 +69,7 @@ def _send(tool: Tool, name: str, groups: list[ParsedGroup]) -> int:
     usable_formats(tool, formats)
     switch = Switch(tool, name)
     for group in groups:
-        word = {g.OFPGC_INSERT_BUCKET: "insert", g.OFPGC_REMOVE_BUCKET: "remove"}.get(group.mod.command)
-        if word is not None and 1 < switch.version < 6:
-            raise Failure(f"{word}-bucket needs OpenFlow 1.5 or later ('-O OpenFlow15')")
+        check_version(group.mod, switch.version)
         error = switch.transact(group.mod)
         if error is not None:
             return complain(error, tool)

@@ -239,8 +239,8 @@ class _Watch:
 
     def _resume(self, incoming: Incoming) -> None:
         packet: m.PacketIn = incoming.message  # type: ignore[assignment]
-        if packet.continuation is None:
-            return
+        if not packet.continuation:
+            return  # nobody waits for an answer
         message: Any = Resume(packet)
         raw = b"".join(encode(self._switch.protocol, message, 0))
         self._output.write("send: " + message_text(raw, self._style))
