@@ -1,7 +1,7 @@
 """All devices of a machine: opens them by type, and hears by rtnetlink when one comes, goes or changes."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final, Literal
 
@@ -86,6 +86,7 @@ class MachineDevices:
         self._names: dict[int, str] = {}  # names by ifindex, to notice renames
         self._waiting: list[LinkEvent] = []  # news that is not passed on yet
         self._lost = False  # some was
+        self._passing_on = False
         self.holder: Holder = lambda index: None
         self.detach: Callable[[int], None] = lambda index: None
         """Takes the switch's program off a device of the namespace that the thread is in.  Raises OSError."""
@@ -146,7 +147,7 @@ class MachineDevices:
     def _shared(self) -> Kernel:
         if self._kernel is None:
             self._kernel = Kernel(self._readers, self._run_directory, self._counters, self._log)
-            self._kernel.holds.look_for_moved = self._hear
+            self._kernel.holds.look_for_moved = self._look_for_moved
             self._kernel.holds.detach = lambda index: self.detach(index)
         return self._kernel
 
@@ -232,6 +233,21 @@ class MachineDevices:
                 return  # no netlink here: then there are no devices either
             self._readers.add_reader(self._events.fileno(), self._read_events)
 
+    def _read_events(self) -> None:
+        self._passing_on = True
+        self._hear()
+        while self._waiting or self._lost:
+            for name in self._names_with_news():
+                self._changed(name)
+        self._passing_on = False
+        if self._kernel is not None:
+            self._kernel.holds.moved.clear()
+
+    def _look_for_moved(self) -> None:
+        """While news is passed on, and a device is gone of which the reason may come next."""
+        if self._passing_on:  # or nobody would see what else comes
+            self._hear()
+
     def _hear(self) -> None:
         """Takes down what has happened; devices that have moved away may be asked for at once."""
         events = self._events.read() if self._events is not None else []
@@ -243,8 +259,7 @@ class MachineDevices:
             if event.moved is not None and self._kernel is not None:
                 self._kernel.holds.moved[event.link.ifindex] = event.moved, event.link.mac
 
-    def _read_events(self) -> None:
-        self._hear()
+    def _names_with_news(self) -> Iterable[str]:
         events, self._waiting = self._waiting, []
         lost, self._lost = self._lost, False
         names: dict[str, None] = {}
@@ -263,10 +278,7 @@ class MachineDevices:
                 self._names.pop(link.ifindex, None)
             else:
                 self._names[link.ifindex] = link.name
-        for name in names:
-            self._changed(name)
-        if self._kernel is not None:
-            self._kernel.holds.moved.clear()
+        return names
 
     def forget_others(self, names: frozenset[str]) -> None:
         if self._dummy == "override":
