@@ -87,6 +87,24 @@ INLINE int output(struct __sk_buff *skb, struct scratch *s, const struct action 
 	return GOING_ON;
 }
 
+/* A list that is one output and nothing else, as most are, is done at once.  0: it is another, or needs a closer look. */
+INLINE int output_alone(struct __sk_buff *skb, struct scratch *s)
+{
+	u32 list = s->flow.actions;
+	struct actions *a = bpf_map_lookup_elem(&actions, &list);
+	if (!a || a->action[0].type != ACTION_OUTPUT || !(a->action[0].flags & OUTPUT_LAST) || s->slot)
+		return 0;
+	u32 number = a->action[0].argument;
+	struct port *port = bpf_map_lookup_elem(&ports, &number);
+	if (!port || !port->device)
+		return 0;
+	if (port->flags & PORT_TO_HOST)
+		return bpf_redirect(port->device, BPF_F_INGRESS);
+	if (skb->len > port->longest && !skb->gso_size)
+		return 0;
+	return bpf_redirect(port->device, 0);
+}
+
 /* A packet that goes to several tunnels: all but the last get a copy, and a copy cannot be given a header here.  It comes in
  * once more where the packet has come in, with what is to be done beside it (`encapsulate_copy`).  0: it is on its way. */
 INLINE int send_copy(struct __sk_buff *skb, struct scratch *s, u32 number)

@@ -30,7 +30,12 @@ INLINE void count(struct __sk_buff *skb, struct scratch *s, const struct config 
 		return;
 	st->packets += 1;
 	st->bytes += frame_length(skb);
-	st->used = bpf_ktime_get_coarse_ns();
+	u64 tick = bpf_jiffies64();
+	if (s->tick != tick) { /* with it the coarse time changes, and costs more to read */
+		s->tick = tick;
+		s->now = bpf_ktime_get_coarse_ns();
+	}
+	st->used = s->now;
 	if (s->key.nw_proto == IPPROTO_TCP)
 		st->tcp_flags |= bpf_ntohs(s->key.tcp_flags);
 	u32 round = set->round;
@@ -62,10 +67,13 @@ GLOBAL int pass(struct __sk_buff *skb, struct scratch *s)
 		return TC_ACT_SHOT;
 	}
 	s->totals.hits++;
+	count(skb, s, set, s->flow.statistics);
+	int result = output_alone(skb, s);
+	if (result)
+		return result;
 	s->list = s->flow.actions;
 	s->at = 0;
 	s->result = TC_ACT_SHOT;
-	count(skb, s, set, s->flow.statistics);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_STEPS; i++) {
 		if (step(skb, s) == STOP)

@@ -177,6 +177,7 @@ HELPER(51, long, bpf_redirect_map, void *map, u64 key, u64 flags);
 HELPER(68, long, bpf_skb_load_bytes_relative, const void *skb, u32 offset, void *to, u32 length, u32 from);
 HELPER(93, long, bpf_spin_lock, struct bpf_spin_lock *lock);
 HELPER(94, long, bpf_spin_unlock, struct bpf_spin_lock *lock);
+HELPER(118, u64, bpf_jiffies64, void);
 HELPER(125, u64, bpf_ktime_get_boot_ns, void);
 HELPER(130, long, bpf_ringbuf_output, void *ring, void *data, u64 size, u64 flags);
 HELPER(131, void *, bpf_ringbuf_reserve, void *ring, u64 size, u64 flags);

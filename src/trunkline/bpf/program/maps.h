@@ -181,6 +181,7 @@ struct scratch {
 		struct narrow_key narrow;
 		struct wide_key wide;
 	};
+	u64 tick, now; /* a tick of the kernel's clock, and the time in nanoseconds that it has brought */
 	u32 slot; /* which of these it is */
 	u32 port; /* where the packet came in */
 	struct flow flow; /* that covers it */
