@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.certificates import make_certificates
+from support.certificates import make_certificates, openssl
 from support.database_servers import BIN, DB, ORIGINAL, OURS, SCHEMA, Running, variables
 from support.waiting import until
 
@@ -91,6 +91,72 @@ def test_tools(keys: Path) -> None:
         assert (name, options, tool(BIN / name, options, keys, target)) == (name, options, want)
         said += len(want[2])
     assert said > 2 * len(cases)
+
+
+ENCRYPTED = ("Enter PEM pass phrase:",) * 2
+"""What the original asks on standard error, even without a terminal; ours asks nobody."""
+FILES = {
+    "private-key": "rsa1024.key traditional.key encrypted.key traditional-encrypted.key ec.key public.key "
+    "empty garbage broken.key base64.key unreadable.key cut.key both.pem cut.pem / nodir/x s.pem/x",
+    "certificate": "s.csr rsa1024.pem empty garbage binary broken.pem base64.pem cut.pem cut.key broken.key "
+    "both.pem words.pem mixed.pem crlf.pem mark.pem nodir/x s.pem/x",
+    "ca-cert": "broken.pem base64.pem cut.pem base64.key both.pem mixed.pem mark.pem s.pem/x",
+    "bootstrap-ca-cert": "mixed.pem s.pem/x",
+    "peer-ca-cert": "broken.pem",
+    "ssl-ciphers": "/path HIGH HIGH:FOO !ALL @SECLEVEL=0 @SECLEVEL=9 é @FOO ! + AES128-SHA:: HIGH;AES",
+    "ssl-protocols": "TLSv1.3 all TLSv1.2, TLSv1.2;TLSv1 é",
+}
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files that are not quite what they should be."""
+    directory = make_certificates(tmp_path_factory.mktemp("odd"))
+
+    def make(*words: str) -> None:
+        openssl(directory, *words)
+
+    make("genrsa", "-out", "rsa1024.key", "1024")
+    make("req", "-x509", "-key", "rsa1024.key", "-out", "rsa1024.pem", "-subj", "/CN=r", "-days", "2")
+    make("rsa", "-in", "rsa1024.key", "-out", "traditional.key", "-traditional")
+    encryption = ("-aes128", "-passout", "pass:abcd")
+    make("rsa", "-in", "rsa1024.key", "-out", "encrypted.key", *encryption)
+    make("rsa", "-in", "rsa1024.key", "-out", "traditional-encrypted.key", "-traditional", *encryption)
+    make("rsa", "-in", "rsa1024.key", "-out", "public.key", "-pubout")
+    make("ec", "-in", "s.key", "-out", "ec.key")
+    key, certificate = (directory / "s.key").read_bytes(), (directory / "s.pem").read_bytes()
+
+    def block(kind: bytes, body: bytes) -> bytes:
+        return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (kind, body, kind)
+
+    for name, content in {
+        "empty": b"",
+        "garbage": b"hello\nworld\n",
+        "binary": bytes(range(256)),
+        "broken.pem": block(b"CERTIFICATE", b"AAAA"),
+        "base64.pem": block(b"CERTIFICATE", b"!!!!"),
+        "cut.pem": certificate[:200],
+        "broken.key": block(b"PRIVATE KEY", b"AAAA"),
+        "base64.key": block(b"PRIVATE KEY", b"!!!!"),
+        "unreadable.key": block(b"RSA PRIVATE KEY", b"AAAA"),
+        "cut.key": key[:100],
+        "both.pem": key + certificate,
+        "words.pem": b"some words\n" + certificate,
+        "mixed.pem": certificate + certificate[:200],
+        "crlf.pem": certificate.replace(b"\n", b"\r\n"),
+        "mark.pem": b"\xef\xbb\xbf" + certificate,
+    }.items():
+        (directory / name).write_bytes(content)
+    return directory
+
+
+def test_odd_files(odd: Path) -> None:
+    """One at a time, and so with the library's reason."""
+    cases = [f"--{option}={value}" for option, values in FILES.items() for value in values.split()]
+    for options in cases:
+        status, text, lines = tool(Path("/usr/bin/ovsdb-client"), options, odd, "unix:nosuch")
+        wanted = (status, text, [line for line in lines if line not in ENCRYPTED])
+        assert (options, tool(BIN / "ovsdb-client", options, odd, "unix:nosuch")) == (options, wanted)
 
 
 def served(program: str, options: str, keys: Path) -> list[str]:

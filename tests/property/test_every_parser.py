@@ -21,8 +21,10 @@ from trunkline.dpif.action_text import parse_actions as parse_datapath_actions
 from trunkline.dpif.text import parse_key
 from trunkline.flow.text import parse_match
 from trunkline.flow.values import TextError
+from trunkline.io.tls_files import certificate_faults, ciphers_fault, key_fault
 from trunkline.jsonrpc.message import MessageError, message
 from trunkline.model.schemas import schema_text
+from trunkline.ofproto.tunnel_settings import TunnelError, parse_tunnel
 from trunkline.openflow.actions_text import parse_actions
 from trunkline.openflow.connection import Connection
 from trunkline.openflow.flow_text import parse_flow, parse_request
@@ -64,6 +66,16 @@ def conversation(data: bytes) -> None:
     connection.to_send()
 
 
+def tunnel(text: str) -> None:
+    """Each ``NAME=VALUE`` is an option."""
+    options = dict(part.partition("=")[::2] for part in text.split(","))
+    for kind in ("erspan", "bareudp", "vxlan"):
+        try:
+            parse_tunnel("t", kind, {"remote_ip": "1.2.3.4", **options}, lambda module, said: None)
+        except TunnelError:
+            continue
+
+
 class Parser(NamedTuple):
     name: str
     run: Callable[[Any], object]
@@ -97,10 +109,20 @@ TEXT = (
         "datapath key", parse_key, (TextError,), "in_port(1) , eth( src= ) eth_type(0x800) ipv4( tunnel( /"
     ),
     Parser(
+        "tunnel",
+        tunnel,
+        (TunnelError,),
+        "remote_ip local_ip erspan_idx erspan_dir erspan_ver erspan_hwid key tos ttl dst_port payload_type exts "
+        "egress_pkt_mark packet_type = , 1 -1 0x flow " + "9" * 5000,
+    ),
+    Parser("ciphers", ciphers_fault, (), "HIGH : ! @SECLEVEL=1 + , AES"),
+    Parser(
         "datapath actions", parse_datapath_actions, (TextError,), "1 , set( ipv4( ) push_vlan( vid=5 recirc("
     ),
 )
 BYTES = (
+    Parser("certificates", lambda data: certificate_faults(b"-----BEGIN CERTIFICATE-----\n" + data), ()),
+    Parser("private key", lambda data: key_fault(b"-----BEGIN PRIVATE KEY-----\nMA" + data), ()),
     Parser("packet", parse, ()),
     Parser("membership", read_membership, ()),
     Parser("database file", lambda data: load(data, "file", lambda: "0" * 36), (OvsdbError,)),

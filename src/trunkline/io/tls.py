@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trunkline.base.log import ERR, INFO, WARN, Log, RateLimit
+from trunkline.io.tls_files import certificate_faults, ciphers_fault, key_fault
 
 if TYPE_CHECKING:
     import ssl
@@ -128,9 +129,10 @@ def option_lines(name: str, value: str) -> list[Line]:
     given = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     given.check_hostname = False
     if name == "private-key":
-        return _said("SSL_use_PrivateKey_file", _no_key(value))
+        return [*_stat_failed(value), *_said("SSL_use_PrivateKey_file", _no_key(value))]
     if name == "certificate":
-        return _said("SSL_use_certificate_file", _no_certificate(given, value))
+        wrong = _no_certificate(value) or _refused(given, value)
+        return [*_stat_failed(value), *_said("SSL_use_certificate_file", wrong)]
     if name == "ssl-protocols":
         return _protocols(given, value)
     if name == "ssl-ciphers":
@@ -138,8 +140,9 @@ def option_lines(name: str, value: str) -> list[Line]:
     if name == "peer-ca-cert":
         return _peer_authority(given, value)
     if name == "bootstrap-ca-cert" and value != "none" and not os.path.exists(value):
-        return []  # it is to be fetched
-    return _authority(given, value)
+        lost = _stat_failed(value)
+        return [*lost, *_authority(given, value)] if lost else []  # else it is to be fetched
+    return [*_stat_failed(value), *_authority(given, value)]
 
 
 def _said(function: str, wrong: str | None) -> list[Line]:
@@ -153,8 +156,14 @@ def _authority(result: "ssl.SSLContext", name: str) -> list[Line]:
     """Trusts the CA certificates in a file, or "none"; says what is wrong with that."""
     if name == "none":
         return [(WARN, "Peer certificate validation disabled (this is a security risk)")]
-    wrong = _no_certificate(result, name)
-    return [(ERR, f"failed to load client certificates from {name}: {wrong}")] if wrong else []
+    wrong = _no_certificate(name)
+    if wrong:
+        return [(ERR, f"failed to load client certificates from {name}: {wrong}")]
+    try:
+        result.load_verify_locations(name)
+    except OSError as error:
+        wrong = certificate_faults(_content(name))[1] or error_words(error)
+    return _said("SSL_CTX_load_verify_locations", wrong)
 
 
 def _peer_authority(given: "ssl.SSLContext", name: str) -> list[Line]:
@@ -176,7 +185,7 @@ def _ciphers(result: "ssl.SSLContext", ciphers: str | None) -> list[Line]:
     try:
         result.set_ciphers(DEFAULT_CIPHERS if ciphers is None else ciphers)
     except ssl.SSLError:
-        return [(ERR, f"SSL_CTX_set_cipher_list: {_words('SSL', 'NO_CIPHER_MATCH')}")]
+        return _said("SSL_CTX_set_cipher_list", ciphers_fault(ciphers or ""))
     return []
 
 
@@ -191,7 +200,7 @@ def _own(result: "ssl.SSLContext", files: TlsFiles) -> tuple[list[Line], list[Li
 
     key, certificate = files.private_key, files.certificate
     no_key = None if key is None else _no_key(key)
-    no_certificate = None if certificate is None else _unreadable(certificate)
+    no_certificate = None if certificate is None else _no_certificate(certificate)
     wrong = [*_said("SSL_use_PrivateKey_file", no_key), *_said("SSL_use_certificate_file", no_certificate)]
     missing = [(ERR, "Private key must be configured to use SSL")] if no_key or not key else []
     if no_certificate or not certificate:
@@ -200,7 +209,7 @@ def _own(result: "ssl.SSLContext", files: TlsFiles) -> tuple[list[Line], list[Li
         return wrong, missing
     try:
         with _chain(certificate, files.peer_ca_certificate) as chain:
-            result.load_cert_chain(chain, key)
+            result.load_cert_chain(chain, key, password=_no_pass_phrase)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             none = _words("SSL", "NO_PRIVATE_KEY_ASSIGNED")
@@ -218,22 +227,43 @@ _NO_CERTIFICATE: Final = (ERR, "Certificate must be configured to use SSL")
 def _no_key(name: str) -> str | None:
     """Why a file is no private key, in the words of the library; None if it is one."""
     wrong = _unreadable(name)
-    if wrong is None and b"PRIVATE KEY-----" not in _content(name):
-        return "error:1E08010C:DECODER routines::unsupported"
-    return wrong
+    return wrong or key_fault(_content(name))
 
 
-def _no_certificate(given: "ssl.SSLContext", name: str) -> str | None:
-    """Why a file holds no certificate, if so; `given` trusts it from now on."""
-    wrong = _unreadable(name)
-    if wrong is None:
-        if not _content(name):
-            return _words("PEM", "NO_START_LINE")
-        try:
-            given.load_verify_locations(name)
-        except OSError as error:
-            return error_words(error)
-    return wrong
+def _no_certificate(name: str) -> str | None:
+    """Why a file holds no certificate, if so."""
+    return _unreadable(name) or certificate_faults(_content(name))[0]
+
+
+def _refused(given: "ssl.SSLContext", name: str) -> str | None:
+    """Why the library would not show this certificate to a peer; `given` is spoilt."""
+    import ssl
+
+    try:
+        given.load_cert_chain(name, password=_no_pass_phrase)
+    except ssl.SSLError as error:  # that no key is with it is none of the certificate's
+        return error_words(error) if error.reason in _REFUSED else None
+    return None
+
+
+_REFUSED: Final = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK", "UNKNOWN_CERTIFICATE_TYPE")
+
+
+def _no_pass_phrase() -> bytes:
+    """Nobody is asked: a daemon has no terminal."""
+    return b""
+
+
+def _stat_failed(name: str) -> list[Line]:
+    """What the originals say of a name under which there cannot be a file."""
+    try:
+        if name != "none":
+            os.stat(name)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return [(ERR, f"{name}: stat failed ({error.strerror})")]
+    return []
 
 
 def _content(name: str) -> bytes:
@@ -288,6 +318,8 @@ def error_words(error: OSError) -> str:
     if isinstance(error, ssl.SSLEOFError):
         return _words("SSL", _EOF)
     number = error.errno or errno.EIO
+    if isinstance(error, ssl.SSLError):  # another library's, of which Python tells no more
+        return f"error:0488{number & 0xFFFF:04X}:PEM routines::PEM lib"
     return f"error:{0x80000000 | number:08X}:system library::{os.strerror(number)}"
 
 
