@@ -25,7 +25,7 @@ lint: setup
 DEBIAN_KERNEL ?= ../shared/vm/debian-kernel
 test-debian-kernel: setup
 	@test -x $(DEBIAN_KERNEL) || { echo "$(DEBIAN_KERNEL) is not there; say DEBIAN_KERNEL=COMMAND" >&2; exit 1; }
-	$(DEBIAN_KERNEL) --timeout 2700 -- env TEST_PATIENCE=8 $(VENV)/bin/python -m pytest --timeout 900 \
+	$(DEBIAN_KERNEL) --timeout 7200 -- env TEST_PATIENCE=8 $(VENV)/bin/python -m pytest --timeout 900 \
 	    tests/system/test_bpf_parts.py tests/system/test_bpf_switch.py tests/system/test_protected_tunnels.py
 
 bench: setup
