@@ -7,14 +7,14 @@ and are taken out in steps afterwards, when no lookup sees them any more.
 
 Nobody changes the tables while that goes on: whoever is about to has the rest done first (`Flows.settle`),
 and so has whoever must know them as they will be.  So it is as if the deletion had been done when the flows
-vanished.
+vanished.  Who monitors flows is told of some in each step; whose deletion it is, in short, once.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from trunkline.model.openflow import OFPFC_DELETE
-from trunkline.ofproto.flow_mods import Flows
+from trunkline.ofproto.flow_mods import Author, Flows
 from trunkline.ofproto.rules import Rule
 from trunkline.ofproto.selection import Selection
 from trunkline.openflow.messages import FlowMod, FlowRemoved
@@ -24,11 +24,8 @@ _AT_ONCE: Final = 100  # flows that are taken out in a step
 
 
 def is_long(flows: Flows, message: FlowMod) -> bool:
-    """Whether a flow-mod is better carried out by `begin`.
-
-    Who monitors flows is told of it as of one change, and so it is done as one.
-    """
-    if message.command != OFPFC_DELETE or flows.watched:
+    """Whether a flow-mod is better carried out by `begin`."""
+    if message.command != OFPFC_DELETE:
         return False
     mask = message.match.mask
     return sum(one.candidates(mask) for _, one in flows.tables.chosen(message.table)) > _MANY
@@ -41,7 +38,7 @@ def begin(flows: Flows, message: FlowMod, tell: Callable[[FlowRemoved], None]) -
     """
     flows.check(message)
     flows.settle()
-    steps = _steps(flows, Selection.meant_by(message), tell)
+    steps = _steps(flows, Selection.meant_by(message), tell, flows.author)
     flows.pending = steps
     return _go_on(flows, steps)
 
@@ -54,7 +51,9 @@ def _go_on(flows: Flows, steps: Iterator[None]) -> Iterator[None]:
         yield
 
 
-def _steps(flows: Flows, selection: Selection, tell: Callable[[FlowRemoved], None]) -> Iterator[None]:
+def _steps(
+    flows: Flows, selection: Selection, tell: Callable[[FlowRemoved], None], author: Author | None
+) -> Iterator[None]:
     found: list[list[Rule]] = []
     for rules in flows.snapshot(selection):
         chosen: list[Rule] = []
@@ -73,4 +72,4 @@ def _steps(flows: Flows, selection: Selection, tell: Callable[[FlowRemoved], Non
             yield
             some = rest[: -_AT_ONCE - 1 : -1]
             del rest[-_AT_ONCE:]
-            flows.take_out(some, tell)
+            flows.take_out(some, tell, author)

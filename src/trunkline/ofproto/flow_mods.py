@@ -11,7 +11,7 @@ that meets nothing adds in 1.0 and 1.1.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from trunkline.base.clock import Clock
 from trunkline.flow.key import MASK
@@ -67,6 +67,9 @@ class Refused(Exception):
         self.error = error
 
 
+Author: TypeAlias = tuple[Any, int]  # a client and the xid of its message
+
+
 class FlowChange(NamedTuple):
     """What came of a flow: `event` is OFPFME_* (added, removed, modified), `old` the flow whose place this
     one took with other actions, `author` the client and the xid of its message, if one did it, `replaced`
@@ -76,7 +79,7 @@ class FlowChange(NamedTuple):
     rule: Rule
     reason: int
     old: Rule | None
-    author: tuple[Any, int] | None
+    author: Author | None
     replaced: bool = False
 
 
@@ -115,6 +118,7 @@ class Flows:
         "author",
         "changes",
         "clock",
+        "deleter",
         "groups",
         "journal",
         "limits",
@@ -122,6 +126,7 @@ class Flows:
         "options",
         "pending",
         "tables",
+        "told_in_short",
         "unsaid",
         "watched",
     )
@@ -141,7 +146,9 @@ class Flows:
         self._timers: list[tuple[float, int, Rule]] = []
         self._serial = 0
         self.watched = False  # whether somebody has monitors
-        self.author: tuple[Any, int] | None = None  # of the changes that are being made
+        self.author: Author | None = None  # of the changes that are being made
+        self.deleter: Author | None = None  # of a long deletion
+        self.told_in_short: list[Any] = []  # who has been told of it by the xid of his message
         self.changes: list[FlowChange] = []  # for whoever watches (flow_monitors.py)
         self.journal: Journal | None = (
             None  # of what no message says; whoever carries messages out writes those
@@ -532,8 +539,12 @@ class Flows:
                 rule.removed = gone
         self.tables.version = gone
 
-    def take_out(self, rules: list[Rule], tell: Callable[[FlowRemoved], None]) -> None:
+    def take_out(self, rules: list[Rule], tell: Callable[[FlowRemoved], None], author: Author | None) -> None:
         """Some flows of one table that have vanished."""
+        if self.watched:
+            self.changes += [
+                FlowChange(OFPFME_REMOVED, rule, of.OFPRR_DELETE, None, author, False) for rule in rules
+            ]
         for rule in rules:
             if rule.flags & of.OFPFF_SEND_FLOW_REM:
                 tell(self._removed(rule, of.OFPRR_DELETE))

@@ -35,6 +35,7 @@ _FLAG: Final = {
 def request(bridge: Bridge, client: Client, message: wire.FlowMonitorRequest) -> wire.FlowUpdates:
     """Sets monitors up, or takes them away; the answer holds the flows there are.  Raises Refused."""
     bridge.flows.settle()  # or nobody would be told what goes
+    report(bridge)
     added: list[wire.FlowMonitor] = []
     try:
         for monitor in message.monitors:
@@ -100,7 +101,9 @@ def report(bridge: Bridge) -> None:
     for client in bridge.clients.all if changes else ():
         if not client.monitors:
             continue
-        updates = _updates(client, changes) if client.pause is None else _while_paused(client, changes)
+        updates = (
+            _updates(bridge, client, changes) if client.pause is None else _while_paused(client, changes)
+        )
         if updates:
             _send(client, updates)
         if client.pause is None and updates and client.outlet.backlog > MOST_UNSENT:
@@ -157,7 +160,10 @@ def _while_paused(client: Client, changes: list[FlowChange]) -> list[Any]:
     return told
 
 
-def _updates(client: Client, changes: list[FlowChange]) -> list[wire.FlowUpdate | wire.FlowUpdateAbbreviated]:
+def _updates(
+    bridge: Bridge, client: Client, changes: list[FlowChange]
+) -> list[wire.FlowUpdate | wire.FlowUpdateAbbreviated]:
+    told = bridge.flows.told_in_short
     found: list[wire.FlowUpdate | wire.FlowUpdateAbbreviated] = []
     abbreviated = False
     for change in changes:
@@ -166,9 +172,11 @@ def _updates(client: Client, changes: list[FlowChange]) -> list[wire.FlowUpdate 
             continue
         if flags & wire.OFPFMF_ONLY_OWN or change.author is None or change.author[0] is not client:
             found.append(_update(change.event, change.rule, change.reason, flags))
-        elif not abbreviated:
+        elif not abbreviated and client not in told:
             found.append(wire.FlowUpdateAbbreviated(change.author[1]))
             abbreviated = True
+            if change.author is bridge.flows.deleter:
+                told.append(client)
     return found
 
 

@@ -21,7 +21,7 @@ from trunkline.ofproto import (
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
-from trunkline.ofproto.flow_mods import Refused
+from trunkline.ofproto.flow_mods import Author, Refused
 from trunkline.ofproto.rules import TABLES
 from trunkline.ofproto.table_features import rename, table_features
 from trunkline.ofproto.tunnel_options import OptionError
@@ -217,16 +217,34 @@ def _set_controller_id(bridge: Bridge, client: Client, message: m.SetControllerI
 
 def _flow_mod(bridge: Bridge, client: Client, message: m.FlowMod) -> Iterator[None] | None:
     if deletions.is_long(bridge.flows, message):
-        return _deleting(bridge, deletions.begin(bridge.flows, _placed(bridge, message), bridge.clients.tell))
+        steps = deletions.begin(bridge.flows, _placed(bridge, message), bridge.clients.tell)
+        return _deleting(bridge, steps, bridge.flows.author)
     for removed in _change_flows(bridge, client, message):
         bridge.clients.tell(removed)
     return None
 
 
-def _deleting(bridge: Bridge, steps: Iterator[None]) -> Iterator[None]:
-    yield from steps
-    if bridge.flows.unsaid:
-        bridge.tell_unsaid()
+def _deleting(bridge: Bridge, steps: Iterator[None], author: Author | None) -> Iterator[None]:
+    """Who monitors flows is told after each step; of the rest at once, should nobody go through them."""
+    flows = bridge.flows
+    flows.deleter = author
+    try:
+        for _ in steps:
+            if flows.changes:
+                flow_monitors.report(bridge)
+            yield
+    except GeneratorExit:
+        if flows.watched:
+            flows.settle()
+        raise
+    finally:
+        if flows.changes:
+            flow_monitors.report(bridge)
+        if flows.deleter is author:
+            flows.deleter = None
+            flows.told_in_short.clear()
+        if flows.unsaid:
+            bridge.tell_unsaid()
 
 
 def _group_mod(bridge: Bridge, client: Client, message: groups_wire.GroupMod) -> None:

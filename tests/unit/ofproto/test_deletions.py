@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,16 @@ from trunkline.ofproto.selection import Selection
 from trunkline.openflow import messages as m
 from trunkline.openflow.connection import Received
 from trunkline.openflow.flow_text import parse_flow
+from trunkline.openflow.monitors import (
+    OFPFME_REMOVED,
+    OFPFMF_ADD,
+    OFPFMF_REMOVED,
+    FlowMonitor,
+    FlowMonitorRequest,
+    FlowUpdate,
+    FlowUpdateAbbreviated,
+    FlowUpdates,
+)
 
 FLOWS = 600
 
@@ -31,6 +42,7 @@ class Kept:
     def __init__(self) -> None:
         self.version = 4
         self.flow_mod_table_id = False
+        self.queued = 0
         self.sent: list[object] = []
 
     def send(self, message: object, xid: int | None = None) -> int:
@@ -150,6 +162,81 @@ def test_a_dump_that_has_begun_goes_on() -> None:
 def test_a_short_one_is_done_at_once() -> None:
     bench = Bench()
     assert bench.begin("ip,nw_dst=10.0.0.7,nw_src=10.0.0.0/8") is None
-    bench.bridge.flows.watched = True  # who watches is told of one change as of one
-    assert bench.begin("") is None
+    assert len(bench.flows()) >= FLOWS - 1
+
+
+class Watched(Bench):
+    """The first client deletes, and both watch flows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for client in self.clients:
+            request = FlowMonitorRequest((FlowMonitor(1, OFPFMF_ADD | OFPFMF_REMOVED, Match()),))
+            for _ in start(self.bridge, client, Received(7, request, b"")) or ():
+                pass
+        for connection in self.connections:
+            connection.sent.clear()
+
+    def updates(self, client: int) -> list[Any]:
+        sent = self.connections[client].sent
+        return [update for one in sent if isinstance(one, FlowUpdates) for update in one.updates]
+
+
+def test_who_watches_is_told_little_by_little() -> None:
+    bench = Watched()
+    steps = bench.begin("table=1")
+    assert steps is not None
+    most = told = 0
+    for _ in steps:
+        now = len(bench.updates(1))
+        most, told = max(most, now - told), now
+    assert told == FLOWS - len(bench.flows()) > 100
+    assert most == deletions._AT_ONCE
+    assert {update.event for update in bench.updates(1)} == {OFPFME_REMOVED}
+    assert bench.updates(0) == [FlowUpdateAbbreviated(1)]  # who has done it knows what it was
+
+
+@pytest.mark.parametrize("before", [1, 8])
+def test_what_others_have_done_for_him_is_told_before_what_they_change(before: int) -> None:
+    bench = Watched()
+    steps = bench.begin("")
+    assert steps is not None
+    for _ in range(before):
+        next(steps)
+    bench.begin("ip,nw_dst=10.0.0.7,actions=output:1", client=1, command=of.OFPFC_ADD)
+    assert [update.event for update in bench.updates(1)[:-1]] == [OFPFME_REMOVED] * FLOWS
+    assert bench.updates(1)[-1] == FlowUpdateAbbreviated(1)
+    assert [type(update) for update in bench.updates(0)] == [FlowUpdateAbbreviated, FlowUpdate]
+    for _ in steps:
+        pass
+    assert len(bench.updates(1)) == FLOWS + 1
+    assert len(bench.flows()) == 1
+
+
+@pytest.mark.parametrize("before", [1, 8])
+def test_a_deletion_whose_client_goes_is_told_whole(before: int) -> None:
+    bench = Watched()
+    steps = bench.begin("")
+    assert steps is not None
+    for _ in range(before):
+        next(steps)
+    del steps
+    assert len(bench.updates(1)) == FLOWS
     assert bench.flows() == []
+
+
+def test_who_begins_to_watch_is_not_told_of_what_had_gone() -> None:
+    bench = Watched()
+    steps = bench.begin("table=1")
+    assert steps is not None
+    for _ in range(9):
+        next(steps)
+    late = bench.bridge.clients.attach(Kept(), service=False, origin="test")  # type: ignore[arg-type]
+    request = FlowMonitorRequest((FlowMonitor(1, OFPFMF_REMOVED, Match()),))
+    for _ in start(bench.bridge, late, Received(7, request, b"")) or ():
+        pass
+    for _ in steps:
+        pass
+    sent = late.connection.sent  # type: ignore[attr-defined]
+    assert [one.updates for one in sent if isinstance(one, FlowUpdates)] == [()]
+    assert len(bench.updates(1)) == FLOWS - len(bench.flows())
