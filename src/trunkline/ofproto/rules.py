@@ -75,7 +75,7 @@ class Program(NamedTuple):
     `ahead` says the same as `steps`, where that is possible.
     """
 
-    counted: "tuple[TableCounters, Counters]"
+    counted: "Hit"
     ahead: Ahead | None
     steps: tuple[tuple[Callable[..., Any], Any, Any], ...]
 
@@ -216,6 +216,10 @@ class TableCounters:
     def __init__(self) -> None:
         self.lookups = 0
         self.matched = 0
+
+
+Hit = tuple[TableCounters, Counters]
+"""What counts a packet for which a lookup has found a rule: the table's counters and the rule's."""
 
 
 class FlowTables:

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 from trunkline.base.counters import Counter
 from trunkline.ofproto.bridge import Bridge, PatchCounters
 from trunkline.ofproto.groups import Group
-from trunkline.ofproto.rules import Counters, Rule, TableCounters
+from trunkline.ofproto.rules import Hit, Rule, TableCounters
 from trunkline.openflow.messages import FlowMod
 
 
 class Missed(NamedTuple):
     """A lookup in a table that found no rule.
 
-    One that found a rule needs no record: the effect is the counters of the table and those of the rule,
-    which are in the list of effects as they are.  Most effects are of this kind, several a table.
+    One that found a rule needs no record of its own: the effect is the pair of counters (`Hit`) that its
+    rule keeps.  Most effects are of this kind.
     """
 
     counters: TableCounters
@@ -129,8 +129,7 @@ class FinTimeout(NamedTuple):
 
 
 Effect = (
-    Counters
-    | TableCounters
+    Hit
     | Missed
     | CountPatch
     | CountSent

@@ -252,7 +252,7 @@ def _straight(x: Walk, table: int, key: int) -> tuple[int, int, tuple[int, Rule,
         if rule is None:
             break
         counted, ahead, _ = rule.ops or _compiled(rule, flows)
-        effects += counted
+        effects.append(counted)
         if ahead is None:
             break
         if begin is None:
@@ -284,7 +284,7 @@ def _look_up(x: Walk, table: int, key: int) -> None:
     x.wild |= looked & x.fresh
     x.table, x.rule = table, rule
     if rule is not None:
-        x.effects += (rule.ops or _compiled(rule, flows)).counted
+        x.effects.append((rule.ops or _compiled(rule, flows)).counted)
 
 
 def _as_fragment(x: Walk, table: int, key: int) -> int | None:

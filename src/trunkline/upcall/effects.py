@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from trunkline.flow import key as layout
 from trunkline.model.openflow import OFPP_LOCAL, OFPP_TABLE
-from trunkline.ofproto.rules import Counters, TableCounters
+from trunkline.ofproto.rules import Counters, Hit, TableCounters
 from trunkline.openflow.actions import Output
 from trunkline.packet.packet import Packet
 from trunkline.proto.neighbours import solicitation
@@ -34,36 +34,34 @@ _LEARNED = "learned from a packet"
 
 
 class Sorted(NamedTuple):
-    """Effects by kind: counters of rules; of tables where a rule was found, and where none was; the rest."""
+    """Effects by kind: lookups that found a rule; tables where none was found; the rest."""
 
-    rules: tuple[Counters, ...]
-    matched: tuple[TableCounters, ...]
+    hits: tuple[Hit, ...]
     missed: tuple[TableCounters, ...]
     others: tuple[Effect, ...]
 
 
 def sort(effects: Iterable[Effect]) -> Sorted:
-    rules: list[Counters] = []
-    matched: list[TableCounters] = []
+    hits: list[Hit] = []
     missed: list[TableCounters] = []
     others: list[Effect] = []
     for effect in effects:
         kind = type(effect)
-        if kind is Counters:
-            rules.append(effect)  # type: ignore[arg-type]
-        elif kind is TableCounters:
-            matched.append(effect)  # type: ignore[arg-type]
+        if kind is tuple:
+            hits.append(effect)  # type: ignore[arg-type]
         elif kind is Missed:
             missed.append(effect.counters)  # type: ignore[union-attr, arg-type]
         else:
             others.append(effect)
-    return Sorted(tuple(rules), tuple(matched), tuple(missed), tuple(others))
+    return Sorted(tuple(hits), tuple(missed), tuple(others))
 
 
 def apply(effects: Sorted, packets: int, octets: int, used: float) -> None:
     """`packets` packets with `octets` bytes in all went this way; the last at `used` (Clock.monotonic())."""
-    rules, matched, missed, others = effects
-    for counters in rules:
+    hits, missed, others = effects
+    for table, counters in hits:
+        table.lookups += packets
+        table.matched += packets
         counters.packets += packets
         counters.bytes += octets
         if used > counters.used:
@@ -72,9 +70,6 @@ def apply(effects: Sorted, packets: int, octets: int, used: float) -> None:
         if changed is not None:
             counters.changed = None
             changed.append(counters)
-    for table in matched:
-        table.lookups += packets
-        table.matched += packets
     for table in missed:
         table.lookups += packets
     for effect in others:
