@@ -61,15 +61,26 @@ class Index:
         self._tables: dict[tuple[str, int], dict[int, dict[int, dict[int, None]]]] = {}
 
     def add(self, ufid: int, reads: Iterable[Hashable], lookups: Iterable[TableRead]) -> None:
-        tokens = self._tokens
+        tokens, tables = self._tokens, self._tables
         for read in reads:
             flows = tokens.get(read)
             if flows is None:
                 flows = tokens[read] = {}
             flows[ufid] = None
         for bridge, table, key, looked in lookups:
-            values = self._tables.setdefault((bridge, table), {}).setdefault(looked, {})
-            values.setdefault(key & looked, {})[ufid] = None
+            place = bridge, table
+            kinds = tables.get(place)
+            if kinds is None:
+                kinds = tables[place] = {}
+            values = kinds.get(looked)
+            if values is None:
+                values = kinds[looked] = {}
+            value = key & looked
+            flows = values.get(value)
+            if flows is None:
+                values[value] = {ufid: None}
+            else:
+                flows[ufid] = None
 
     def remove(self, ufid: int, reads: Iterable[Hashable], lookups: Iterable[TableRead]) -> None:
         for read in reads:
