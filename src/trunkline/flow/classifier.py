@@ -10,7 +10,8 @@ key, all of its mask counts.  Where it has not, something smaller proves that: e
 its fields in the order of looking (flow/key.py), and the same is kept for parts of the mask (destination,
 source, ports): the first part that proves the miss is taken, always in the same order, so that packets of
 one kind get the same mask.  Pipeline fields cost nothing, for no megaflow has them, and so the sorted lists
-are kept apart by them.
+are kept apart by them.  Nor does the Ethernet type, which every megaflow has: subtables without a rule for
+packets of a key's type are left out of its *plan*.
 
 Rules are versioned: one appears in the version `added` and is gone from the version `removed` on, and a
 lookup names its version.  So many changes can be prepared one by one and be seen all at once.
@@ -24,9 +25,11 @@ from trunkline.flow import key as layout
 from trunkline.flow.proofs import Order
 
 _CONJ_ID: Final = layout.MASK["conj_id"]
+_TYPE: Final = layout.MASK["dl_type"]
 _CONJ_SHIFT: Final = layout.OFFSET["conj_id"]
 FOREVER: Final = 1 << 60
 _REMEMBERED: Final = 4096  # lookups a table; whoever sends packets chooses their keys
+_KINDS: Final = 64  # Ethernet types for which a table keeps a plan; whoever sends packets chooses them
 _STEP: Final = 1000  # rules between two points where a long look may be interrupted
 # Every megaflow has these, so they cost nothing.
 ALWAYS: Final = layout.bits("dp_in_port", "recirc_id", "packet_type", "dl_type", "nw_frag")
@@ -76,6 +79,7 @@ class _Subtable(Generic[E]):
         "first",
         "fresh",
         "gone",
+        "kinds",
         "mask",
         "orders",
         "rules",
@@ -92,6 +96,7 @@ class _Subtable(Generic[E]):
         self.size = 0
         self.top = -1
         self.widened = widened  # whose window is another one than the classifier's plan has
+        self.kinds: dict[int, int] | None = {} if mask & _TYPE == _TYPE else None  # values by Ethernet type
         self.fresh: list[int] = []
         self.gone = 0
         self.whole = Order(mask, grain, whole=True)
@@ -103,6 +108,9 @@ class _Subtable(Generic[E]):
 
     def add(self, value: int) -> None:
         """A value that no rule had before."""
+        if self.kinds is not None:
+            kind = value & _TYPE
+            self.kinds[kind] = self.kinds.get(kind, 0) + 1
         if not self.fresh:
             self._forget()
         elif self.gone > len(self.rules) + _STEP:
@@ -111,6 +119,11 @@ class _Subtable(Generic[E]):
 
     def discard(self, value: int) -> None:
         """No rule has the value any more."""
+        if self.kinds is not None:
+            kind = value & _TYPE
+            self.kinds[kind] -= 1
+            if not self.kinds[kind]:
+                del self.kinds[kind]
         if not self.whole.size and not self.whole.waiting:
             self.gone += 1
             return
@@ -196,6 +209,7 @@ class Classifier(Generic[E]):
         "_grain",
         "_only",
         "_plan",
+        "_plans",
         "_read",
         "_subtables",
         "_tops",
@@ -213,6 +227,7 @@ class Classifier(Generic[E]):
         self._read = 0  # the bits that any rule reads, where it is worth while to remember what they decide
         self._only: tuple[int, Callable[[int], E | None]] | None = None  # where all rules have one mask
         self._plan: list[_Step[E]] = []  # by falling priority
+        self._plans: dict[int, tuple[int, list[_Step[E]]]] = {}  # by Ethernet type: see `_plan_for`
         self._tops: list[int] = []  # of the plan's steps, with the sign turned: they rise
         self._widened: list[_Subtable[E]] = []
         self._grain = grain
@@ -281,6 +296,7 @@ class Classifier(Generic[E]):
                 self._plan.insert(at, step)
                 self._tops.insert(at, -one.top)
         self._widened.clear()
+        self._plans.clear()
 
     def _take_out(self, subtable: _Subtable[E]) -> None:
         """Of the plan, if it is there."""
@@ -309,9 +325,10 @@ class Classifier(Generic[E]):
                 return decided
         if self.soft:
             return self._conjunctive(key, version)
+        looked, plan = self._plans.get(key & _TYPE) or self._plan_for(key)
         best: E | None = None
-        floor, looked = -1, 0
-        for top, mask, get, window, known, miss in self._plan:
+        floor = -1
+        for top, mask, get, window, known, miss in plan:
             if top <= floor:
                 break
             proof = known(key & window)  # first, for most subtables that are asked have no rule
@@ -344,9 +361,23 @@ class Classifier(Generic[E]):
         decided = self._decided[bits] = best, looked
         return decided
 
+    def _plan_for(self, key: int) -> tuple[int, list[_Step[E]]]:
+        """The steps for packets of the key's Ethernet type, and the bits that decided it.  O(subtables)."""
+        kind = key & _TYPE
+        plan = []
+        for step in self._plan:
+            kinds = self._subtables[step[1]].kinds
+            if kinds is None or kind in kinds:
+                plan.append(step)
+        if len(self._plans) >= _KINDS:
+            self._plans.clear()
+        found = self._plans[kind] = 0 if len(plan) == len(self._plan) else _TYPE, plan
+        return found
+
     def _forget(self, version: int) -> None:
         """The rules are others: what they decided may be decided otherwise."""
         self._decided.clear()
+        self._plans.clear()
         self._version = version
         self._read = self._again = 0
         self._only = None
@@ -381,8 +412,9 @@ class Classifier(Generic[E]):
         """The best rule that is no clause, the clauses that match above it, and what decided."""
         best: E | None = None
         soft: list[E] = []
-        floor, looked = -1, 0
-        for top, mask, get, window, known, miss in self._plan:
+        looked, plan = self._plans.get(key & _TYPE) or self._plan_for(key)
+        floor = -1
+        for top, mask, get, window, known, miss in plan:
             if top <= floor:
                 break
             proof = known(key & window)
