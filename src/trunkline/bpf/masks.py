@@ -55,6 +55,7 @@ def mask_words(mask: int) -> tuple[int, ...]:
     return words_of(mask, options=bool(mask & OPTIONS))
 
 
+@lru_cache(maxsize=2 * program.MAX_MASKS)
 def fits(mask: int) -> bool:
     """Whether the program can look at so many words."""
     return sum(1 for word in mask_words(mask) if word) <= program.KEY_WORDS

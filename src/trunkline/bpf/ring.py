@@ -55,6 +55,8 @@ class RingBuffer:
     def read(self, limit: int) -> list[bytes]:
         """The next records, `limit` at most."""
         at, end = self._consumer[0], self._producer[0]
+        if at == end:
+            return []
         mask, lengths, data = self._mask, self._lengths, self._data
         records: list[bytes] = []
         while at < end and len(records) < limit:

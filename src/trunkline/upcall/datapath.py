@@ -340,7 +340,8 @@ class Datapath:
         self._next_ufid += 1
         megaflow = self.megaflows[ufid] = Megaflow(ufid, key, mask, actions, bridge.name, result, now)
         self._ages[ufid] = None
-        self.fabric.recirculations.hold(recirculations_in(result.actions))
+        if numbers := recirculations_in(result.actions):
+            self.fabric.recirculations.hold(numbers)
         self._index.add(ufid, result.reads, result.lookups)
         self.most_megaflows = max(self.most_megaflows, len(self.megaflows))
         return megaflow
