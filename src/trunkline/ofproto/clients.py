@@ -263,8 +263,9 @@ class Clients:
 
     def send_waiting(self, now: float) -> None:
         """Sends the packets whose turn has come at connections with a limited rate; and bundles that lie idle
-        for too long are given up, of which their clients are told."""
+        for too long, and requests in parts, are given up, of which their clients are told."""
         for client in self.all:
+            client.connection.expire_parts(now)
             for number, bundle in list(client.bundles.items()):
                 if bundle.used + self._bundle_idle() <= now:
                     del client.bundles[number]
@@ -275,6 +276,7 @@ class Clients:
     def next_timer(self, now: float) -> float | None:
         timers = [client.limiter.next_timer(now) for client in self.all if client.limiter is not None]
         for client in self.all:
+            timers.append(client.connection.next_timer(now))
             timers += [bundle.used + self._bundle_idle() for bundle in client.bundles.values()]
         return min((when for when in timers if when is not None), default=None)
 

@@ -33,6 +33,7 @@ from trunkline.openflow.messages import (
     SetFlowFormat,
     SetPacketInFormat,
 )
+from trunkline.openflow.parts import Parts, PartsError
 from trunkline.openflow.wire import HEADER, DecodeError, Envelope, Framer, Protocol, kind_named, split
 
 _ERROR_TYPE: Final = 1
@@ -82,6 +83,7 @@ class Connection:
         self.fault: tuple[bytes, Exception] | None = None  # what decoding broke on: our error
         self.refusals: deque[tuple[str, bytes]] = deque(maxlen=_REFUSALS)  # for a log
         self._framer = Framer()
+        self._parts = Parts()
         self._out: list[bytes] = []
         self.written = 0  # bytes of all that has ever been queued
         self._handed = 0  # of these, what `to_send` has returned
@@ -136,6 +138,15 @@ class Connection:
         """Queues the Error named `error` for a message that came."""
         self._refuse(received.raw, received.xid, error)
 
+    def expire_parts(self, now: float) -> None:
+        """Refuses requests whose other parts do not come."""
+        for first in self._parts.expire(now):
+            self._answer(first, "OFPBRC_MULTIPART_REQUEST_TIMEOUT")
+
+    def next_timer(self, now: float) -> float | None:
+        """When `expire_parts` is to be called next."""
+        return self._parts.next_timer(now)
+
     def to_send(self) -> bytes:
         """What is to be written to the socket now; each byte is returned once."""
         data = b"".join(self._out)
@@ -185,12 +196,18 @@ class Connection:
             return None
         envelope = None
         try:
+            whole = self._parts.take(raw)
+            if whole is None:
+                return None
+            raw = whole
             envelope = split(raw)
             message = read(envelope, self.flow_mod_table_id)
             own = _OWN.get(type(message))
             if own is not None and not own(self, envelope, message):
                 return None
             return Received(envelope.xid, message, raw)
+        except PartsError as wrong:
+            self._answer(wrong.raw, wrong.error)
         except DecodeError as error:
             misdirected = self.at_switch and envelope is not None and only_switches_say(envelope.kind)
             self._answer(raw, "OFPBRC_BAD_TYPE" if misdirected else error.error)

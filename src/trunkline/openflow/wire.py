@@ -127,7 +127,7 @@ def split(data: bytes) -> Envelope:
     reply = _MULTIPART_TYPES[version].get(kind_type)
     more = False
     if reply is not None:
-        kind, start, more = _multipart_kind(data, version, reply)
+        kind, start, more = multipart_kind(data, version, reply)
     elif kind_type == _EXPERIMENTER_TYPE:
         kind, start = _experimenter_kind(data, version), 16
     else:
@@ -141,10 +141,14 @@ def split(data: bytes) -> Envelope:
     return Envelope(version, xid, kind, data[start:], more)
 
 
-_TABLE_FEATURES: Final = 12  # the one request that may come in parts
+_TABLE_FEATURES: Final = 12  # the one request that is carried out part by part: see parts.py
 
 
-def _multipart_kind(data: bytes, version: int, reply: bool) -> tuple[Kind, int, bool]:
+def multipart_kind(data: bytes, version: int, reply: bool) -> tuple[Kind, int, bool]:
+    """The kind of a multipart message, where its body begins, and whether more of it follows.
+
+    Raises DecodeError.
+    """
     start = 12 if version == 1 else 16
     if len(data) < start:
         raise DecodeError("OFPBRC_BAD_LEN", "multipart header")
