@@ -250,3 +250,25 @@ def test_times_to_live_of_headers_that_are_not_there(original_switch: OriginalSw
                 assert got == want, (flows, packet, want, got)
                 ends += "exception" in got and "Datapath actions: drop" in got
     assert ends > 15
+
+
+AFTER_CT = (
+    "ct(commit,table=1),ct_clear,output:1", "ct(table=1),ct_clear,output:1", "ct(commit),ct_clear,output:1",
+    "ct(commit,table=1),ct_clear,output(port=1,max_len=60),output:2",
+    "ct(table=1),resubmit(,3),ct_clear,output:3",
+    "clone(ct(commit,table=1),ct_clear,output:1),output:3", "ct(table=1),clone(ct_clear,output:1),output:2",
+    "ct(table=1),clone(ct(commit),output:1),ct_clear,output:2", "ct(table=1),resubmit(,2)",
+)  # fmt: skip
+
+
+@pytest.mark.oracle
+def test_who_goes_on_after_ct_is_not_tracked(original_switch: OriginalSwitch) -> None:
+    """The packet that comes back is; the one that has gone on need not be made untracked."""
+    ours = OurSwitch()
+    rest = ["table=1,actions=output:2", "table=2,udp,ct_state=0,actions=output:3"]
+    rest.append("table=3,ct_state=+trk,udp,actions=ct_clear,output:3")
+    for actions in AFTER_CT:
+        set_up(original_switch, ours, Pipeline([], [f"table=0,udp,actions={actions}", *rest]))
+        arguments = ["br0", "in_port=4,udp,nw_src=10.0.0.3"]
+        want = comparable(original_switch.control("ofproto/trace", *arguments))
+        assert comparable(ours_traced(ours, arguments)) == want, actions

@@ -61,10 +61,8 @@ def conntrack(x: Walk, action: a.Ct, _: Any) -> None:
             None if translation is None else nat(translation),
         )
     )
-    if action.table is None:
-        x.conntracked = False
-    else:
-        x.conntracked = True
+    if action.table is not None:
+        x.conntracked = True  # for those who see it again
         for view, found in ((_MARK, mark), (_LABEL, label)):  # a trace takes it that they are set
             if found is not None:
                 x.key = x.key & ~(found[1] << view.shift) | found[0] << view.shift
@@ -76,6 +74,7 @@ def conntrack(x: Walk, action: a.Ct, _: Any) -> None:
             "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table "
             f"{action.table}."
         )
+    x.conntracked = False
     x.note(_CLEARED)
     clear_fields(x)
 
