@@ -41,11 +41,13 @@ class InterfaceSettings(NamedTuple):
 
 
 def number(values: Mapping[str, str], key: str, default: int, least: int = 0) -> int:
-    """An integer out of a map of strings; the default if it is missing, no number, or too small."""
+    """An integer out of a map of strings; the default if it is missing, or no number within 64 bits; at least
+    `least`."""
     try:
-        return max(int(values.get(key, str(default))), least)
+        found = int(values.get(key, default))
     except ValueError:
         return default
+    return max(found, least) if -(1 << 63) <= found < 1 << 63 else default
 
 
 def flag(values: Mapping[str, str], key: str, default: bool = False) -> bool:

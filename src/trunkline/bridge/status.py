@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from trunkline.base.addresses import format_mac
 from trunkline.bridge.parts import NO_OFPORT, BridgePart, InterfacePart, statistics_map
+from trunkline.bridge.settings import number
 from trunkline.bridge.switch import Switch
 from trunkline.model.tunnels import TUNNEL_TYPES
 from trunkline.ofproto.primaries import ControllerState
@@ -148,7 +149,4 @@ def interface_columns(part: InterfacePart) -> Mapping[str, Any]:
 
 def statistics_seconds(row: Row | None) -> float:
     """How often counters are written (other_config:stats-update-interval, milliseconds)."""
-    try:
-        return max(int(row.other_config.get("stats-update-interval", "5000")), 5000) / 1000 if row else 5.0
-    except ValueError:
-        return 5.0
+    return number(row.other_config, "stats-update-interval", 5000, 5000) / 1000 if row else 5.0

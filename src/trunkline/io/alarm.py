@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SetAlarm = Callable[[int], None]
 _AGAIN_SECONDS: Final = 0.001
+_LONGEST: Final = (1 << 31) - 1  # seconds, of signal.alarm: 68 years
 _SET_ALARM: Final[ContextVar[SetAlarm | None]] = ContextVar("set_alarm", default=None)
 
 
@@ -37,7 +38,7 @@ def end_after(seconds: int) -> None:
         return
     import signal
 
-    signal.alarm(seconds)
+    signal.alarm(min(seconds, _LONGEST))
 
 
 def end_by_signals(log: "Log", first: Callable[[], object] | None = None) -> None:

@@ -2,7 +2,8 @@
 
 A command may be run with any of the three closed, with its output into a full disk or to a reader that has
 gone: it carries out what it was told to, and its exit status says whether that was done.  Text goes out in
-UTF-8 whatever the locale is, and bytes of arguments that are none go out just as they came in.
+UTF-8 whatever the locale is, and bytes of arguments that are none go out just as they came in.  A number in
+them may have thousands of digits: who reads it says what is wrong with it, not the interpreter.
 """
 
 import errno
@@ -32,7 +33,10 @@ class _Forgiving(FileIO):
 
 
 def prepare() -> None:
-    """Makes the standard streams of this process so; those that an embedder has put there stay his."""
+    """Makes the standard streams of this process so; those that an embedder has put there stay his, and so
+    does his limit of digits."""
+    if sys.stdout is sys.__stdout__:
+        sys.set_int_max_str_digits(0)
     for descriptor, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
         if stream is None:
             _close_off(descriptor)

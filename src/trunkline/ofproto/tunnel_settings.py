@@ -61,7 +61,7 @@ Warn = Callable[[str, str], None]
 def leading_number(text: str) -> int:
     """The decimal number that a text begins with, as C's atoi; 0 if there is none."""
     found = re.match(r"[ \t\n\v\f\r]*([+-]?[0-9]+)", text)
-    return int(found[1]) if found else 0
+    return max(-(1 << 63), min(int(found[1]), (1 << 63) - 1)) if found else 0
 
 
 def leading_c_number(text: str) -> int:

@@ -139,6 +139,6 @@ def _information(options: Found) -> str | None:
 
 
 def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 1 << 32:
         raise _Usage(f"value {text} on -T or --timeout is invalid")
     return int(text)

@@ -198,7 +198,7 @@ def _set_alarm(text: str) -> None:
 
 
 def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 1 << 32:
         raise Refusal(f"value {text} on -t or --timeout is invalid")
     return int(text)
 

@@ -225,7 +225,7 @@ def _answered(options: Found) -> bool:
 
 
 def seconds(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 1 << 32:
         raise Failure(f"value {text} on -t or --timeout is invalid")
     return int(text)
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from trunkline.cli.ovsdb_client.context import Context, Failure, fail
 from trunkline.dbctl.tables import OPTIONS as TABLE_OPTIONS
 from trunkline.dbctl.tables import TableError, style_from_options
 from trunkline.io import log_options, standard_streams, tls_options
-from trunkline.io.alarm import end_by_signals
+from trunkline.io.alarm import end_after, end_by_signals
 from trunkline.io.ovsdb_client import BlockingClient, ConnectError, ConnectionClosed, RpcError
 from trunkline.io.reach import Ways, connect, connect_in_turn
 
@@ -138,7 +137,7 @@ def main() -> None:
         else:
             end_by_signals(log)
         if seconds:
-            signal.alarm(seconds)
+            end_after(seconds)
         words = parsed.arguments[1:]
         ways, leads = _ways(options, directories, log), "no-leader-only" not in options
         stack = _recorded(parsed.options, words, ways)
