@@ -40,14 +40,17 @@ class InterfaceSettings(NamedTuple):
     ofport_request: int | None = None
 
 
+_BEYOND: Final = 1 << 128  # far below what a float does not hold
+
+
 def number(values: Mapping[str, str], key: str, default: int, least: int = 0) -> int:
-    """An integer out of a map of strings; the default if it is missing, or no number within 64 bits; at least
-    `least`."""
+    """An integer out of a map of strings; the default if it is missing, or no number that a time can be made
+    of; at least `least`."""
     try:
         found = int(values.get(key, default))
     except ValueError:
         return default
-    return max(found, least) if -(1 << 63) <= found < 1 << 63 else default
+    return max(found, least) if abs(found) < _BEYOND else default
 
 
 def flag(values: Mapping[str, str], key: str, default: bool = False) -> bool:
