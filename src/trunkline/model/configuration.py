@@ -59,8 +59,8 @@ SETTINGS: Final = (
     Settings("Open_vSwitch", _N, "other_config:n-handler-threads other_config:n-revalidator-threads", _THREADS),
     Settings("Open_vSwitch", _N, "other_config:userspace-tso-enable",
              "large segments and unfinished checksums always pass as they are"),
-    Settings("Open_vSwitch", _Y, "other_config:max-revalidator other_config:min-revalidate-pps",
-             "every megaflow is looked at in each round"),
+    Settings("Open_vSwitch", _N, "other_config:max-revalidator other_config:min-revalidate-pps",
+             "a megaflow is revalidated when something that it has read changes, whatever the load and its rate"),
     Settings("Open_vSwitch", _H, "other_config:enable-statistics"),
     Settings("Open_vSwitch", _R, "statistics:cpu statistics:load_average statistics:memory "
              "statistics:process_NAME statistics:file_systems"),
