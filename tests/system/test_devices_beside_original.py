@@ -4,7 +4,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.system, pytest.mark.oracle]
 class OriginalHost(Host):
     """The same with the originals."""
 
-    def command(self, program: str, *arguments: str) -> list[str]:
-        return ["ip", "netns", "exec", self.namespace.name, PROGRAMS[program], *arguments]
+    def command(self, program: str, *arguments: str, before: Sequence[str] = ()) -> list[str]:
+        return ["ip", "netns", "exec", self.namespace.name, *before, PROGRAMS[program], *arguments]
 
     def run(self, program: str, *arguments: str) -> str:
         if arguments[:1] == ("create",):

@@ -4,7 +4,7 @@ Each host has a machine behind its bridge and a tunnel to the other host.  The m
 move some data over TCP.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -41,10 +41,10 @@ ENDS = {4: ("192.168.9.1", "192.168.9.2"), 6: ("fd00:9::1", "fd00:9::2")}
 class OriginalHost(Host):
     """The original's daemons; the tools are ours."""
 
-    def command(self, program: str, *arguments: str) -> list[str]:
+    def command(self, program: str, *arguments: str, before: Sequence[str] = ()) -> list[str]:
         if program in ("ovs-vswitchd", "ovsdb-server"):
-            return ["ip", "netns", "exec", self.namespace.name, PROGRAMS[program], *arguments]
-        return super().command(program, *arguments)
+            return ["ip", "netns", "exec", self.namespace.name, *before, PROGRAMS[program], *arguments]
+        return super().command(program, *arguments, before=before)
 
 
 def build(stack: ExitStack, kind: str, namespace: Namespace, directory: Path, own: str) -> Host:
