@@ -21,6 +21,7 @@ from typing import Final
 from trunkline.base.clock import Clock
 from trunkline.base.counters import Counter
 from trunkline.base.log import Logger
+from trunkline.io.loop import Rally
 from trunkline.io.streams import Stream
 from trunkline.jsonrpc.reconnect import Reconnect, Timing
 from trunkline.ofproto.bridge import Bridge
@@ -103,6 +104,7 @@ class Session:
         self._refused = refused
         self._carried_out = carried_out
         self._ended = ended
+        self._rally = Rally()
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
         self._is_paused = False
@@ -122,6 +124,7 @@ class Session:
     def _receive(self, data: bytes) -> None:
         if self._is_over:
             return
+        self._rally.heard()
         self._unread.append(data)
         if self._next is None and not self._is_full:
             self._go_on()
@@ -256,6 +259,7 @@ class Session:
         data = self.client.connection.to_send()
         if data and not self._is_over:
             self.stream.write(data)
+            self._rally.said()
             self._sent.total += 1
             if self._tap is not None:
                 self._tap.sent(data)

@@ -212,6 +212,7 @@ class Daemon:
         return connection
 
     def _received(self, connection: Connection, data: bytes) -> None:
+        connection.rally.heard()
         if connection.session.parser.backlog > LARGE and self._trimming is None:
             self._trim_later()
         if data:
@@ -308,6 +309,7 @@ class Daemon:
         if connection is None:
             return
         connection.stream.write(data)
+        connection.rally.said()
         if connection.stream.backlog > BACKLOG and not session.congested:
             session.congested = True
             connection.stream.pause()

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from trunkline.base.log import Logger
 from trunkline.daemons.env import Env
+from trunkline.io.loop import Rally
 from trunkline.io.ovsdb_file import DatabaseFile
 from trunkline.io.streams import Stream
 from trunkline.ovsdb.errors import OvsdbError
@@ -28,7 +29,7 @@ class RemoteSettings(NamedTuple):
 class Connection:
     """A client's stream and its session."""
 
-    __slots__ = ("backlog", "opened", "remote", "session", "stream")
+    __slots__ = ("backlog", "opened", "rally", "remote", "session", "stream")
 
     def __init__(self, stream: Stream, session: Session, remote: str, opened: float) -> None:
         self.stream = stream
@@ -36,6 +37,7 @@ class Connection:
         self.remote = remote
         self.opened = opened
         self.backlog = 0  # when it was looked at last
+        self.rally = Rally()
 
 
 class Hosting(Protocol):

@@ -11,11 +11,16 @@ ways:
 
 Only the monotonic time is touched.  Wall-clock time, which log lines and ``_date`` records show, goes on.
 
+Who sleeps is woken late: an idle processor takes as long for that as a small request takes to be answered.
+So where somebody asks again as soon as they have their answer (`Rally`), the loop looks a few times more
+before it sleeps.
+
 The loop also knows when a daemon is idle, which is when garbage is collected (`Collector`).
 """
 
 import asyncio
 import gc
+import os
 import selectors
 import time
 from collections.abc import Callable, Coroutine
@@ -28,6 +33,10 @@ if TYPE_CHECKING:
 Mode = Literal["real", "stopped", "virtual"]
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
+
+
+_SOON: Final = 0.0003  # seconds from an answer to the next question of somebody who waits for each
+_LINGER: Final = 0.0002  # seconds that are waited for one without sleeping
 
 
 class _Selector(selectors.EpollSelector):
@@ -49,12 +58,30 @@ class _Selector(selectors.EpollSelector):
                 if not events:
                     loop.warp(timeout)
                 return events
+            elif loop.lingers:
+                loop.lingers = False
+                events = self._linger(timeout)
+                if events:
+                    return events
         elif self.loop.on_busy is not None:
             self.loop.on_busy()
         events = super().select(timeout)
         if self.loop.first:
             self.loop.run_first(events)
         return events
+
+    def _linger(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Looks for events without sleeping, and lets others have the processor meanwhile."""
+        now = time.monotonic
+        end = now() + (_LINGER if timeout is None else min(timeout, _LINGER))
+        while now() < end:
+            os.sched_yield()
+            events = super().select(0)
+            if events:
+                if self.loop.first:
+                    self.loop.run_first(events)
+                return events
+        return []
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -67,6 +94,7 @@ class Loop(asyncio.SelectorEventLoop):
         self.on_busy: Callable[[], None] | None = None
         self.last: list[Callable[[], None]] = []
         self.first: dict[int, Callable[[], None]] = {}
+        self.lingers = False  # the next event may come very soon: see Rally
         self._woken = False  # something is to be run, or another moment counts
         self._now = 0.0  # the time, unless it is real
         self._skew = 0.0  # what real time is ahead of the machine's monotonic clock
@@ -156,6 +184,31 @@ class Loop(asyncio.SelectorEventLoop):
             self._skew += seconds
         else:
             self._now += seconds
+
+
+class Rally:
+    """A peer that may ask again as soon as it has its answer: who does so twice is waited for awake."""
+
+    __slots__ = ("_loop", "_quick", "_said")
+
+    def __init__(self) -> None:
+        loop = asyncio._get_running_loop()
+        self._loop = loop if isinstance(loop, Loop) else None
+        self._quick = 0
+        self._said = 0.0
+
+    def heard(self) -> None:
+        """A question has come."""
+        if time.monotonic() - self._said < _SOON:
+            self._quick += 1
+        else:
+            self._quick = 0
+
+    def said(self) -> None:
+        """It has been answered."""
+        self._said = time.monotonic()
+        if self._quick > 1 and self._loop is not None:
+            self._loop.lingers = True
 
 
 class LoopClock:

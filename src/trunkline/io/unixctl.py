@@ -13,6 +13,7 @@ from typing import Final
 from trunkline.base.counters import Counters
 from trunkline.base.json import Json, JsonError, JsonStream, dumps
 from trunkline.base.log import DBG, Log
+from trunkline.io.loop import Rally
 from trunkline.io.streams import Listen, Listener, Stream
 from trunkline.jsonrpc.message import MessageError, Reply, Request, encode, message
 from trunkline.jsonrpc.unixctl import CommandError, Commands
@@ -93,11 +94,13 @@ class _Talk:
         self.stream = stream
         self.task: asyncio.Task[bytes] | None = None
         self._server = server
+        self._rally = Rally()
         self._messages = JsonStream()
         self._waiting: deque[Json] = deque()
         self._ended = False
 
     def receive(self, data: bytes) -> None:
+        self._rally.heard()
         complaint = ""
         try:
             self._waiting += self._messages.feed(data)
@@ -127,6 +130,7 @@ class _Talk:
             if isinstance(reply, bytes):
                 self.stream.write(reply)
                 server.replied.add()
+                self._rally.said()
             else:
                 loop = asyncio.get_running_loop()
                 self.task = loop.create_task(server.answer_later(request, reply))
