@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from trunkline.model.openflow import OFPFC_DELETE
-from trunkline.ofproto.flow_mods import Author, Flows
+from trunkline.ofproto.flow_changes import Author
+from trunkline.ofproto.flow_mods import Flows
 from trunkline.ofproto.rules import Rule
 from trunkline.ofproto.selection import Selection
 from trunkline.openflow.messages import FlowMod, FlowRemoved

@@ -11,7 +11,7 @@ that meets nothing adds in 1.0 and 1.1.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
 from trunkline.base.clock import Clock
 from trunkline.flow.key import MASK
@@ -19,6 +19,7 @@ from trunkline.flow.match import Match
 from trunkline.model import openflow as of
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.fabric import Fabric, RuleChange
+from trunkline.ofproto.flow_changes import Author, FlowChange
 from trunkline.ofproto.groups import Group
 from trunkline.ofproto.journal import Journal
 from trunkline.ofproto.limits import Limits, TableSettings, Vacancy
@@ -54,8 +55,6 @@ _OPENFLOW12: Final = 3
 _ANY_NUMBER: Final = range(1 << 32)
 _DATAPATH_HASH: Final = MASK["dp_hash"]
 _RECIRCULATION: Final = MASK["recirc_id"]
-
-
 _SAME_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 
 
@@ -65,22 +64,6 @@ class Refused(Exception):
     def __init__(self, error: str) -> None:
         super().__init__(error)
         self.error = error
-
-
-Author: TypeAlias = tuple[Any, int]  # a client and the xid of its message
-
-
-class FlowChange(NamedTuple):
-    """What came of a flow: `event` is OFPFME_* (added, removed, modified), `old` the flow whose place this
-    one took with other actions, `author` the client and the xid of its message, if one did it, `replaced`
-    whether there was a flow in its place."""
-
-    event: int
-    rule: Rule
-    reason: int
-    old: Rule | None
-    author: Author | None
-    replaced: bool = False
 
 
 def _cookie(mod: FlowMod, old: Rule | None) -> int:

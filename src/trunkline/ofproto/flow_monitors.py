@@ -16,7 +16,8 @@ from typing import Any, Final
 from trunkline.model import openflow as of
 from trunkline.ofproto.bridge import Bridge
 from trunkline.ofproto.clients import UNASKED, Client, MonitorPause
-from trunkline.ofproto.flow_mods import FlowChange, Refused
+from trunkline.ofproto.flow_changes import FlowChange
+from trunkline.ofproto.flow_mods import Refused
 from trunkline.ofproto.rules import Rule, references
 from trunkline.ofproto.selection import Selection
 from trunkline.openflow import actions as a

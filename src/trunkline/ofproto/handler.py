@@ -21,7 +21,8 @@ from trunkline.ofproto import (
 from trunkline.ofproto.acceptance import refusal
 from trunkline.ofproto.bridge import Bridge, describe
 from trunkline.ofproto.clients import Client
-from trunkline.ofproto.flow_mods import Author, Refused
+from trunkline.ofproto.flow_changes import Author
+from trunkline.ofproto.flow_mods import Refused
 from trunkline.ofproto.rules import TABLES
 from trunkline.ofproto.table_features import rename, table_features
 from trunkline.ofproto.tunnel_options import OptionError
