@@ -431,8 +431,15 @@ def _options(bridge: Bridge, client: Client, message: TlvTableRequest) -> Any:
     return bridge.flows.options.reply()
 
 
+def _opaque(bridge: Bridge, client: Client, message: m.Opaque) -> None:
+    """NXT_FLOW_AGE, which only says something to switches that keep flows elsewhere, is let pass."""
+    if message.name != "NXT_FLOW_AGE":
+        raise Refused(_unknown(message))
+
+
 _HANDLERS: Final[dict[type, Handler]] = {
     Resume: _resume,
+    m.Opaque: _opaque,
     m.BarrierRequest: _barrier,
     m.Hello: _nothing,
     m.Error: _nothing,

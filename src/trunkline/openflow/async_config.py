@@ -60,9 +60,10 @@ def _decode_properties(envelope: Envelope, loose: bool) -> tuple[tuple[int | Non
 
 
 def _decode_set(envelope: Envelope) -> m.SetAsync:
-    if envelope.version >= 5 or envelope.kind.name.endswith("CONFIG2"):
-        return m.SetAsync(*_decode_properties(envelope, loose=False))
-    return m.SetAsync(*_decode_masks(envelope))
+    name = envelope.kind.name
+    if name == "NXT_SET_ASYNC_CONFIG" or (name == "OFPT_SET_ASYNC" and envelope.version == 4):
+        return m.SetAsync(*_decode_masks(envelope))
+    return m.SetAsync(*_decode_properties(envelope, loose=False))
 
 
 def _decode_reply(envelope: Envelope) -> m.GetAsyncReply:

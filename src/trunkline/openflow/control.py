@@ -17,6 +17,7 @@ from trunkline.openflow.wire import (
     Protocol,
     error_name,
     error_number,
+    padded_number,
 )
 
 Encoded = tuple[str, bytes]  # the name of the kind, the body
@@ -280,7 +281,7 @@ DECODE: Final[dict[str, Callable[[Envelope], m.Message]]] = {
     "NXT_SET_FLOW_FORMAT": lambda e: m.SetFlowFormat(_decode_number(e)),
     "NXT_FLOW_MOD_TABLE_ID": _decode_flow_mod_table_id,
     "NXT_SET_PACKET_IN_FORMAT": _decode_packet_in_format,
-    "NXT_SET_CONTROLLER_ID": lambda e: m.SetControllerId(int.from_bytes(e.body[6:8], "big")),
+    "NXT_SET_CONTROLLER_ID": lambda e: m.SetControllerId(padded_number(e.body)),
     "OFPT_BUNDLE_CONTROL": _decode_bundle_control,
     "ONFT_BUNDLE_CONTROL": _decode_bundle_control,
 }

@@ -12,7 +12,7 @@ from trunkline.base.addresses import format_address, is_mapped
 from trunkline.openflow.control import Encoded
 from trunkline.openflow.properties import pack_property, properties
 from trunkline.openflow.style import Style
-from trunkline.openflow.wire import DecodeError, Envelope, Protocol
+from trunkline.openflow.wire import DecodeError, Envelope, Protocol, padded_number
 
 
 class CtFlushZone(NamedTuple):
@@ -144,7 +144,7 @@ def _text(flush: CtFlush, version: int, style: Style) -> str:
 
 
 DECODE: Final[dict[str, Callable[[Envelope], Any]]] = {
-    "CT_FLUSH_ZONE": lambda e: CtFlushZone(int.from_bytes(e.body[6:8], "big")),
+    "CT_FLUSH_ZONE": lambda e: CtFlushZone(padded_number(e.body)),
     "CT_FLUSH": _decode,
 }
 ENCODE: Final[dict[type, Callable[[Protocol, Any], Encoded]]] = {

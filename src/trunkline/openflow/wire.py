@@ -141,6 +141,13 @@ def split(data: bytes) -> Envelope:
     return Envelope(version, xid, kind, data[start:], more)
 
 
+def padded_number(body: bytes) -> int:
+    """The 16 bits behind six bytes that must be 0: the whole of some messages.  Raises DecodeError."""
+    if any(body[:6]):
+        raise DecodeError("NXBRC_MUST_BE_ZERO")
+    return int.from_bytes(body[6:8], "big")
+
+
 _TABLE_FEATURES: Final = 12  # the one request that is carried out part by part: see parts.py
 
 
