@@ -46,7 +46,7 @@ from trunkline.translate.translate import DROP_REASONS, translate
 from trunkline.translate.userspace import SLOW, slow_path
 from trunkline.upcall.controllers import FromController, packet_in, resumed, sent_out
 from trunkline.upcall.driver import Driver, Nobody
-from trunkline.upcall.effects import apply, apply_snooping, sort
+from trunkline.upcall.effects import apply, apply_snooping, sort, true_still
 from trunkline.upcall.megaflows import Index, Megaflow
 from trunkline.upcall.taking_up import Left, TakingUp
 
@@ -391,7 +391,9 @@ class Datapath:
         for cause in causes(changes):
             self._causes[cause].add()
         if self.megaflows:
-            self._concerned.update(dict.fromkeys(self._index.concerned(dict.fromkeys(changes))))
+            for ufid in self._index.concerned(dict.fromkeys(changes)):
+                self._concerned[ufid] = None
+                self.megaflows[ufid].effects = None
 
     def _translate_some(self) -> bool:
         """Translates some of the megaflows again that a change concerns; False if there are none."""
@@ -412,6 +414,7 @@ class Datapath:
                 continue
             found = self.key_for(megaflow.key)
             if found is None or found[0].name != megaflow.bridge:
+                megaflow.effects = sort(true_still(megaflow.result.effects, ()))
                 changes.append(FlowDelete(ufid))
                 continue
             bridge, key = found
@@ -419,6 +422,7 @@ class Datapath:
             self._translations.total += 1
             mask = result.wildcards if self.megaflows_on else _exact(key)
             if mask & layout.PACKET != megaflow.mask:
+                megaflow.effects = sort(true_still(megaflow.result.effects, result.effects))
                 changes.append(FlowDelete(ufid))
                 continue
             actions = _for_datapath(bridge, result)
@@ -431,10 +435,12 @@ class Datapath:
         self._change(changes)
 
     def _renew(self, megaflow: Megaflow, key: int, result: Result, actions: tuple[object, ...]) -> None:
-        """What went through so far is counted by the old effects, what follows by the new."""
+        """What went through so far is counted by the old effects, what follows by the new.  It teaches only
+        what is still true: addresses may just have been forgotten for the change."""
         self._index.remove(megaflow.ufid, megaflow.result.reads, megaflow.result.lookups)
         self._index.add(megaflow.ufid, result.reads, result.lookups)
         if result.effects != megaflow.result.effects:
+            megaflow.effects = sort(true_still(megaflow.result.effects, result.effects))
             self._fetch_one(megaflow)
         if result.actions != megaflow.result.actions:
             self.fabric.recirculations.hold(recirculations_in(result.actions))
@@ -494,6 +500,8 @@ class Datapath:
         been used for long go."""
         if self._round is None:
             return False
+        if self.fabric.changes:
+            self._note_changes()
         some = list(islice(self._round, _BATCH))
         for ufid, statistics in some:
             megaflow = self.megaflows.get(ufid)
@@ -528,7 +536,9 @@ class Datapath:
             self._ages[megaflow.ufid] = None
         effects = megaflow.effects
         if effects is None:
-            effects = megaflow.effects = sort(megaflow.result.effects)
+            known = megaflow.result.effects
+            stale = megaflow.ufid in self._concerned
+            effects = megaflow.effects = sort(true_still(known, ()) if stale else known)
         apply(effects, packets, octets, statistics.used)
         self.provider.passed_on(megaflow.ufid, statistics)
 
@@ -544,6 +554,7 @@ class Datapath:
 
     def purge(self) -> None:
         """Takes all megaflows out of the datapath; what they have counted is kept."""
+        self._note_changes()
         self._change([FlowDelete(ufid) for ufid in list(self.megaflows)])
         self._take_out_foreign()
 

@@ -4,7 +4,7 @@ Most effects count, and a megaflow's are applied again and again: they are sorte
 lists of the counters themselves.  The others have a function each, in a table.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Final, NamedTuple
 
 from trunkline.flow import key as layout
@@ -81,6 +81,12 @@ def apply_learning(effects: Iterable[Effect], now: float) -> None:
     for effect in effects:
         if type(effect) in TEACHING:
             _APPLY[type(effect)](effect, 0, 0, now)
+
+
+def true_still(effects: Iterable[Effect], now: Container[Effect]) -> list[Effect]:
+    """The effects of a translation that another has taken the place of: of those that teach something only
+    such as are among `now`, those of the new one."""
+    return [effect for effect in effects if type(effect) not in TEACHING or effect in now]
 
 
 def apply_snooping(effects: Iterable[Effect], frame: bytes, now: float) -> None:

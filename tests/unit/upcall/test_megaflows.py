@@ -12,6 +12,7 @@ from trunkline.ofproto.fabric import RuleChange, mac_token
 from trunkline.ofproto.ports import PortConfig
 from trunkline.openflow import actions as a
 from trunkline.openflow.messages import FlowMod
+from trunkline.packet.packet import Packet
 from trunkline.translate.translate import translate
 from trunkline.upcall.megaflows import Index
 
@@ -145,6 +146,45 @@ def test_a_learned_address_changes_only_who_asked_for_it() -> None:
     assert actions == [1, 1, 3]
     assert list(switch.receive("p1", frame(A, B))) == ["p2"]
     assert switch.sim.statistics().misses == 3
+
+
+@pytest.mark.parametrize("fetched", [False, True])
+def test_what_went_through_before_a_change_teaches_no_address_where_it_was(fetched: bool) -> None:
+    """The addresses behind a port whose VLAN changes are forgotten; packets that have not been told of yet
+    must not teach them again, and those that still hold keep teaching."""
+    switch = three_ports()
+    bridge = switch.bridges["br0"]
+    for name in ("p1", "p2", "p3"):
+        bridge.set_port(PortConfig(name, bridge.ports[name].interfaces, "access", 2))
+    switch.datapath.run()
+    for _ in range(3):
+        switch.clock.advance(0.1)
+        switch.receive("p1", frame(A, B))
+        switch.receive("p2", frame(B, A))
+    switch.clock.advance(0.1)
+    switch.sim.receive(switch.numbers["p1"], (Packet(frame(A, B)),))  # counted by the datapath alone
+    bridge.set_port(PortConfig("p1", bridge.ports["p1"].interfaces, "access", 1))
+    if fetched:
+        switch.datapath.fetch_statistics()
+    switch.datapath.run()
+    switch.datapath.fetch_statistics()
+    assert {(port, vlan) for port, vlan, _ in switch.macs("br0")} == {(2, 2)}
+    switch.receive("p1", frame(A, B))
+    assert {(port, vlan) for port, vlan, _ in switch.macs("br0")} == {(1, 1), (2, 2)}
+
+
+def test_a_change_elsewhere_lets_packets_before_it_refresh_addresses() -> None:
+    switch = three_ports()
+    bridge = switch.bridges["br0"]
+    switch.receive("p2", frame(B, A))
+    switch.receive("p1", frame(A, B))
+    switch.datapath.fetch_statistics()
+    switch.clock.advance(5)
+    switch.sim.receive(switch.numbers["p1"], (Packet(frame(A, B)),))
+    bridge.flows.apply(FlowMod(of.OFPFC_ADD, match(dl_type=0x0800), 9, 0, (a.Output(3),)), 4, "test")
+    switch.datapath.run()
+    entries = {entry.mac: entry.expires for entry in bridge.macs.entries()}
+    assert entries[0x505400000001] - entries[0x505400000002] == pytest.approx(5)
 
 
 def test_statistics_reach_rules_once() -> None:
