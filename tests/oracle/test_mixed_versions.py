@@ -100,6 +100,17 @@ def test_flows_that_name_a_group_twice_are_changed_and_deleted(pair: Pair) -> No
     switch = pair.ours
     for command in (
         ("-O", "OpenFlow15", "del-flows", "br0"),
+        *(
+            (
+                "-O",
+                "OpenFlow15",
+                "--may-create",
+                "mod-group",
+                "br0",
+                f"group_id={group},type=all,bucket=output:1",
+            )
+            for group in (5, 6)
+        ),
         ("-O", "OpenFlow15", "add-flow", "br0", flow),
         ("-O", "OpenFlow15", "add-flow", "br0", flow),
         ("-O", "OpenFlow15", "mod-flows", "br0", "actions=group:6,group:6"),

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -36,6 +37,14 @@ class PretendedStage:
 
     async def stop(self) -> None:
         self.stopped = True
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """The demo holds signals when it ends, for nothing comes after it; here something does."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def play(stage: PretendedStage) -> int:

@@ -44,6 +44,8 @@ OPTIONS: Final = (  # in the original's order, which --option shows
     Option("private-key", "required", "p"),
     Option("certificate", "required", "c"),
     Option("ca-cert", "required", "C"),
+    Option("ssl-protocols", "required"),
+    Option("ssl-ciphers", "required"),
 )
 _NOT_YET_OPTIONS: Final = frozenset(["user"])
 
