@@ -7,7 +7,7 @@ that counted most when the listener came.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Container, Coroutine, Iterable
 from typing import Final, NamedTuple
 
 from trunkline.base.log import RateLimit
@@ -46,6 +46,7 @@ class _Party:
 
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
+        self.protocols = bridge.config.protocols  # that its connections were allowed when they were made
         self.settings: dict[str, ControllerSettings] = {}  # of all controllers, by target
         self.controllers: dict[str, Controller] = {}
         self.listeners: dict[str, Listener] = {}  # by target
@@ -141,6 +142,9 @@ class OpenFlowServer:
         """The bridge is to have connections with these, and with no others."""
         party = self._parties[bridge.name]
         wanted = {settings.target: settings for settings in controllers}
+        if party.protocols != bridge.config.protocols:  # what was agreed upon may be no longer allowed
+            party.protocols = bridge.config.protocols
+            self._begin_anew(party, wanted)
         for target, old in list(party.settings.items()):
             new = wanted.get(target)
             if new is None or new.service != old.service:
@@ -152,6 +156,18 @@ class OpenFlowServer:
                 self._add(party, settings)
         bridge.look_at_controllers(self._env.clock.monotonic())
         self._changed()
+
+    def _begin_anew(self, party: _Party, wanted: Container[str]) -> None:
+        """Ends all connections, in the original's words; those still wanted are to be added again."""
+        management = self._management(party.bridge)
+        for target in (management, *party.settings):
+            if target == management or target in wanted:
+                why = 'Changes to controller "%s" expects re-initialization: Re-initializing now.'
+                self._log.info(f"%s: {why}", party.bridge.name, target)
+        for session in [one for one in party.sessions if one.remote == management]:
+            session.end("the bridge's protocols have changed", "")
+        for target in list(party.settings):
+            self._remove(party, target, silently=target in wanted)
 
     def _add(self, party: _Party, settings: ControllerSettings) -> None:
         party.settings[settings.target] = settings
@@ -175,7 +191,7 @@ class OpenFlowServer:
         bridge.primaries[settings.target] = controller.primary
         self._log_added(bridge, settings, "added")
 
-    def _remove(self, party: _Party, target: str) -> None:
+    def _remove(self, party: _Party, target: str, *, silently: bool = False) -> None:
         settings = party.settings.pop(target)
         controller = party.controllers.pop(target, None)
         if controller is not None:
@@ -189,7 +205,7 @@ class OpenFlowServer:
             stream.close()
         for session in [one for one in party.sessions if one.remote == target]:
             session.end("the controller was removed", "")
-        if controller is not None or listener is not None:
+        if (controller is not None or listener is not None) and not silently:
             self._log_added(party.bridge, settings, "removed")
 
     def _configure(self, party: _Party, settings: ControllerSettings) -> None:
