@@ -204,6 +204,57 @@ def echo(sides: list[Side], family: int) -> None:
         server.stdout.close()
 
 
+COLLECT = """
+import socket, sys
+one = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+one.bind((sys.argv[1], 999))
+one.settimeout(float(sys.argv[2]))
+print("ready", flush=True)
+have = set()
+while len(have) < 20:
+    have.add(one.recv(2000))
+print(sum(map(len, have)), flush=True)
+"""
+LARGE = """
+import socket, sys
+one = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+one.connect((sys.argv[1], 999))
+one.setsockopt(socket.IPPROTO_UDP, 103, 1000)  # UDP_SEGMENT
+for number in range(4):
+    one.send(b"".join(bytes((number, part)) * 500 for part in range(5)))
+"""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("vxlan", 4),
+        Case("vxlan", 6, inside=6),
+        Case("geneve", 4),
+        Case("geneve", 6, inside=6),
+        Case("gre", 4),
+    ],
+)
+def test_large_datagrams_that_are_cut_later(sides: list[Side], case: Case) -> None:
+    """Segments of UDP, as QUIC sends them, come out of a tunnel one by one."""
+    for side in sides:
+        configure(side, case)
+    reach(sides, case.inside)
+    address = MACHINES[case.inside][1]
+    server = sides[1].machine.start(sys.executable, "-c", COLLECT, address, str(20 * PATIENCE))
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        sides[0].machine(sys.executable, "-c", LARGE, address)
+        assert server.stdout.readline() == "20000\n"
+    finally:
+        server.kill()
+        server.wait()
+        assert server.stdout is not None
+        server.stdout.close()
+
+
 @pytest.mark.parametrize("type", ["vxlan", "geneve", "gre"])
 def test_short_datagrams_over_ipv6(sides: list[Side], type: str) -> None:
     """Which the receiver's program leaves to the host's sockets, with the checksum unfinished inside."""

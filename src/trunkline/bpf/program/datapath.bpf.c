@@ -94,6 +94,13 @@ INLINE int passes(struct __sk_buff *skb, struct scratch *s)
 	return TC_ACT_SHOT;
 }
 
+/* Segments of UDP inside a tunnel over UDP: the kernel, which takes what is inside for a tunnel still when it cuts them at a
+ * device, drops them all.  So Python sends them on. */
+INLINE int is_large_datagram(struct __sk_buff *skb, struct scratch *s)
+{
+	return skb->gso_size && extract(skb, s) && s->transport == IPPROTO_UDP;
+}
+
 /* A packet from a device. */
 SEC("tc") int ingress(struct __sk_buff *skb)
 {
@@ -124,6 +131,12 @@ SEC("tc") int ingress(struct __sk_buff *skb)
 	s->key.dp_in_port = bpf_htonl(port);
 	s->key.pkt_mark = bpf_htonl(skb->mark);
 	s->key.skb_priority = bpf_htonl(skb->priority);
+	if (s->key.tun_tp_dst && is_large_datagram(skb, s)) {
+		s->cutting = 0;
+		s->totals.misses++;
+		send_up(skb, s, UPCALL_MISS, 0);
+		return TC_ACT_SHOT;
+	}
 	return passes(skb, s);
 }
 
